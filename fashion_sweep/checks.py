@@ -1,0 +1,93 @@
+"""What can be wrong with a run, found before anything is started. Imports no torch: a mistake is told in a second."""
+
+import json
+from pathlib import Path
+
+from fashion_sweep.config import EvaluationConfig, EvaluationSet, RunConfig
+from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.data.sets import locate_data
+from fashion_sweep.errors import ConfigError, DataError
+from fashion_sweep.evaluation.fid import SAMPLES_PER_DIMENSION, enough_samples
+from fashion_sweep.models.locate import EMBEDDED, locate
+
+INCEPTION_DIMENSION = 2048
+
+
+def check_config(config: RunConfig) -> None:
+    """Raises:
+    ConfigError: the first thing that cannot work together.
+    """
+    preset = config.preset
+    locate(preset.model.base, "model.base")
+    if preset.model.refiner:
+        locate(preset.model.refiner, "model.refiner")
+    if preset.evaluation.clip_model.startswith(EMBEDDED):
+        locate(preset.evaluation.clip_model, "evaluation.clip_model")
+    if preset.evaluation.features == "tiny-clip" and not preset.evaluation.clip_model.startswith(EMBEDDED):
+        raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
+    for name in data_sets(config):
+        locate_data(name, getattr(preset.data, name))
+    _check_batches(config)
+    _check_samples(preset.evaluation)
+
+
+def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
+    """Raises:
+    DataError: too few images for the split, or for the FID of the evaluation samples.
+    """
+    evaluation, records = config.preset.evaluation, len(catalogue.records)
+    if name == "fashion" and records < 2:
+        raise DataError(f"data.fashion: {records} image is too few to train and validate")
+    if name in config.sweep.judge:
+        samples, dimension = min(evaluation.samples, records), feature_dimension(evaluation)
+        if not enough_samples(samples, dimension):
+            raise DataError(
+                f"data.{name}: {samples} images are too few for FID with {dimension} features; "
+                f"it needs {SAMPLES_PER_DIMENSION:g} x {dimension} = {round(SAMPLES_PER_DIMENSION * dimension)}"
+            )
+        if samples < 2 * evaluation.kid_subset_size:
+            raise DataError(
+                f"data.{name}: {samples} images are too few for two KID subsets of {evaluation.kid_subset_size}; "
+                "set a smaller evaluation.kid_subset_size"
+            )
+
+
+def data_sets(config: RunConfig) -> list[EvaluationSet]:
+    """The data sets that a run reads: fashion, which trains, and those it judges on."""
+    names: list[EvaluationSet] = ["fashion", *config.sweep.judge]
+    return list(dict.fromkeys(names))
+
+
+def feature_dimension(config: EvaluationConfig) -> int:
+    """d of the features, without loading weights."""
+    if config.features == "inception-v3":
+        return INCEPTION_DIMENSION
+    path = Path(locate(config.clip_model, "evaluation.clip_model")) / "open_clip_config.json"
+    return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["embed_dim"])
+
+
+def _check_batches(config: RunConfig) -> None:
+    training, workers = config.preset.training, config.preset.resources.workers_per_trial
+    own, rest = divmod(training.batch_size, workers)
+    if rest:
+        raise ConfigError(
+            f"training.batch_size: {training.batch_size} does not divide among {workers} workers per trial"
+        )
+    if training.micro_batch_size and own % training.micro_batch_size:
+        raise ConfigError(
+            f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {own} samples"
+        )
+
+
+def _check_samples(evaluation: EvaluationConfig) -> None:
+    dimension = feature_dimension(evaluation)
+    if not enough_samples(evaluation.samples, dimension):
+        raise ConfigError(
+            f"evaluation.samples: {evaluation.samples} images are too few for FID with the {dimension} features of "
+            f"{evaluation.features}; it needs {round(SAMPLES_PER_DIMENSION * dimension)} or more"
+        )
+    if 2 * evaluation.kid_subset_size > evaluation.samples:
+        raise ConfigError(
+            f"evaluation.kid_subset_size: {evaluation.kid_subset_size} is more than half of the {evaluation.samples} "
+            "samples; KID needs two subsets"
+        )

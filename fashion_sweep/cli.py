@@ -1,0 +1,114 @@
+"""The command line, thin: reads words, calls the sweep, and turns errors into one line and an exit code."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
+from fashion_sweep.paths import RunPaths, runs_root
+
+EXIT_SOME_TRIALS_FAILED = 3
+
+app = typer.Typer(
+    name="fashion-sweep",
+    help="Find the LoRA configuration of Stable Diffusion XL that a fashion catalogue should use.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Preset = Annotated[
+    str | None, Option(help="Preset name or YAML file. Default: $FASHION_SWEEP_PRESET, else tiny.", metavar="PRESET")
+]
+Settings = Annotated[
+    list[str] | None,
+    Option(
+        "--set",
+        help="Replace a value of the preset, or of the sweep as sweep.KEY; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
+]
+RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
+
+
+@app.command()
+def run(
+    sweep: Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) or YAML file.", metavar="SWEEP")],
+    preset: Preset = None,
+    settings: Settings = None,
+    name: Annotated[str | None, Option(help="Name of the run folder; an existing one is continued.")] = None,
+) -> None:
+    """Train, judge and compare every trial of a sweep."""
+    from rich.console import Console
+
+    from fashion_sweep.config_files import load_run_config
+    from fashion_sweep.run_folder import new_run
+    from fashion_sweep.sweep import run_sweep
+
+    config = load_run_config(sweep, preset, settings or ())
+    paths = new_run(config, name)
+    try:
+        complete = run_sweep(config, paths, Console())
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the same command with --name {paths.name} goes on from here") from None
+    if not complete:
+        raise typer.Exit(EXIT_SOME_TRIALS_FAILED)
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """Write a run's report again from its folder, and print it."""
+    from rich.console import Console
+
+    from fashion_sweep.report.page import write_report
+    from fashion_sweep.sweep import show
+
+    paths = _existing(run)
+    write_report(paths)
+    show(paths, Console())
+
+
+@app.command()
+def sync(run: RunFolder) -> None:
+    """Bring MLflow up to date with a run folder."""
+    from fashion_sweep.tracking import mirror, tracking_uri
+
+    mirror(_existing(run))
+    typer.echo(f"{run} is up to date in {tracking_uri()}")
+
+
+@app.command()
+def ui(port: Annotated[int, Option(help="Port on this machine's loopback address.")] = 5000) -> None:
+    """Open the MLflow UI on the store that runs are tracked in."""
+    from fashion_sweep.tracking import open_ui
+
+    open_ui(port)
+
+
+def _existing(run: str) -> RunPaths:
+    for folder in (Path(run), runs_root() / run):
+        if RunPaths(folder).config.is_file():
+            return RunPaths(folder.resolve())
+    known = sorted(path.parent.name for path in runs_root().glob("*/config.yaml"))
+    raise RunError(f"no run {run!r} here or in {runs_root()}; known: {', '.join(known[-5:]) or 'none yet'}")
+
+
+def main() -> None:
+    """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        code = app(standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        code = Interrupted.exit_code
+    except FashionSweepError as error:
+        code = error.exit_code
+        print(f"error: {error}", file=sys.stderr)
+    except typer.TyperException as error:
+        code = 2
+        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+    sys.exit(code)

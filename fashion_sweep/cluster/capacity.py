@@ -1,0 +1,71 @@
+"""What a trial needs and what the cluster has, or would have once its autoscaler has started all it may."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+
+from fashion_sweep.config import Resources
+from fashion_sweep.errors import ConfigError
+
+LAUNCHED_FROM = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves the cluster's configuration on the head node."""
+
+
+def worker_resources(resources: Resources) -> dict[str, float]:
+    """One worker's share, in Ray's spelling."""
+    gpus = {"GPU": float(resources.gpus_per_worker)} if resources.gpus_per_worker else {}
+    return {"CPU": float(resources.cpus_per_worker)} | gpus
+
+
+def thread_counts(resources: Resources) -> dict[str, str]:
+    """Environment that keeps a worker from taking more threads than CPUs."""
+    threads = str(resources.cpus_per_worker)
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+
+
+def trials_that_fit(resources: Resources) -> int:
+    """How many trials the cluster can train side by side."""
+    workers = max(sum(_workers_on(node, resources) for node in nodes) for nodes in (_nodes_now(), _nodes_at_most()))
+    return workers // resources.workers_per_trial
+
+
+def check_that_a_trial_fits(resources: Resources) -> None:
+    """Raises ConfigError where Ray would wait for ever."""
+    if trials_that_fit(resources):
+        return
+    workers, need, nodes = resources.workers_per_trial, worker_resources(resources), _nodes_at_most() or _nodes_now()
+    wanted = " and ".join(f"{amount:g} {name}" for name, amount in need.items())
+    found = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in need)
+    raise ConfigError(
+        f"resources: a trial needs {workers} worker{'s' * (workers > 1)} with {wanted} each, the cluster has {found} "
+        f"on {len(nodes)} node{'s' * (len(nodes) > 1)}; lower resources.workers_per_trial, "
+        "resources.cpus_per_worker or resources.gpus_per_worker"
+    )
+
+
+def largest_nodes(config: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Resources of each node that a launcher's `config` allows at most; its `max_workers` leave the head out."""
+    head = config["head_node_type"]
+    types = config["available_node_types"]
+    workers = [node.get("resources", {}) for node in types.values() for _ in range(node.get("max_workers", 0))]
+    workers.sort(key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), reverse=True)
+    return [types[head].get("resources", {})] + workers[: config.get("max_workers", len(workers))]
+
+
+def _nodes_now() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _nodes_at_most() -> list[dict[str, float]]:
+    path = LAUNCHED_FROM.expanduser()
+    if os.environ.get("RAY_ADDRESS", "local") == "local" or not path.exists():
+        return []
+    return largest_nodes(yaml.safe_load(path.read_text()))
+
+
+def _workers_on(node: Mapping[str, float], resources: Resources) -> int:
+    return int(min(node.get(name, 0) // amount for name, amount in worker_resources(resources).items()))

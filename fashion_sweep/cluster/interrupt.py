@@ -1,0 +1,53 @@
+"""Ctrl-C at moments of our choice: Ray's start, loop and end each leave something behind if cut short anywhere."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def only_first_interrupt() -> Iterator[None]:
+    """The first Ctrl-C raises KeyboardInterrupt as usual; the ones after it would only cut the clean-up short."""
+    interrupted = False
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
+
+    with _handler(handle):
+        yield
+
+
+@contextmanager
+def late_interrupt() -> Iterator["Interrupt"]:
+    """A Ctrl-C is only noted in the object that is yielded, and delivered when the block is left."""
+    interrupt = Interrupt()
+    try:
+        with _handler(interrupt.note):
+            yield interrupt
+    finally:
+        if interrupt.pending:
+            signal.raise_signal(signal.SIGINT)
+
+
+class Interrupt:
+    pending = False
+
+    def note(self, _signal: int, _frame: FrameType | None) -> None:
+        self.pending = True
+
+
+@contextmanager
+def _handler(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

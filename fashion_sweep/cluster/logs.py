@@ -1,0 +1,78 @@
+"""Where output goes: Ray's own to the run's log, a worker's to its trial's log. The terminal stays the caller's."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@contextmanager
+def ray_logs_to(path: Path) -> Iterator[None]:
+    """Sends what Ray's libraries log or warn in this process to the end of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.addFilter(_without_colours)
+    loggers = [logging.getLogger("ray"), logging.getLogger("py.warnings")]
+    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+    logging.captureWarnings(True)
+    print_worker_logs = ray._private.worker.print_worker_logs  # what Ray's daemons have to say, past all logging
+    ray._private.worker.print_worker_logs = _log_lines
+    try:
+        yield
+    finally:
+        ray._private.worker.print_worker_logs = print_worker_logs
+        logging.captureWarnings(False)
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
+        handler.close()
+
+
+def _without_colours(record: logging.LogRecord) -> bool:
+    record.msg, record.args = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage()), ()
+    return True
+
+
+def _log_lines(data: dict[str, Any], *_: object) -> None:
+    for line in data.get("lines", []):
+        logging.getLogger("ray").warning("(%s) %s", data.get("pid"), line)
+
+
+def worker_output_to(path: Path, rank: int) -> None:
+    """Appends all that this process writes to stdout and stderr, C libraries included, to `path`, for good."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
+    form = FORMAT if rank == 0 else FORMAT.replace("%(name)s", f"[{rank}] %(name)s")
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr, force=True)
+    logging.getLogger().handlers[0].addFilter(_not_rays_chatter)
+    logging.getLogger("ray.train").handlers = [logging.NullHandler()]
+    logging.captureWarnings(True)
+
+
+def _not_rays_chatter(record: logging.LogRecord) -> bool:
+    """Train tells of each report, under a logger named by its file's path."""
+    return record.levelno > logging.INFO or os.path.dirname(ray.__file__) not in record.pathname
+
+
+def one_line(error: BaseException) -> str:
+    """Type and first line of the message."""
+    message = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    line = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return line if len(line) <= 300 else line[:299] + "…"

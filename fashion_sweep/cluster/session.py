@@ -1,0 +1,139 @@
+"""Ray, running for the length of a `with` block: a cluster named by RAY_ADDRESS, else one on this machine."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import psutil
+import ray
+
+from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
+from fashion_sweep.cluster.interrupt import late_interrupt, only_first_interrupt
+from fashion_sweep.cluster.logs import FORMAT, ray_logs_to
+from fashion_sweep.config import Resources
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.paths import RunPaths
+
+QUIET_AND_QUICK = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Train's controller looks after its workers this often, and passes on one report each time.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    # A trial waits for its turn with its controller started; that is no failure, however long it takes.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1000000",
+    # Relative paths mean the same in the workers as here.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints its table's head even when told to be silent
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+
+ANSWER_S = 5.0
+"""How long a cluster may take to answer."""
+STOP_S = 3.0
+"""How long Ray's processes may take to end by themselves."""
+
+
+@contextmanager
+def ray_session(run: RunPaths, resources: Resources) -> Iterator[None]:
+    """Ray for the trials of `run`. Ray's own words go to `run.log`; its processes are gone when the block is left.
+
+    Raises:
+        ConfigError: the cluster does not answer, or one trial needs more than it has.
+    """
+    variables = QUIET_AND_QUICK | thread_counts(resources)
+    with only_first_interrupt(), ray_logs_to(run.log), _environment(variables):
+        others, started = _children(), set[psutil.Process]()
+        try:
+            try:
+                # Not held back: a Ctrl-C reaches the dashboard's processes too, for which Ray would then wait in vain.
+                _start(resources, variables)
+            finally:
+                started = _children() - others
+            check_that_a_trial_fits(resources)
+            yield
+        finally:
+            with late_interrupt():
+                _stop(started)
+
+
+def _start(resources: Resources, variables: dict[str, str]) -> None:
+    address = os.environ.get("RAY_ADDRESS", "local")
+    if address != "local":
+        _connect(address, variables)
+        return
+    ray.init(
+        address="local",
+        num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
+        # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_format=FORMAT,
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _connect(address: str, variables: dict[str, str]) -> None:
+    try:
+        if ":" in address:  # asked first, since Ray itself knocks for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+        ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_format=FORMAT)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"RAY_ADDRESS: no Ray cluster answers at {address!r}; start it, or unset RAY_ADDRESS to use this machine"
+        ) from error
+
+
+def _stop(started: set[psutil.Process]) -> None:
+    """Shuts Ray down; the workers are grandchildren that go on their own account, so they are waited for."""
+    processes = [process for child in started for process in (child, *_descendants(child))]
+    ray.shutdown()
+    deadline = time.monotonic() + STOP_S
+    while alive := [process for process in processes if _is_alive(process)]:
+        if time.monotonic() > deadline:
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        time.sleep(0.05)
+
+
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process().children())
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """A Ray started from here hands these to all its workers: no `runtime_env`, which would cost each of them time."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

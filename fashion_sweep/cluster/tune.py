@@ -1,0 +1,98 @@
+"""The trials of a run under Ray Tune, as many side by side as fit."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ray import tune
+from ray.tune.logger import JsonLoggerCallback
+
+from fashion_sweep.cluster.capacity import trials_that_fit
+from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
+from fashion_sweep.cluster.logs import one_line
+from fashion_sweep.cluster.trial import run_trial_on_workers
+from fashion_sweep.cluster.worker import TrainFn
+from fashion_sweep.config import Resources, RunConfig
+from fashion_sweep.paths import RunPaths
+
+# The function that starts a trial's workers only waits. One byte of memory is the smallest thing to ask for: of the
+# CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
+DRIVER = tune.PlacementGroupFactory([{"memory": 1}])
+
+
+def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:
+    """Trains and judges `trial_ids`, inside a `ray_session`; a trial that fails leaves the others alone.
+
+    Returns:
+        For each trial None, or what made it fail in one line (its log has the traceback).
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, within seconds; the trials are stopped when the session ends.
+    """
+    if not trial_ids:
+        return {}
+    with late_interrupt() as interrupt:
+        try:
+            results = _tuner(run, config.preset.resources, trial_ids, train_fn, interrupt).fit()
+        except _Interrupted:
+            raise KeyboardInterrupt from None
+    return {trial_id: _error(result) for trial_id, result in zip(trial_ids, results, strict=True)}
+
+
+def _tuner(
+    run: RunPaths,
+    resources: Resources,
+    trial_ids: Sequence[str],
+    train_fn: TrainFn,
+    interrupt: Interrupt,
+) -> tune.Tuner:
+    name = (train_fn.__module__, train_fn.__name__)
+
+    def trainable(config: dict[str, str]) -> None:
+        run_trial_on_workers(run, config["trial_id"], resources, name)
+
+    return tune.Tuner(
+        tune.with_resources(trainable, DRIVER),
+        param_space={"trial_id": tune.grid_search(list(trial_ids))},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=_concurrency(resources),
+            trial_name_creator=lambda trial: trial.config["trial_id"],
+            trial_dirname_creator=lambda trial: trial.config["trial_id"],
+        ),
+        run_config=tune.RunConfig(
+            name=f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}",
+            storage_path=str(run.ray),
+            failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+            callbacks=[JsonLoggerCallback(), _StopOnInterrupt(interrupt)],
+            verbose=0,
+        ),
+    )
+
+
+def _concurrency(resources: Resources) -> int:
+    """One more than fit: the next trial has its start-up behind it when resources become free.
+
+    That cannot block anything: a trial's workers get all their resources together or none.
+    """
+    return resources.max_concurrent_trials or trials_that_fit(resources) + 1
+
+
+class _Interrupted(BaseException):
+    """No Exception, so that Tune does not take it for an error to clean up after at leisure."""
+
+
+class _StopOnInterrupt(tune.Callback):
+    """Leaves Tune's loop between two of its steps, which are tenths of a second apart."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self.interrupt = interrupt
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.interrupt.pending:
+            raise _Interrupted
+
+
+def _error(result: Any) -> str | None:
+    if result.error is None:
+        return result.metrics.get("error")
+    return one_line(getattr(result.error, "cause", None) or result.error)

@@ -1,0 +1,24 @@
+"""What a training function knows of the process it runs in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fashion_sweep.paths import RunPaths
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of the `world_size` processes of a trial; `torch.distributed` is initialised where it runs."""
+
+    rank: int
+    world_size: int
+    device: str
+    """For instance `cpu` or `cuda:0`."""
+    report: Callable[[dict[str, float]], None]
+    """Takes the values of a step, `step` among them. A barrier: every rank calls it equally often; rank 0's
+    values count."""
+
+
+TrainFn: TypeAlias = Callable[[RunPaths, str, Worker], None]
+"""Trains and judges one trial of a run; called in every worker, found there by its dotted name."""

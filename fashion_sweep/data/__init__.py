@@ -1,0 +1,1 @@
+"""Data sets on disk, their filter and split, the transforms, and the cache of encodings."""

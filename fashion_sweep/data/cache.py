@@ -1,0 +1,72 @@
+"""The cache of encodings: a folder of safetensors shards, named by the content it was made from, shared by all runs.
+
+A shard holds `SHARD_SIZE` rows of one or more tensors. It is written whole and renamed, so a shard that exists is
+complete; whatever is missing is made again. Rows are read by memory mapping.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fashion_sweep.errors import DataError
+from fashion_sweep.files import replacing
+
+SHARD_SIZE = 128
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+    """Sixteen hex digits that change when anything in `parts` does."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class ShardedCache:
+    """`rows` rows in `root`, in shards of `SHARD_SIZE`."""
+
+    root: Path
+    rows: int
+    _open: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def shards(self) -> list[range]:
+        """The rows of each shard."""
+        return [range(start, min(start + SHARD_SIZE, self.rows)) for start in range(0, self.rows, SHARD_SIZE)]
+
+    def path(self, shard: int) -> Path:
+        return self.root / f"{shard:05d}.safetensors"
+
+    def missing(self) -> list[int]:
+        return [shard for shard in range(len(self.shards)) if not self.path(shard).exists()]
+
+    def write(self, shard: int, tensors: Mapping[str, Tensor]) -> None:
+        assert all(len(tensor) == len(self.shards[shard]) for tensor in tensors.values())
+        with replacing(self.path(shard)) as temporary:
+            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+
+    def row(self, name: str, index: int) -> Tensor:
+        """Row `index` of tensor `name`."""
+        shard, offset = divmod(index, SHARD_SIZE)
+        if shard not in self._open:
+            self._open[shard] = self._map(shard)
+        return self._open[shard].get_slice(name)[offset]
+
+    def all(self, name: str) -> Tensor:
+        """All rows of tensor `name`, in memory."""
+        return torch.cat([self._map(shard).get_tensor(name) for shard in range(len(self.shards))])
+
+    def _map(self, shard: int) -> Any:
+        try:
+            return safe_open(self.path(shard), "pt")
+        except (SafetensorError, FileNotFoundError) as error:
+            raise DataError(
+                f"{self.path(shard)}: cache shard cannot be read ({error}); delete it and run again"
+            ) from error

@@ -1,0 +1,47 @@
+"""Opening image files as their owners made them: any orientation tag, colour mode or format Pillow reads."""
+
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+EXIF_ORIENTATION = 0x0112
+JPEG_END = b"\xff\xd9"
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels as the image is to be seen, from the header.
+
+    Raises:
+        OSError: the file is no image, or is truncated.
+    """
+    with Image.open(path) as image:
+        if image.format != "JPEG" or not _ends_as_a_jpeg(path):
+            image.load()  # only a full decode tells whether the file is whole
+        width, height = image.size
+        turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
+    return (height, width) if turned else (width, height)
+
+
+def load_rgb(path: Path) -> Image.Image:
+    """The upright image in RGB; transparency is laid on white.
+
+    Raises:
+        OSError: the file is no image, or is truncated.
+    """
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        if image.mode in {"RGBA", "LA", "PA"}:
+            image = image.convert("RGBA")
+            canvas = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(canvas, image)
+        if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips it at 255
+            image = image.point(lambda value: value / 257).convert("L") if "16" in image.mode else image
+        return image.convert("RGB")
+
+
+def _ends_as_a_jpeg(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-2, 2)
+        return file.read(2) == JPEG_END

@@ -1,0 +1,56 @@
+"""From a file's pixels to the model's size, with the crop corner that SDXL is conditioned on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fashion_sweep.config import Size
+from fashion_sweep.draws import numpy_generator
+
+
+@dataclass(frozen=True)
+class View:
+    """A cropped image: uint8 RGB of shape (height, width, 3), and its (top, left) corner in the resized image."""
+
+    pixels: np.ndarray
+    corner: tuple[int, int]
+
+
+def resized_size(width: int, height: int, size: Size) -> tuple[int, int]:
+    """(width, height) after the resize: shorter side as asked, larger only where the crop would not fit."""
+    scale = max(
+        size.shorter_side / min(width, height),
+        size.width / width,
+        size.height / height,
+    )
+    return max(size.width, round(width * scale)), max(size.height, round(height * scale))
+
+
+def centre_view(image: Image.Image, size: Size) -> View:
+    """The evaluation transform: resize, centre crop."""
+    resized = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
+    left, top = (resized.width - size.width) // 2, (resized.height - size.height) // 2
+    return _crop(resized, top, left, size)
+
+
+def augmented_view(image: Image.Image, size: Size, seed: int, name: str, view: int) -> View:
+    """The training transform: resize, horizontal flip with probability ½, random crop. A function of its arguments."""
+    draw = numpy_generator(seed, "data/view", name, view)
+    resized = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
+    if draw.integers(2):
+        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    top = int(draw.integers(resized.height - size.height + 1))
+    left = int(draw.integers(resized.width - size.width + 1))
+    return _crop(resized, top, left, size)
+
+
+def to_model_range(pixels: np.ndarray) -> torch.Tensor:
+    """uint8 (…,h,w,3) in [0, 255] → float32 (…,3,h,w) in [-1, 1]."""
+    return torch.from_numpy(pixels).movedim(-1, -3).float() / 127.5 - 1
+
+
+def _crop(image: Image.Image, top: int, left: int, size: Size) -> View:
+    cropped = image.crop((left, top, left + size.width, top + size.height))
+    return View(np.array(cropped), (top, left))

@@ -1,0 +1,41 @@
+"""Random draws as functions of (seed, purpose, index).
+
+Nothing depends on the order of draws, the batch size, the number of workers or the machine, so that all trials
+of a sweep see the same conditions and a resumed run repeats what an undisturbed one would have drawn.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+def key(seed: int, purpose: str, *index: int | str) -> int:
+    """A 63-bit integer that names one draw."""
+    text = ":".join([str(seed), purpose, *map(str, index)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def numpy_generator(seed: int, purpose: str, *index: int | str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(key(seed, purpose, *index)))
+
+
+def torch_generator(seed: int, purpose: str, *index: int | str) -> torch.Generator:
+    """On the CPU, whatever the device of the model: generators of other devices draw other streams."""
+    return torch.Generator("cpu").manual_seed(key(seed, purpose, *index))
+
+
+def standard_normal(seed: int, purpose: str, *index: int | str, shape: Sequence[int]) -> torch.Tensor:
+    """float32 on the CPU, of `shape`."""
+    return torch.randn(*shape, generator=torch_generator(seed, purpose, *index), dtype=torch.float32)
+
+
+def uniform_integer(seed: int, purpose: str, *index: int | str, high: int) -> int:
+    """In [0, high)."""
+    return int(numpy_generator(seed, purpose, *index).integers(high))
+
+
+def permutation(seed: int, purpose: str, *index: int | str, length: int) -> np.ndarray:
+    """int64 of shape (length,)."""
+    return numpy_generator(seed, purpose, *index).permutation(length)

@@ -1,0 +1,41 @@
+"""The errors a user can cause or meet. Each is one clear line; `cli` turns it into an exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FashionSweepError(Exception):
+    """Root of all errors that are shown as one line instead of a traceback."""
+
+    exit_code = 2
+
+
+class ConfigError(FashionSweepError):
+    """A sweep, preset, key or value that does not fit; names the key, the value and what would be right."""
+
+
+class DataError(FashionSweepError):
+    """Input data that cannot be used; names the file or folder."""
+
+
+class RunError(FashionSweepError):
+    """A run folder that cannot be used now (in use by another process, belongs to another configuration)."""
+
+
+class Interrupted(FashionSweepError):
+    """Ctrl-C; says how to go on."""
+
+    exit_code = 130
+
+
+class TrialError(FashionSweepError):
+    """A trial that failed while training or judging; the rest of the sweep goes on."""
+
+    exit_code = 3
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, or the list of all of them."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(names)}"

@@ -1,0 +1,1 @@
+"""Generate, extract features, and turn them into FID, KID and CLIP score."""

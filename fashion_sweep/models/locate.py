@@ -1,0 +1,43 @@
+"""From a model's name in the config to what `from_pretrained` takes, and the hash of its weights."""
+
+import hashlib
+from pathlib import Path
+
+from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.tiny import WEIGHTS
+
+EMBEDDED = "embedded:"
+
+
+def locate(name: str, key: str) -> str:
+    """A folder for `embedded:<name>` and for local paths, else the hub id as it is.
+
+    Raises:
+        ConfigError: the embedded model or the local folder does not exist.
+    """
+    if name.startswith(EMBEDDED):
+        folder = WEIGHTS / name.removeprefix(EMBEDDED)
+        if not folder.is_dir():
+            known = [EMBEDDED + path.name for path in WEIGHTS.iterdir() if path.is_dir()]
+            raise ConfigError(f"{key}: {name!r} is not embedded in this package{did_you_mean(name, known)}")
+        return str(folder)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path.resolve())
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ConfigError(f"{key}: {name!r} is neither a folder nor a hub id such as owner/name")
+    return name
+
+
+def fingerprint(location: str) -> str:
+    """Hash over the names and contents of a local folder's weights and configs; of the id itself for a hub id."""
+    digest = hashlib.blake2b(digest_size=16)
+    folder = Path(location)
+    if not folder.is_dir():
+        return hashlib.blake2b(location.encode(), digest_size=16).hexdigest()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".safetensors", ".json", ".txt"}:
+            digest.update(str(path.relative_to(folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()

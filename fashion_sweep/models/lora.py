@@ -1,0 +1,105 @@
+"""Adapters: attach, count, save. The one place that translates our spec into peft's and diffusers' words.
+
+Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x + (lora_alpha / rank) B A x.
+"""
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from safetensors import safe_open
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from fashion_sweep.draws import torch_generator
+from fashion_sweep.models.family import Family
+from fashion_sweep.space import TrialSpec
+
+UNET_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
+TEXT_ENCODER_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+def target_modules(component: str) -> tuple[str, ...]:
+    """Query, key, value and output projections of every attention module."""
+    return UNET_PROJECTIONS if component == "unet" else TEXT_ENCODER_PROJECTIONS
+
+
+def attach(model: Family, spec: TrialSpec, lora_alpha: float, seed: int) -> dict[str, nn.Parameter]:
+    """Adds trainable float32 adapters and returns their parameters by name. B is zero, so the output is unchanged.
+
+    A is drawn per module from (seed, module name) by Kaiming's uniform rule, peft's default: the same module
+    starts alike at each rank up to its size, whatever else is adapted.
+    """
+    parameters: dict[str, nn.Parameter] = {}
+    for component, rank in spec.component_ranks.items():
+        module: Any = model.components[component]
+        module.add_adapter(LoraConfig(r=rank, lora_alpha=lora_alpha, target_modules=list(target_modules(component))))
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                parameter.data = _initial_value(f"{component}.{name}", parameter, seed).to(parameter.device)
+                parameters[f"{component}.{name}"] = parameter
+    return parameters
+
+
+def _initial_value(name: str, parameter: Tensor, seed: int) -> Tensor:
+    value = torch.zeros(parameter.shape, dtype=torch.float32)
+    if ".lora_A." in name:
+        nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=torch_generator(seed, "lora/init", name))
+    return value
+
+
+def save(path: Path, model: Family, spec: TrialSpec) -> None:
+    """Writes a file that `pipeline.load_lora_weights` takes, with rank and lora_alpha in its metadata."""
+    layers: dict[str, Any] = {}
+    for component in spec.component_ranks:
+        module: Any = model.components[component]
+        layers[f"{component}_lora_layers"] = get_peft_model_state_dict(module)
+        layers[f"{component}_lora_adapter_metadata"] = _metadata(module.peft_config["default"])
+    StableDiffusionXLPipeline.save_lora_weights(path.parent, weight_name=path.name, **layers)
+
+
+def _metadata(config: LoraConfig) -> dict[str, Any]:
+    """What diffusers needs to rebuild the LoraConfig; sets are not JSON."""
+    values = {key: sorted(v) if isinstance(v, set) else v for key, v in config.to_dict().items()}
+    return {key: getattr(value, "value", value) for key, value in values.items()}
+
+
+def count_saved(path: Path) -> int:
+    """Number of values in an adapter file's tensors."""
+    with safe_open(path, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def count_parameters(base: str, spec: TrialSpec) -> int:
+    """Trainable parameters of `spec` on `base` (folder or hub id), from its configs on the meta device."""
+    return sum(rank * parameters_per_rank(base, part) for part, rank in spec.component_ranks.items())
+
+
+@lru_cache
+def parameters_per_rank(base: str, component: str) -> int:
+    """Sum of input and output widths of the component's target projections: what one unit of rank costs."""
+    suffixes = tuple(f".{target}" for target in target_modules(component))
+    return sum(
+        layer.in_features + layer.out_features
+        for name, layer in _build_on_meta(base, component).named_modules()
+        if isinstance(layer, nn.Linear) and name.endswith(suffixes)
+    )
+
+
+def _build_on_meta(base: str, component: str) -> nn.Module:
+    with torch.device("meta"):
+        if component == "unet":
+            return UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(base, subfolder="unet"))
+        family = CLIPTextModelWithProjection if component == "text_encoder_2" else CLIPTextModel
+        return family(CLIPTextConfig.from_pretrained(base, subfolder=component))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The strings that an adapter file carries beside its tensors."""
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})

@@ -1,0 +1,133 @@
+"""Every file name of a run and of the shared cache, in one place."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def runs_root() -> Path:
+    """Where runs, the cache and the default MLflow store live: `$FASHION_SWEEP_RUNS`, else `runs/` here."""
+    return Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()
+
+
+def cache_root() -> Path:
+    """Encodings, references and rendered data sets, shared by all runs."""
+    return runs_root() / "cache"
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """Files of one trial, under `<run>/trials/<trial_id>/`."""
+
+    root: Path
+
+    @property
+    def metrics(self) -> Path:
+        """JSON lines: step, time (epoch milliseconds) and the values reported at that step."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """The last known state: state, stage, step, steps, …"""
+        return self.root / "status.json"
+
+    @property
+    def adapter(self) -> Path:
+        return self.root / "adapter" / "pytorch_lora_weights.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / "checkpoint.safetensors"
+
+    @property
+    def result(self) -> Path:
+        """Metrics and timings of the finished trial; a trial is finished exactly when this file exists."""
+        return self.root / "result.json"
+
+    def judged(self, evaluation_set: str) -> Path:
+        """Folder with features and scores of generated images, one file a batch."""
+        return self.root / "judged" / evaluation_set
+
+    def features(self, evaluation_set: str) -> Path:
+        """`features` (N,d) and `clip_scores` (N,) of the judged images; the metadata's `prompts` are their records."""
+        return self.root / f"features-{evaluation_set}.safetensors"
+
+    @property
+    def samples(self) -> Path:
+        """Folder with the images of the sample grid, `00.png`, `01.png`, …"""
+        return self.root / "samples"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Files of one run."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".lock"
+
+    @property
+    def facts(self) -> Path:
+        """What was run on what: preset, git commit, versions, hardware, start time, data counts."""
+        return self.root / "run.json"
+
+    def catalogue(self, data_set: str) -> Path:
+        """The records that were kept, with their sizes and captions: what the workers go by."""
+        return self.root / "data" / f"{data_set}.json"
+
+    @property
+    def caches(self) -> Path:
+        """Which folders of the shared cache this run uses."""
+        return self.root / "data" / "caches.json"
+
+    @property
+    def data_problems(self) -> Path:
+        """CSV of input files that were left out, with the reason."""
+        return self.root / "data_problems.csv"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.md"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+    @property
+    def grid(self) -> Path:
+        return self.root / "grid.png"
+
+    @property
+    def mirror(self) -> Path:
+        """Which MLflow runs mirror this run."""
+        return self.root / "mlflow.json"
+
+    @property
+    def ray(self) -> Path:
+        """Ray Tune's and Ray Train's own storage."""
+        return self.root / "ray"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    def trial(self, trial_id: str) -> TrialPaths:
+        return TrialPaths(self.root / "trials" / trial_id)

@@ -1,0 +1,73 @@
+"""The sample grid: rows are configurations, columns are prompts with their seeds."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from fashion_sweep.files import replacing
+
+CELL_WIDTH = 224
+"""Pixels; every image is brought to this width."""
+GUTTER, MARGIN = 12, 20
+FONT_SIZE, LINE_HEIGHT = 13, 17
+TITLE_WIDTH = 150
+INK, FAINT, PAPER = "#1a1a1a", "#8a8a8a", "white"
+
+
+def write_grid(path: Path, titles: Sequence[str], headings: Sequence[str], cells: Sequence[Sequence[Path]]) -> None:
+    """Writes the PNG `path`.
+
+    Args:
+        titles: one a row.
+        headings: one a column; wrapped to the column's width.
+        cells: image files, row by row; a file that is not there becomes a visible gap.
+    """
+    images = [[_scaled(cell) for cell in row] for row in cells]
+    cell_height = max((image.height for row in images for image in row if image), default=CELL_WIDTH)
+    wrapped = [textwrap.wrap(heading, width=CELL_WIDTH // 8) for heading in headings]
+    top = MARGIN + LINE_HEIGHT * max(map(len, wrapped), default=0) + GUTTER
+    left = MARGIN + TITLE_WIDTH + GUTTER
+    width = left + len(headings) * (CELL_WIDTH + GUTTER) - GUTTER + MARGIN
+    height = top + len(titles) * (cell_height + GUTTER) - GUTTER + MARGIN
+    grid = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(grid)
+    font = _font()
+
+    for column, lines in enumerate(wrapped):
+        x = left + column * (CELL_WIDTH + GUTTER)
+        y = top - GUTTER - LINE_HEIGHT * len(lines)
+        draw.multiline_text((x, y), "\n".join(lines), fill=INK, font=font, spacing=LINE_HEIGHT - FONT_SIZE)
+    for row, (title, row_images) in enumerate(zip(titles, images, strict=True)):
+        y = top + row * (cell_height + GUTTER)
+        text = "\n".join(textwrap.wrap(title, width=TITLE_WIDTH // 8))
+        draw.multiline_text((MARGIN, y + cell_height // 2), text, fill=INK, font=font, anchor="lm")
+        for column, image in enumerate(row_images):
+            x = left + column * (CELL_WIDTH + GUTTER)
+            if image:
+                grid.paste(image, (x, y))
+            else:
+                _gap(draw, (x, y, x + CELL_WIDTH - 1, y + cell_height - 1), font)
+    with replacing(path) as temporary:
+        grid.save(temporary, optimize=True)
+
+
+def _scaled(path: Path) -> Image.Image | None:
+    if not path.is_file():
+        return None
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    return image.resize((CELL_WIDTH, round(image.height * CELL_WIDTH / image.width)), Image.Resampling.LANCZOS)
+
+
+def _gap(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], font: ImageFont.FreeTypeFont) -> None:
+    draw.rectangle(box, outline=FAINT)
+    draw.text(((box[0] + box[2]) // 2, (box[1] + box[3]) // 2), "no image", fill=FAINT, font=font, anchor="mm")
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans as matplotlib ships it, so that the grid looks alike everywhere."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", FONT_SIZE)

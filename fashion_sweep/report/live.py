@@ -1,0 +1,196 @@
+"""Shows the trials of a running sweep from their status files: a live table, or plain lines where nobody watches."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any
+
+import rich.box
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from fashion_sweep.files import read_json
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.report.results import number
+from fashion_sweep.report.tables import GAP, duration
+from fashion_sweep.status import STAGES
+
+REFRESH_S = 0.5
+COLOURS = {"waiting": "dim", "running": "cyan", "done": "green", "failed": "red"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a trial's status file says; None is unknown."""
+
+    state: str = "waiting"
+    stage: str | None = None
+    done: float | None = None
+    total: float | None = None
+    unit: str = "steps"
+    loss: float | None = None
+    started: float | None = None
+    time: float | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, values: Any) -> "Shown":
+        if not isinstance(values, dict):
+            return cls()
+        judging = values.get("stage") == STAGES["judge"]
+        error = values.get("error")
+        return cls(
+            state=str(values.get("state") or "waiting"),
+            stage=values.get("stage") and str(values["stage"]),
+            done=number(values.get("images" if judging else "step")),
+            total=number(values.get("images_total" if judging else "steps")),
+            unit="images" if judging else "steps",
+            loss=number(values.get("loss")),
+            started=number(values.get("started")),
+            time=number(values.get("time")),
+            error=str(error).strip() if error else None,
+        )
+
+
+class LiveTable:
+    """Context manager: a table that refreshes itself; off a terminal, a line for each change of a trial's state.
+
+    Args:
+        run: the run folder; only its status and result files are read.
+        trial_ids: in the order to show them.
+        titles: by trial id; default the ids.
+        console: where to show it; default stdout.
+    """
+
+    def __init__(
+        self,
+        run: RunPaths,
+        trial_ids: Sequence[str],
+        titles: dict[str, str] | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self._run = run
+        self._titles = {trial_id: (titles or {}).get(trial_id, trial_id) for trial_id in trial_ids}
+        self._console = console or Console()
+        self._shown: dict[str, tuple[str, str | None]] = {}
+        self._stage_began: dict[str, tuple[str | None, float, float]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="live-table", daemon=True)
+        self._live = Live(get_renderable=self.table, console=self._console, refresh_per_second=1 / REFRESH_S)
+
+    def __enter__(self) -> "LiveTable":
+        if self._console.is_terminal:
+            self._live.start(refresh=True)
+        else:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+            return
+        self._stop.set()
+        self._thread.join()
+        self._print_changes()  # what happened since the last look
+
+    def _poll(self) -> None:
+        while not self._stop.wait(REFRESH_S):
+            self._print_changes()
+
+    def table(self) -> Table:
+        """The state of all trials as it is now."""
+        now = time.time()
+        table = Table(box=rich.box.SIMPLE_HEAD)
+        for column in ("trial", "state", "progress", "", "loss", "elapsed", "stage left"):
+            table.add_column(
+                column, justify="right" if column in {"loss", "elapsed", "stage left"} else "left", no_wrap=True
+            )
+        for trial_id, title in self._titles.items():
+            status = self._status(trial_id)
+            stage = status.stage if status.state == "running" and status.stage else status.state
+            colour = COLOURS.get(status.state, "")
+            running = status.state == "running"
+            end = now if running else status.time
+            elapsed = end - status.started if status.started is not None and end is not None else None
+            table.add_row(
+                title,
+                f"[{colour}]{stage}[/]" if colour else stage,
+                _bar(status),
+                _counts(status),
+                GAP if status.loss is None else f"{status.loss:.4f}",
+                duration(elapsed),
+                duration(self._stage_left(trial_id, status)) if running else "",
+            )
+        return table
+
+    def _status(self, trial_id: str) -> Shown:
+        """The status file as far as it can be read; a result beside it means done, whatever a killed process left."""
+        paths = self._run.trial(trial_id)
+        try:
+            status = Shown.of(read_json(paths.status))
+        except (OSError, ValueError):  # this table only looks on: a file it cannot read must not end a run
+            status = Shown()
+        return replace(status, state="done") if paths.result.is_file() else status
+
+    def _stage_left(self, trial_id: str, status: Shown) -> float | None:
+        """Seconds to the end of this stage at the pace seen since we first saw it; None until it has moved."""
+        if status.done is None or status.total is None or status.time is None:
+            return None
+        stage, began, first = self._stage_began.get(trial_id, (None, 0.0, 0.0))
+        if stage != status.stage or status.done < first:
+            self._stage_began[trial_id] = (status.stage, status.time, status.done)
+            return None
+        moved, took = status.done - first, status.time - began
+        return (status.total - status.done) * took / moved if moved > 0 and took > 0 else None
+
+    def _print_changes(self) -> None:
+        for trial_id, title in self._titles.items():
+            status = self._status(trial_id)
+            seen = (status.state, status.error if status.state == "failed" else None)
+            if self._shown.get(trial_id, ("waiting", None)) == seen:
+                continue
+            self._shown[trial_id] = seen
+            self._console.print(
+                f"{title}: {self._change(trial_id, status)}", soft_wrap=True, markup=False, highlight=False
+            )
+
+    def _change(self, trial_id: str, status: Shown) -> str:
+        if status.state == "failed":
+            return f"failed: {(status.error or 'unknown error').splitlines()[-1]}"
+        if status.state == "done":
+            return ", ".join(["done", *self._numbers(trial_id)])
+        return "started" if status.state == "running" else status.state
+
+    def _numbers(self, trial_id: str) -> list[str]:
+        """Those of the finished trial that are known."""
+        try:
+            result = read_json(self._run.trial(trial_id).result, {})
+            sets = result.get("evaluations") or {}
+            seconds = [value for value in map(number, (result.get("seconds") or {}).values()) if value is not None]
+        except (OSError, ValueError, AttributeError):
+            return []
+        shown = [
+            f"{name}{f' on {judged_on}' if len(sets) > 1 else ''} {value:.2f}"
+            for judged_on, judged in sets.items()
+            for key, name in (("fid", "FID"), ("clip_score", "CLIP score"))
+            if (value := number(judged.get(key))) is not None
+        ]
+        return [*shown, duration(sum(seconds))] if seconds else shown
+
+
+def _bar(status: Shown) -> ProgressBar | str:
+    if status.done is None or not status.total:
+        return ""
+    return ProgressBar(total=status.total, completed=status.total if status.state == "done" else status.done, width=20)
+
+
+def _counts(status: Shown) -> str:
+    if status.done is None or status.total is None:
+        return GAP
+    return f"{status.done:.0f}/{status.total:.0f} {status.unit}"

@@ -1,0 +1,171 @@
+"""Reads a run folder into frozen results. What is not known stays None."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.errors import DataError, RunError
+from fashion_sweep.evaluation.fid import enough_samples
+from fashion_sweep.files import read_json
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.space import TrialSpec
+
+State = Literal["done", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one evaluation set says of one trial."""
+
+    fid: float | None = None
+    kid: float | None = None
+    """Squared MMD, as computed; the tables show it times 1000."""
+    kid_se: float | None = None
+    clip_score: float | None = None
+    """0 to 100."""
+    clip_score_se: float | None = None
+    samples: int | None = None
+    features: str | None = None
+    """Extractor behind FID and KID."""
+    feature_dim: int | None = None
+    clip_model: str | None = None
+    reference_samples: int | None = None
+
+    @property
+    def too_few_samples(self) -> bool:
+        """Fewer and the covariance is so poor that FID is mostly bias."""
+        return (
+            self.samples is not None
+            and self.feature_dim is not None
+            and not enough_samples(self.samples, self.feature_dim)
+        )
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    spec: TrialSpec
+    state: State
+    error: str | None = None
+    parameters: int | None = None
+    adapter_bytes: int | None = None
+    steps: int | None = None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    evaluations: Mapping[str, Judgement] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return self.spec.title
+
+    def judged(self, evaluation_set: str) -> Judgement:
+        return self.evaluations.get(evaluation_set, Judgement())
+
+
+@dataclass(frozen=True)
+class Results:
+    run: str
+    config: RunConfig
+    trials: tuple[TrialResult, ...]
+    """In the sweep's order."""
+    facts: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    """Where the time went, by stage of the run; empty while the run has not said."""
+
+    def judgements(self, evaluation_set: str) -> list[Judgement]:
+        """Of the trials that were judged on this set."""
+        return [trial.evaluations[evaluation_set] for trial in self.trials if evaluation_set in trial.evaluations]
+
+
+def collect(run: RunPaths) -> Results:
+    """Everything that the run folder says about its trials.
+
+    Raises:
+        DataError: a file of the run is not what it should be.
+        RunError: no run is there, or its trials were judged by different extractors and so cannot share a table.
+    """
+    if not run.config.is_file():
+        raise RunError(f"{run.root} is no run folder: it has no {run.config.name}")
+    config = read_run_config(run.config)
+    results = Results(
+        run=run.name,
+        config=config,
+        trials=tuple(_trial(run, spec) for spec in config.sweep.specs),
+        facts=_mapping(run.facts),
+        seconds=numbers(_mapping(run.results).get("seconds")),
+    )
+    for name in config.sweep.judge:
+        extractors = {(judged.features, judged.clip_model) for judged in results.judgements(name)}
+        if len(extractors) > 1:
+            raise RunError(
+                f"{run.name}: trials were judged on {name} by different models: {sorted(map(str, extractors))}"
+            )
+    return results
+
+
+def _trial(run: RunPaths, spec: TrialSpec) -> TrialResult:
+    paths = run.trial(spec.trial_id)
+    if not paths.result.is_file():
+        status = _mapping(paths.status)
+        failed = status.get("state") == "failed"
+        error = str(status.get("error") or "unknown error") if failed else None
+        return TrialResult(spec, "failed" if failed else "unfinished", error)
+    values = _mapping(paths.result)
+    evaluations = values.get("evaluations") or {}
+    return TrialResult(
+        spec=spec,
+        state="done",
+        parameters=0 if spec.is_base_model else _whole(values.get("parameters")),
+        adapter_bytes=_whole(values.get("adapter_bytes")),
+        steps=_whole(values.get("steps")),
+        train_loss=number(values.get("train_loss")),
+        val_loss=number(values.get("val_loss")),
+        evaluations={name: _judgement(judged) for name, judged in evaluations.items()},
+        seconds=numbers(values.get("seconds")),
+    )
+
+
+def _judgement(values: Mapping[str, Any]) -> Judgement:
+    return Judgement(
+        fid=number(values.get("fid")),
+        kid=number(values.get("kid")),
+        kid_se=number(values.get("kid_se")),
+        clip_score=number(values.get("clip_score")),
+        clip_score_se=number(values.get("clip_score_se")),
+        samples=_whole(values.get("samples")),
+        features=values.get("features"),
+        feature_dim=_whole(values.get("feature_dim")),
+        clip_model=values.get("clip_model"),
+        reference_samples=_whole(values.get("reference_samples")),
+    )
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        values = read_json(path, {})
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{path}: must hold an object")
+    return values
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None: a gap stays visible, and NaN is a gap."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _whole(value: Any) -> int | None:
+    known = number(value)
+    return None if known is None else int(known)
+
+
+def numbers(values: Mapping[str, Any] | None) -> dict[str, float]:
+    known = {name: number(value) for name, value in (values or {}).items()}
+    return {name: value for name, value in known.items() if value is not None}

@@ -1,0 +1,171 @@
+"""Tables of a run, each made once and shown in the terminal or as Markdown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import rich.box
+import rich.table
+
+from fashion_sweep.report.results import Judgement, Results, TrialResult
+
+GAP = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """The first cell is text, the others are right-aligned numbers; a gap is `–`."""
+    caption: str = ""
+
+
+def trial_tables(results: Results) -> list[Table]:
+    """One table an evaluation set, since FIDs against different references do not belong into one column."""
+    return [_trial_table(results, name) for name in results.config.sweep.judge]
+
+
+def published_tables(results: Results) -> list[Table]:
+    """The study's own rows, apart from ours: another model, another extractor."""
+    return [
+        Table(
+            title=f"Published for SDXL on {name}: another model, Inception features; not comparable with ours",
+            columns=("configuration", "parameters", "FID", "CLIP score"),
+            rows=tuple(
+                (row.configuration, _count(row.parameters), f"{row.fid:.2f}", f"{row.clip_score:.2f}") for row in rows
+            ),
+        )
+        for name, rows in results.config.sweep.published.items()
+        if rows
+    ]
+
+
+def time_table(results: Results) -> Table | None:
+    """Where the run's time went; the trials' own stages where the run has not said."""
+    seconds = dict(results.seconds)
+    caption = ""
+    if not seconds:
+        for trial in results.trials:
+            for stage, value in trial.seconds.items():
+                seconds[stage] = seconds.get(stage, 0.0) + value
+        caption = "Summed over the trials, which may have run side by side."
+    if not seconds:
+        return None
+    total = seconds.pop("total", None)
+    rows = [(stage, duration(value), _share(value, total)) for stage, value in seconds.items()]
+    if total is not None:
+        rows.append(("total", duration(total), _share(total, total)))
+    return Table("Where the time went", ("stage", "time", "share"), tuple(rows), caption)
+
+
+def terminal(table: Table) -> rich.table.Table:
+    shown = rich.table.Table(
+        title=table.title,
+        caption=table.caption or None,
+        box=rich.box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    shown.add_column(table.columns[0], min_width=len(table.columns[0]))
+    for column in table.columns[1:]:
+        shown.add_column(column, justify="right", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
+
+
+def markdown(table: Table) -> str:
+    """The table with its caption below; the title is the caller's heading."""
+    lines = [
+        _line(table.columns),
+        _line(["---", *["---:"] * (len(table.columns) - 1)]),
+        *map(_line, table.rows),
+    ]
+    text = "\n".join(lines) + "\n"
+    return f"{text}\n{table.caption}\n" if table.caption else text
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return GAP
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
+
+
+def _trial_table(results: Results, name: str) -> Table:
+    return Table(
+        title=f"{results.config.sweep.name} on preset {results.config.preset.name}, judged on {name}",
+        columns=(
+            "configuration",
+            "parameters",
+            "FID ↓",
+            "KID ×1000 ↓",
+            "CLIP score ↑",
+            "train",
+            "judge",
+        ),
+        rows=tuple(_row(trial, trial.judged(name)) for trial in results.trials),
+        caption=_caption(results, name),
+    )
+
+
+def _row(trial: TrialResult, judged: Judgement) -> tuple[str, ...]:
+    return (
+        trial.title if trial.state == "done" else f"{trial.title} ({trial.state})",
+        _count(trial.parameters),
+        GAP if judged.fid is None else f"{judged.fid:.2f}",
+        _estimate(judged.kid, judged.kid_se, scale=1000, digits=1),
+        _estimate(judged.clip_score, judged.clip_score_se),
+        GAP if trial.spec.is_base_model else duration(trial.seconds.get("train")),
+        duration(trial.seconds.get("judge")),
+    )
+
+
+def _caption(results: Results, name: str) -> str:
+    """What the numbers rest on; FID is never shown without it."""
+    judged = results.judgements(name)
+    if not judged:
+        return "No trial has been judged."
+    counts = _listed(f"{judgement.samples:,}" for judgement in judged if judgement.samples is not None)
+    references = _listed(
+        f"{judgement.reference_samples:,}" for judgement in judged if judgement.reference_samples is not None
+    )
+    dimensions = _listed(str(judgement.feature_dim) for judgement in judged if judgement.feature_dim is not None)
+    text = (
+        f"{counts} generated images a trial against {references} real ones; FID and KID on "
+        f"{judged[0].features or GAP} features ({dimensions} dimensions), "
+        f"CLIP score by {judged[0].clip_model or GAP}; ± is one standard error."
+    )
+    if any(judgement.too_few_samples for judgement in judged):
+        text += " Fewer than 2.5 images a feature dimension: FID is mostly bias here; look at KID."
+    if len({judgement.samples for judgement in judged}) > 1:
+        text += " The image counts differ, so the FIDs are not comparable."
+    return text
+
+
+def _listed(values: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(values)) or "an unknown number of"
+
+
+def _estimate(value: float | None, standard_error: float | None, scale: float = 1, digits: int = 2) -> str:
+    if value is None:
+        return GAP
+    text = f"{value * scale:.{digits}f}"
+    return text if standard_error is None else f"{text} ± {standard_error * scale:.{digits}f}"
+
+
+def _count(value: int | None) -> str:
+    return GAP if value is None else f"{value:,}"
+
+
+def _share(value: float, total: float | None) -> str:
+    return f"{value / total:.0%}" if total else GAP
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,52 @@
+"""Opening a run folder: one process at a time, one configuration for ever."""
+
+import csv
+import fcntl
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.data.catalogue import Problem
+from fashion_sweep.errors import RunError
+from fashion_sweep.files import write_text
+from fashion_sweep.paths import RunPaths, runs_root
+
+
+def new_run(config: RunConfig, name: str | None) -> RunPaths:
+    """The folder of that name under the runs folder, or one named by sweep, preset and time."""
+    if name is not None and (not name or name in {".", ".."} or "/" in name or "\\" in name):
+        raise RunError(f"--name {name!r}: must be a plain folder name")
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
+
+
+@contextmanager
+def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
+    """Makes the folder or goes on in it, and holds its lock. The lock goes with the process, however it ends.
+
+    Raises:
+        RunError: another process works in it, or it belongs to another configuration.
+    """
+    run.root.mkdir(parents=True, exist_ok=True)
+    with run.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{run.root} is in use by another process; wait for it or give another --name") from None
+        if not run.config.exists():
+            write_text(run.config, config.to_yaml())
+        elif read_run_config(run.config) != config:
+            raise RunError(f"{run.root} belongs to another configuration; give another --name")
+        yield
+
+
+def problems_csv(problems: Mapping[str, tuple[Problem, ...]]) -> str:
+    """One line a left-out file: data set, file, reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["data_set", "file", "reason"])
+    writer.writerows((name, problem.file, problem.reason) for name, found in problems.items() for problem in found)
+    return text.getvalue()

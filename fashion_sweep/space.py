@@ -1,0 +1,70 @@
+"""Placements, trials and their exact parameter counts, from a model's config alone (torch only when counting)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fashion_sweep.errors import did_you_mean
+
+Placement = str
+Component = Literal["unet", "text_encoder", "text_encoder_2"]
+
+COMPONENTS: tuple[str, ...] = get_args(Component)
+PLACEMENTS: dict[Placement, tuple[str, ...]] = {
+    "unet": ("unet",),
+    "text_encoder": ("text_encoder",),
+    "text_encoder_2": ("text_encoder_2",),
+    "text_encoders": ("text_encoder", "text_encoder_2"),
+}
+BASE_MODEL = "base-model"
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One LoRA configuration: which placements carry an adapter, at which rank. None at all is the base model."""
+
+    ranks: tuple[tuple[Placement, int], ...]
+
+    @classmethod
+    def of(cls, ranks: Mapping[Placement, int]) -> "TrialSpec":
+        """Rank 0 says the same as leaving the placement out."""
+        return cls(tuple(sorted(((name, rank) for name, rank in ranks.items() if rank), key=_placement_order)))
+
+    @property
+    def trial_id(self) -> str:
+        return "-".join(f"{name}-r{rank}" for name, rank in self.ranks) or BASE_MODEL
+
+    @property
+    def title(self) -> str:
+        return ", ".join(f"{_TITLES.get(name, name)} rank {rank}" for name, rank in self.ranks) or "base model"
+
+    @property
+    def component_ranks(self) -> dict[str, int]:
+        """Rank per adapted component of the pipeline, for instance `{"unet": 4}`."""
+        return {part: rank for name, rank in self.ranks for part in PLACEMENTS[name]}
+
+    @property
+    def is_base_model(self) -> bool:
+        return not self.ranks
+
+    @property
+    def trains_text_encoders(self) -> bool:
+        return any(part != "unet" for part in self.component_ranks)
+
+
+_TITLES = {"unet": "UNet", "text_encoder": "text encoder 1", "text_encoder_2": "text encoder 2"}
+_TITLES["text_encoders"] = "text encoders"
+
+
+def _placement_order(item: tuple[Placement, int]) -> int:
+    return list(PLACEMENTS).index(item[0]) if item[0] in PLACEMENTS else len(PLACEMENTS)
+
+
+def placement_error(spec: TrialSpec) -> str | None:
+    """Why `spec` cannot be placed: an unknown placement, or a component named twice."""
+    for name, _ in spec.ranks:
+        if name not in PLACEMENTS:
+            return f"{name!r} is no part of this model{did_you_mean(name, PLACEMENTS)}"
+    parts = [part for name, _ in spec.ranks for part in PLACEMENTS[name]]
+    doubled = {part for part in parts if parts.count(part) > 1}
+    return f"{spec.trial_id}: {sorted(doubled)[0]!r} is given two ranks" if doubled else None

@@ -1,0 +1,62 @@
+"""A trial's `status.json`: where it is now, and when each of its stages ran. Everything that writes it is here."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fashion_sweep.files import read_json, write_json
+from fashion_sweep.paths import TrialPaths
+
+WRITE_EVERY_S = 0.5
+STAGES = {"load": "loading", "train": "training", "judge": "judging"}
+"""Stage → the word for a trial that is in it."""
+
+
+@dataclass
+class Status:
+    """Opens what earlier attempts wrote. A stage that an attempt was killed in ended when that was last written."""
+
+    paths: TrialPaths
+    writes: bool = True
+    """False in all of a trial's workers but the first."""
+    values: dict[str, Any] = field(default_factory=dict)
+    _written: float = 0.0
+
+    def __post_init__(self) -> None:
+        known = read_json(self.paths.status, {})
+        stages = [[name, start, end or known["time"]] for name, start, end in known.get("stages", [])]
+        self.values = {"started": known.get("started"), "stages": stages}
+
+    def update(self, *, now: bool = False, **values: Any) -> None:
+        """Writes at most every half second, unless `now`."""
+        self.values |= values
+        if self.writes and (now or time.monotonic() - self._written > WRITE_EVERY_S):
+            self._written = time.monotonic()
+            known = {name: value for name, value in self.values.items() if value is not None}
+            write_json(self.paths.status, known | {"time": time.time()})
+
+    def queue(self) -> None:
+        """Waits for its turn, whatever an earlier attempt came to."""
+        self.update(now=True, state="waiting")
+
+    def fail(self, error: str) -> None:
+        self.update(now=True, state="failed", error=error)
+
+    @contextmanager
+    def stage(self, name: str, **values: Any) -> Iterator[None]:
+        """Runs a stage of `STAGES` and notes from when to when, in seconds since the epoch."""
+        entry: list[Any] = [name, time.time(), None]
+        self.values["stages"].append(entry)
+        self.values["started"] = self.values["started"] or entry[1]
+        self.update(now=True, state="running", stage=STAGES[name], **values)
+        yield
+        entry[2] = time.time()
+        self.update(now=True)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By stage, over all attempts."""
+        ended = [(name, end - start) for name, start, end in self.values["stages"] if end]
+        return {name: sum(spent for stage, spent in ended if stage == name) for name in STAGES}

@@ -1,0 +1,178 @@
+"""The way of a run: check → prepare → train and judge → report. What is already done is not done again."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fashion_sweep import facts
+from fashion_sweep.checks import check_catalogue, check_config, data_sets
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config import EvaluationSet, RunConfig
+from fashion_sweep.data.catalogue import Catalogue, check_tolerable, write_catalogue
+from fashion_sweep.data.sets import locate_data, open_data
+from fashion_sweep.errors import DataError
+from fashion_sweep.files import read_json, write_json, write_text
+from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.run_folder import claimed, problems_csv
+from fashion_sweep.status import Status
+from fashion_sweep.timing import Clock
+
+Catalogues = Mapping[EvaluationSet, Catalogue]
+
+
+def run_sweep(config: RunConfig, run: RunPaths, console: Console) -> bool:
+    """Runs the sweep in `run`, from wherever it stands. True when every trial is done.
+
+    Raises:
+        FashionSweepError: a mistake in configuration, data or run folder; before anything is started.
+    """
+    clock = Clock()
+    check_config(config)
+    given = {name: _opened(name, config) for name in data_sets(config) if not _is_rendered(name, config)}
+    with claimed(run, config):
+        console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
+        console.print(config.sweep.question)
+        console.print(f"run folder {run.root}", soft_wrap=True)
+        with clock.preparing(), console.status("opening the data (the embedded world is rendered the first time)"):
+            catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}
+            _write_inputs(run, config, catalogues)
+        _say_what_was_kept(run, catalogues, console)
+        from fashion_sweep.tracking import Mirror
+
+        with Mirror(run):
+            waiting = [spec.trial_id for spec in config.sweep.specs if not run.trial(spec.trial_id).result.exists()]
+            if waiting:
+                _run_trials(config, run, waiting, clock, console)
+            with console.status("writing the report"):
+                from fashion_sweep.report.page import write_report
+
+                write_report(run, clock.breakdown(_stages(run, config)) if waiting else None)
+        show(run, console)
+    return all(run.trial(spec.trial_id).result.exists() for spec in config.sweep.specs)
+
+
+def _opened(name: EvaluationSet, config: RunConfig) -> Catalogue:
+    source = getattr(config.preset.data, name)
+    catalogue = open_data(name, source)
+    listed_in = runs_root() / f"{name}-data-problems.csv"
+    try:
+        check_tolerable(catalogue, locate_data(name, source)[0], listed_in)
+    except DataError:
+        write_text(listed_in, problems_csv({name: catalogue.problems}))
+        raise
+    check_catalogue(name, catalogue, config)
+    return catalogue
+
+
+def _is_rendered(name: EvaluationSet, config: RunConfig) -> bool:
+    return locate_data(name, getattr(config.preset.data, name))[1]
+
+
+def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
+    """Writes down what the run works on, once; a run goes on with the very same data and weights or not at all."""
+    from fashion_sweep.prepare import plan_caches, write_caches
+
+    write_caches(run, plan_caches(config, dict(catalogues)))
+    for name, catalogue in catalogues.items():
+        write_catalogue(run.catalogue(name), catalogue)
+    write_text(run.data_problems, problems_csv({name: c.problems for name, c in catalogues.items()}))
+    known = read_json(run.facts, {})
+    write_json(
+        run.facts,
+        {
+            "run": run.name,
+            "preset": config.preset.name,
+            "sweep": config.sweep.name,
+            "started": known.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),
+            "git_commit": facts.git_commit(),
+            "versions": facts.versions(),
+            "hardware": facts.hardware(),
+            "data": {name: catalogue.summary() for name, catalogue in catalogues.items()},
+        },
+    )
+
+
+def _say_what_was_kept(run: RunPaths, catalogues: Catalogues, console: Console) -> None:
+    for name, catalogue in catalogues.items():
+        counts = catalogue.summary()
+        dropped = "".join(f", {count} {reason}" for reason, count in counts["dropped"].items())
+        listed = f" (listed in {run.data_problems.name})" if catalogue.problems else ""
+        console.print(f"{name} data: {counts['kept']} of {counts['images']} images kept{dropped}{listed}")
+
+
+def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clock, console: Console) -> None:
+    """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
+    for trial_id in waiting:
+        Status(run.trial(trial_id)).queue()
+    with ExitStack() as session:
+        with console.status("starting Ray"):
+            from fashion_sweep.cluster.session import ray_session
+            from fashion_sweep.cluster.tune import run_trials
+            from fashion_sweep.report.live import LiveTable
+
+            session.enter_context(ray_session(run, config.preset.resources))
+        with clock.preparing():
+            _fill_cache(config, run, console)
+        titles = {spec.trial_id: spec.title for spec in config.sweep.specs}
+        with LiveTable(run, list(titles), titles, console):
+            errors = run_trials(run, config, waiting, train_and_judge)
+            for trial_id, error in errors.items():
+                if error:
+                    Status(run.trial(trial_id)).fail(error)
+
+
+def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Body of a trial's workers. Imports late: Ray loads this module into processes that never train."""
+    from fashion_sweep.trial import run_trial
+
+    run_trial(run, trial_id, worker)
+
+
+def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
+    from fashion_sweep.cluster.shards import map_shards
+    from fashion_sweep.prepare import make_shard, missing_shards
+
+    specs = [spec for spec in config.sweep.specs if not spec.is_base_model]
+    with_captions = any(not spec.trains_text_encoders for spec in specs)
+    shards = missing_shards(run, with_images=bool(specs), with_captions=with_captions)
+    if shards:
+        with _progress(console, "encoding images and captions", len(shards)) as advance:
+            map_shards(make_shard, shards, config.preset.resources, advance)
+
+
+@contextmanager
+def _progress(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:
+    """Of all trials; a stage that did not end was last heard of when its status was written."""
+    return [
+        (name, start, end)
+        for spec in config.sweep.specs
+        for name, start, end in Status(run.trial(spec.trial_id)).values["stages"]
+    ]
+
+
+def show(run: RunPaths, console: Console) -> None:
+    """Prints the answer and the tables of a run's report."""
+    from fashion_sweep.report.answer import sentence
+    from fashion_sweep.report.results import collect
+    from fashion_sweep.report.tables import published_tables, terminal, time_table, trial_tables
+
+    results = collect(run)
+    times = time_table(results)
+    for table in [*trial_tables(results), *published_tables(results), *([times] if times else [])]:
+        console.print(terminal(table))
+    for trial in results.trials:
+        if trial.state == "failed":
+            log = run.trial(trial.spec.trial_id).log
+            console.print(f"{trial.title} failed: {trial.error} (log: {log})", soft_wrap=True, markup=False)
+    console.print(sentence(results))
+    console.print(f"report: {run.report}", soft_wrap=True)

@@ -1,0 +1,43 @@
+"""Where the wall-clock time of a run went."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+WORK = ("train", "judge")
+Stage = tuple[str, float, float]
+"""Name, start and end in seconds since the epoch."""
+
+
+@dataclass
+class Clock:
+    """Times the stages of one invocation; what no stage claims was spent starting up and waiting."""
+
+    started: float = field(default_factory=time.time)
+    prepared: float = 0.0
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        since = time.time()
+        yield
+        self.prepared += time.time() - since
+
+    def breakdown(self, stages: Iterable[Stage]) -> dict[str, float]:
+        """Seconds by stage, which add up to `total`. `stages` are those of all trials."""
+        total = time.time() - self.started
+        known = {"prepare": self.prepared, **wall_clock_by_stage(stages, self.started)}
+        return known | {"start-up and waiting": max(0.0, total - sum(known.values())), "total": total}
+
+
+def wall_clock_by_stage(stages: Iterable[Stage], started: float) -> Mapping[str, float]:
+    """Seconds since `started` by stage: each moment is shared equally among the trials that train or judge then."""
+    busy = [(name, max(start, started), end) for name, start, end in stages if name in WORK]
+    moments = sorted({moment for _, start, end in busy for moment in (start, end)})
+    shares: dict[str, float] = dict.fromkeys(WORK, 0.0)
+    for since, until in pairwise(moments):
+        active = [name for name, start, end in busy if start <= since and end >= until]
+        for name in active:
+            shares[name] += (until - since) / len(active)
+    return shares

@@ -1,0 +1,131 @@
+"""One training loop for all networks: AdamW, an average of the weights, checkpoints to go on from."""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+Loss = Callable[[np.random.Generator], torch.Tensor]
+"""Draws of one step -> its loss. All draws of a step come from that generator, so that a resumed run repeats them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    steps: int
+    learning_rate: float
+    decay: float = 0.999
+    """Of the average of the weights, per step."""
+    weight_decay: float = 1e-2
+    warm_up: int = 200
+    cool_down: float = 0.25
+    """Share of the steps, at the end, over which the learning rate falls to zero."""
+    seed: int = 0
+
+    def rate(self, step: int) -> float:
+        falling = max(1, round(self.cool_down * self.steps))
+        return self.learning_rate * min(1.0, (step + 1) / self.warm_up, (self.steps - step) / falling)
+
+
+def fit(
+    recipe: Recipe,
+    model: torch.nn.Module,
+    loss: Loss,
+    work: Path,
+    export: Callable[[], None] = lambda: None,
+    checkpoint_seconds: float = 90,
+    export_seconds: float = 600,
+) -> torch.nn.Module:
+    """Trains `model` in place from its last checkpoint on and returns the averaged model.
+
+    `export` is called now and then, and at the end, just after a checkpoint.
+    """
+    average = copy.deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
+    path = work / f"{recipe.name}.pt"
+    step = _restore(path, model, average, optimizer)
+    saved = exported = time.monotonic()
+    losses: list[float] = []
+    while step < recipe.steps:
+        losses.append(_step(recipe, step, model, average, optimizer, loss))
+        step += 1
+        if step % 50 == 0:
+            _report(recipe, step, losses, work)
+            losses = []
+        if time.monotonic() - saved > checkpoint_seconds or step == recipe.steps:
+            _save(path, step, model, average, optimizer)
+            saved = time.monotonic()
+            if saved - exported > export_seconds or step == recipe.steps:
+                export()
+                exported = saved
+    return average.eval()
+
+
+def _step(
+    recipe: Recipe,
+    step: int,
+    model: torch.nn.Module,
+    average: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Loss,
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.rate(step)
+    value = loss(np.random.default_rng([recipe.seed, step]))
+    assert torch.isfinite(value), f"{recipe.name}: loss {value} at step {step}"
+    optimizer.zero_grad(set_to_none=True)
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    keep = min(recipe.decay, (step + 1) / (step + 10))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
+    return value.item()
+
+
+def trained(recipe: Recipe, model: torch.nn.Module, work: Path) -> torch.nn.Module:
+    """`model` with the averaged weights of the last checkpoint, if there is one; frozen."""
+    path = work / f"{recipe.name}.pt"
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True)["average"])
+    return model.eval().requires_grad_(False)
+
+
+def normal(rng: np.random.Generator, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
+    return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
+
+
+def _report(recipe: Recipe, step: int, losses: list[float], work: Path) -> None:
+    entry = {"step": step, "loss": round(float(np.mean(losses)), 5), "time": round(time.time())}
+    with (work / f"{recipe.name}.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(entry) + "\n")
+    print(f"{recipe.name} {step}/{recipe.steps} loss {entry['loss']}", flush=True)
+
+
+def _save(
+    path: Path, step: int, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    temporary = path.with_suffix(".new")
+    torch.save(state, temporary)
+    temporary.rename(path)
+
+
+def _restore(path: Path, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])

@@ -1,0 +1,111 @@
+"""Picture i of a domain, with what is said of it: a function of (seed, domain, i) and of nothing else."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from fashion_sweep.tiny import backgrounds, captions, scenes
+from fashion_sweep.tiny.canvas import Canvas, Cartoon, Photograph, View
+from fashion_sweep.tiny.figure import draw_figure, strike
+from fashion_sweep.tiny.wardrobe import Outfit, dress_up
+
+Size = tuple[int, int]
+PORTRAIT_FILE, SQUARE_FILE = (109, 160), (120, 150)
+LANDSCAPE_FILE, NARROW_FILE = (160, 120), (140, 120)
+"""Widths and heights of files; the study's filters keep the first of each pair."""
+WRONG_SIDE = 0.12
+"""Share of files that the study's filters drop for their shape."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    image: Image.Image
+    captions: tuple[str, ...]
+    outfit: Outfit | None
+    """Of the figure, where there is one."""
+
+
+def fashion_picture(seed: int, index: int) -> Picture:
+    """A photograph of one figure, and one caption with every attribute."""
+    rng = _generator(seed, "fashion", index)
+    size = SQUARE_FILE if rng.random() < WRONG_SIDE else PORTRAIT_FILE
+    outfit = dress_up(rng)
+    image = _figure(rng, size, outfit, photograph=True)
+    return Picture(image, (captions.detailed(outfit, rng),), outfit)
+
+
+def general_picture(seed: int, index: int) -> Picture:
+    """A photograph of a scene or a cartoon of a figure, and five captions."""
+    rng = _generator(seed, "general", index)
+    kind = rng.random()
+    if kind < 0.45:
+        return _scene(rng, _scene_size(rng))
+    size = PORTRAIT_FILE if kind < 0.85 else LANDSCAPE_FILE
+    outfit = dress_up(rng)
+    image = _figure(rng, size, outfit, photograph=False)
+    said = [captions.detailed(outfit, rng) for _ in range(3)]
+    said[2:2] = [captions.of_a_drawing(outfit, rng), captions.sentence(captions.short(outfit, rng))]
+    if rng.random() < 0.5:
+        said[1] = f"{captions.drawn(rng)} {said[1]}"
+    return Picture(image, tuple(said), outfit)
+
+
+def _generator(seed: int, domain: str, index: int) -> np.random.Generator:
+    digest = hashlib.blake2b(f"{seed}:{domain}:{index}".encode(), digest_size=8).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+
+
+def _scene_size(rng: np.random.Generator) -> Size:
+    kind = rng.random()
+    if kind < WRONG_SIDE:
+        return NARROW_FILE
+    return PORTRAIT_FILE if kind < 2 * WRONG_SIDE else LANDSCAPE_FILE
+
+
+def _figure(rng: np.random.Generator, size: Size, outfit: Outfit, photograph: bool) -> Image.Image:
+    width, height = size
+    tall = height * rng.uniform(0.82, 0.93)
+    top = height * rng.uniform(0.065, 0.09)
+    middle = width * (0.5 + rng.normal(0, 0.02 if width < height else 0.12))
+    view = View(width, height, tall, (middle, top))
+    pose = strike(rng, outfit.woman)
+    if photograph:
+        background = _behind(rng, size, feet=top + tall)
+        side = rng.choice([-1.0, 1.0])
+        backgrounds.ground_shadow(background, middle + 0.06 * side * tall, top + tall, 0.17 * tall)
+        canvas: Canvas = Photograph(view, background, rng, light_from=-side)
+    else:
+        canvas = Cartoon(view, backgrounds.flat(rng, width, height))
+    draw_figure(canvas, outfit, pose, rng)
+    return canvas.picture()
+
+
+def _behind(rng: np.random.Generator, size: Size, feet: float) -> np.ndarray:
+    if rng.random() < 0.65:
+        wall = list(backgrounds.WALLS)[rng.integers(len(backgrounds.WALLS))]
+        return backgrounds.studio(rng, *size, wall, feet)
+    return backgrounds.outdoors(rng, *size, ("street", "park")[rng.integers(2)], feet)
+
+
+def _scene(rng: np.random.Generator, size: Size) -> Picture:
+    """One in twelve is a clean computer rendering, without texture and grain."""
+    width, height = size
+    painter = list(scenes.PLACES)[rng.integers(len(scenes.PLACES))]
+    rendered = rng.random() < 1 / 12
+    background = backgrounds.of_a_scene(rng, width, height, scenes.PLACES[painter])
+    scale = height if width >= height else 0.9 * width
+    view = View(width, height, scale, (width / 2, (height - scale) * 0.6))
+    canvas = (
+        Photograph(view, background, rng, texture=0.0, grain=0.0) if rendered else Photograph(view, background, rng)
+    )
+    said = painter(canvas, 0.0, rng)
+    style = (
+        captions.pick(rng, ("a 3d render of", "cgi of", "a render of"))
+        if rendered
+        else captions.pick(rng, ("a photo of", "a photograph of"))
+    )
+    first = f"{style} {said[1]}" if rendered else said[0]
+    lines = [first, said[1], f"{style} {said[0]}", said[2], said[0]]
+    return Picture(canvas.picture(), tuple(captions.sentence(line) for line in lines), None)

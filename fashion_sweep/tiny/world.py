@@ -1,0 +1,107 @@
+"""The embedded data sets on disk, in the layouts of DeepFashion-MultiModal and COCO 2014."""
+
+import json
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from fashion_sweep.tiny.pictures import Picture, fashion_picture, general_picture
+
+FORMAT = 1
+"""Counts up when the same seed would give other files, so that old ones are written anew."""
+FACTS = "world.json"
+QUALITY = 95
+CHUNK = 50
+KINDS = {
+    True: ("Dresses", "Tees_Tanks", "Blouses_Shirts", "Sweaters", "Skirts"),
+    False: ("Denim", "Shirts_Polos", "Tees_Tanks", "Sweaters", "Pants"),
+}
+"""Of women and of men, as in the names of DeepFashion's files."""
+
+
+def write_fashion(root: Path, count: int, seed: int, workers: int = 1) -> None:
+    """`images/*.jpg` and `captions.json`: file name -> caption. Nothing is done where they are already there."""
+
+    def fill(folder: Path) -> None:
+        written = _render(_write_fashion_picture, folder / "images", count, seed, workers)
+        captions = {name: picture_captions[0] for name, _, picture_captions in written}
+        (folder / "captions.json").write_text(json.dumps(captions, indent=0) + "\n", encoding="utf-8")
+
+    _write_once(root, {"format": FORMAT, "domain": "fashion", "count": count, "seed": seed}, fill)
+
+
+def write_general(root: Path, count: int, seed: int, workers: int = 1) -> None:
+    """`train2014/*.jpg` and `annotations/captions_train2014.json`, five captions an image."""
+
+    def fill(folder: Path) -> None:
+        written = _render(_write_general_picture, folder / "train2014", count, seed, workers)
+        images, annotations = [], []
+        for number, (name, (width, height), captions) in enumerate(written):
+            images.append({"id": number + 1, "file_name": name, "width": width, "height": height})
+            for place, caption in enumerate(captions):
+                annotations.append({"id": 5 * number + place + 1, "image_id": number + 1, "caption": caption})
+        (folder / "annotations").mkdir()
+        index = json.dumps({"images": images, "annotations": annotations})
+        (folder / "annotations" / "captions_train2014.json").write_text(index + "\n", encoding="utf-8")
+
+    _write_once(root, {"format": FORMAT, "domain": "general", "count": count, "seed": seed}, fill)
+
+
+Written = tuple[str, tuple[int, int], tuple[str, ...]]
+"""File name, (width, height), captions."""
+
+
+def _render(
+    write: Callable[[Path, int, int], Written], folder: Path, count: int, seed: int, workers: int
+) -> list[Written]:
+    folder.mkdir(parents=True)
+    task = partial(write, folder, seed)
+    if workers <= 1 or count <= CHUNK:
+        return [task(index) for index in range(count)]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(task, range(count), chunksize=CHUNK))
+
+
+def _write_fashion_picture(folder: Path, seed: int, index: int) -> Written:
+    picture = fashion_picture(seed, index)
+    assert picture.outfit is not None
+    woman = picture.outfit.woman
+    kind = KINDS[woman][index % len(KINDS[woman])]
+    name = f"{'WOMEN' if woman else 'MEN'}-{kind}-id_{index:08d}-{1 + index % 4:02d}_{1 + index % 7}_front.jpg"
+    return _save(picture, folder, name)
+
+
+def _write_general_picture(folder: Path, seed: int, index: int) -> Written:
+    return _save(general_picture(seed, index), folder, f"COCO_train2014_{index + 1:012d}.jpg")
+
+
+def _save(picture: Picture, folder: Path, name: str) -> Written:
+    picture.image.save(folder / name, quality=QUALITY, subsampling=0)
+    return name, picture.image.size, picture.captions
+
+
+def _write_once(root: Path, facts: dict[str, object], fill: Callable[[Path], None]) -> None:
+    """Fills a folder beside `root`, which then takes its place: a reader sees all of it or nothing."""
+    if _read_facts(root) == facts:
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as own:
+        fresh = Path(own) / "fresh"
+        fresh.mkdir()
+        fill(fresh)
+        (fresh / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        if _read_facts(root) == facts:
+            return  # another process was here first
+        shutil.rmtree(root, ignore_errors=True)
+        fresh.rename(root)
+
+
+def _read_facts(root: Path) -> object:
+    try:
+        return json.loads((root / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,44 @@
+"""What MLflow is told of a trial: params, final metrics and the tags that say what they rest on."""
+
+import math
+from typing import Any, TypeGuard
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.space import TrialSpec
+
+FINAL_METRICS = ("fid", "kid", "clip_score")
+
+
+def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:
+    """Flat and short, so that MLflow's compare table reads like the study's."""
+    training, ranks = config.preset.training, dict(spec.ranks)
+    placements = dict.fromkeys(["unet", *(name for trial in config.sweep.specs for name, _ in trial.ranks)])
+    params = {f"{name}_rank": ranks.get(name, 0) for name in placements} | {
+        "parameters": 0 if spec.is_base_model else result.get("parameters"),
+        "learning_rate": training.learning_rate,
+        "lora_alpha": training.lora_alpha,
+        "batch_size": training.batch_size,
+        "steps": training.steps or result.get("steps"),
+        "epochs": training.epochs,
+        "seed": training.seed,
+        "preset": config.preset.name,
+    }
+    return {key: value for key, value in params.items() if value is not None}
+
+
+def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """The finished trial's metrics, and the tags that say what they rest on."""
+    metrics = {"adapter_bytes": result.get("adapter_bytes")}
+    metrics |= {f"seconds_{stage}": value for stage, value in (result.get("seconds") or {}).items()}
+    tags: dict[str, str] = {}
+    for name, judged in (result.get("evaluations") or {}).items():
+        suffix = f"_{name}" if many_sets else ""
+        metrics |= {f"{key}{suffix}": judged.get(key) for key in FINAL_METRICS}
+        tags |= {f"{key}{suffix}": str(judged.get(key, "unknown")) for key in ("features", "samples", "clip_model")}
+    notes = [f"{key}: {value}" for key, value in tags.items()]
+    return metrics, tags | {"mlflow.note.content": "\n\n".join([str(result.get("title", "")), *notes])}
+
+
+def finite(value: Any) -> TypeGuard[float]:
+    """A gap stays a gap: MLflow would draw NaN as a number of its own."""
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Noise and loss, the loop, the checkpoint."""

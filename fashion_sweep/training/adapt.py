@@ -1,0 +1,123 @@
+"""Trains one trial's adapter on one of its workers: loads, attaches, restores, runs the loop, saves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from fashion_sweep.config import TrainingConfig
+from fashion_sweep.data.cache import ShardedCache
+from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.data.split import split
+from fashion_sweep.files import replacing
+from fashion_sweep.models import lora
+from fashion_sweep.models.family import Family
+from fashion_sweep.paths import TrialPaths
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.training.batches import TrainingSet
+from fashion_sweep.training.checkpoint import load_checkpoint, save_checkpoint
+from fashion_sweep.training.loop import Report, Share, Trainer
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What a trial trains, on what, as which of its workers."""
+
+    spec: TrialSpec
+    config: TrainingConfig
+    catalogue: Catalogue
+    images: ShardedCache
+    captions: ShardedCache
+    rank: int
+    workers: int
+
+    def run(self, model: Family, paths: TrialPaths, report: Report, progress: Report) -> None:
+        """Trains from the newest checkpoint to the end; worker 0 writes checkpoints and the adapter file."""
+        parameters = lora.attach(model, self.spec, self.config.lora_alpha, self.config.seed)
+        optimizer = torch.optim.AdamW(
+            parameters.values(),
+            lr=self.config.learning_rate,
+            betas=self.config.betas,
+            weight_decay=self.config.weight_decay,
+        )
+        start = load_checkpoint(paths.checkpoint, parameters, optimizer)
+        if self.config.gradient_checkpointing:
+            for name in self.spec.component_ranks:
+                _checkpoint_gradients(model.components[name])
+        accelerator = self._accelerator(model.device)
+        denoiser = model.denoiser(self.spec).train()
+        trainer = Trainer(
+            model=model,
+            denoiser=accelerator.prepare(denoiser),
+            parameters=parameters,
+            optimizer=optimizer,
+            data=self._training_set(model),
+            config=self.config,
+            steps=training_steps(self.config, self.catalogue),
+            share=self._share(),
+            accelerator=accelerator,
+        )
+        trainer.train(start, report, progress, self._saving(paths, parameters, optimizer))
+        if self.rank == 0:
+            with replacing(paths.adapter) as temporary:
+                lora.save(temporary, model, self.spec)
+        accelerator.wait_for_everyone()
+
+    def _saving(self, paths: TrialPaths, parameters: Any, optimizer: Any) -> Callable[[int], None]:
+        def save(step: int) -> None:
+            if self.rank == 0:
+                save_checkpoint(paths.checkpoint, step, parameters, optimizer)
+
+        return save
+
+    def _share(self) -> Share:
+        own = self.config.batch_size // self.workers
+        return Share(self.rank, self.workers, self.config.batch_size, self.config.micro_batch_size or own)
+
+    def _accelerator(self, device: torch.device) -> Accelerator:
+        share = self._share()
+        return Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=self.config.autocast,
+            gradient_accumulation_steps=len(share.micro_batches),
+            # CLIP's last layer is not used by SDXL, so its adapter never gets a gradient
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=self.spec.trains_text_encoders)],
+        )
+
+    def _training_set(self, model: Family) -> TrainingSet:
+        records = self.catalogue.records
+        row = {record.name: index for index, record in enumerate(records)}
+        training, validation = split(self.catalogue, self.config.validation_fraction, self.config.seed)
+        captions = self.catalogue.distinct_captions
+        caption_row = {caption: index for index, caption in enumerate(captions)}
+        return TrainingSet(
+            images=self.images,
+            captions=self.captions,
+            names=[record.name for record in records],
+            caption_rows=[caption_row[record.caption] for record in records],
+            input_ids=model.tokenize(captions) if self.spec.trains_text_encoders else None,
+            training_rows=[row[record.name] for record in training],
+            validation_rows=[row[record.name] for record in validation],
+            views=self.config.views,
+            seed=self.config.seed,
+            num_train_timesteps=model.num_train_timesteps,
+        )
+
+
+def training_steps(config: TrainingConfig, catalogue: Catalogue) -> int:
+    """Optimizer steps of a trial: as given, or epochs over the training split (a last short batch is filled up)."""
+    if config.steps is not None:
+        return config.steps
+    assert config.epochs is not None
+    training, _ = split(catalogue, config.validation_fraction, config.seed)
+    return -(-config.epochs * len(training) // config.batch_size)
+
+
+def _checkpoint_gradients(module: Any) -> None:
+    if hasattr(module, "enable_gradient_checkpointing"):  # diffusers
+        module.enable_gradient_checkpointing()
+    else:  # transformers
+        module.gradient_checkpointing_enable()

@@ -1,0 +1,98 @@
+"""What a step trains on: rows of the cache and draws, all functions of (seed, position in training)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_sweep.data.cache import ShardedCache
+from fashion_sweep.draws import permutation, standard_normal, uniform_integer
+from fashion_sweep.models.family import Conditions, TextEmbeds
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N samples: what the denoiser sees, and the noise it is to predict."""
+
+    names: list[str]
+    latents: Tensor
+    """N,c,h,w float32, scaled, clean."""
+    noise: Tensor
+    """N,c,h,w float32."""
+    timesteps: Tensor
+    """N int64."""
+    conditions: Conditions
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The encoded images of a run; rows of `images` are in the order of `names`."""
+
+    images: ShardedCache
+    """`latents` views,c,h,w and `time_ids` views,6 a row."""
+    captions: ShardedCache
+    """`prompt_embeds` and `pooled` of a distinct caption a row."""
+    names: Sequence[str]
+    caption_rows: Sequence[int]
+    input_ids: Tensor | None
+    """int64 (encoders, distinct captions, tokens), where a text encoder is trained; then `captions` is not read."""
+    training_rows: Sequence[int]
+    validation_rows: Sequence[int]
+    views: int
+    seed: int
+    num_train_timesteps: int
+
+    def training_batch(self, step: int, batch_size: int, slots: Sequence[int]) -> Batch:
+        """The samples at `slots` of the global batch of `step`; `slots` is a worker's share of range(batch_size)."""
+        positions = [step * batch_size + slot for slot in slots]
+        count = len(self.training_rows)
+        rows = [self.training_rows[self._epoch_order(p // count)[p % count]] for p in positions]
+        views = [uniform_integer(self.seed, "train/view", p, high=self.views) for p in positions]
+        timesteps = [uniform_integer(self.seed, "train/timestep", p, high=self.num_train_timesteps) for p in positions]
+        return self._batch(rows, views, timesteps, "train/noise", positions)
+
+    def validation_batch(self, indices: Sequence[int]) -> Batch:
+        """Held-out samples with their own fixed noise, and timesteps spread evenly over the schedule."""
+        count = len(self.validation_rows)
+        timesteps = [int((i + 0.5) / count * self.num_train_timesteps) for i in indices]
+        rows = [self.validation_rows[i] for i in indices]
+        return self._batch(rows, [0] * len(rows), timesteps, "validation/noise", indices)
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        return _epoch_order(self.seed, epoch, len(self.training_rows))
+
+    def _batch(
+        self,
+        rows: Sequence[int],
+        views: Sequence[int],
+        timesteps: Sequence[int],
+        purpose: str,
+        draws: Sequence[int],
+    ) -> Batch:
+        latents = torch.stack([self.images.row("latents", r)[v] for r, v in zip(rows, views, strict=True)]).float()
+        time_ids = torch.stack([self.images.row("time_ids", r)[v] for r, v in zip(rows, views, strict=True)])
+        noise = torch.stack([standard_normal(self.seed, purpose, i, shape=latents.shape[1:]) for i in draws])
+        captions = [self.caption_rows[row] for row in rows]
+        return Batch(
+            names=[self.names[row] for row in rows],
+            latents=latents,
+            noise=noise,
+            timesteps=torch.tensor(timesteps),
+            conditions=self._conditions(time_ids, captions),
+        )
+
+    def _conditions(self, time_ids: Tensor, captions: Sequence[int]) -> Conditions:
+        if self.input_ids is not None:
+            return Conditions(time_ids, input_ids=self.input_ids[:, list(captions)])
+        embeds = [
+            torch.stack([self.captions.row(name, c) for c in captions]).float() for name in ("prompt_embeds", "pooled")
+        ]
+        return Conditions(time_ids, text=TextEmbeds(*embeds))
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return permutation(seed, "train/order", epoch, length=count)

@@ -1,0 +1,182 @@
+"""What each worker of a trial does: train the adapter, judge it, and write down what came out.
+
+Facts go to the trial's folder first. What is already there (adapter, judged batches) is used, not made again.
+"""
+
+import gc
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed
+
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config import EvaluationSet, RunConfig
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.evaluation.features import Judge
+from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
+from fashion_sweep.evaluation.metrics import evaluate
+from fashion_sweep.files import read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.models.family import Family
+from fashion_sweep.models.load import load_model
+from fashion_sweep.models.locate import locate
+from fashion_sweep.models.lora import count_parameters, count_saved
+from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.prepare import read_caches
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.status import Status
+from fashion_sweep.training.adapt import Adaptation, training_steps
+
+
+def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Trains and judges trial `trial_id` of `run` as one of its workers; worker 0 writes `result.json` at the end."""
+    config = read_run_config(run.config)
+    spec = next(spec for spec in config.sweep.specs if spec.trial_id == trial_id)
+    paths = run.trial(trial_id)
+    trial = _Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
+    try:
+        if not spec.is_base_model and not paths.adapter.exists():
+            trial.train()
+        evaluations = trial.judge()
+        if worker.rank == 0:
+            trial.finish(evaluations)
+        worker.report({"step": trial.steps, **_flat(evaluations)})
+    except Exception as error:
+        trial.status.fail(f"{type(error).__name__}: {error}")
+        raise
+
+
+@dataclass(frozen=True)
+class _Trial:
+    run: RunPaths
+    paths: TrialPaths
+    config: RunConfig
+    spec: TrialSpec
+    worker: Worker
+    status: Status
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that the trial makes in all."""
+        if self.spec.is_base_model:
+            return 0
+        return training_steps(self.config.preset.training, read_catalogue(self.run.catalogue("fashion")))
+
+    def train(self) -> None:
+        training, caches = self.config.preset.training, read_caches(self.run)
+        catalogue = read_catalogue(self.run.catalogue("fashion"))
+        with self.status.stage("load", step=0, steps=self.steps):
+            model = load_model(self.config.preset.model, self.worker.device)
+        adaptation = Adaptation(
+            spec=self.spec,
+            config=training,
+            catalogue=catalogue,
+            images=caches.images,
+            captions=caches.captions,
+            rank=self.worker.rank,
+            workers=self.worker.world_size,
+        )
+        with self.status.stage("train"):
+            adaptation.run(model, self.paths, self._report, self._progress)
+        del model, adaptation
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def _progress(self, values: dict[str, float]) -> None:
+        self.status.update(step=int(values["step"]), loss=values["train_loss"])
+
+    def _report(self, values: dict[str, float]) -> None:
+        """Into the trial's folder first, then to Ray Tune. Lines of steps that are made again are dropped."""
+        if self.worker.rank == 0:
+            earlier = [line for line in read_json_lines(self.paths.metrics) if line["step"] < values["step"]]
+            write_json_lines(self.paths.metrics, [*earlier, values | {"time": time.time_ns() // 1_000_000}])
+        self.worker.report(values)
+
+    def judge(self) -> dict[str, Any]:
+        preset, sweep = self.config.preset, self.config.sweep
+        with self.status.stage("load"):
+            model = load_model(preset.model, self.worker.device, with_refiner=True)
+            if not self.spec.is_base_model:
+                model.load_adapter(self.paths.adapter)
+            judge = Judge(preset.evaluation, self.worker.device)
+        evaluations: dict[str, Any] = {}
+        for name in sweep.judge:
+            with self.status.stage("judge", evaluation_set=name):
+                evaluations[name] = self._judge_set(name, model, judge)
+        with self.status.stage("judge"):
+            if self.worker.rank == 0:
+                samples = sweep.sample_prompts.get(preset.name, [])
+                write_samples(self._generator(model, sweep.judge[0]), samples, self.paths.samples)
+        return evaluations
+
+    def _generator(self, model: Family, name: EvaluationSet) -> Generator:
+        generation = self.config.preset.generation
+        return Generator(
+            model=model,
+            config=generation,
+            size=getattr(self.config.preset.data, name).evaluation,
+            original_size=read_catalogue(self.run.catalogue(name)).original_size,
+            negative_prompt=generation.base_negative_prompt if self.spec.is_base_model else None,
+        )
+
+    def _judge_set(self, name: EvaluationSet, model: Family, judge: Judge) -> dict[str, Any] | None:
+        """The metrics, on worker 0; None on the others."""
+        evaluation, generation = self.config.preset.evaluation, self.config.preset.generation
+        catalogue = read_catalogue(self.run.catalogue(name))
+        order = evaluation_order(catalogue, generation.seed)
+        judged = order[: evaluation.samples]
+        captions = [record.caption for record in judged]
+        rank, world_size = self.worker.rank, self.worker.world_size
+        judge_batches(
+            self._generator(model, name),
+            judge,
+            captions,
+            self.paths.judged(name),
+            slice(rank, None, world_size),
+            lambda images: self.status.update(images=images * world_size, images_total=len(captions)),
+        )
+        if world_size > 1:
+            distributed.barrier()
+        if rank != 0:
+            return None
+        scores = collect_batches(self.paths.judged(name), len(captions), generation.batch_size)
+        with replacing(self.paths.features(name)) as temporary:
+            scores.save(temporary, metadata={"prompts": json.dumps([record.name for record in judged])})
+        row = {record.name: index for index, record in enumerate(catalogue.records)}
+        reference = read_caches(self.run).references[name].all("features")[[row[record.name] for record in order]]
+        return evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference.numpy(), evaluation)
+
+    def finish(self, evaluations: dict[str, Any]) -> None:
+        metrics = read_json_lines(self.paths.metrics)
+        last = metrics[-1] if metrics else {}
+        adapter = None if self.spec.is_base_model else self.paths.adapter
+        parameters = count_saved(adapter) if adapter else 0
+        base = locate(self.config.preset.model.base, "model.base")
+        assert parameters == count_parameters(base, self.spec), "the adapter file is not what was planned"
+        result = {
+            "trial_id": self.spec.trial_id,
+            "title": self.spec.title,
+            "ranks": dict(self.spec.ranks),
+            "parameters": parameters,
+            "adapter_bytes": adapter.stat().st_size if adapter else 0,
+            "steps": self.steps,
+            "evaluations": evaluations,
+            "seconds": self.status.seconds,
+        }
+        result |= {name: last[name] for name in ("train_loss", "val_loss") if name in last}
+        write_json(self.paths.result, result)
+        self.status.update(now=True, state="done")
+
+
+def _flat(evaluations: dict[str, Any]) -> dict[str, float]:
+    """`fid_fashion` and so on, for Ray Tune; nothing on the workers that hold no metrics."""
+    return {
+        f"{metric}_{name}": metrics[metric]
+        for name, metrics in evaluations.items()
+        if metrics
+        for metric in ("fid", "kid", "clip_score")
+    }

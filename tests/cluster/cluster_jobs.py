@@ -1,0 +1,73 @@
+"""What the tests have workers do; a module of its own because workers find functions by their dotted names."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config import Preset, Resources, RunConfig
+from fashion_sweep.errors import DataError
+from fashion_sweep.paths import RunPaths
+
+SEARCH_PATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+"""What PYTHONPATH must be for workers to find this module."""
+
+
+def train(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    print(f"{trial_id} runs as rank {worker.rank} of {worker.world_size} on {worker.device}")
+    os.system("echo a child process speaks")
+    for step in (1, 2):
+        worker.report({"step": step, "loss": 10.0 / step + worker.rank})
+    if trial_id == "dies-once" and not (run.root / "died").exists():
+        (run.root / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if trial_id == "broken":
+        raise ValueError("the loss is a banana\nand more of it")
+    if trial_id.startswith("meets"):
+        _meet(run, trial_id)
+
+
+def _meet(run: RunPaths, trial_id: str) -> None:
+    """Returns only if another trial is in here at the same time."""
+    (run.root / f"here-{os.getpid()}").touch()
+    deadline = time.monotonic() + 60
+    while len(list(run.root.glob("here-*"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def wait_for_ever(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    (run.root / "waiting").write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def meet_at_sum(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Each rank contributes its rank; the sum goes to a file of each."""
+    import torch
+
+    total = torch.tensor([float(worker.rank)])
+    torch.distributed.all_reduce(total)
+    (run.root / f"rank-{worker.rank}").write_text(f"{worker.world_size} {total.item():g}")
+    worker.report({"step": 1, "loss": float(worker.rank)})
+
+
+def square(number: int) -> int:
+    time.sleep(0.05 if number % 2 else 0)  # so that shards do not finish in order
+    return number * number
+
+
+def refuse_three(number: int) -> int:
+    if number == 3:
+        raise DataError(f"shard {number}: no such image")
+    return number
+
+
+def threads(_: int) -> str | None:
+    return os.environ.get("OMP_NUM_THREADS")
+
+
+def configured(resources: Resources) -> RunConfig:
+    """A configuration of which only the resources matter here."""
+    return RunConfig.model_construct(preset=Preset.model_construct(resources=resources))

@@ -1,0 +1,19 @@
+"""A run that waits for its Ctrl-C; started as a process of its own by `test_session.py`."""
+
+import sys
+from pathlib import Path
+
+from cluster_jobs import configured, wait_for_ever
+
+from fashion_sweep.cluster.session import ray_session
+from fashion_sweep.cluster.tune import run_trials
+from fashion_sweep.config import Resources
+from fashion_sweep.paths import RunPaths
+
+if __name__ == "__main__":
+    run, resources = RunPaths(Path(sys.argv[1])), Resources()
+    try:
+        with ray_session(run, resources):
+            run_trials(run, configured(resources), ["waits"], wait_for_ever)
+    except KeyboardInterrupt:
+        print("interrupted")

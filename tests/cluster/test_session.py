@@ -1,0 +1,50 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cluster_jobs as jobs
+import psutil
+import pytest
+
+from fashion_sweep.cluster.session import ray_session
+from fashion_sweep.config import Resources
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.paths import RunPaths
+
+
+def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"1 worker with 1 CPU and 512 GPU each.*resources.gpus_per_worker"),
+        ray_session(RunPaths(tmp_path), Resources(gpus_per_worker=512)),
+    ):
+        pass
+
+
+def test_ctrl_c_ends_a_run_in_seconds_and_leaves_no_process(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("interrupted.py")
+    process = subprocess.Popen(
+        [sys.executable, script, tmp_path],
+        env=os.environ | {"PYTHONPATH": jobs.SEARCH_PATH},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    _wait_until((tmp_path / "waiting").exists, timeout_s=120)
+    started = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, b"interrupted\n", b"")
+    assert len(started) > 3
+    assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def _wait_until(condition, timeout_s: float) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

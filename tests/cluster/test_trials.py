@@ -1,0 +1,88 @@
+import json
+from collections.abc import Iterator
+
+import cluster_jobs as jobs
+import psutil
+import pytest
+
+from fashion_sweep.cluster.session import ray_session
+from fashion_sweep.cluster.shards import map_shards
+from fashion_sweep.cluster.tune import run_trials
+from fashion_sweep.config import Resources
+from fashion_sweep.errors import DataError
+from fashion_sweep.paths import RunPaths
+
+ONE_CPU = Resources(max_failures=0)
+TRIALS = ("meets-1", "broken", "dies-once", "meets-2")
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
+    run = RunPaths(tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", jobs.SEARCH_PATH)
+        with ray_session(run, Resources(workers_per_trial=2)):  # 2 CPUs at least, on any machine
+            yield run
+    assert [process.name() for process in psutil.Process().children(recursive=True)] == []
+
+
+@pytest.fixture(scope="module")
+def outcome(session: RunPaths) -> dict[str, str | None]:
+    return run_trials(session, jobs.configured(Resources(max_failures=1)), TRIALS, jobs.train)
+
+
+def test_trials_that_fit_run_side_by_side_and_one_that_fails_leaves_the_others_alone(
+    outcome: dict[str, str | None],
+) -> None:
+    assert outcome == dict.fromkeys(TRIALS) | {"broken": "ValueError: the loss is a banana"}
+
+
+@pytest.mark.parametrize("trial_id", ["broken", "dies-once"])
+def test_a_trial_that_fails_is_tried_again_as_often_as_allowed(
+    session: RunPaths, outcome: object, trial_id: str
+) -> None:
+    assert session.trial(trial_id).log.read_text().count(f"{trial_id} runs as rank 0") == 2
+
+
+@pytest.mark.parametrize("trial_id", TRIALS)
+def test_reports_of_a_trial_reach_tune(session: RunPaths, outcome: object, trial_id: str) -> None:
+    (results,) = session.ray.glob(f"tune-*/{trial_id}/result.json")
+    reports = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(report["step"], report["loss"]) for report in reports][:2] == [(1, 10.0), (2, 5.0)]
+
+
+@pytest.mark.parametrize("trial_id", TRIALS)
+def test_a_trials_log_has_what_its_worker_and_its_children_said(
+    session: RunPaths, outcome: object, trial_id: str
+) -> None:
+    log = session.trial(trial_id).log.read_text()
+    assert f"{trial_id} runs as rank 0 of 1 on cpu" in log
+    assert "a child process speaks" in log
+    assert ("Traceback" in log and "cluster_jobs.py" in log) == (trial_id == "broken")
+
+
+def test_workers_of_a_trial_have_ranks_and_talk_to_each_other(session: RunPaths) -> None:
+    resources = Resources(workers_per_trial=2, max_failures=0)
+    assert run_trials(session, jobs.configured(resources), ["pair"], jobs.meet_at_sum) == {"pair": None}
+    assert [(session.root / f"rank-{rank}").read_text() for rank in (0, 1)] == ["2 1", "2 1"]
+
+
+def test_shards_come_back_in_order_and_are_counted(session: RunPaths) -> None:
+    counts: list[int] = []
+    assert map_shards(jobs.square, range(5), ONE_CPU, counts.append) == [0, 1, 4, 9, 16]
+    assert counts == [1, 2, 3, 4, 5]
+
+
+def test_the_error_of_a_shard_is_raised_as_it_was(session: RunPaths) -> None:
+    with pytest.raises(DataError, match="shard 3: no such image"):
+        map_shards(jobs.refuse_three, range(5), ONE_CPU, lambda _: None)
+
+
+def test_workers_take_no_more_threads_than_their_cpus(session: RunPaths) -> None:
+    assert map_shards(jobs.threads, [0], Resources(), lambda _: None) == ["1"]
+
+
+def test_nothing_is_said_on_the_terminal(session: RunPaths, outcome: object, capfd: pytest.CaptureFixture[str]) -> None:
+    map_shards(jobs.square, range(2), ONE_CPU, lambda _: None)
+    assert capfd.readouterr() == ("", "")
+    assert "Started a local Ray instance" in session.log.read_text()

@@ -1,0 +1,62 @@
+"""Small data sets on disk and the embedded models, shared by the tests."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fashion_sweep.config_files import load_run_config
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def runs_root(tmp_path, monkeypatch) -> Path:
+    """Runs and the cache of a test lie in its own temporary folder."""
+    root = tmp_path / "runs"
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(root))
+    monkeypatch.delenv("FASHION_SWEEP_PRESET", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def config():
+    return load_run_config("exp2", "tiny")
+
+
+@pytest.fixture(scope="session")
+def model(config):
+    """The embedded SDXL with its refiner. Tests that change its weights load their own."""
+    from fashion_sweep.models.sdxl import SDXL
+
+    return SDXL.load(config.preset.model, "cpu", with_refiner=True)
+
+
+def noise_image(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Smooth enough for JPEG to keep, different for each seed."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 3, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def write_fashion(root: Path, sizes: Mapping[str, tuple[int, int]]) -> Path:
+    """A DeepFashion-MultiModal folder with an image of (width, height) and a caption for each name."""
+    (root / "images").mkdir(parents=True)
+    for seed, (name, size) in enumerate(sizes.items()):
+        noise_image(*size, seed).save(root / "images" / name)
+    captions = {name: f"The shirt number {seed % 7} is of cotton." for seed, name in enumerate(sizes)}
+    (root / "captions.json").write_text(json.dumps(captions))
+    return root
+
+
+@pytest.fixture
+def fashion_root(tmp_path) -> Path:
+    """180 portrait images: the least that FID with the tiny preset's 64 features takes, and a few more."""
+    return write_fashion(tmp_path / "fashion", {f"MEN-{i:03d}.jpg": (60, 90) for i in range(180)})

@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from fashion_sweep.data.cache import SHARD_SIZE, ShardedCache, content_key
+from fashion_sweep.errors import DataError
+
+
+def test_rows_are_found_across_shards(tmp_path):
+    rows = torch.arange(SHARD_SIZE + 10).float()[:, None].repeat(1, 3)
+    cache = ShardedCache(tmp_path, len(rows))
+    assert cache.missing() == [0, 1]
+    for shard, span in enumerate(cache.shards):
+        cache.write(shard, {"x": rows[span.start : span.stop]})
+    assert cache.missing() == []
+    assert torch.equal(cache.row("x", SHARD_SIZE + 4), rows[SHARD_SIZE + 4])
+    assert torch.equal(cache.all("x"), rows)
+
+
+def test_a_torn_shard_is_an_error_that_names_it(tmp_path):
+    cache = ShardedCache(tmp_path, 2)
+    cache.write(0, {"x": torch.zeros(2, 3)})
+    cache.path(0).write_bytes(cache.path(0).read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"00000.safetensors: cache shard cannot be read"):
+        cache.row("x", 0)
+
+
+def test_the_key_changes_with_any_part():
+    parts = {"base": "abc", "seed": 0, "size": [1, 2]}
+    assert content_key(parts) == content_key(dict(reversed(parts.items())))
+    assert len({content_key(parts | change) for change in [{}, {"seed": 1}, {"size": [2, 1]}, {"base": "abd"}]}) == 4

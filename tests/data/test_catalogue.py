@@ -1,0 +1,112 @@
+import json
+
+import pytest
+
+from fashion_sweep.config import DataSource, Size
+from fashion_sweep.data import coco, fashion
+from fashion_sweep.data.catalogue import check_tolerable, load_catalogue, read_catalogue, write_catalogue
+from fashion_sweep.errors import DataError
+from tests.conftest import noise_image, write_fashion
+
+SIZE = Size(height=64, width=48, shorter_side=48)
+
+
+def source(**bounds):
+    return DataSource(evaluation=SIZE, **bounds)
+
+
+def test_the_aspect_filter_keeps_its_bound_and_drops_beyond_it(tmp_path):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (69, 100), "b.jpg": (70, 100), "c.jpg": (50, 100)})
+    catalogue = load_catalogue(fashion.read, root, source(max_aspect_ratio=0.69))
+    assert [record.name for record in catalogue.records] == ["a.jpg", "c.jpg"]
+    assert catalogue.filtered == 1
+
+
+def test_caption_keys_with_and_without_suffix_are_understood(tmp_path):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.png": (60, 90)})
+    (root / "captions.json").write_text(json.dumps({"a": "A shirt.", "b.png": "A hat."}))
+    records = load_catalogue(fashion.read, root, source()).records
+    assert {record.name: record.caption for record in records} == {"a.jpg": "A shirt.", "b.png": "A hat."}
+
+
+def test_what_cannot_be_used_is_counted_by_reason_and_the_rest_is_used(tmp_path):
+    root = write_fashion(tmp_path / "d", {f"{i}.jpg": (60, 90) for i in range(8)})
+    captions = json.loads((root / "captions.json").read_text())
+    del captions["0.jpg"]
+    captions |= {"1.jpg": "  ", "2.jpg": 5, "gone.jpg": "A ghost."}
+    (root / "captions.json").write_text(json.dumps(captions))
+    (root / "images" / "3.jpg").write_bytes(b"no image at all")
+    catalogue = load_catalogue(fashion.read, root, source())
+    assert [record.name for record in catalogue.records] == ["4.jpg", "5.jpg", "6.jpg", "7.jpg"]
+    assert {problem.file: problem.reason for problem in catalogue.problems} == {
+        "0.jpg": "image without caption",
+        "1.jpg": "caption is empty or no text",
+        "2.jpg": "caption is empty or no text",
+        "3.jpg": "unreadable or truncated",
+        "gone.jpg": "caption without image",
+    }
+    assert catalogue.summary()["kept"] == 4
+    with pytest.raises(DataError, match=r"5 of 9 files cannot be used .* more than a tenth"):
+        check_tolerable(catalogue, root, tmp_path / "list.csv")
+
+
+def test_a_caption_cannot_name_a_file_outside_its_folder(tmp_path):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
+    noise_image(60, 90).save(tmp_path / "secret.jpg")
+    (root / "captions.json").write_text(json.dumps({"a.jpg": "A shirt.", "../../secret.jpg": "A secret."}))
+    catalogue = load_catalogue(fashion.read, root, source())
+    assert [record.name for record in catalogue.records] == ["a.jpg"]
+
+
+def test_a_filter_that_drops_everything_says_which(tmp_path):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (90, 60)})
+    with pytest.raises(DataError, match=r"max_aspect_ratio=0.69 drops all 1 images"):
+        load_catalogue(fashion.read, root, source(max_aspect_ratio=0.69))
+
+
+@pytest.mark.parametrize("missing", ["images", "captions.json", "."])
+def test_a_missing_folder_or_index_is_named(tmp_path, missing):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
+    (root / missing).rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="does not exist"):
+        load_catalogue(fashion.read, root, source())
+
+
+def test_a_catalogue_survives_its_file(tmp_path):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (90, 60)})
+    catalogue = load_catalogue(fashion.read, root, source(max_aspect_ratio=1))
+    write_catalogue(tmp_path / "c.json", catalogue)
+    assert read_catalogue(tmp_path / "c.json") == catalogue
+
+
+def write_coco(root, annotations):
+    (root / "annotations").mkdir(parents=True)
+    (root / "train2014").mkdir()
+    images = [{"id": i, "file_name": f"COCO_train2014_{i:012d}.jpg", "width": 64, "height": 48} for i in (7, 9)]
+    for image in images:
+        noise_image(64, 48).save(root / "train2014" / image["file_name"])
+    index = {"images": images, "annotations": annotations}
+    (root / "annotations" / "captions_train2014.json").write_text(json.dumps(index))
+    return root
+
+
+def test_of_cocos_captions_the_one_with_the_lowest_id_counts(tmp_path):
+    annotations = [
+        {"id": 5, "image_id": 7, "caption": "Later."},
+        {"id": 3, "image_id": 7, "caption": " First. "},
+        {"id": 4, "image_id": 9, "caption": "Nine."},
+    ]
+    records = load_catalogue(coco.read, write_coco(tmp_path / "c", annotations), source()).records
+    assert [record.caption for record in records] == ["First.", "Nine."]
+
+
+def test_coco_images_without_caption_or_file_are_problems(tmp_path):
+    root = write_coco(tmp_path / "c", [{"id": 1, "image_id": 9, "caption": "Nine."}])
+    (root / "train2014" / "COCO_train2014_000000000009.jpg").unlink()
+    with pytest.raises(DataError, match=r"no usable image \(2 files left out\)"):
+        load_catalogue(coco.read, root, source())
+
+
+def test_annotations_in_another_layout_are_refused(tmp_path):
+    with pytest.raises(DataError, match="not in the layout of COCO captions"):
+        load_catalogue(coco.read, write_coco(tmp_path / "c", [{"caption": "No id."}]), source())

@@ -1,0 +1,118 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fashion_sweep.models import lora
+from fashion_sweep.models.family import Conditions
+from fashion_sweep.models.locate import locate
+from fashion_sweep.models.sdxl import SDXL
+from fashion_sweep.space import TrialSpec
+
+SDXL_UNET = {
+    "sample_size": 128,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [320, 640, 1280],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "transformer_layers_per_block": [1, 2, 10],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
+
+
+@pytest.fixture(scope="module")
+def sdxl_configs(tmp_path_factory):
+    """The configs of SDXL base 1.0, without weights."""
+    root = tmp_path_factory.mktemp("sdxl")
+    for name, values in {"unet": SDXL_UNET, "text_encoder": CLIP_L, "text_encoder_2": CLIP_G}.items():
+        (root / name).mkdir()
+        (root / name / "config.json").write_text(json.dumps(values | {"model_type": "clip_text_model"}))
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "published"),
+    [
+        ({"unet": 1}, 1_451_520),
+        ({"unet": 64}, 92_897_280),
+        ({"text_encoder": 1}, 73_728),
+        ({"text_encoder_2": 1}, 327_680),
+        ({"text_encoders": 8}, 3_211_264),
+        ({"unet": 1, "text_encoders": 4}, 3_057_152),
+    ],
+)
+def test_parameters_of_sdxl_are_those_of_the_study(sdxl_configs, ranks, published):
+    assert lora.count_parameters(sdxl_configs, TrialSpec.of(ranks)) == published
+
+
+@pytest.fixture
+def fresh(config):
+    return SDXL.load(config.preset.model, "cpu")
+
+
+@pytest.mark.parametrize("ranks", [{"unet": 1}, {"unet": 3, "text_encoders": 2}])
+def test_the_planned_count_is_the_attached_and_the_saved_one(fresh, config, tmp_path, ranks):
+    spec = TrialSpec.of(ranks)
+    parameters = lora.attach(fresh, spec, 1.0, seed=0)
+    attached = sum(parameter.numel() for parameter in parameters.values())
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    lora.save(path, fresh, spec)
+    assert attached == lora.count_saved(path) == lora.count_parameters(locate(config.preset.model.base, "base"), spec)
+
+
+def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed(fresh, config):
+    inputs = (torch.randn(2, 4, 16, 12), torch.tensor([500, 20]))
+    conditions = Conditions(torch.ones(2, 6), text=fresh.encode_captions(["a shirt", "a hat"]))
+    denoiser = fresh.denoiser(TrialSpec.of({"unet": 2}))
+    with torch.no_grad():
+        before = denoiser(*inputs, conditions)
+        parameters = lora.attach(fresh, TrialSpec.of({"unet": 2}), 1.0, seed=5)
+        assert torch.equal(before, denoiser(*inputs, conditions))
+    torch.manual_seed(123)
+    again = lora.attach(SDXL.load(config.preset.model, "cpu"), TrialSpec.of({"unet": 2}), 1.0, seed=5)
+    assert all(torch.equal(parameters[name], again[name]) for name in parameters)
+    assert any(parameter.abs().max() > 0 for name, parameter in parameters.items() if "lora_A" in name)
+
+
+def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path):
+    spec = TrialSpec.of({"unet": 4, "text_encoders": 2})
+    parameters = lora.attach(fresh, spec, 3.0, seed=0)
+    for parameter in parameters.values():
+        parameter.data.normal_(std=0.1)
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    lora.save(path, fresh, spec)
+    plain = SDXL.load(config.preset.model, "cpu")
+    plain.pipeline.load_lora_weights(tmp_path)
+    read = plain.pipeline.unet.peft_config["default_0"]
+    assert (read.r, read.lora_alpha) == (4, 3.0)
+    inputs = (torch.randn(1, 4, 16, 12), torch.tensor([300]))
+    conditions = Conditions(torch.ones(1, 6), input_ids=fresh.tokenize(["a blue shirt"]))
+    with torch.no_grad():
+        trained = fresh.denoiser(spec)(*inputs, conditions)
+        loaded = plain.denoiser(spec)(*inputs, conditions)
+        untouched = SDXL.load(config.preset.model, "cpu").denoiser(spec)(*inputs, conditions)
+    assert torch.allclose(trained, loaded, atol=1e-5)
+    assert not torch.allclose(trained, untouched, atol=1e-3)
+
+
+def test_every_attention_projection_is_adapted_and_nothing_else(fresh, tmp_path):
+    spec = TrialSpec.of({"unet": 1})
+    lora.attach(fresh, spec, 1.0, seed=0)
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    lora.save(path, fresh, spec)
+    adapted = {name.removeprefix("unet.").rsplit(".lora_", 1)[0] for name in load_file(path)}
+    attention = {
+        name.replace(".base_layer", "")
+        for name, _ in fresh.pipeline.unet.named_modules()
+        if name.replace(".base_layer", "").endswith(("to_q", "to_k", "to_v", "to_out.0"))
+    }
+    assert adapted == attention

@@ -1,0 +1,79 @@
+import io
+import time
+
+from rich.console import Console
+from synthetic_run import finish_trial, judgement, make_run, set_status
+
+from fashion_sweep.report import live
+from fashion_sweep.report.live import LiveTable
+from fashion_sweep.space import TrialSpec
+
+RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
+IDS = [RANK_1.trial_id, RANK_2.trial_id]
+
+
+def console(terminal: bool) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=120, color_system=None)
+
+
+def printed(to: Console) -> str:
+    assert isinstance(to.file, io.StringIO)
+    return to.file.getvalue()
+
+
+def test_without_a_terminal_each_change_of_state_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "REFRESH_S", 0.01)
+    run, to = make_run(tmp_path / "run"), console(terminal=False)
+    with LiveTable(run, IDS, console=to):
+        for step in (1, 2, 3):
+            set_status(run, RANK_1, "running", stage="training", step=step, steps=300)
+            while "started" not in printed(to):
+                time.sleep(0.01)
+        finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9)})
+        set_status(run, RANK_2, "failed", error="Traceback …\nloss=nan at step 12")
+    assert printed(to).splitlines() == [
+        "unet-r1: started",
+        "unet-r1: done, FID 16.90, CLIP score 21.00, 1m 14s",
+        "unet-r2: failed: loss=nan at step 12",
+    ]
+
+
+def test_table_shows_stage_counts_loss_and_the_time_left_at_the_pace_seen(tmp_path):
+    run, to = make_run(tmp_path / "run"), console(terminal=False)
+    shown = LiveTable(run, IDS, console=to)
+    set_status(run, RANK_1, "running", stage="training", step=100, steps=300, loss=0.25, time=1000.0)
+    shown.table()
+    set_status(run, RANK_1, "running", stage="training", step=150, steps=300, loss=0.2, time=1010.0)
+    to.print(shown.table())
+    row = next(line for line in printed(to).splitlines() if "unet-r1" in line)
+    assert "training" in row
+    assert "150/300 steps" in row
+    assert "0.2000" in row
+    assert row.rstrip().endswith("30.0s")
+
+
+def test_table_counts_images_while_judging(tmp_path):
+    run, to = make_run(tmp_path / "run"), console(terminal=False)
+    set_status(run, RANK_1, "running", stage="judging", step=300, steps=300, images=64, images_total=256)
+    to.print(LiveTable(run, IDS, console=to).table())
+    assert "64/256 images" in printed(to)
+
+
+def test_half_present_files_never_end_the_table(tmp_path):
+    run, to = make_run(tmp_path / "run"), console(terminal=True)
+    for trial_id, text in zip(IDS, ('{"state": "run', '["no object"]'), strict=True):
+        run.trial(trial_id).root.mkdir(parents=True)
+        run.trial(trial_id).status.write_text(text)
+    with LiveTable(run, IDS, console=to):
+        run.trial(IDS[0]).result.write_text("{")
+    assert "waiting" in printed(to)
+    LiveTable(run, IDS, console=console(terminal=False))._print_changes()
+
+
+def test_a_result_means_done_whatever_a_killed_process_left_in_the_status(tmp_path):
+    run, to = make_run(tmp_path / "run"), console(terminal=False)
+    finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9)})
+    set_status(run, RANK_1, "running", stage="judging", images=255, images_total=256)
+    with LiveTable(run, IDS, console=to):
+        pass
+    assert "unet-r1: done, FID 16.90" in printed(to)

@@ -1,0 +1,116 @@
+"""The command line as a user meets it: what is printed, and the exit code."""
+
+import json
+import sys
+
+import pytest
+
+from fashion_sweep.cli import main
+from fashion_sweep.paths import RunPaths
+from tests.conftest import noise_image
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fashion-sweep", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def test_help_names_the_commands(command):
+    code, out, _ = command("--help")
+    assert code == 0
+    assert all(name in out for name in ("run", "report", "sync", "ui"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "exp22"], "unknown sweep 'exp22'; did you mean 'exp2'?"),
+        (["run", "exp2", "--preset", "tny"], "unknown preset 'tny'; did you mean 'tiny'?"),
+        (["run", "exp2", "--set", "training.stps=3"], "did you mean 'steps'?"),
+        (["run", "exp2", "--set", "data.fashion.root=/nowhere"], "data folder /nowhere does not exist"),
+        (["run"], "Missing argument"),
+        (["run", "exp2", "--nme", "x"], "No such option"),
+        (["rnu"], "No such command"),
+        (["report", "nothing"], "no run 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing_behind(command, runs_root, arguments, said):
+    code, out, err = command(*arguments)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert not list(runs_root.glob("*"))
+
+
+def clothing(fashion_root, *settings):
+    return ["run", "exp2", "--name", "mine", "--set", f"data.fashion.root={fashion_root}", *settings]
+
+
+def test_data_of_which_over_a_tenth_cannot_be_used_is_refused_and_listed(command, runs_root, fashion_root):
+    captions = json.loads((fashion_root / "captions.json").read_text())
+    (fashion_root / "captions.json").write_text(json.dumps(dict(list(captions.items())[:150])))
+    (fashion_root / "images" / "MEN-000.jpg").write_bytes(b"broken")
+    code, _, err = command(*clothing(fashion_root))
+    assert code == 2
+    assert "31 of 180 files cannot be used (30 image without caption, 1 unreadable or truncated)" in err
+    listed = (runs_root / "fashion-data-problems.csv").read_text()
+    assert "fashion,MEN-000.jpg,unreadable or truncated" in listed
+    assert listed.count("image without caption") == 30
+    assert not (runs_root / "mine").exists()
+
+
+def test_a_filter_that_leaves_nothing_says_so(command, fashion_root):
+    code, _, err = command(*clothing(fashion_root, "--set", "data.fashion.max_aspect_ratio=0.1"))
+    assert code == 2
+    assert "drops all 180 images" in err
+
+
+def test_too_few_images_for_a_fid_are_refused(command, tmp_path):
+    folder = tmp_path / "few"
+    (folder / "images").mkdir(parents=True)
+    for i in range(3):
+        noise_image(60, 90, i).save(folder / "images" / f"{i}.jpg")
+    (folder / "captions.json").write_text(json.dumps({f"{i}": "A shirt." for i in range(3)}))
+    code, _, err = command(*clothing(folder))
+    assert code == 2
+    assert "3 images are too few for FID with 64 features" in err
+
+
+@pytest.mark.timeout(280)
+def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_again(command, runs_root, fashion_root):
+    noise_image(90, 60).convert("CMYK").save(fashion_root / "images" / "MEN-001.jpg")
+    settings = [
+        "training.steps=4",
+        "training.validation_every=2",
+        "training.checkpoint_every=2",
+        "training.views=1",
+        "generation.num_inference_steps=5",
+        "evaluation.samples=160",
+        "resources.workers_per_trial=2",
+        "data.fashion.max_aspect_ratio=null",
+        "sweep.trials=[{unet: 1}, {}]",
+    ]
+    arguments = clothing(fashion_root, *(part for setting in settings for part in ("--set", setting)))
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert "preset tiny, sweep exp2" in out
+    run = RunPaths(runs_root / "mine")
+    results = json.loads(run.results.read_text())
+    assert [trial["state"] for trial in results["trials"]] == ["done", "done"]
+    tuned, base = results["trials"]
+    assert tuned["parameters"] > 0 == base["parameters"]
+    assert tuned["evaluations"]["fashion"]["samples"] == 160
+    assert run.trial("unet-r1").adapter.exists()
+    assert run.report.exists()
+    assert run.grid.exists()
+    before = {path: path.stat().st_mtime_ns for path in run.root.glob("trials/*/*")}
+    assert command(*arguments)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in run.root.glob("trials/*/*")} == before

@@ -1,0 +1,76 @@
+import pytest
+import yaml
+
+from fashion_sweep.config_files import PRESETS, SWEEPS, load_run_config, read_run_config
+from fashion_sweep.errors import ConfigError
+
+
+@pytest.mark.parametrize("preset", [path.stem for path in PRESETS.glob("*.yaml")])
+@pytest.mark.parametrize("sweep", [path.stem for path in SWEEPS.glob("*.yaml")])
+def test_every_sweep_goes_with_every_preset(sweep, preset):
+    config = load_run_config(sweep, preset)
+    assert config.preset.name == preset
+    assert config.sweep.sample_prompts[preset]
+
+
+def test_set_wins_over_the_files(tmp_path):
+    sweep = tmp_path / "mine.yaml"
+    sweep.write_text(yaml.safe_dump({"question": "?", "trials": [{"unet": 1}]}))
+    config = load_run_config(str(sweep), "tiny", ["training.steps=9", "sweep.question=Why?"])
+    assert (config.preset.training.steps, config.sweep.question, config.sweep.name) == (9, "Why?", "mine")
+
+
+def test_the_environment_chooses_the_preset(monkeypatch):
+    monkeypatch.setenv("FASHION_SWEEP_PRESET", "sdxl")
+    assert load_run_config("exp2").preset.name == "sdxl"
+
+
+def test_the_resolved_config_survives_its_file(tmp_path):
+    config = load_run_config("exp2", "tiny", ["training.learning_rate=1e-4", "data.fashion.root=/a/b"])
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert read_run_config(path) == config
+    assert config.preset.training.learning_rate == 1e-4
+
+
+def test_rank_zero_everywhere_is_the_base_model(tmp_path):
+    sweep = tmp_path / "mine.yaml"
+    sweep.write_text(yaml.safe_dump({"question": "?", "trials": [{"unet": 0}, {"text_encoders": 2, "unet": 1}]}))
+    base, both = load_run_config(str(sweep)).sweep.specs
+    assert base.is_base_model
+    assert both.component_ranks == {"unet": 1, "text_encoder": 2, "text_encoder_2": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("exp22",), "unknown sweep 'exp22'; did you mean 'exp2'?"),
+        (("exp2", "tinny"), "unknown preset 'tinny'; did you mean 'tiny'?"),
+        (("missing.yaml",), "sweep file missing.yaml does not exist"),
+        (("exp2", "tiny", ["training.stepss=3"]), "unknown key 'training.stepss'; did you mean 'steps'?"),
+        (("exp2", "tiny", ["trainin.steps=3"]), "unknown key 'trainin.steps'; did you mean 'training'?"),
+        (("exp2", "tiny", ["training.steps=many"]), "training.steps: input should be a valid integer"),
+        (("exp2", "tiny", ["training.steps=0"]), "training.steps: input should be greater than 0 (not 0)"),
+        (("exp2", "tiny", ["training.steps"]), "write it as key=value"),
+        (("exp2", "tiny", ["training.epochs=3"]), "exactly one of epochs and steps must be set"),
+        (("exp2", "tiny", ["generation.num_inference_steps=21"]), "must be a whole number"),
+        (("exp2", "tiny", ["sweep.trials=[{unett: 1}]"]), "did you mean 'unet'?"),
+        (("exp2", "tiny", ["sweep.trials=[{unet: 1}, {unet: 1}]"]), "'unet-r1' is listed twice"),
+        (("exp2", "tiny", ["sweep.trials=[{text_encoder: 1, text_encoders: 2}]"]), "is given two ranks"),
+        (("exp2", "tiny", ["sweep.judge=[fashon]"]), "judge.0: input should be 'fashion' or 'general'"),
+        (("exp2", "tiny", ["data.fashion=[]"]), "data.fashion"),
+        (("exp2", "tiny", ["training.image.shorter_side=10"]), "smaller than the 64x48 crop"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(arguments, said):
+    with pytest.raises(ConfigError) as raised:
+        load_run_config(*arguments)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_broken_yaml_is_one_line(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("trials: [\n - {")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_run_config(str(path))

@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import pytest
+
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.data.catalogue import Problem
+from fashion_sweep.errors import RunError
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.run_folder import claimed, new_run, problems_csv
+
+HOLD = """
+import sys
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.run_folder import claimed, new_run
+with claimed(new_run(load_run_config("exp2"), "mine"), load_run_config("exp2")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_in_use_is_refused_and_free_once_its_process_is_killed(config):
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=-1, stdout=-1) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(RunError, match="mine is in use by another process"),
+            claimed(new_run(config, "mine"), config),
+        ):
+            pass
+        holder.kill()
+        holder.wait()
+    with claimed(new_run(config, "mine"), config):
+        pass
+
+
+def test_a_folder_of_another_configuration_is_refused(config):
+    with claimed(new_run(config, "mine"), config):
+        pass
+    other = load_run_config("exp2", "tiny", ["training.steps=7"])
+    with pytest.raises(RunError, match="belongs to another configuration"), claimed(new_run(other, "mine"), other):
+        pass
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", "..", ""])
+def test_a_run_cannot_be_named_outside_the_runs_folder(config, name):
+    with pytest.raises(RunError, match="must be a plain folder name"):
+        new_run(config, name)
+
+
+def test_left_out_files_are_listed_whatever_their_names():
+    text = problems_csv({"fashion": (Problem('a,"b".jpg', "unreadable or truncated"),)})
+    assert text == 'data_set,file,reason\nfashion,"a,""b"".jpg",unreadable or truncated\n'
+
+
+def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
+    from fashion_sweep.data.cache import ShardedCache
+    from fashion_sweep.prepare import Caches, read_caches, write_caches
+
+    def caches(images: str, models=("a", "b", "c")) -> Caches:
+        one = ShardedCache(tmp_path / "captions", 3)
+        return Caches(ShardedCache(tmp_path / images, 5), one, {"fashion": one}, models)
+
+    run = RunPaths(tmp_path / "run")
+    write_caches(run, caches("images-1"))
+    write_caches(run, caches("images-1"))
+    assert read_caches(run) == caches("images-1")
+    for changed, name in [(caches("images-2"), "images"), (caches("images-1", ("a", "x", "c")), "models")]:
+        with pytest.raises(RunError, match=rf"changed since this run began \({name}\)"):
+            write_caches(run, changed)

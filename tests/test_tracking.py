@@ -1,0 +1,229 @@
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "report"))
+from synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
+
+from fashion_sweep import tracking
+from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.report.page import write_report
+from fashion_sweep.space import TrialSpec
+
+RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
+
+
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory):
+    """An empty store; making one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def store(initialised, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").write_bytes(initialised)
+    return tmp_path
+
+
+def client():
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking.tracking_uri())
+
+
+def runs(experiment: str = "exp2/tiny") -> dict:
+    found = client().get_experiment_by_name(experiment)
+    listed = client().search_runs([found.experiment_id])
+    named = {run.data.tags.get("trial_id", "parent"): run for run in listed}
+    assert len(named) == len(listed), "a run is doubled"
+    return named
+
+
+def history(run, key: str) -> list:
+    return client().get_metric_history(run.info.run_id, key)
+
+
+def artifacts(run, folder: str | None = None) -> list[str]:
+    return [item.path for item in client().list_artifacts(run.info.run_id, folder)]
+
+
+def test_finished_run_is_mirrored_with_params_metrics_and_artifacts(store):
+    run = finished_run(store / "run")
+    write_report(run, {})
+    tracking.mirror(run)
+    found = runs()
+    parent, child = found.pop("parent"), found["unet-r64"]
+    assert {trial.info.status for trial in found.values()} == {parent.info.status} == {"FINISHED"}
+    assert {trial.data.tags["mlflow.parentRunId"] for trial in found.values()} == {parent.info.run_id}
+    expected = {"unet_rank": "64", "parameters": "589824", "learning_rate": "0.003", "steps": "300", "preset": "tiny"}
+    assert expected.items() <= child.data.params.items()
+    assert {
+        "fid": 16.1,
+        "kid": 0.00123,
+        "clip_score": 23.3,
+        "seconds_train": 40.0,
+    }.items() <= child.data.metrics.items()
+    assert (child.data.tags["features"], child.data.tags["samples"]) == ("tiny-clip", "256")
+    assert [point.step for point in history(child, "val_loss")] == [50, 100, 150, 200, 250, 300]
+    assert history(child, "train_loss")[0].timestamp == 1_700_000_000_100
+    assert artifacts(child, "adapter") == ["adapter/pytorch_lora_weights.safetensors"]
+    assert len(artifacts(child, "samples")) == 3
+    assert {"report.md", "results.json", "grid.png", "config.yaml"} <= set(artifacts(parent))
+    assert "plots/loss.svg" in artifacts(parent, "plots")
+    assert parent.info.artifact_uri.startswith((store / "mlflow-artifacts").as_uri())
+
+
+@pytest.mark.parametrize("position_lost", [False, True])
+def test_replay_doubles_nothing(store, position_lost):
+    run = finished_run(store / "run")
+    tracking.mirror(run)
+    first = {name: {key: len(history(trial, key)) for key in trial.data.metrics} for name, trial in runs().items()}
+    if position_lost:
+        run.mirror.unlink()
+        run.trial("unet-r1").result.touch()  # as a copied folder has it
+    tracking.mirror(run)
+    again = {name: {key: len(history(trial, key)) for key in trial.data.metrics} for name, trial in runs().items()}
+    assert again == first
+    assert first["unet-r1"] | {"train_loss": 300, "fid": 1} == first["unet-r1"]
+
+
+def test_steps_reported_again_after_a_restart_are_stored_once(store):
+    run = make_run(store / "run")
+    set_status(run, RANK_1, "running")
+    log_losses(run, RANK_1, 1, 150)
+    tracking.mirror(run)
+    later = run.trial("unet-r1").metrics.read_text().replace("17000000", "17000001")  # measured at another time
+    run.trial("unet-r1").metrics.open("a").write(later)
+    log_losses(run, RANK_1, 151, 200)
+    tracking.mirror(run)
+    assert [point.step for point in history(runs()["unet-r1"], "val_loss")] == [50, 100, 150, 200]
+    assert len(history(runs()["unet-r1"], "train_loss")) == 200
+
+
+def test_statuses_follow_the_trials_through_failure_kill_and_resume(store):
+    run = make_run(store / "run")
+    set_status(run, RANK_1, "failed", error="loss=nan at step 12")
+    set_status(run, RANK_2, "running")
+    tracking.mirror(run, going=True)
+    assert {name: trial.info.status for name, trial in runs().items()} == {
+        "parent": "RUNNING",
+        "unet-r1": "FAILED",
+        "unet-r2": "RUNNING",
+    }
+    assert runs()["unet-r1"].data.tags["error"] == "loss=nan at step 12"
+    tracking.mirror(run, going=False)
+    tracking.mirror(run)  # does not bring a killed run back to life
+    assert (runs()["parent"].info.status, runs()["unet-r2"].info.status) == ("KILLED", "KILLED")
+    tracking.mirror(run, going=True)
+    assert (runs()["parent"].info.status, runs()["unet-r2"].info.status) == ("RUNNING", "RUNNING")
+
+
+def test_missing_and_not_finite_numbers_stay_gaps(store):
+    run = make_run(store / "run")
+    finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9, None)})
+    text = run.trial("unet-r1").result.read_text()
+    run.trial("unet-r1").result.write_text(text.replace("16.9", "NaN"))
+    tracking.mirror(run)
+    assert not {"fid", "clip_score"} & runs()["unet-r1"].data.metrics.keys()
+
+
+def test_metrics_are_suffixed_only_where_several_sets_are_judged(store):
+    run = make_run(store / "run", settings=["sweep.judge=[fashion, general]"])
+    finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9), "general": judgement(55.5)})
+    tracking.mirror(run)
+    metrics = runs()["unet-r1"].data.metrics
+    assert (metrics["fid_fashion"], metrics["fid_general"]) == (16.9, 55.5)
+    assert "fid" not in metrics
+
+
+def test_two_invocations_of_a_sweep_are_two_parents_of_one_experiment(store):
+    for name in ("first", "second"):
+        tracking.mirror(make_run(store / name))
+    experiment = client().get_experiment_by_name("exp2/tiny")
+    assert {run.info.run_name for run in client().search_runs([experiment.experiment_id])} == {"first", "second"}
+
+
+def test_background_mirror_catches_up_at_the_end_and_stays_silent(store, capfd):
+    run = make_run(store / "run")
+    with tracking.Mirror(run, interval_s=60) as mirror:
+        finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9)})
+    assert mirror.behind is None
+    assert runs()["unet-r1"].data.metrics["fid"] == 16.9
+    assert capfd.readouterr() == ("", "")
+
+
+def test_interrupted_run_is_marked_killed(store):
+    run = make_run(store / "run")
+    set_status(run, RANK_1, "running")
+    with pytest.raises(KeyboardInterrupt), tracking.Mirror(run):
+        raise KeyboardInterrupt
+    assert {trial.info.status for trial in runs().values()} == {"KILLED"}
+
+
+def test_a_store_made_from_nothing_logs_nothing_to_the_terminal(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracking.mirror(make_run(tmp_path / "run"))
+    assert (tmp_path / "runs" / "mlflow.db").is_file()
+    assert capfd.readouterr() == ("", "")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_server_that_is_down_neither_fails_nor_slows_the_run(store, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    run = make_run(store / "run")
+    began = time.monotonic()
+    with tracking.Mirror(run, interval_s=0.05):
+        time.sleep(0.2)
+    assert time.monotonic() - began < 3
+    said = capsys.readouterr().err.strip()
+    assert "is behind" in said
+    assert len(said.splitlines()) == 1
+    assert run.log.read_text().count("does not answer") == 1
+
+
+def test_a_server_that_hangs_is_waited_for_only_so_long(store, monkeypatch, capsys):
+    released = threading.Event()
+    monkeypatch.setattr(tracking, "mirror", lambda run, going=None: released.wait(20))
+    monkeypatch.setattr(tracking, "PATIENCE_S", 0.1)
+    with tracking.Mirror(make_run(store / "run")) as mirror:
+        pass
+    assert mirror.behind is not None
+    assert "is behind" in capsys.readouterr().err
+    released.set()
+
+
+def test_a_folder_without_a_configuration_is_no_run(tmp_path):
+    with pytest.raises(RunError, match="no run folder"):
+        tracking.mirror(RunPaths(tmp_path))
+
+
+def test_ui_without_a_store_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(ConfigError, match="run a sweep first"):
+        tracking.open_ui(free_port())
+
+
+def test_ui_on_a_taken_port_is_one_line(store):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match="choose another"):
+            tracking.open_ui(taken.getsockname()[1])

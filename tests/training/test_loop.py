@@ -1,0 +1,171 @@
+"""Training on the embedded model with a small cache made by the real encoder."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.data import fashion
+from fashion_sweep.data.cache import ShardedCache
+from fashion_sweep.data.catalogue import load_catalogue
+from fashion_sweep.errors import TrialError
+from fashion_sweep.models.sdxl import SDXL
+from fashion_sweep.paths import TrialPaths
+from fashion_sweep.prepare import encode_captions, encode_images
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.training.adapt import Adaptation
+from fashion_sweep.training.loop import Share
+from tests.conftest import write_fashion
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """(catalogue, images, captions) of 24 encoded images."""
+    root = tmp_path_factory.mktemp("world")
+    config = load_run_config("exp2", "tiny", ["training.views=2"])
+    model = SDXL.load(config.preset.model, "cpu")
+    folder = write_fashion(root / "data", {f"{i:02d}.jpg": (60, 90) for i in range(24)})
+    catalogue = load_catalogue(fashion.read, folder, config.preset.data.fashion)
+    images = ShardedCache(root / "images", len(catalogue.records))
+    images.write(0, encode_images(model, config.preset.training, catalogue.records))
+    captions = ShardedCache(root / "captions", len(catalogue.distinct_captions))
+    captions.write(0, encode_captions(model, catalogue.distinct_captions))
+    return catalogue, images, captions
+
+
+def adaptation(world, ranks=None, **changes) -> Adaptation:
+    settings = {"steps": STEPS, "batch_size": 4, "views": 2, "validation_every": 3, "checkpoint_every": 2}
+    config = load_run_config("exp2", "tiny").preset.training.model_copy(update=settings | changes)
+    catalogue, images, captions = world
+    return Adaptation(TrialSpec.of(ranks or {"unet": 1}), config, catalogue, images, captions, rank=0, workers=1)
+
+
+def trained(world, folder, *, stop_at=None, **changes):
+    """(adapter tensors, reports) of a training; `stop_at` kills it after that many steps."""
+    reports = []
+    model = SDXL.load(load_run_config("exp2", "tiny").preset.model, "cpu")
+
+    def progress(values):
+        if values["step"] == stop_at:
+            raise KeyboardInterrupt
+
+    paths = TrialPaths(folder)
+    try:
+        adaptation(world, **changes).run(model, paths, reports.append, progress)
+    except KeyboardInterrupt:
+        return None, reports
+    return load_file(paths.adapter), reports
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world, tmp_path_factory):
+    return trained(world, tmp_path_factory.mktemp("undisturbed"))
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_two_trainings_give_the_same_adapter_bit_for_bit(world, undisturbed, tmp_path):
+    assert same(trained(world, tmp_path)[0], undisturbed[0])
+
+
+def test_another_seed_gives_another_adapter(world, undisturbed, tmp_path):
+    assert not same(trained(world, tmp_path, seed=1)[0], undisturbed[0])
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5])
+def test_a_killed_training_ends_in_the_same_adapter(world, undisturbed, tmp_path, stop_at):
+    assert trained(world, tmp_path, stop_at=stop_at)[0] is None
+    assert (tmp_path / "checkpoint.safetensors").exists() == (stop_at > 2)
+    assert same(trained(world, tmp_path)[0], undisturbed[0])
+
+
+def test_micro_batches_do_not_change_the_result_beyond_rounding(world, undisturbed, tmp_path):
+    adapter, reports = trained(world, tmp_path, micro_batch_size=1)
+    # Adam turns the rounding of a gradient that is all but zero into a step like any other: few values, small ones
+    moved = sum(((adapter[name] - values) ** 2).sum() for name, values in undisturbed[0].items())
+    assert moved < 1e-4 * sum((values**2).sum() for values in undisturbed[0].values())
+    assert reports[-1]["train_loss"] == pytest.approx(undisturbed[1][-1]["train_loss"], rel=1e-5)
+
+
+def test_validation_and_training_loss_are_reported_by_step(undisturbed):
+    reports = undisturbed[1]
+    assert [report["step"] for report in reports] == [0, 3, 6]
+    assert "train_loss" not in reports[0]
+    assert all(report["val_loss"] > 0 for report in reports)
+
+
+def test_training_lowers_the_validation_loss_on_what_it_saw(world, tmp_path):
+    _, reports = trained(world, tmp_path, steps=30, learning_rate=1e-2, batch_size=8, ranks={"unet": 4})
+    assert reports[-1]["val_loss"] < reports[0]["val_loss"]
+
+
+def test_the_learning_rate_is_half_a_cosine_to_zero(undisturbed):
+    assert undisturbed[1][1]["learning_rate"] == pytest.approx(3e-3 * 0.75)
+    assert undisturbed[1][2]["learning_rate"] < 0.1 * 3e-3
+
+
+def test_gradient_checkpointing_changes_memory_and_not_the_adapter(world, undisturbed, tmp_path):
+    adapter, _ = trained(world, tmp_path, gradient_checkpointing=True)
+    assert all(torch.allclose(adapter[name], values, atol=1e-6) for name, values in undisturbed[0].items())
+
+
+def test_text_encoders_are_trained_where_the_trial_says_so(world, tmp_path):
+    adapter, _ = trained(world, tmp_path, ranks={"text_encoders": 2})
+    moved = {name.split(".")[0] for name, values in adapter.items() if "lora_B" in name and values.abs().max() > 0}
+    assert moved == {"text_encoder", "text_encoder_2"}
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_samples(world, tmp_path):
+    catalogue, _, captions = world
+    broken = ShardedCache(tmp_path / "images", len(catalogue.records))
+    images = world[1].all("latents")
+    broken.write(0, {"latents": images * float("nan"), "time_ids": world[1].all("time_ids")})
+    with pytest.raises(TrialError, match=r"loss=nan at step 0, samples \d\d.jpg, \d\d.jpg"):
+        trained((catalogue, broken, captions), tmp_path / "trial")
+    assert not (tmp_path / "trial").exists()
+
+
+def data_of(world):
+    model = SDXL.load(load_run_config("exp2", "tiny").preset.model, "cpu")
+    return adaptation(world)._training_set(model)
+
+
+def test_samples_noise_and_timesteps_of_a_step_do_not_depend_on_how_the_batch_is_shared(world):
+    data = data_of(world)
+    whole = data.training_batch(7, 8, range(8))
+    for workers, micro in [(2, 4), (4, 1), (1, 3)]:
+        shares = [Share(rank, workers, 8, micro) for rank in range(workers)]
+        slots = sorted(slot for share in shares for part in share.micro_batches for slot in part)
+        assert slots == list(range(8))
+        part_slots = shares[-1].micro_batches[0]
+        part = data.training_batch(7, 8, part_slots)
+        assert torch.equal(part.noise, whole.noise[part_slots])
+        assert torch.equal(part.latents, whole.latents[part_slots])
+        assert torch.equal(part.timesteps, whole.timesteps[part_slots])
+
+
+def test_an_epoch_sees_every_training_image_once_and_no_held_out_one(world):
+    data = data_of(world)
+    count = len(data.training_rows)
+    names = [data.training_batch(0, count, [slot]).names[0] for slot in range(count)]
+    assert len(set(names)) == count
+    held_out = {data.names[row] for row in data.validation_rows}
+    assert not held_out & set(names)
+
+
+def test_captions_and_sizes_belong_to_their_image(world):
+    data = data_of(world)
+    catalogue, images, captions = world
+    batch = data.training_batch(3, 4, range(4))
+    rows = {record.name: row for row, record in enumerate(catalogue.records)}
+    texts = catalogue.distinct_captions
+    for i, name in enumerate(batch.names):
+        record = catalogue.records[rows[name]]
+        expected = captions.row("pooled", texts.index(record.caption)).float()
+        assert torch.equal(batch.conditions.text.pooled[i], expected)
+        assert batch.conditions.time_ids[i, :2].tolist() == [record.height, record.width]
+        assert any(torch.equal(batch.latents[i], view.float()) for view in images.row("latents", rows[name]))
