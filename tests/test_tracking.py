@@ -66,7 +66,7 @@ def test_finished_run_is_mirrored_with_params_metrics_and_artifacts(store):
     parent, child = found.pop("parent"), found["unet-r64"]
     assert {trial.info.status for trial in found.values()} == {parent.info.status} == {"FINISHED"}
     assert {trial.data.tags["mlflow.parentRunId"] for trial in found.values()} == {parent.info.run_id}
-    expected = {"unet_rank": "64", "parameters": "589824", "learning_rate": "0.003", "steps": "300", "preset": "tiny"}
+    expected = {"unet_rank": "64", "parameters": "589824", "learning_rate": "0.002", "steps": "300", "preset": "tiny"}
     assert expected.items() <= child.data.params.items()
     assert {
         "fid": 16.1,

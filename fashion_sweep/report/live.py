@@ -20,6 +20,8 @@ from fashion_sweep.report.tables import GAP, duration
 from fashion_sweep.status import STAGES
 
 REFRESH_S = 0.5
+LINES_PER_STAGE = 4
+"""Off a terminal, a stage is reported each time so many parts of it are done, but for the last."""
 COLOURS = {"waiting": "dim", "running": "cyan", "done": "green", "failed": "red"}
 
 
@@ -57,7 +59,8 @@ class Shown:
 
 
 class LiveTable:
-    """Context manager: a table that refreshes itself; off a terminal, a line for each change of a trial's state.
+    """Context manager: a table that refreshes itself; off a terminal, a line for each change of a trial's state and
+    for each quarter of its stages.
 
     Args:
         run: the run folder; only its status and result files are read.
@@ -76,7 +79,7 @@ class LiveTable:
         self._run = run
         self._titles = {trial_id: (titles or {}).get(trial_id, trial_id) for trial_id in trial_ids}
         self._console = console or Console()
-        self._shown: dict[str, tuple[str, str | None]] = {}
+        self._shown: dict[str, tuple[str, ...]] = {}
         self._stage_began: dict[str, tuple[str | None, float, float]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="live-table", daemon=True)
@@ -152,8 +155,8 @@ class LiveTable:
     def _print_changes(self) -> None:
         for trial_id, title in self._titles.items():
             status = self._status(trial_id)
-            seen = (status.state, status.error if status.state == "failed" else None)
-            if self._shown.get(trial_id, ("waiting", None)) == seen:
+            seen, before = _milestone(status), self._shown.get(trial_id, ("waiting",))
+            if seen == before or (seen == ("running",) == before[:1]):
                 continue
             self._shown[trial_id] = seen
             self._console.print(
@@ -165,7 +168,12 @@ class LiveTable:
             return f"failed: {(status.error or 'unknown error').splitlines()[-1]}"
         if status.state == "done":
             return ", ".join(["done", *self._numbers(trial_id)])
-        return "started" if status.state == "running" else status.state
+        if _milestone(status) == ("running",):
+            return "started"
+        if status.state != "running":
+            return status.state
+        loss = "" if status.loss is None or status.unit == "images" else f", loss {status.loss:.4f}"
+        return f"{status.stage} {_counts(status)}{loss}"
 
     def _numbers(self, trial_id: str) -> list[str]:
         """Those of the finished trial that are known."""
@@ -182,6 +190,16 @@ class LiveTable:
             if (value := number(judged.get(key))) is not None
         ]
         return [*shown, duration(sum(seconds))] if seconds else shown
+
+
+def _milestone(status: Shown) -> tuple[str, ...]:
+    """What is worth a line when it changes; of a running trial, the part of a stage that it has come to."""
+    if status.state == "failed":
+        return (status.state, str(status.error))
+    if status.state != "running" or status.done is None or not status.total:
+        return (status.state,)
+    part = min(int(LINES_PER_STAGE * status.done / status.total), LINES_PER_STAGE - 1)
+    return (status.state, str(status.stage), str(part)) if part else (status.state,)
 
 
 def _bar(status: Shown) -> ProgressBar | str:

@@ -48,7 +48,8 @@ def test_a_trial_that_fails_is_tried_again_as_often_as_allowed(
 def test_reports_of_a_trial_reach_tune(session: RunPaths, outcome: object, trial_id: str) -> None:
     (results,) = session.ray.glob(f"tune-*/{trial_id}/result.json")
     reports = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [(report["step"], report["loss"]) for report in reports][:2] == [(1, 10.0), (2, 5.0)]
+    different = dict.fromkeys((report["step"], report["loss"]) for report in reports)  # a second try repeats the first
+    assert list(different)[:2] == [(1, 10.0), (2, 5.0)]
 
 
 @pytest.mark.parametrize("trial_id", TRIALS)

@@ -104,7 +104,7 @@ def set_status(run: RunPaths, spec: TrialSpec, state: str, **values: Any) -> Non
 
 def finished_run(folder: Path) -> RunPaths:
     """`exp2`, all five trials done."""
-    run = make_run(folder)
+    run = make_run(folder, settings=["training.learning_rate=0.002", "training.steps=300"])
     fids, scores = (16.9, 16.7, 17.7, 16.7, 16.1), (21.8, 22.3, 22.5, 22.8, 23.3)
     for rank, fid, score in zip((1, 2, 4, 8, 64), fids, scores, strict=True):
         finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"fashion": judgement(fid, score)})

@@ -21,18 +21,25 @@ def printed(to: Console) -> str:
     return to.file.getvalue()
 
 
-def test_without_a_terminal_each_change_of_state_is_one_line(tmp_path, monkeypatch):
+def test_without_a_terminal_each_change_of_state_and_each_quarter_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "REFRESH_S", 0.01)
     run, to = make_run(tmp_path / "run"), console(terminal=False)
     with LiveTable(run, IDS, console=to):
-        for step in (1, 2, 3):
-            set_status(run, RANK_1, "running", stage="training", step=step, steps=300)
-            while "started" not in printed(to):
+        for step, line in ((1, "started"), (2, "started"), (76, "76/300"), (80, "76/300"), (150, "150/300")):
+            set_status(run, RANK_1, "running", stage="training", step=step, steps=300, loss=0.25)
+            while line not in printed(to):
+                time.sleep(0.01)
+        for images, line in ((0, "150/300"), (192, "192/256")):
+            set_status(run, RANK_1, "running", stage="judging", loss=0.25, images=images, images_total=256)
+            while line not in printed(to):
                 time.sleep(0.01)
         finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9)})
         set_status(run, RANK_2, "failed", error="Traceback …\nloss=nan at step 12")
     assert printed(to).splitlines() == [
         "unet-r1: started",
+        "unet-r1: training 76/300 steps, loss 0.2500",
+        "unet-r1: training 150/300 steps, loss 0.2500",
+        "unet-r1: judging 192/256 images",
         "unet-r1: done, FID 16.90, CLIP score 21.00, 1m 14s",
         "unet-r2: failed: loss=nan at step 12",
     ]

@@ -17,7 +17,7 @@ from fashion_sweep.training.adapt import Adaptation
 from fashion_sweep.training.loop import Share
 from tests.conftest import write_fashion
 
-STEPS = 6
+STEPS, LEARNING_RATE = 6, 3e-3
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def world(tmp_path_factory):
 
 def adaptation(world, ranks=None, **changes) -> Adaptation:
     settings = {"steps": STEPS, "batch_size": 4, "views": 2, "validation_every": 3, "checkpoint_every": 2}
+    settings |= {"learning_rate": LEARNING_RATE}
     config = load_run_config("exp2", "tiny").preset.training.model_copy(update=settings | changes)
     catalogue, images, captions = world
     return Adaptation(TrialSpec.of(ranks or {"unet": 1}), config, catalogue, images, captions, rank=0, workers=1)
@@ -104,8 +105,8 @@ def test_training_lowers_the_validation_loss_on_what_it_saw(world, tmp_path):
 
 
 def test_the_learning_rate_is_half_a_cosine_to_zero(undisturbed):
-    assert undisturbed[1][1]["learning_rate"] == pytest.approx(3e-3 * 0.75)
-    assert undisturbed[1][2]["learning_rate"] < 0.1 * 3e-3
+    assert undisturbed[1][1]["learning_rate"] == pytest.approx(0.75 * LEARNING_RATE)
+    assert undisturbed[1][2]["learning_rate"] < 0.1 * LEARNING_RATE
 
 
 def test_gradient_checkpointing_changes_memory_and_not_the_adapter(world, undisturbed, tmp_path):
