@@ -29,7 +29,7 @@ def test_each_second_is_shared_by_the_trials_that_worked_then(stages, expected):
         (["evaluation.clip_model=ViT-B-32"], "needs evaluation.clip_model=embedded:clip"),
         (["evaluation.samples=100"], "evaluation.samples: 100 images are too few for FID with the 64 features"),
         (["evaluation.kid_subset_size=200"], "evaluation.kid_subset_size: 200 is more than half of the 256 samples"),
-        (["resources.workers_per_trial=3"], "training.batch_size: 16 does not divide among 3 workers"),
+        (["resources.workers_per_trial=3"], "training.batch_size: 8 does not divide among 3 workers"),
         (["training.micro_batch_size=5"], "training.micro_batch_size: 5 does not divide"),
         (["data.fashion.rendered_images=null"], "data.fashion.root is not set"),
     ],

@@ -3,7 +3,6 @@
 Colours are Okabe and Ito's, which readers with any common colour blindness tell apart.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from fashion_sweep.files import read_json_lines, replacing
 from fashion_sweep.paths import RunPaths
@@ -119,15 +119,23 @@ def _base_line(axes: Axes, base: float, values: Sequence[float]) -> None:
 
 
 def _label_points(axes: Axes, points: Sequence[tuple[int, float, str]]) -> None:
-    """Titles beside the points: above or below, whichever is away from the nearest neighbour on that side."""
-    low, high = axes.get_ylim()
-    taken: list[tuple[float, float]] = [(math.log10(p), (v - low) / (high - low)) for p, v, _ in points]
-    for index, (parameters, value, title) in enumerate(points):
-        x, y = taken[index]
-        near = [other for other in taken if other != (x, y) and abs(other[0] - x) < 0.5]
-        below = any(0 <= other[1] - y < 0.18 for other in near)
-        axes.annotate(title, (parameters, value), xytext=(0, -9 if below else 9), textcoords="offset points",
+    """Titles above or below the points, whichever covers less of the other points and of the titles before."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    centres = [to_axes.transform((parameters, value)) for parameters, value, _ in points]
+    taken = [Bbox.from_bounds(x - 0.01, y - 0.01, 0.02, 0.02) for x, y in centres]
+    for (x, y), (parameters, value, title) in zip(centres, points, strict=True):
+        width, height = 0.0175 * len(title), 0.06
+        boxes = [Bbox.from_bounds(x - width / 2, bottom, width, height) for bottom in (y + 0.02, y - 0.02 - height)]
+        covered = [sum(_common_area(box, other) for other in taken) for box in boxes]
+        below = bool(covered[1] < covered[0])
+        taken.append(boxes[below])
+        axes.annotate(title, (parameters, value), xytext=(0, -8 if below else 8), textcoords="offset points",
                       ha="center", va="top" if below else "bottom", fontsize=9.5)  # fmt: skip
+
+
+def _common_area(a: Bbox, b: Bbox) -> float:
+    common = Bbox.intersection(a, b)
+    return common.width * common.height if common else 0.0
 
 
 def _losses(run: RunPaths, results: Results) -> Figure | None:

@@ -42,6 +42,7 @@ class Adaptation:
             lr=self.config.learning_rate,
             betas=self.config.betas,
             weight_decay=self.config.weight_decay,
+            fused=True,
         )
         start = load_checkpoint(paths.checkpoint, parameters, optimizer)
         if self.config.gradient_checkpointing:
