@@ -196,7 +196,8 @@ def _milestone(status: Shown) -> tuple[str, ...]:
     """What is worth a line when it changes; of a running trial, the part of a stage that it has come to."""
     if status.state == "failed":
         return (status.state, str(status.error))
-    if status.state != "running" or status.done is None or not status.total:
+    loading = status.stage == STAGES["load"]
+    if status.state != "running" or loading or status.done is None or not status.total:
         return (status.state,)
     part = min(int(LINES_PER_STAGE * status.done / status.total), LINES_PER_STAGE - 1)
     return (status.state, str(status.stage), str(part)) if part else (status.state,)

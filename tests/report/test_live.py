@@ -29,6 +29,8 @@ def test_without_a_terminal_each_change_of_state_and_each_quarter_is_one_line(tm
             set_status(run, RANK_1, "running", stage="training", step=step, steps=300, loss=0.25)
             while line not in printed(to):
                 time.sleep(0.01)
+        set_status(run, RANK_1, "running", stage="loading", step=300, steps=300, loss=0.25)
+        time.sleep(0.1)
         for images, line in ((0, "150/300"), (192, "192/256")):
             set_status(run, RANK_1, "running", stage="judging", loss=0.25, images=images, images_total=256)
             while line not in printed(to):
