@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from fashion_sweep import __version__
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
 from fashion_sweep.paths import RunPaths, runs_root
 
@@ -15,8 +16,6 @@ EXIT_SOME_TRIALS_FAILED = 3
 
 app = typer.Typer(
     name="fashion-sweep",
-    help="Find the LoRA configuration of Stable Diffusion XL that a fashion catalogue should use.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -34,6 +33,19 @@ Settings = Annotated[
     ),
 ]
 RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fashion-sweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, Option("--version", callback=_say_version, is_eager=True, help="Say it.")] = False,
+) -> None:
+    """Find the LoRA configuration of Stable Diffusion XL that a fashion catalogue should use."""
 
 
 @app.command()
@@ -102,7 +114,7 @@ def main() -> None:
     """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         code = Interrupted.exit_code
     except FashionSweepError as error:

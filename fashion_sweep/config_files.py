@@ -3,8 +3,9 @@
 `--set key=value` wins over what the files say.
 """
 
+import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -36,6 +37,7 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     sweep_path = _locate(sweep, SWEEPS, "sweep")
     preset_values = {"name": preset_path.stem, **_read_yaml(preset_path)}
     sweep_values = {"name": sweep_path.stem, **_read_yaml(sweep_path)}
+    given: set[str] = set()
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator or not key:
@@ -43,8 +45,9 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
         in_sweep = key.startswith("sweep.")
         target = sweep_values if in_sweep else preset_values
         _set(target, key.removeprefix("sweep.").split("."), _parse_value(setting, text), key)
-    preset_model = _validate(Preset, preset_values, preset_path)
-    return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path))
+        given.add(key)
+    preset_model = _validate(Preset, preset_values, preset_path, given)
+    return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path, given, "sweep."))
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -91,41 +94,58 @@ def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     for part in path[:-1]:
         inner = values.get(part)
         if not isinstance(inner, Mapping):
-            raise ConfigError(f"unknown key {key!r}{did_you_mean(part, values)}")
+            raise ConfigError(f"--set: unknown key {key!r}{_nearest_key(key)}")
         values[part] = dict(inner)
         values = values[part]
     values[path[-1]] = value
 
 
-def _validate(model: type[Model], values: dict[str, Any], path: Path) -> Model:
+def _validate(
+    model: type[Model], values: dict[str, Any], path: Path, given: Collection[str] = (), prefix: str = ""
+) -> Model:
+    """A mistake is put down to `--set` where it is in the `given` keys of that; `prefix` is the model's among them."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{path.name}: " + "; ".join(_explain(model, detail) for detail in error.errors())) from error
+        mistakes = [_explain(detail, path, given, prefix) for detail in error.errors()]
+        raise ConfigError("; ".join(mistakes)) from error
 
 
-def _explain(model: type[BaseModel], error: Any) -> str:
-    location = [str(part) for part in error["loc"]]
-    key = ".".join(location) or "the file"
+def _explain(error: Any, path: Path, given: Collection[str], prefix: str) -> str:
+    key = (prefix + ".".join(str(part) for part in error["loc"])).removesuffix(".")
+    by_setting = any(_within(name, key) or _within(key, name) for name in given)
+    where, shown_prefix = ("--set", "") if by_setting else (path.name, prefix)
+    shown = key.removeprefix(shown_prefix)
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{did_you_mean(location[-1], _fields_at(model, location[:-1]))}"
+        return f"{where}: unknown key {shown!r}{_nearest_key(key, shown_prefix)}"
     if error["type"] == "missing":
-        return f"{key} is missing"
+        return f"{where}: {shown} is missing"
     message = error["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], dict | list) else f" (not {error['input']!r})"
-    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+    value = "" if isinstance(error["input"], dict | list) else f" (not {error['input']!r})"
+    place = f"{where}: {shown}" if error["loc"] else where
+    return f"{place}: {message[0].lower()}{message[1:]}{value}"
 
 
-def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    """Names of the fields that the mapping at `location` may hold."""
-    for part in location:
-        field = model.model_fields.get(part)
-        inner = [t for t in (field.annotation, *get_args(field.annotation)) if _is_model(t)] if field else []
-        if not inner:
-            return []
-        model = inner[0]
-    return list(model.model_fields)
+def _within(key: str, folder: str) -> bool:
+    return not folder or key == folder or key.startswith(f"{folder}.")
 
 
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _nearest_key(key: str, prefix: str = "") -> str:
+    """The whole key that was meant, found by its last part, less `prefix`; its neighbours where none is near."""
+    keys = [*_keys(Preset), *(f"sweep.{name}" for name in _keys(Sweep))]
+    folder, _, last = key.rpartition(".")
+    neighbours = [name for name in keys if name.rpartition(".")[0] == folder]
+    for candidates in (neighbours, keys):
+        by_last = {name.rpartition(".")[2]: name for name in candidates}
+        if nearest := difflib.get_close_matches(last, by_last, n=1):
+            return f"; did you mean {by_last[nearest[0]].removeprefix(prefix)!r}?"
+    return did_you_mean(key, neighbours or {name.partition(".")[0] for name in keys})
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all fields of `model` and of the models in it."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _keys(inner, f"{prefix}{name}.")

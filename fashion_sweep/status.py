@@ -1,5 +1,6 @@
 """A trial's `status.json`: where it is now, and when each of its stages ran. Everything that writes it is here."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from typing import Any
 
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
+
+logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.5
 STAGES = {"load": "loading", "train": "training", "judge": "judging"}
@@ -41,6 +44,10 @@ class Status:
         """Waits for its turn, whatever an earlier attempt came to."""
         self.update(now=True, state="waiting")
 
+    def start(self) -> None:
+        """Its processes are being started."""
+        self.update(now=True, state="starting")
+
     def fail(self, error: str) -> None:
         self.update(now=True, state="failed", error=error)
 
@@ -54,6 +61,8 @@ class Status:
         yield
         entry[2] = time.time()
         self.update(now=True)
+        if self.writes:
+            logger.info("%s took %.1f s", STAGES[name], entry[2] - entry[1])
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -36,17 +36,18 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console) -> bool:
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
         console.print(config.sweep.question)
         console.print(f"run folder {run.root}", soft_wrap=True)
-        with clock.preparing(), console.status("opening the data (the embedded world is rendered the first time)"):
+        with clock.preparing(), _busy(console, "opening the data (the embedded world is rendered the first time)"):
             catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
+        _say_what_is_judged(config, catalogues, console)
         from fashion_sweep.tracking import Mirror
 
         with Mirror(run):
             waiting = [spec.trial_id for spec in config.sweep.specs if not run.trial(spec.trial_id).result.exists()]
             if waiting:
                 _run_trials(config, run, waiting, clock, console)
-            with console.status("writing the report"):
+            with _busy(console, "writing the report"):
                 from fashion_sweep.report.page import write_report
 
                 write_report(run, clock.breakdown(_stages(run, config)) if waiting else None)
@@ -103,12 +104,19 @@ def _say_what_was_kept(run: RunPaths, catalogues: Catalogues, console: Console) 
         console.print(f"{name} data: {counts['kept']} of {counts['images']} images kept{dropped}{listed}")
 
 
+def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Console) -> None:
+    samples = config.preset.evaluation.samples
+    for name in config.sweep.judge:
+        if (count := len(catalogues[name].records)) < samples:
+            console.print(f"{name} data: all {count} captions are judged, for there are no {samples:,}")
+
+
 def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clock, console: Console) -> None:
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
     for trial_id in waiting:
         Status(run.trial(trial_id)).queue()
     with ExitStack() as session:
-        with console.status("starting Ray"):
+        with _busy(console, "starting Ray"):
             from fashion_sweep.cluster.session import ray_session
             from fashion_sweep.cluster.tune import run_trials
             from fashion_sweep.report.live import LiveTable
@@ -144,7 +152,19 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
 
 
 @contextmanager
+def _busy(console: Console, text: str) -> Iterator[None]:
+    """A spinner that goes when the work is done; off a terminal, a line."""
+    if not console.is_terminal:
+        console.print(f"{text} …")
+    with console.status(text):
+        yield
+
+
+@contextmanager
 def _progress(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar that goes when the work is done; off a terminal, a line."""
+    if not console.is_terminal:
+        console.print(f"{text} …")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(text, total=total)

@@ -5,7 +5,9 @@ Facts go to the trial's folder first. What is already there (adapter, judged bat
 
 import gc
 import json
+import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,8 @@ from fashion_sweep.prepare import read_caches
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import Status
 from fashion_sweep.training.adapt import Adaptation, training_steps
+
+logger = logging.getLogger(__name__)
 
 
 def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
@@ -92,6 +96,7 @@ class _Trial:
     def _report(self, values: dict[str, float]) -> None:
         """Into the trial's folder first, then to Ray Tune. Lines of steps that are made again are dropped."""
         if self.worker.rank == 0:
+            logger.info(_said(values))
             earlier = [line for line in read_json_lines(self.paths.metrics) if line["step"] < values["step"]]
             write_json_lines(self.paths.metrics, [*earlier, values | {"time": time.time_ns() // 1_000_000}])
         self.worker.report(values)
@@ -168,8 +173,17 @@ class _Trial:
             "seconds": self.status.seconds,
         }
         result |= {name: last[name] for name in ("train_loss", "val_loss") if name in last}
+        for name, metrics in evaluations.items():
+            logger.info("%s: %s", name, _said(metrics))
         write_json(self.paths.result, result)
         self.status.update(now=True, state="done")
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    """Values for a line of the log."""
+    return ", ".join(
+        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+    )
 
 
 def _flat(evaluations: dict[str, Any]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -22,10 +23,15 @@ def command(monkeypatch, capsys):
     return call
 
 
-def test_help_names_the_commands(command):
-    code, out, _ = command("--help")
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_help_names_the_commands(command, arguments):
+    code, out, _ = command(*arguments)
     assert code == 0
     assert all(name in out for name in ("run", "report", "sync", "ui"))
+
+
+def test_version_is_told(command):
+    assert command("--version")[:2] == (0, f"fashion-sweep {metadata.version('fashion-sweep')}\n")
 
 
 @pytest.mark.parametrize(

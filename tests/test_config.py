@@ -47,8 +47,11 @@ def test_rank_zero_everywhere_is_the_base_model(tmp_path):
         (("exp22",), "unknown sweep 'exp22'; did you mean 'exp2'?"),
         (("exp2", "tinny"), "unknown preset 'tinny'; did you mean 'tiny'?"),
         (("missing.yaml",), "sweep file missing.yaml does not exist"),
-        (("exp2", "tiny", ["training.stepss=3"]), "unknown key 'training.stepss'; did you mean 'steps'?"),
-        (("exp2", "tiny", ["trainin.steps=3"]), "unknown key 'trainin.steps'; did you mean 'training'?"),
+        (("exp2", "tiny", ["training.stepss=3"]), "unknown key 'training.stepss'; did you mean 'training.steps'?"),
+        (("exp2", "tiny", ["trainin.steps=3"]), "unknown key 'trainin.steps'; did you mean 'training.steps'?"),
+        (("exp2", "tiny", ["steps=3"]), "--set: unknown key 'steps'; did you mean 'training.steps'?"),
+        (("exp2", "tiny", ["sweep.jugde=[fashion]"]), "--set: unknown key 'sweep.jugde'; did you mean 'sweep.judge'?"),
+        (("exp2", "tiny", ["foo.bar.baz=3"]), "unknown key 'foo.bar.baz'; known: data"),
         (("exp2", "tiny", ["training.steps=many"]), "training.steps: input should be a valid integer"),
         (("exp2", "tiny", ["training.steps=0"]), "training.steps: input should be greater than 0 (not 0)"),
         (("exp2", "tiny", ["training.steps"]), "write it as key=value"),
@@ -67,6 +70,13 @@ def test_a_mistake_is_named_with_its_remedy(arguments, said):
         load_run_config(*arguments)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_mistake_in_a_file_is_put_down_to_the_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("question: Which?\ntrials: [{unet: 1}]\njudg: [fashion]\n")
+    with pytest.raises(ConfigError, match=r"^mine.yaml: unknown key 'judg'; did you mean 'judge'\?$"):
+        load_run_config(str(path), "tiny", ["training.steps=3"])
 
 
 def test_broken_yaml_is_one_line(tmp_path):

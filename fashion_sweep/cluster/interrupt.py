@@ -7,23 +7,37 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-@contextmanager
-def only_first_interrupt() -> Iterator[None]:
-    """The first Ctrl-C raises KeyboardInterrupt as usual; the ones after it would only cut the clean-up short."""
-    interrupted = False
+class Interrupt:
+    pending = False
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
+    def note(self, _signal: int, _frame: FrameType | None) -> None:
+        self.pending = True
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if one came."""
+        if self.pending:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def only_first_interrupt() -> Iterator[Interrupt]:
+    """The first Ctrl-C raises KeyboardInterrupt as usual; the ones after it would only cut the clean-up short.
+
+    Python drops what is raised while it forks, as Ray's start does many times: `check` afterwards.
+    """
+    interrupt = Interrupt()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not interrupt.pending:
+            interrupt.note(number, frame)
             raise KeyboardInterrupt
 
     with _handler(handle):
-        yield
+        yield interrupt
 
 
 @contextmanager
-def late_interrupt() -> Iterator["Interrupt"]:
+def late_interrupt() -> Iterator[Interrupt]:
     """A Ctrl-C is only noted in the object that is yielded, and delivered when the block is left."""
     interrupt = Interrupt()
     try:
@@ -32,13 +46,6 @@ def late_interrupt() -> Iterator["Interrupt"]:
     finally:
         if interrupt.pending:
             signal.raise_signal(signal.SIGINT)
-
-
-class Interrupt:
-    pending = False
-
-    def note(self, _signal: int, _frame: FrameType | None) -> None:
-        self.pending = True
 
 
 @contextmanager

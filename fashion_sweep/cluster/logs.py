@@ -60,15 +60,10 @@ def worker_output_to(path: Path, rank: int) -> None:
     sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     form = FORMAT if rank == 0 else FORMAT.replace("%(name)s", f"[{rank}] %(name)s")
-    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr, force=True)
-    logging.getLogger().handlers[0].addFilter(_not_rays_chatter)
+    logging.basicConfig(level=logging.WARNING, format=form, stream=sys.stderr, force=True)
+    logging.getLogger("fashion_sweep").setLevel(logging.INFO)  # of the libraries, only what they warn of
     logging.getLogger("ray.train").handlers = [logging.NullHandler()]
     logging.captureWarnings(True)
-
-
-def _not_rays_chatter(record: logging.LogRecord) -> bool:
-    """Train tells of each report, under a logger named by its file's path."""
-    return record.levelno > logging.INFO or os.path.dirname(ray.__file__) not in record.pathname
 
 
 def one_line(error: BaseException) -> str:

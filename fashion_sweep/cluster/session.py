@@ -11,9 +11,9 @@ import ray
 
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
 from fashion_sweep.cluster.interrupt import late_interrupt, only_first_interrupt
-from fashion_sweep.cluster.logs import FORMAT, ray_logs_to
+from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
 from fashion_sweep.config import Resources
-from fashion_sweep.errors import ConfigError
+from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import RunPaths
 
 QUIET_AND_QUICK = {
@@ -44,9 +44,10 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[None]:
 
     Raises:
         ConfigError: the cluster does not answer, or one trial needs more than it has.
+        RunError: no Ray could be started here.
     """
     variables = QUIET_AND_QUICK | thread_counts(resources)
-    with only_first_interrupt(), ray_logs_to(run.log), _environment(variables):
+    with only_first_interrupt() as interrupt, ray_logs_to(run.log), _environment(variables):
         others, started = _children(), set[psutil.Process]()
         try:
             try:
@@ -54,6 +55,7 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[None]:
                 _start(resources, variables)
             finally:
                 started = _children() - others
+            interrupt.check()
             check_that_a_trial_fits(resources)
             yield
         finally:
@@ -66,15 +68,18 @@ def _start(resources: Resources, variables: dict[str, str]) -> None:
     if address != "local":
         _connect(address, variables)
         return
-    ray.init(
-        address="local",
-        num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
-        # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_format=FORMAT,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
+            # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_format=FORMAT,
+        )
+    except Exception as error:  # of no class of its own; on a machine too busy to start it within its 30 seconds
+        raise RunError(f"Ray did not start on this machine: {one_line(error)}") from error
 
 
 def _cores() -> int:

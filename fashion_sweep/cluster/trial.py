@@ -18,6 +18,7 @@ from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import TrialError
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.status import Status
 
 DottedName: TypeAlias = tuple[str, str]
 """Module and function. By name, so that only workers import what the function needs: seconds for each process."""
@@ -32,6 +33,7 @@ def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, tra
     A trial that failed ends like any other, with a last report that carries `error`: raised, it would be tried again
     by Tune on top of Train's own retries. What Tune tries again is then only a trial whose own process died.
     """
+    Status(run.trial(trial_id)).start()
     reports = Queue(actor_options={"num_cpus": 0})
     training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
     last = _pass_on(reports, training)

@@ -22,7 +22,7 @@ from fashion_sweep.status import STAGES
 REFRESH_S = 0.5
 LINES_PER_STAGE = 4
 """Off a terminal, a stage is reported each time so many parts of it are done, but for the last."""
-COLOURS = {"waiting": "dim", "running": "cyan", "done": "green", "failed": "red"}
+COLOURS = {"waiting": "dim", "starting": "dim", "running": "cyan", "done": "green", "failed": "red"}
 
 
 @dataclass(frozen=True)

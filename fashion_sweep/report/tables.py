@@ -43,7 +43,7 @@ def published_tables(results: Results) -> list[Table]:
 def time_table(results: Results) -> Table | None:
     """Where the run's time went; the trials' own stages where the run has not said."""
     seconds = dict(results.seconds)
-    caption = ""
+    caption = "By the clock; a moment in which several trials worked is shared among them."
     if not seconds:
         for trial in results.trials:
             for stage, value in trial.seconds.items():

@@ -72,7 +72,7 @@ class Mirroring:
         paths = self._run.trial(spec.trial_id)
         status, result = read_json(paths.status, {}), read_json(paths.result, {})
         state = "done" if result else str(status.get("state") or "waiting")
-        if state == "waiting":
+        if state in {"waiting", "starting"}:
             return state
         child = self._child(experiment_id, parent, spec, status.get("started"))
         self._send_params(child, trial_params(self._config, spec, result))

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,30 +53,31 @@ class Trainer:
     def train(self, start: int, report: Report, progress: Report, save: Callable[[int], None]) -> None:
         """Trains the adapter in place from step `start` on.
 
-        `report` is called every `validation_every` steps, `progress` at each, `save` with the number of steps done.
+        `report` is called every `validation_every` steps, `progress` at each, `save` with the number of steps done;
+        `train_loss` is the mean of the last `validation_every` steps.
 
         Raises:
             TrialError: the loss is not finite; raised before the optimizer takes the step.
         """
-        losses: list[float] = []
-        since = time.monotonic()
+        recent = deque[float](maxlen=self.config.validation_every)
+        since, since_step = time.monotonic(), start
         if start == 0:
             report({"step": 0, "val_loss": self.validation_loss()})
         for step in range(start, self.steps):
-            losses.append(self._step(step))
-            done = step + 1
-            progress({"step": done, "train_loss": losses[-1]})
+            recent.append(self._step(step))
+            done, train_loss = step + 1, sum(recent) / len(recent)
+            progress({"step": done, "train_loss": train_loss})
             if done % self.config.validation_every == 0 or done == self.steps:
                 report(
                     {
                         "step": done,
-                        "train_loss": sum(losses) / len(losses),
+                        "train_loss": train_loss,
                         "val_loss": self.validation_loss(),
                         "learning_rate": self.learning_rate(step),
-                        "seconds_per_step": (time.monotonic() - since) / len(losses),
+                        "seconds_per_step": (time.monotonic() - since) / (done - since_step),
                     }
                 )
-                losses, since = [], time.monotonic()
+                since, since_step = time.monotonic(), done
             if done % self.config.checkpoint_every == 0 and done < self.steps:
                 save(done)
 

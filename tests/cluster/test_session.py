@@ -9,6 +9,7 @@ import cluster_jobs as jobs
 import psutil
 import pytest
 
+from fashion_sweep.cluster import session
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError
@@ -41,6 +42,17 @@ def test_ctrl_c_ends_a_run_in_seconds_and_leaves_no_process(tmp_path: Path) -> N
     assert (process.returncode, out, err) == (0, b"interrupted\n", b"")
     assert len(started) > 3
     assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ctrl_c_that_python_drops_while_ray_starts_still_ends_the_run(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    class Interrupted:
+        def __del__(self) -> None:  # what is raised here is dropped, as in the callbacks of a fork
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(session, "_start", lambda *_: Interrupted() and None)
+    with pytest.raises(KeyboardInterrupt), ray_session(RunPaths(tmp_path), Resources()):
+        pytest.fail("the run went on")
 
 
 def _wait_until(condition, timeout_s: float) -> None:  # type: ignore[no-untyped-def]
