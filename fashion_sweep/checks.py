@@ -36,14 +36,16 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
     DataError: too few images for the split, or for the FID of the evaluation samples.
     """
     evaluation, records = config.preset.evaluation, len(catalogue.records)
+    dropped = "".join(f"; {count} were {reason}" for reason, count in catalogue.summary()["dropped"].items())
     if name == "fashion" and records < 2:
-        raise DataError(f"data.fashion: {records} image is too few to train and validate")
+        raise DataError(f"data.fashion: {records} image is too few to train and validate{dropped}")
     if name in config.sweep.judge:
         samples, dimension = min(evaluation.samples, records), feature_dimension(evaluation)
         if not enough_samples(samples, dimension):
+            needed = f"{SAMPLES_PER_DIMENSION:g} x {dimension} = {round(SAMPLES_PER_DIMENSION * dimension)}"
             raise DataError(
                 f"data.{name}: {samples} images are too few for FID with {dimension} features; "
-                f"it needs {SAMPLES_PER_DIMENSION:g} x {dimension} = {round(SAMPLES_PER_DIMENSION * dimension)}"
+                f"it needs {needed}{dropped}"
             )
         if samples < 2 * evaluation.kid_subset_size:
             raise DataError(

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
@@ -38,9 +39,21 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
             raise RunError(f"{run.root} is in use by another process; wait for it or give another --name") from None
         if not run.config.exists():
             write_text(run.config, config.to_yaml())
-        elif read_run_config(run.config) != config:
-            raise RunError(f"{run.root} belongs to another configuration; give another --name")
+        elif differing := _differing(read_run_config(run.config).model_dump(), config.model_dump()):
+            raise RunError(f"{run.root} belongs to another configuration ({', '.join(differing)}); give another --name")
         yield
+
+
+def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys whose values are not the same."""
+    found = []
+    for key in [*ours, *(key for key in theirs if key not in ours)]:
+        a, b = ours.get(key), theirs.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differing(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}".removeprefix("preset."))
+    return found
 
 
 def problems_csv(problems: Mapping[str, tuple[Problem, ...]]) -> str:

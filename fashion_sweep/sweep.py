@@ -36,7 +36,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console) -> bool:
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
         console.print(config.sweep.question)
         console.print(f"run folder {run.root}", soft_wrap=True)
-        with clock.preparing(), _busy(console, "opening the data (the embedded world is rendered the first time)"):
+        opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
+        with clock.preparing(), _busy(console, opening):
             catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)

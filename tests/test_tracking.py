@@ -1,8 +1,10 @@
+import json
 import socket
 import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -14,6 +16,7 @@ from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.page import write_report
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.tracking.ui import newest_compared
 
 RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
 
@@ -212,6 +215,22 @@ def test_a_server_that_hangs_is_waited_for_only_so_long(store, monkeypatch, caps
 def test_a_folder_without_a_configuration_is_no_run(tmp_path):
     with pytest.raises(RunError, match="no run folder"):
         tracking.mirror(RunPaths(tmp_path))
+
+
+def test_the_newest_runs_trials_are_compared_by_size(store):
+    assert newest_compared(tracking.tracking_uri()) is None
+    for name in ("older", "newer"):
+        run = make_run(store / name, settings=["sweep.trials=[{unet: 2}, {unet: 1}]"])
+        finish_trial(run, RANK_2, 18432, {"fashion": judgement(5.0)})
+        finish_trial(run, RANK_1, 9216, {"fashion": judgement(6.0)})
+        tracking.mirror(run)
+    page, _, query = newest_compared(tracking.tracking_uri()).partition("?")
+    chosen = {key: json.loads(values[0]) for key, values in parse_qs(query).items()}
+    assert page == "#/compare-runs"
+    trials = [client().get_run(run_id) for run_id in chosen["runs"]]
+    assert [trial.data.params["unet_rank"] for trial in trials] == ["1", "2"]
+    parents = {client().get_run(trial.data.tags["mlflow.parentRunId"]).info.run_name for trial in trials}
+    assert parents == {"newer"}
 
 
 def test_ui_without_a_store_is_one_line(tmp_path, monkeypatch):

@@ -33,13 +33,14 @@ def _others(judged: list[TrialResult], best: TrialResult, name: str) -> str:
     smallest = min(sized, key=lambda trial: trial.parameters or 0, default=None)
     clauses = []
     if smallest is best:
-        clauses.append(f"and is also the smallest adapter ({best.parameters:,} parameters)")
+        if len(sized) > 1:
+            clauses.append(f"and is also the smallest adapter ({best.parameters:,} parameters)")
     elif smallest is not None:
         clauses.append(f"{smallest.title}, the smallest adapter, has {_against(smallest, best, name)}")
     base = next((trial for trial in judged if trial.spec.is_base_model and trial is not best), None)
     if base is not None:
         clauses.append(f"the base model without an adapter has {_against(base, best, name, size=False)}")
-    first = " " if smallest is best else "; "
+    first = " " if smallest is best and len(sized) > 1 else "; "
     return first + "; ".join(clauses) if clauses else ""
 
 

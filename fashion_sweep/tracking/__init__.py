@@ -69,7 +69,8 @@ class Mirror:
         if self._thread.is_alive():
             self._warn(f"not finished after {PATIENCE_S:.0f} s")
         if self.behind:
-            print(f"MLflow ({shown(tracking_uri())}) is behind: {self.behind}", file=sys.stderr)
+            catch_up = f"python -m fashion_sweep sync {self._run.name}"
+            print(f"MLflow ({shown(tracking_uri())}) is behind: {self.behind}; {catch_up} mends it", file=sys.stderr)
 
     def _loop(self) -> None:
         self._once(going=True)

@@ -31,7 +31,7 @@ def test_sentence_counts_the_base_model_as_no_adapter(tmp_path):
     finish_trial(run, BASE, 0, {"fashion": judgement(195.0, 19.0)})
     finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9, 21.8)})
     said = sentence(collect(run))
-    assert "UNet rank 1 has the lowest FID (16.90, CLIP score 21.80) and is also the smallest adapter" in said
+    assert "UNet rank 1 has the lowest FID (16.90, CLIP score 21.80); the base model" in said
     assert "base model without an adapter has a FID 178.10 higher and a CLIP score 2.80 lower" in said
 
 
