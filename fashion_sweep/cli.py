@@ -65,7 +65,7 @@ def run(
     config = load_run_config(sweep, preset, settings or ())
     paths = new_run(config, name)
     try:
-        complete = run_sweep(config, paths, Console())
+        complete = run_sweep(config, paths, Console(highlight=False))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command with --name {paths.name} goes on from here") from None
     if not complete:
@@ -82,7 +82,7 @@ def report(run: RunFolder) -> None:
 
     paths = _existing(run)
     write_report(paths)
-    show(paths, Console())
+    show(paths, Console(highlight=False))
 
 
 @app.command()
@@ -112,14 +112,15 @@ def _existing(run: str) -> RunPaths:
 
 def main() -> None:
     """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         code = Interrupted.exit_code
     except FashionSweepError as error:
         code = error.exit_code
-        print(f"error: {error}", file=sys.stderr)
+        print(error if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
     except typer.TyperException as error:
         code = 2
         print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)

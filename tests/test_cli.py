@@ -39,7 +39,7 @@ def test_version_is_told(command):
     [
         (["run", "exp22"], "unknown sweep 'exp22'; did you mean 'exp2'?"),
         (["run", "exp2", "--preset", "tny"], "unknown preset 'tny'; did you mean 'tiny'?"),
-        (["run", "exp2", "--set", "training.stps=3"], "did you mean 'steps'?"),
+        (["run", "exp2", "--set", "training.stps=3"], "did you mean 'training.steps'?"),
         (["run", "exp2", "--set", "data.fashion.root=/nowhere"], "data folder /nowhere does not exist"),
         (["run"], "Missing argument"),
         (["run", "exp2", "--nme", "x"], "No such option"),

@@ -13,6 +13,7 @@ from synthetic_run import finish_trial, finished_run, judgement, log_losses, mak
 
 from fashion_sweep import tracking
 from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.files import write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.page import write_report
 from fashion_sweep.space import TrialSpec
@@ -219,8 +220,9 @@ def test_a_folder_without_a_configuration_is_no_run(tmp_path):
 
 def test_the_newest_runs_trials_are_compared_by_size(store):
     assert newest_compared(tracking.tracking_uri()) is None
-    for name in ("older", "newer"):
+    for name, started in (("newer", "2024-05-02T10:00:00+00:00"), ("older", "2024-05-01T10:00:00+00:00")):
         run = make_run(store / name, settings=["sweep.trials=[{unet: 2}, {unet: 1}]"])
+        write_json(run.facts, {"started": started})
         finish_trial(run, RANK_2, 18432, {"fashion": judgement(5.0)})
         finish_trial(run, RANK_1, 9216, {"fashion": judgement(6.0)})
         tracking.mirror(run)

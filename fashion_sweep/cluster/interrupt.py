@@ -1,10 +1,14 @@
-"""Ctrl-C at moments of our choice: Ray's start, loop and end each leave something behind if cut short anywhere."""
+"""Ctrl-C, or a polite kill, at moments of our choice: Ray's start, loop and end leave something behind if cut short."""
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+REPEATS_S = 3.0
+"""A Ctrl-C that comes so soon after another is the same one, by an impatient hand."""
 
 
 class Interrupt:
@@ -20,16 +24,19 @@ class Interrupt:
 
 
 @contextmanager
-def only_first_interrupt() -> Iterator[Interrupt]:
-    """The first Ctrl-C raises KeyboardInterrupt as usual; the ones after it would only cut the clean-up short.
+def impatient_interrupt() -> Iterator[Interrupt]:
+    """Ctrl-C raises KeyboardInterrupt as usual; those that follow at once would only cut the clean-up short.
 
     Python drops what is raised while it forks, as Ray's start does many times: `check` afterwards.
     """
     interrupt = Interrupt()
+    last = -REPEATS_S
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if not interrupt.pending:
-            interrupt.note(number, frame)
+        nonlocal last
+        interrupt.note(number, frame)
+        if time.monotonic() - last >= REPEATS_S:
+            last = time.monotonic()
             raise KeyboardInterrupt
 
     with _handler(handle):
@@ -53,8 +60,9 @@ def _handler(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's business
         return
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

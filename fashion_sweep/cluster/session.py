@@ -10,7 +10,7 @@ import psutil
 import ray
 
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
-from fashion_sweep.cluster.interrupt import late_interrupt, only_first_interrupt
+from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
 from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError, RunError
@@ -47,7 +47,7 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[None]:
         RunError: no Ray could be started here.
     """
     variables = QUIET_AND_QUICK | thread_counts(resources)
-    with only_first_interrupt() as interrupt, ray_logs_to(run.log), _environment(variables):
+    with impatient_interrupt() as interrupt, ray_logs_to(run.log), _environment(variables):
         others, started = _children(), set[psutil.Process]()
         try:
             try:
@@ -56,8 +56,9 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[None]:
             finally:
                 started = _children() - others
             interrupt.check()
-            check_that_a_trial_fits(resources)
-            yield
+            with impatient_interrupt():  # again, since Ray's start puts a handler of its own in place of ours
+                check_that_a_trial_fits(resources)
+                yield
         finally:
             with late_interrupt():
                 _stop(started)

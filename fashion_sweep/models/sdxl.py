@@ -3,6 +3,7 @@
 Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952; the loaded parts are diffusers' own.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from fashion_sweep.models.family import Conditions, GenerationRequest, TextEmbed
 from fashion_sweep.models.locate import locate
 from fashion_sweep.models.sampling import Stage, denoise
 from fashion_sweep.space import COMPONENTS, TrialSpec
+
+for _name in ("peft", "lora_base"):  # they warn of each component that an adapter leaves alone
+    logging.getLogger(f"diffusers.loaders.{_name}").addFilter(lambda record: "No LoRA keys" not in record.getMessage())
 
 AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers
 

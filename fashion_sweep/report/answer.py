@@ -19,6 +19,8 @@ def _about(results: Results, name: str) -> str:
     if len(judged) == 1:
         reached = f"FID {_fid(best, name):.2f}{_clip(best.judged(name))}{where}"
         comparison = f"{best.title} reaches {reached}, with nothing to compare it to"
+    elif one := _one_against_the_base(judged):
+        comparison = _brought(*one, name)
     else:
         comparison = (
             f"{best.title} has the lowest FID{where} ({_fid(best, name):.2f}{_clip(best.judged(name))})"
@@ -27,20 +29,41 @@ def _about(results: Results, name: str) -> str:
     return f"{comparison}; {_caveat([trial.judged(name) for trial in judged])}{gaps}."
 
 
+def _one_against_the_base(judged: list[TrialResult]) -> tuple[TrialResult, TrialResult] | None:
+    """The only adapter and the base model, where these two are all."""
+    adapted = [trial for trial in judged if not trial.spec.is_base_model]
+    base = [trial for trial in judged if trial.spec.is_base_model]
+    return (adapted[0], base[0]) if len(adapted) == len(base) == 1 else None
+
+
+def _brought(adapted: TrialResult, base: TrialResult, name: str) -> str:
+    """What the adapter did to each number of the base model."""
+    ours, theirs = adapted.judged(name).clip_score, base.judged(name).clip_score
+    moved = [_moved("the FID", _fid(base, name), _fid(adapted, name))]
+    moved += [] if ours is None or theirs is None else [_moved("the CLIP score", theirs, ours)]
+    where = f" on {name}" if len(base.evaluations) > 1 else ""
+    return f"Against the base model, {adapted.title} {' and '.join(moved)}{where}"
+
+
+def _moved(what: str, before: float, after: float) -> str:
+    if abs(after - before) < 0.005:
+        return f"leaves {what} at {after:.2f}"
+    return f"{'raises' if after > before else 'lowers'} {what} from {before:.2f} to {after:.2f}"
+
+
 def _others(judged: list[TrialResult], best: TrialResult, name: str) -> str:
     """What the smallest adapter and the base model are against the best."""
     sized = [trial for trial in judged if trial.parameters]
     smallest = min(sized, key=lambda trial: trial.parameters or 0, default=None)
     clauses = []
     if smallest is best:
-        if len(sized) > 1:
-            clauses.append(f"and is also the smallest adapter ({best.parameters:,} parameters)")
+        clauses.append(f"and is also the smallest adapter ({best.parameters:,} parameters)")
     elif smallest is not None:
         clauses.append(f"{smallest.title}, the smallest adapter, has {_against(smallest, best, name)}")
     base = next((trial for trial in judged if trial.spec.is_base_model and trial is not best), None)
     if base is not None:
         clauses.append(f"the base model without an adapter has {_against(base, best, name, size=False)}")
-    first = " " if smallest is best and len(sized) > 1 else "; "
+    first = " " if smallest is best else "; "
     return first + "; ".join(clauses) if clauses else ""
 
 

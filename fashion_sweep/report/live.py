@@ -20,6 +20,8 @@ from fashion_sweep.report.tables import GAP, duration
 from fashion_sweep.status import STAGES
 
 REFRESH_S = 0.5
+WIDTH_FOR_BARS = 100
+"""Columns of a terminal below which the table goes without bars."""
 LINES_PER_STAGE = 4
 """Off a terminal, a stage is reported each time so many parts of it are done, but for the last."""
 COLOURS = {"waiting": "dim", "starting": "dim", "running": "cyan", "done": "green", "failed": "red"}
@@ -110,10 +112,12 @@ class LiveTable:
         """The state of all trials as it is now."""
         now = time.time()
         table = Table(box=rich.box.SIMPLE_HEAD)
-        for column in ("trial", "state", "progress", "", "loss", "elapsed", "stage left"):
-            table.add_column(
-                column, justify="right" if column in {"loss", "elapsed", "stage left"} else "left", no_wrap=True
-            )
+        with_bar = self._console.width >= WIDTH_FOR_BARS
+        table.add_column("trial")
+        for column in ("state", *(["progress"] if with_bar else []), ""):
+            table.add_column(column, no_wrap=True)
+        for column in ("loss", "elapsed", "stage left"):
+            table.add_column(column, justify="right", no_wrap=True)
         for trial_id, title in self._titles.items():
             status = self._status(trial_id)
             stage = status.stage if status.state == "running" and status.stage else status.state
@@ -124,7 +128,7 @@ class LiveTable:
             table.add_row(
                 title,
                 f"[{colour}]{stage}[/]" if colour else stage,
-                _bar(status),
+                *([_bar(status)] if with_bar else []),
                 _counts(status),
                 GAP if status.loss is None else f"{status.loss:.4f}",
                 duration(elapsed),

@@ -24,7 +24,8 @@ def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(tmp_path: Path) -
         pass
 
 
-def test_ctrl_c_ends_a_run_in_seconds_and_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+def test_an_interrupt_ends_a_run_in_seconds_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     script = Path(__file__).with_name("interrupted.py")
     process = subprocess.Popen(
         [sys.executable, script, tmp_path],
@@ -35,9 +36,12 @@ def test_ctrl_c_ends_a_run_in_seconds_and_leaves_no_process(tmp_path: Path) -> N
     )
     _wait_until((tmp_path / "waiting").exists, timeout_s=120)
     started = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGINT)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: to all processes of the group
+        time.sleep(1)
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, b"interrupted\n", b"")
     assert len(started) > 3

@@ -86,3 +86,13 @@ def test_a_result_means_done_whatever_a_killed_process_left_in_the_status(tmp_pa
     with LiveTable(run, IDS, console=to):
         pass
     assert "unet-r1: done, FID 16.90" in printed(to)
+
+
+def test_a_table_on_a_narrow_terminal_says_all_but_the_bar(tmp_path):
+    run = make_run(tmp_path / "run")
+    to = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    set_status(run, RANK_1, "running", stage="training", step=100, steps=300, loss=0.25, time=1000.0)
+    to.print(LiveTable(run, IDS, titles={IDS[0]: "UNet rank 1"}, console=to).table())
+    row = next(line for line in printed(to).splitlines() if "UNet rank 1" in line)
+    assert all(part in row for part in ("training", "100/300 steps", "0.2500"))
+    assert "…" not in printed(to)

@@ -26,20 +26,30 @@ def test_sentence_of_a_single_trial_has_nothing_to_compare(tmp_path):
     assert "nothing to compare it to" in sentence(collect(run))
 
 
-def test_sentence_counts_the_base_model_as_no_adapter(tmp_path):
+def test_sentence_of_one_adapter_says_what_it_did_to_the_base_model(tmp_path):
     run = make_run(tmp_path / "run", "exp3")
     finish_trial(run, BASE, 0, {"fashion": judgement(195.0, 19.0)})
     finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9, 21.8)})
     said = sentence(collect(run))
-    assert "UNet rank 1 has the lowest FID (16.90, CLIP score 21.80); the base model" in said
+    assert "UNet rank 1 lowers the FID from 195.00 to 16.90" in said
+    assert " and raises the CLIP score from 19.00 to 21.80;" in said
+
+
+def test_sentence_counts_the_base_model_as_no_adapter(tmp_path):
+    run = make_run(tmp_path / "run", settings=["sweep.trials=[{}, {unet: 1}, {unet: 2}]"])
+    finish_trial(run, BASE, 0, {"fashion": judgement(195.0, 19.0)})
+    finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9, 21.8)})
+    finish_trial(run, TrialSpec.of({"unet": 2}), 18432, {"fashion": judgement(17.9, 21.8)})
+    said = sentence(collect(run))
+    assert "UNet rank 1 has the lowest FID (16.90, CLIP score 21.80) and is also the smallest adapter" in said
     assert "base model without an adapter has a FID 178.10 higher and a CLIP score 2.80 lower" in said
 
 
-def test_sentence_says_that_an_untrained_base_model_is_best_where_it_is(tmp_path):
+def test_sentence_says_that_the_base_model_is_better_where_it_is(tmp_path):
     run = make_run(tmp_path / "run", "exp3")
     finish_trial(run, BASE, 0, {"fashion": judgement(10.0)})
     finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9)})
-    assert sentence(collect(run)).startswith("base model has the lowest FID")
+    assert sentence(collect(run)).startswith("Against the base model, UNet rank 1 raises the FID from 10.00 to 16.90")
 
 
 def test_sentence_names_failed_and_unfinished_trials(tmp_path):
