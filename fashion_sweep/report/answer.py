@@ -88,7 +88,7 @@ def _change(difference: float, what: str) -> str:
 def _caveat(judged: list[Judgement]) -> str:
     """How far the numbers carry."""
     counts = sorted({f"{judgement.samples:,}" if judgement.samples else "an unknown number of" for judgement in judged})
-    text = f"these are point estimates on {' or '.join(counts)} images from a single run, without intervals"
+    text = f"these are point estimates on {' or '.join(counts)} images from a single run, FID without an interval"
     if len(counts) > 1:
         text += ", and FIDs at different image counts are not comparable"
     elif any(judgement.too_few_samples for judgement in judged):
