@@ -1,4 +1,4 @@
-"""Intervals and the rule on Gaussian features, whose true FID is known: they must be right about as often as they say."""
+"""Intervals and the rule on Gaussian features, whose true FID is known: right about as often as they say."""
 
 from functools import partial
 
