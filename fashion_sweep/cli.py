@@ -1,7 +1,9 @@
 """The command line, thin: reads words, calls the sweep, and turns errors into one line and an exit code."""
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +34,7 @@ Settings = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
+SweepName = Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) or YAML file.", metavar="SWEEP")]
 RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
 
 
@@ -50,7 +53,7 @@ def options(
 
 @app.command()
 def run(
-    sweep: Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) or YAML file.", metavar="SWEEP")],
+    sweep: SweepName,
     preset: Preset = None,
     settings: Settings = None,
     name: Annotated[str | None, Option(help="Name of the run folder; an existing one is continued.")] = None,
@@ -70,6 +73,28 @@ def run(
         raise Interrupted(f"interrupted; the same command with --name {paths.name} goes on from here") from None
     if not complete:
         raise typer.Exit(EXIT_SOME_TRIALS_FAILED)
+
+
+@app.command()
+def plan(
+    sweep: SweepName,
+    preset: Preset = None,
+    settings: Settings = None,
+    as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show the trials of a sweep and their exact sizes, without weights or data."""
+    from fashion_sweep.config_files import load_run_config
+    from fashion_sweep.plan import plan, resolved
+
+    planned = plan(resolved(load_run_config(sweep, preset, settings or ())))
+    if as_json:
+        typer.echo(json.dumps([asdict(trial) for trial in planned], indent=2))
+        return
+    from rich.console import Console
+
+    from fashion_sweep.report.tables import plan_table, terminal
+
+    Console(highlight=False).print(terminal(plan_table(planned)))
 
 
 @app.command()

@@ -156,18 +156,55 @@ class Published(Frozen):
     clip_score: float
 
 
+class Budget(Frozen):
+    """How many parameters the trials of a space may have."""
+
+    parameters: PositiveInt | None = None
+    equal_to: dict[Placement, PositiveInt] | None = None
+    """As many as these placements at these ranks have; exactly one of `parameters` and `equal_to` is set."""
+    tolerance: float = Field(0.10, ge=0, lt=1)
+    """A trial may have this share less, or more."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "Budget":
+        if (self.parameters is None) == (self.equal_to is None):
+            raise ValueError("exactly one of parameters and equal_to must be set")
+        if self.equal_to and (error := placement_error(TrialSpec.of(self.equal_to))):
+            raise ValueError(error)
+        return self
+
+
+class Space(Frozen):
+    """Trials by rule: every placement at each of the ranks or not at all, within the budget."""
+
+    placements: list[Placement] = Field(min_length=1)
+    ranks: list[PositiveInt] = Field(min_length=1)
+    budget: Budget
+
+    @model_validator(mode="after")
+    def _placements_are_known(self) -> "Space":
+        for name in self.placements:
+            if error := placement_error(TrialSpec.of({name: 1})):
+                raise ValueError(error)
+        return self
+
+
 class Sweep(Frozen):
     name: str
     question: str
-    trials: list[dict[Placement, Count]] = Field(min_length=1)
-    """One mapping from component to LoRA rank a trial; rank 0 everywhere is the base model."""
+    trials: list[dict[Placement, Count]] = []
+    """One mapping from placement to LoRA rank a trial; rank 0 everywhere is the base model."""
+    space: Space | None = None
+    """Instead of `trials`."""
     judge: list[EvaluationSet] = Field(["fashion"], min_length=1)
-    sample_prompts: dict[str, list[SamplePrompt]] = {}
-    """Columns of the sample grid, by preset."""
+    sample_prompts: list[SamplePrompt] = []
+    """Columns of the sample grid."""
     published: dict[EvaluationSet, list[Published]] = {}
 
     @model_validator(mode="after")
     def _trials_are_distinct_and_known(self) -> "Sweep":
+        if bool(self.trials) == bool(self.space):
+            raise ValueError("exactly one of trials and space must be given")
         specs = self.specs
         for spec in specs:
             if error := placement_error(spec):

@@ -36,7 +36,7 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     preset_path = _locate(preset or os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET, PRESETS, "preset")
     sweep_path = _locate(sweep, SWEEPS, "sweep")
     preset_values = {"name": preset_path.stem, **_read_yaml(preset_path)}
-    sweep_values = {"name": sweep_path.stem, **_read_yaml(sweep_path)}
+    sweep_values = {"name": sweep_path.stem, **_for_preset(_read_yaml(sweep_path), preset_path.stem)}
     given: set[str] = set()
     for setting in settings:
         key, separator, text = setting.partition("=")
@@ -48,6 +48,14 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
         given.add(key)
     preset_model = _validate(Preset, preset_values, preset_path, given)
     return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path, given, "sweep."))
+
+
+def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
+    """A sweep file's values, those under `presets.<preset>` in place of the general ones."""
+    special = values.pop("presets", {})
+    if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):
+        raise ConfigError("presets: must hold a mapping from preset to keys of the sweep")
+    return values | special.get(preset, {})
 
 
 def read_run_config(path: Path) -> RunConfig:

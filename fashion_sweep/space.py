@@ -1,10 +1,11 @@
-"""Placements, trials and their exact parameter counts, from a model's config alone (torch only when counting)."""
+"""Placements, trials, and which of them meet a budget of parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, get_args
 
-from fashion_sweep.errors import did_you_mean
+from fashion_sweep.errors import ConfigError, did_you_mean
 
 Placement = str
 Component = Literal["unet", "text_encoder", "text_encoder_2"]
@@ -17,6 +18,7 @@ PLACEMENTS: dict[Placement, tuple[str, ...]] = {
     "text_encoders": ("text_encoder", "text_encoder_2"),
 }
 BASE_MODEL = "base-model"
+NEAREST = 3
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,45 @@ def placement_error(spec: TrialSpec) -> str | None:
     parts = [part for name, _ in spec.ranks for part in PLACEMENTS[name]]
     doubled = {part for part in parts if parts.count(part) > 1}
     return f"{spec.trial_id}: {sorted(doubled)[0]!r} is given two ranks" if doubled else None
+
+
+def combinations(placements: Sequence[Placement], ranks: Sequence[int]) -> Iterator[TrialSpec]:
+    """Every assignment of one of `ranks`, or none, to each placement, but for none at all."""
+    for chosen in product([0, *ranks], repeat=len(placements)):
+        spec = TrialSpec.of(dict(zip(placements, chosen, strict=True)))
+        if not spec.is_base_model and placement_error(spec) is None:
+            yield spec
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Parameter counts from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, parameters: int, tolerance: float) -> "Interval":
+        """tolerance: as a share, for instance 0.1."""
+        return cls(parameters * (1 - tolerance), parameters * (1 + tolerance))
+
+    def distance(self, parameters: int) -> float:
+        """0 inside."""
+        return max(self.low - parameters, parameters - self.high, 0.0)
+
+
+def within(specs: Iterator[TrialSpec], count: Callable[[TrialSpec], int], budget: Interval) -> list[TrialSpec]:
+    """Those whose parameters lie in the budget, the smallest first.
+
+    Raises:
+        ConfigError: none does; names the nearest.
+    """
+    counted = sorted(((spec, count(spec)) for spec in specs), key=lambda item: item[1])
+    feasible = [spec for spec, parameters in counted if not budget.distance(parameters)]
+    if not feasible:
+        nearest = sorted(counted, key=lambda item: budget.distance(item[1]))[:NEAREST]
+        named = "; ".join(f"{spec.title} with {parameters:,}" for spec, parameters in nearest)
+        raise ConfigError(
+            f"space.budget: no placement has {budget.low:,.0f} to {budget.high:,.0f} parameters; the nearest: {named}"
+        )
+    return feasible

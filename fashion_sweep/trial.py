@@ -25,7 +25,7 @@ from fashion_sweep.evaluation.metrics import evaluate
 from fashion_sweep.files import read_json_lines, replacing, write_json, write_json_lines
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import load_model
-from fashion_sweep.models.locate import locate
+from fashion_sweep.models.locate import locate_architecture
 from fashion_sweep.models.lora import count_parameters, count_saved
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.prepare import read_caches
@@ -114,8 +114,7 @@ class _Trial:
                 evaluations[name] = self._judge_set(name, model, judge)
         with self.status.stage("judge"):
             if self.worker.rank == 0:
-                samples = sweep.sample_prompts.get(preset.name, [])
-                write_samples(self._generator(model, sweep.judge[0]), samples, self.paths.samples)
+                write_samples(self._generator(model, sweep.judge[0]), sweep.sample_prompts, self.paths.samples)
         return evaluations
 
     def _generator(self, model: Family, name: EvaluationSet) -> Generator:
@@ -160,7 +159,7 @@ class _Trial:
         last = metrics[-1] if metrics else {}
         adapter = None if self.spec.is_base_model else self.paths.adapter
         parameters = count_saved(adapter) if adapter else 0
-        base = locate(self.config.preset.model.base, "model.base")
+        base = locate_architecture(self.config.preset.model.base, "model.base")
         assert parameters == count_parameters(base, self.spec), "the adapter file is not what was planned"
         result = {
             "trial_id": self.spec.trial_id,

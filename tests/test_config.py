@@ -10,7 +10,7 @@ from fashion_sweep.errors import ConfigError
 def test_every_sweep_goes_with_every_preset(sweep, preset):
     config = load_run_config(sweep, preset)
     assert config.preset.name == preset
-    assert config.sweep.sample_prompts[preset]
+    assert config.sweep.sample_prompts
 
 
 def test_set_wins_over_the_files(tmp_path):

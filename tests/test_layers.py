@@ -24,6 +24,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "training",
     "evaluation",
     "checks",
+    "plan",
     "prepare",
     "cluster",
     "trial",
@@ -41,6 +42,7 @@ TORCH_FREE += [
     "fashion_sweep.sweep",
     "fashion_sweep.evaluation.fid",
     "fashion_sweep.evaluation.kid",
+    "fashion_sweep.evaluation.choose",
 ]
 
 

@@ -7,6 +7,8 @@ from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.tiny import WEIGHTS
 
 EMBEDDED = "embedded:"
+ARCHITECTURES = Path(__file__).parent / "architectures"
+"""Configs, without weights, of models on the hub, in folders of their names."""
 
 
 def locate(name: str, key: str) -> str:
@@ -27,6 +29,16 @@ def locate(name: str, key: str) -> str:
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise ConfigError(f"{key}: {name!r} is neither a folder nor a hub id such as owner/name")
     return name
+
+
+def locate_architecture(name: str, key: str) -> str:
+    """A folder with at least the configs of the model's components: for known hub ids one of this package's own.
+
+    Raises:
+        ConfigError: as `locate`.
+    """
+    packaged = ARCHITECTURES / name.rpartition("/")[2]
+    return str(packaged) if packaged.is_dir() and not name.startswith(EMBEDDED) else locate(name, key)
 
 
 def fingerprint(location: str) -> str:

@@ -91,6 +91,12 @@ def parameters_per_rank(base: str, component: str) -> int:
     )
 
 
+def component_parameters(base: str, component: str) -> int:
+    """All parameters of the component, the frozen ones."""
+    return sum(parameter.numel() for parameter in _build_on_meta(base, component).parameters())
+
+
+@lru_cache
 def _build_on_meta(base: str, component: str) -> nn.Module:
     with torch.device("meta"):
         if component == "unet":

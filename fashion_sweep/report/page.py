@@ -86,7 +86,7 @@ def _write_sample_grid(run: RunPaths, results: Results) -> bool:
     """Whether there was any sample to show."""
     from fashion_sweep.report.grid import write_grid
 
-    prompts = results.config.sweep.sample_prompts.get(results.config.preset.name, [])
+    prompts = results.config.sweep.sample_prompts
     cells = [
         [run.trial(trial.spec.trial_id).samples / f"{index:02d}.png" for index in range(len(prompts))]
         for trial in results.trials

@@ -1,11 +1,12 @@
 """Tables of a run, each made once and shown in the terminal or as Markdown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import rich.box
 import rich.table
 
+from fashion_sweep.plan import PlannedTrial
 from fashion_sweep.report.results import Judgement, Results, TrialResult
 
 GAP = "–"
@@ -56,6 +57,12 @@ def time_table(results: Results) -> Table | None:
     if total is not None:
         rows.append(("total", duration(total), _share(total, total)))
     return Table("Where the time went", ("stage", "time", "share"), tuple(rows), caption)
+
+
+def plan_table(planned: Sequence[PlannedTrial]) -> Table:
+    rows = [(t.title, f"{t.parameters:,}", f"{t.adapter_bytes / 1e6:.2f}", f"{100 * t.share:.3f}") for t in planned]
+    caption = "Adapters in float32; the share is that of the base model's UNet and text encoders."
+    return Table("", ("configuration", "parameters", "adapter, MB", "share, %"), tuple(rows), caption)
 
 
 def terminal(table: Table) -> rich.table.Table:

@@ -1,42 +1,14 @@
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from fashion_sweep.models import lora
 from fashion_sweep.models.family import Conditions
-from fashion_sweep.models.locate import locate
+from fashion_sweep.models.locate import locate, locate_architecture
 from fashion_sweep.models.sdxl import SDXL
 from fashion_sweep.space import TrialSpec
 
-SDXL_UNET = {
-    "sample_size": 128,
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": [320, 640, 1280],
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "transformer_layers_per_block": [1, 2, 10],
-    "attention_head_dim": [5, 10, 20],
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
-
-
-@pytest.fixture(scope="module")
-def sdxl_configs(tmp_path_factory):
-    """The configs of SDXL base 1.0, without weights."""
-    root = tmp_path_factory.mktemp("sdxl")
-    for name, values in {"unet": SDXL_UNET, "text_encoder": CLIP_L, "text_encoder_2": CLIP_G}.items():
-        (root / name).mkdir()
-        (root / name / "config.json").write_text(json.dumps(values | {"model_type": "clip_text_model"}))
-    return str(root)
+SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
 
 
 @pytest.mark.parametrize(
@@ -50,8 +22,8 @@ def sdxl_configs(tmp_path_factory):
         ({"unet": 1, "text_encoders": 4}, 3_057_152),
     ],
 )
-def test_parameters_of_sdxl_are_those_of_the_study(sdxl_configs, ranks, published):
-    assert lora.count_parameters(sdxl_configs, TrialSpec.of(ranks)) == published
+def test_parameters_of_sdxl_are_those_of_the_study(ranks, published):
+    assert lora.count_parameters(SDXL_CONFIGS, TrialSpec.of(ranks)) == published
 
 
 @pytest.fixture
