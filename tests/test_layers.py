@@ -43,6 +43,7 @@ TORCH_FREE += [
     "fashion_sweep.evaluation.fid",
     "fashion_sweep.evaluation.kid",
     "fashion_sweep.evaluation.choose",
+    "fashion_sweep.evaluation.compare",
 ]
 
 

@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fashion_sweep.evaluation.choose import Candidate, Comparison, Margins, decide, fid_with_error, measure
+from fashion_sweep.evaluation.choose import Margins, decide
+from fashion_sweep.evaluation.compare import Candidate, Comparison, fid_with_error, measure
 from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
 
 D, N = 8, 400

@@ -1,0 +1,188 @@
+"""What is known of a number and of the difference of two: bias of FID, standard errors, paired differences.
+
+All configurations were judged on the same prompts from the same noise, so image i of one is compared with image i of
+the other. The real images are taken as given: errors are those of the generated sample and, where several training
+seeds were run, of training. Every error comes from an influence function: how much one image moves the number.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from fashion_sweep.draws import numpy_generator
+from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
+
+METRICS = ("fid", "clip_score")
+SMALLEST_ROOT = 1e-6
+"""Of the largest: smaller eigenvalues of the cross term are noise, whose inverse would drown the rest."""
+
+
+@dataclass(frozen=True)
+class Fid:
+    """FID of n images with what is known of its error. Source of the bias: Chong & Forsyth (2020), arXiv:1911.07023,
+    who measured that FID at n images exceeds its limit by C/n; C here for Gaussian features."""
+
+    value: float
+    bias: float
+    """Expected excess over the FID of infinitely many images."""
+    influence: np.ndarray
+    """n: the effect of each image on the value, times n; its mean is about 0."""
+
+    @property
+    def corrected(self) -> float:
+        return self.value - self.bias
+
+
+def fid_with_error(features: np.ndarray, reference: FeatureStats) -> Fid:
+    """features: n,d of generated images.
+
+    With R = Σr^½ and R Σ R = V diag(s²) Vᵀ: the derivative of tr (R Σ R)^½ with respect to Σ is ½ R V diag(1/s) Vᵀ R.
+    """
+    generated = feature_stats(features)
+    values, vectors = np.linalg.eigh(reference.covariance)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    squares, axes = np.linalg.eigh(root @ generated.covariance @ root)
+    s = np.sqrt(squares.clip(min=0))
+    kept = s > SMALLEST_ROOT * s.max()
+    inverse = np.divide(1, s, out=np.zeros_like(s), where=kept)
+    turned = root @ axes
+    slope = np.eye(len(s)) - (turned * inverse) @ turned.T  # of FID with respect to Σ
+    offset = features - generated.mean
+    influence = (
+        2 * offset @ (generated.mean - reference.mean)
+        + np.einsum("ni,ij,nj->n", offset, slope, offset, optimize=True)
+        - np.sum(slope * generated.covariance)
+    )
+    pairs = np.divide(s[:, None] * s, s[:, None] + s, out=np.zeros((len(s), len(s))), where=kept[:, None] & kept)
+    constant = np.trace(generated.covariance) + pairs.sum() / 2 + s.sum() / 4
+    return Fid(frechet_distance(generated, reference), float(constant / generated.count), influence)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration as judged, from one training seed or several: lists are by seed."""
+
+    name: str
+    parameters: int
+    features: Sequence[np.ndarray]
+    """n,d each."""
+    clip_scores: Sequence[np.ndarray]
+    """n each."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric of one configuration: mean over its seeds, what each image does to it, and each seed's own value."""
+
+    value: float
+    influence: np.ndarray
+    by_seed: np.ndarray
+
+
+@dataclass(frozen=True)
+class Measured:
+    name: str
+    parameters: int
+    fid: Estimate
+    """Corrected for the bias of n images."""
+    clip_score: Estimate
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First less second, of one metric, with what it rests on."""
+
+    value: float
+    image_variance: float
+    """Of the value, from the sample of n images."""
+    training_variance: float
+    """Of the value, from S training seeds; 0 where only one was run, which says nothing of others."""
+    training_df: int
+
+    @property
+    def se(self) -> float:
+        return math.sqrt(self.image_variance + self.training_variance)
+
+    def quantile(self, level: float) -> float:
+        """Of Student's t, with Satterthwaite's degrees of freedom for a variance known in part from few seeds."""
+        if not self.training_variance:
+            return float(stats.norm.ppf(level))
+        df = self.training_df * ((self.image_variance + self.training_variance) / self.training_variance) ** 2
+        return float(stats.t.ppf(level, df))
+
+    def upper(self, level: float) -> float:
+        return self.value + self.quantile(level) * self.se
+
+    def lower(self, level: float) -> float:
+        return self.value - self.quantile(level) * self.se
+
+
+def measure(candidate: Candidate, reference: FeatureStats) -> Measured:
+    """FID (less its bias) and CLIP score with their influences, averaged over the candidate's seeds."""
+    fids = [fid_with_error(features, reference) for features in candidate.features]
+    return Measured(
+        candidate.name,
+        candidate.parameters,
+        _averaged([fid.corrected for fid in fids], [fid.influence for fid in fids]),
+        _averaged(
+            [float(np.mean(scores, dtype=np.float64)) for scores in candidate.clip_scores],
+            [scores - np.mean(scores, dtype=np.float64) for scores in candidate.clip_scores],
+        ),
+    )
+
+
+def _averaged(values: Sequence[float], influences: Sequence[np.ndarray]) -> Estimate:
+    return Estimate(float(np.mean(values)), np.asarray(np.mean(influences, axis=0, dtype=np.float64)), np.array(values))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All configurations of a sweep on one evaluation set, ready to be compared pairwise.
+
+    Args:
+        measured: at the same prompts and noise, in the same order.
+        prompts: which prompt each image had; where one repeats, its images are no independent draws.
+    """
+
+    measured: Sequence[Measured]
+    prompts: np.ndarray
+
+    def difference(self, metric: str, a: Measured, b: Measured) -> Difference:
+        first, second = getattr(a, metric), getattr(b, metric)
+        seeds = len(first.by_seed)
+        return Difference(
+            first.value - second.value,
+            self.image_variance(first.influence - second.influence),
+            2 * self.training_variance(metric) / seeds,
+            len(self.measured) * (seeds - 1),
+        )
+
+    def image_variance(self, influence: np.ndarray) -> float:
+        """Of a mean with these influences; those of one prompt's images are summed first."""
+        sums = np.bincount(self.prompts, weights=influence)
+        groups = len(sums)
+        return float(np.var(sums) * groups**2 / (groups - 1) / len(influence) ** 2)
+
+    def training_variance(self, metric: str) -> float:
+        """Between training seeds, pooled over the configurations; 0 where each has one seed."""
+        spreads = [getattr(measured, metric).by_seed for measured in self.measured]
+        degrees = sum(len(values) - 1 for values in spreads)
+        return sum(float(((values - values.mean()) ** 2).sum()) for values in spreads) / degrees if degrees else 0.0
+
+    def simultaneous_quantile(self, level: float, draws: int = 4000) -> float:
+        """c such that all pairwise differences of both metrics stay within c standard errors at once, by the
+        multiplier bootstrap of the largest. Source: Chernozhukov, Chetverikov & Kato (2013), arXiv:1212.6906."""
+        columns = [
+            np.bincount(self.prompts, weights=getattr(a, metric).influence - getattr(b, metric).influence)
+            for metric in METRICS
+            for a, b in combinations(self.measured, 2)
+        ]
+        scaled = [column / norm for column in columns if (norm := np.linalg.norm(column)) > 0]
+        if not scaled:
+            return float(stats.norm.ppf(level))
+        weights = numpy_generator(0, "choose/bootstrap").standard_normal((draws, len(scaled[0])))
+        return float(np.quantile(np.abs(weights @ np.column_stack(scaled)).max(axis=1), level))
