@@ -41,7 +41,7 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
     config = read_run_config(run.config)
     spec = next(spec for spec in config.sweep.specs if spec.trial_id == trial_id)
     paths = run.trial(trial_id)
-    trial = _Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
+    trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
     try:
         if not spec.is_base_model and not paths.adapter.exists():
             trial.train()
@@ -55,7 +55,7 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     run: RunPaths
     paths: TrialPaths
     config: RunConfig
@@ -115,10 +115,10 @@ class _Trial:
         with self.status.stage("judge"):
             if self.worker.rank == 0:
                 samples = sweep.sample_prompts.get(preset.name, [])
-                write_samples(self._generator(model, sweep.judge[0]), samples, self.paths.samples)
+                write_samples(self.generator(model, sweep.judge[0]), samples, self.paths.samples)
         return evaluations
 
-    def _generator(self, model: Family, name: EvaluationSet) -> Generator:
+    def generator(self, model: Family, name: EvaluationSet) -> Generator:
         generation = self.config.preset.generation
         return Generator(
             model=model,
@@ -137,7 +137,7 @@ class _Trial:
         captions = [record.caption for record in judged]
         rank, world_size = self.worker.rank, self.worker.world_size
         judge_batches(
-            self._generator(model, name),
+            self.generator(model, name),
             judge,
             captions,
             self.paths.judged(name),

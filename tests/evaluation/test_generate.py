@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import open_clip
 import pytest
@@ -37,6 +39,22 @@ def test_an_image_does_not_depend_on_which_others_are_made_with_it(generator):
     together = generator.images(CAPTIONS[:4], [(0, i) for i in range(4)], batch_size=4)
     alone = generator.images(CAPTIONS[2:3], [(0, 2)], batch_size=4)
     assert (together[2].int() - alone[0].int()).abs().max() <= 1
+
+
+def test_every_image_starts_from_noise_of_its_own(generator):
+    draws = [(0, 0), (0, 1), (1, 0), (0, 0)]
+    images = generator.images(CAPTIONS[:1] * 4, draws, batch_size=4).int()
+    differences = [(images[0] - images[i]).abs().float().mean() for i in (1, 2, 3)]
+    assert min(differences[:2]) > 5
+    assert differences[2] < 1
+
+
+def test_scores_do_not_depend_on_the_batch_size(generator, judge, whole, tmp_path):
+    smaller = replace(generator, config=generator.config.model_copy(update={"batch_size": 3}))
+    judge_batches(smaller, judge, CAPTIONS[:6], tmp_path, slice(0, None, 1), lambda images: None)
+    scores = collect_batches(tmp_path, 6, 3)
+    assert torch.allclose(scores.clip_scores, whole.clip_scores[:6], atol=0.5)
+    assert len({round(score, 2) for score in scores.clip_scores.tolist()}) == 6
 
 
 def test_two_workers_make_the_same_scores_as_one_bit_for_bit(generator, judge, whole, tmp_path):
