@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from fashion_sweep.errors import DataError
 
 
@@ -26,6 +28,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a safetensors file is there and complete; a disk that failed may have left a part of one."""
+    try:
+        with safe_open(path, "np"):
+            return True
+    except (FileNotFoundError, SafetensorError):
+        return False
 
 
 def _umask() -> int:

@@ -22,7 +22,7 @@ from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
-from fashion_sweep.files import read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.files import is_whole, read_json_lines, replacing, write_json, write_json_lines
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import load_model
 from fashion_sweep.models.locate import locate
@@ -43,7 +43,7 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
     paths = run.trial(trial_id)
     trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
     try:
-        if not spec.is_base_model and not paths.adapter.exists():
+        if not spec.is_base_model and not is_whole(paths.adapter):
             trial.train()
         evaluations = trial.judge()
         if worker.rank == 0:

@@ -65,7 +65,7 @@ def test_two_workers_make_the_same_scores_as_one_bit_for_bit(generator, judge, w
     assert torch.equal(shared.clip_scores, whole.clip_scores)
 
 
-def test_finished_batches_are_not_made_again(generator, judge, whole, tmp_path):
+def test_only_what_is_missing_or_damaged_is_made_again(generator, judge, whole, tmp_path):
     def stop(images: int) -> None:
         if images == 8:
             raise KeyboardInterrupt
@@ -74,6 +74,8 @@ def test_finished_batches_are_not_made_again(generator, judge, whole, tmp_path):
         judge_batches(generator, judge, CAPTIONS, tmp_path, slice(0, None, 1), stop)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(before) == 2
+    damaged = tmp_path / before.popitem()[0]
+    damaged.write_bytes(damaged.read_bytes()[:-8])
     judge_batches(generator, judge, CAPTIONS, tmp_path, slice(0, None, 1), lambda images: None)
     assert all((tmp_path / name).stat().st_mtime_ns == time for name, time in before.items())
     assert torch.equal(collect_batches(tmp_path, len(CAPTIONS), 4).features, whole.features)
