@@ -61,14 +61,20 @@ def run(
     """Train, judge and compare every trial of a sweep."""
     from rich.console import Console
 
+    from fashion_sweep.cluster.interrupt import impatient_interrupt
     from fashion_sweep.config_files import load_run_config
     from fashion_sweep.run_folder import new_run
     from fashion_sweep.sweep import run_sweep
 
     config = load_run_config(sweep, preset, settings or ())
+    if config.sweep.space is not None:
+        from fashion_sweep.plan import resolved
+
+        config = resolved(config)
     paths = new_run(config, name)
     try:
-        complete = run_sweep(config, paths, Console(highlight=False))
+        with impatient_interrupt():
+            complete = run_sweep(config, paths, Console(highlight=False))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command with --name {paths.name} goes on from here") from None
     if not complete:

@@ -1,19 +1,20 @@
 """What a user may say: the typed, frozen configuration of a run. `config_files.py` reads it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.space import Placement, TrialSpec, placement_error
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
 EvaluationSet = Literal["fashion", "general"]
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Size(Frozen):
@@ -66,8 +67,8 @@ class TrainingConfig(Frozen):
     micro_batch_size: PositiveInt | None = None
     """Samples a worker sends through the model at once; null: its whole share of the batch."""
     learning_rate: PositiveFloat = 1e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 1e-2
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    weight_decay: NonNegativeFloat = 1e-2
     schedule: Literal["cosine", "constant"] = "cosine"
     max_grad_norm: PositiveFloat = 1.0
     lora_alpha: PositiveFloat = 1.0
@@ -119,7 +120,7 @@ class EvaluationConfig(Frozen):
     clip_model: str
     """open_clip model name, or `embedded:clip`."""
     clip_pretrained: str | None = None
-    kid_subset_size: PositiveInt = 1000
+    kid_subset_size: int = Field(1000, ge=2)
 
 
 class Resources(Frozen):
@@ -213,6 +214,8 @@ class Sweep(Frozen):
         if len(set(ids)) < len(ids):
             repeated = next(trial_id for trial_id in ids if ids.count(trial_id) > 1)
             raise ValueError(f"trial {repeated!r} is listed twice")
+        if len(set(self.judge)) < len(self.judge):
+            raise ValueError("judge: an evaluation set is listed twice")
         return self
 
     @property

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
+from fashion_sweep.errors import DataError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -26,6 +30,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a safetensors file is there and complete; a disk that failed may have left a part of one."""
+    try:
+        with safe_open(path, "np"):
+            return True
+    except (FileNotFoundError, SafetensorError):
+        return False
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -42,11 +55,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """The value in `path`, or `default` where there is no such file yet."""
+    """The value in `path`, or `default` where there is no such file yet.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return default
+    except ValueError as error:
+        raise _damaged(path, error) from error
 
 
 def write_json_lines(path: Path, values: Iterable[Any]) -> None:
@@ -54,7 +73,18 @@ def write_json_lines(path: Path, values: Iterable[Any]) -> None:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The value of each line; none where there is no such file yet."""
-    if not path.exists():
+    """The value of each line; none where there is no such file yet.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: ValueError) -> DataError:
+    return DataError(f"{path} is damaged: not valid JSON ({error}); restore it, or remove it to have it made again")

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from fashion_sweep.config import RunConfig
@@ -18,10 +19,14 @@ from fashion_sweep.paths import RunPaths, runs_root
 
 def new_run(config: RunConfig, name: str | None) -> RunPaths:
     """The folder of that name under the runs folder, or one named by sweep, preset and time."""
-    if name is not None and (not name or name in {".", ".."} or "/" in name or "\\" in name):
-        raise RunError(f"--name {name!r}: must be a plain folder name")
+    if name is not None and (not name or name in {".", ".."} or "/" in name or "\\" in name or len(name) > LONGEST):
+        raise RunError(f"--name {name!r}: must be a plain folder name of at most {LONGEST} characters")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
+
+
+LONGEST = 100
+"""Characters of a run's name, which becomes part of longer ones."""
 
 
 @contextmanager
@@ -31,6 +36,8 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
     Raises:
         RunError: another process works in it, or it belongs to another configuration.
     """
+    if run.root.exists() and not run.config.exists() and not _is_empty(run.root):
+        raise RunError(f"{run.root} is no run folder; give another --name")
     run.root.mkdir(parents=True, exist_ok=True)
     with run.lock.open("w") as lock:
         try:
@@ -42,6 +49,11 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
         elif differing := _differing(read_run_config(run.config).model_dump(), config.model_dump()):
             raise RunError(f"{run.root} belongs to another configuration ({', '.join(differing)}); give another --name")
         yield
+
+
+def _is_empty(folder: Path) -> bool:
+    """But for what a run that ended before its first word leaves."""
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -22,7 +22,7 @@ from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
-from fashion_sweep.files import read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.files import is_whole, read_json_lines, replacing, write_json, write_json_lines
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import load_model
 from fashion_sweep.models.locate import locate_architecture
@@ -41,9 +41,9 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
     config = read_run_config(run.config)
     spec = next(spec for spec in config.sweep.specs if spec.trial_id == trial_id)
     paths = run.trial(trial_id)
-    trial = _Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
+    trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
     try:
-        if not spec.is_base_model and not paths.adapter.exists():
+        if not spec.is_base_model and not is_whole(paths.adapter):
             trial.train()
         evaluations = trial.judge()
         if worker.rank == 0:
@@ -55,7 +55,7 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     run: RunPaths
     paths: TrialPaths
     config: RunConfig
@@ -114,10 +114,10 @@ class _Trial:
                 evaluations[name] = self._judge_set(name, model, judge)
         with self.status.stage("judge"):
             if self.worker.rank == 0:
-                write_samples(self._generator(model, sweep.judge[0]), sweep.sample_prompts, self.paths.samples)
+                write_samples(self.generator(model, sweep.judge[0]), sweep.sample_prompts, self.paths.samples)
         return evaluations
 
-    def _generator(self, model: Family, name: EvaluationSet) -> Generator:
+    def generator(self, model: Family, name: EvaluationSet) -> Generator:
         generation = self.config.preset.generation
         return Generator(
             model=model,
@@ -136,7 +136,7 @@ class _Trial:
         captions = [record.caption for record in judged]
         rank, world_size = self.worker.rank, self.worker.world_size
         judge_batches(
-            self._generator(model, name),
+            self.generator(model, name),
             judge,
             captions,
             self.paths.judged(name),

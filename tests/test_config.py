@@ -13,6 +13,35 @@ def test_every_sweep_goes_with_every_preset(sweep, preset):
     assert config.sweep.sample_prompts
 
 
+def test_the_sdxl_preset_is_the_studys_protocol():
+    preset = load_run_config("exp2", "sdxl").preset
+    fashion, general, training = preset.data.fashion, preset.data.general, preset.training
+    assert (fashion.min_aspect_ratio, fashion.max_aspect_ratio) == (None, 0.69)
+    assert (general.min_aspect_ratio, general.max_aspect_ratio) == (1.33, None)
+    assert tuple(fashion.evaluation.model_dump().values()) == (512, 360, 360)
+    assert tuple(general.evaluation.model_dump().values()) == (480, 640, 480)
+    assert tuple(training.image.model_dump().values()) == (512, 360, 368)
+    assert (training.epochs, training.batch_size, training.learning_rate, training.lora_alpha) == (20, 16, 1e-5, 1)
+    assert (training.betas, training.weight_decay, training.schedule) == ((0.9, 0.999), 1e-2, "cosine")
+    assert (training.max_grad_norm, training.autocast, training.validation_fraction) == (1.0, "bf16", 0.05)
+    generation, evaluation = preset.generation, preset.evaluation
+    assert (generation.guidance_scale, generation.refine_fraction, generation.seed, generation.batch_size) == (
+        5,
+        0.2,
+        0,
+        8,
+    )
+    assert generation.base_negative_prompt == "drawing, cartoon, painting, illustration, 3d, render, cgi"
+    assert (evaluation.samples, evaluation.features) == (40_000, "inception-v3")
+
+
+def test_the_tiny_preset_filters_as_the_studys_does():
+    tiny, sdxl = (load_run_config("exp2", name).preset.data for name in ("tiny", "sdxl"))
+    for name in ("fashion", "general"):
+        ours, studys = getattr(tiny, name), getattr(sdxl, name)
+        assert (ours.min_aspect_ratio, ours.max_aspect_ratio) == (studys.min_aspect_ratio, studys.max_aspect_ratio)
+
+
 def test_set_wins_over_the_files(tmp_path):
     sweep = tmp_path / "mine.yaml"
     sweep.write_text(yaml.safe_dump({"question": "?", "trials": [{"unet": 1}]}))
@@ -54,6 +83,10 @@ def test_rank_zero_everywhere_is_the_base_model(tmp_path):
         (("exp2", "tiny", ["foo.bar.baz=3"]), "unknown key 'foo.bar.baz'; known: data"),
         (("exp2", "tiny", ["training.steps=many"]), "training.steps: input should be a valid integer"),
         (("exp2", "tiny", ["training.steps=0"]), "training.steps: input should be greater than 0 (not 0)"),
+        (("exp2", "tiny", ["training.learning_rate=.inf"]), "training.learning_rate: input should be a finite number"),
+        (("exp2", "tiny", ["training.betas=[0.9, 1]"]), "training.betas.1: input should be less than 1"),
+        (("exp2", "tiny", ["evaluation.kid_subset_size=1"]), "evaluation.kid_subset_size: input should be greater"),
+        (("exp2", "tiny", ["sweep.judge=[fashion, fashion]"]), "judge: an evaluation set is listed twice"),
         (("exp2", "tiny", ["training.steps"]), "write it as key=value"),
         (("exp2", "tiny", ["training.epochs=3"]), "exactly one of epochs and steps must be set"),
         (("exp2", "tiny", ["generation.num_inference_steps=21"]), "must be a whole number"),

@@ -34,6 +34,21 @@ def test_a_folder_in_use_is_refused_and_free_once_its_process_is_killed(config):
         pass
 
 
+@pytest.mark.parametrize("name", ["..", "a/b", "", "x" * 300])
+def test_a_name_that_is_no_folders_is_refused(config, name):
+    with pytest.raises(RunError, match="plain folder name"):
+        new_run(config, name)
+
+
+def test_what_is_there_and_is_no_run_is_left_alone(config, runs_root):
+    (runs_root / "cache" / "images").mkdir(parents=True)
+    (runs_root / "mlflow.db").write_text("a store")
+    for name in ("cache", "mlflow.db"):
+        with pytest.raises(RunError, match="is no run folder"), claimed(new_run(config, name), config):
+            pass
+    assert {path.name for path in runs_root.rglob("*")} == {"cache", "images", "mlflow.db"}
+
+
 def test_a_folder_of_another_configuration_is_refused(config):
     with claimed(new_run(config, "mine"), config):
         pass

@@ -1,11 +1,15 @@
 """A data set as the rest of the system sees it: records that passed the filter, and what was left out and why."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
+
+from PIL import Image
 
 from fashion_sweep.config import DataSource
 from fashion_sweep.data.images import read_size
@@ -98,6 +102,25 @@ def load_catalogue(read: Callable[[Path], Listing], root: Path, source: DataSour
     return catalogue
 
 
+def read_index(path: Path) -> Any:
+    """The JSON of a data set's index.
+
+    Raises:
+        DataError: it is missing or malformed.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; captions are expected there") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from error
+
+
+def is_caption(value: object) -> TypeGuard[str]:
+    """Text, not empty, that can be written as UTF-8: JSON may hold halves of characters."""
+    return isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
+
+
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:
     write_json(path, asdict(catalogue) | {"records": [asdict(r) | {"path": str(r.path)} for r in catalogue.records]})
 
@@ -128,7 +151,7 @@ def check_tolerable(catalogue: Catalogue, root: Path, listed_in: Path) -> None:
 def _open(name: str, path: Path, caption: str) -> Record | Problem:
     try:
         width, height = read_size(path)
-    except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for some broken PNG files
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: some broken PNG files
         return Problem(name, "unreadable or truncated")
     return Record(name, path, caption, width, height)
 

@@ -3,10 +3,9 @@
 Source: Jiang et al., Text2Human (SIGGRAPH 2022), https://github.com/yumingj/DeepFashion-MultiModal.
 """
 
-import json
 from pathlib import Path
 
-from fashion_sweep.data.catalogue import Listing, Problem
+from fashion_sweep.data.catalogue import Listing, Problem, is_caption, read_index
 from fashion_sweep.errors import DataError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
@@ -14,7 +13,10 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".g
 
 def read(root: Path) -> Listing:
     """Raises DataError: `images/` or `captions.json` is missing or malformed."""
-    captions = _read_captions(root / "captions.json")
+    index = root / "captions.json"
+    captions = read_index(index)
+    if not isinstance(captions, dict):
+        raise DataError(f"{index}: must be one object from file name to caption")
     folder = root / "images"
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; images are expected there")
@@ -26,23 +28,10 @@ def read(root: Path) -> Listing:
         name = key if key in files else by_stem.get(key)
         if name is None:
             problems.append(Problem(key, "caption without image"))
-        elif not isinstance(caption, str) or not caption.strip():
-            problems.append(Problem(name, "caption is empty or no text"))
-            del files[name]
-        else:
+        elif is_caption(caption):
             images[name] = (files[name], caption.strip())
-    unused = sorted(set(files) - set(images))
-    problems += [Problem(name, "image without caption") for name in unused]
+        else:
+            problems.append(Problem(name, "caption is empty or no text"))
+    listed = {*images, *(problem.file for problem in problems)}
+    problems += [Problem(name, "image without caption") for name in sorted(set(files) - listed)]
     return Listing(images, problems)
-
-
-def _read_captions(path: Path) -> dict[str, object]:
-    try:
-        captions = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; captions are expected there") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(captions, dict):
-        raise DataError(f"{path}: must be one object from file name to caption")
-    return captions

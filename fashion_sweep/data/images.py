@@ -4,6 +4,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from fashion_sweep.errors import DataError
+
 EXIF_ORIENTATION = 0x0112
 JPEG_END = b"\xff\xd9"
 
@@ -26,19 +28,25 @@ def load_rgb(path: Path) -> Image.Image:
     """The upright image in RGB; transparency is laid on white.
 
     Raises:
-        OSError: the file is no image, or is truncated.
+        DataError: the file cannot be decoded, though its header and its end are those of an image.
     """
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-        if image.mode in {"RGBA", "LA", "PA"}:
-            image = image.convert("RGBA")
-            canvas = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(canvas, image)
-        if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips it at 255
-            image = image.point(lambda value: value / 257).convert("L") if "16" in image.mode else image
-        return image.convert("RGB")
+    try:
+        with Image.open(path) as opened:
+            return _to_rgb(ImageOps.exif_transpose(opened))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be decoded ({error}); remove it and run again") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode in {"RGBA", "LA", "PA"}:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(canvas, image)
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips it at 255
+        image = image.point(lambda value: value / 257).convert("L") if "16" in image.mode else image
+    return image.convert("RGB")
 
 
 def _ends_as_a_jpeg(path: Path) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 from fashion_sweep.config import GenerationConfig, SamplePrompt, Size
 from fashion_sweep.draws import standard_normal
 from fashion_sweep.evaluation.features import Judge, Scores
-from fashion_sweep.files import replacing
+from fashion_sweep.files import is_whole, replacing
 from fashion_sweep.models.family import Family, GenerationRequest
 
 
@@ -62,7 +62,7 @@ def judge_batches(
     for start in range(0, len(captions), generator.config.batch_size)[mine]:
         indices = range(start, min(start + generator.config.batch_size, len(captions)))
         path = _batch_path(folder, start)
-        if not path.exists():
+        if not is_whole(path):
             prompts = [captions[i] for i in indices]
             draws = [(generator.config.seed, i) for i in indices]
             images = generator.images(prompts, draws, generator.config.batch_size)

@@ -29,8 +29,9 @@ AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults i
 class SDXL:
     """A loaded SDXL on one device. See `family.Family` for the methods' contracts."""
 
-    def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device) -> None:
+    def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device, without_refiner: bool = False) -> None:
         self.pipeline, self.refiner, self.device = pipeline, refiner, device
+        self.without_refiner = without_refiner  # though it has one: good for training alone
         self.components: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in COMPONENTS}
         self.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
 
@@ -53,7 +54,7 @@ class SDXL:
                     module.requires_grad_(False).eval()
             if config.attention == "xformers":
                 pipe.unet.enable_xformers_memory_efficient_attention()
-        return cls(pipeline, refiner, torch.device(device))
+        return cls(pipeline, refiner, torch.device(device), bool(config.refiner) and refiner is None)
 
     @property
     def num_train_timesteps(self) -> int:
@@ -106,6 +107,7 @@ class SDXL:
     @torch.inference_mode()
     def generate(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
         """Base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
+        assert not self.without_refiner, "images are made with the refiner; load it"
         scheduler = DDIMScheduler.from_config(self.pipeline.scheduler.config)
         scheduler.set_timesteps(config.num_inference_steps, device=self.device)
         refined = round(config.num_inference_steps * config.refine_fraction) if self.refiner else 0

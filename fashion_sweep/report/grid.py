@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from fashion_sweep.errors import DataError
 from fashion_sweep.files import replacing
 
 CELL_WIDTH = 224
@@ -56,8 +57,13 @@ def write_grid(path: Path, titles: Sequence[str], headings: Sequence[str], cells
 def _scaled(path: Path) -> Image.Image | None:
     if not path.is_file():
         return None
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except OSError as error:
+        raise DataError(
+            f"{path} is damaged: {error}; remove its folder's trial result to have it made again"
+        ) from error
     return image.resize((CELL_WIDTH, round(image.height * CELL_WIDTH / image.width)), Image.Resampling.LANCZOS)
 
 

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.results import number
@@ -141,7 +142,7 @@ class LiveTable:
         paths = self._run.trial(trial_id)
         try:
             status = Shown.of(read_json(paths.status))
-        except (OSError, ValueError):  # this table only looks on: a file it cannot read must not end a run
+        except (OSError, DataError):  # this table only looks on: a file it cannot read must not end a run
             status = Shown()
         return replace(status, state="done") if paths.result.is_file() else status
 
@@ -185,7 +186,7 @@ class LiveTable:
             result = read_json(self._run.trial(trial_id).result, {})
             sets = result.get("evaluations") or {}
             seconds = [value for value in map(number, (result.get("seconds") or {}).values()) if value is not None]
-        except (OSError, ValueError, AttributeError):
+        except (OSError, DataError, AttributeError):
             return []
         shown = [
             f"{name}{f' on {judged_on}' if len(sets) > 1 else ''} {value:.2f}"

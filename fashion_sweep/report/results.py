@@ -115,7 +115,9 @@ def _trial(run: RunPaths, spec: TrialSpec) -> TrialResult:
         error = str(status.get("error") or "unknown error") if failed else None
         return TrialResult(spec, "failed" if failed else "unfinished", error)
     values = _mapping(paths.result)
-    evaluations = values.get("evaluations") or {}
+    evaluations = values.get("evaluations")
+    if not isinstance(evaluations, dict) or not all(isinstance(judged, dict) for judged in evaluations.values()):
+        raise DataError(f"{paths.result} is damaged: it has no evaluations; remove it to have the trial judged again")
     return TrialResult(
         spec=spec,
         state="done",
@@ -145,10 +147,7 @@ def _judgement(values: Mapping[str, Any]) -> Judgement:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        values = read_json(path, {})
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON: {error}") from error
+    values = read_json(path, {})
     if not isinstance(values, dict):
         raise DataError(f"{path}: must hold an object")
     return values

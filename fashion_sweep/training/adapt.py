@@ -1,5 +1,6 @@
 """Trains one trial's adapter on one of its workers: loads, attaches, restores, runs the loop, saves."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class Adaptation:
             weight_decay=self.config.weight_decay,
             fused=True,
         )
-        start = load_checkpoint(paths.checkpoint, parameters, optimizer)
+        start, losses = load_checkpoint(paths.checkpoint, parameters, optimizer)
         if self.config.gradient_checkpointing:
             for name in self.spec.component_ranks:
                 _checkpoint_gradients(model.components[name])
@@ -60,17 +61,18 @@ class Adaptation:
             steps=training_steps(self.config, self.catalogue),
             share=self._share(),
             accelerator=accelerator,
+            recent=deque(losses, maxlen=self.config.validation_every),
         )
-        trainer.train(start, report, progress, self._saving(paths, parameters, optimizer))
+        trainer.train(start, report, progress, self._saving(paths, trainer))
         if self.rank == 0:
             with replacing(paths.adapter) as temporary:
                 lora.save(temporary, model, self.spec)
         accelerator.wait_for_everyone()
 
-    def _saving(self, paths: TrialPaths, parameters: Any, optimizer: Any) -> Callable[[int], None]:
+    def _saving(self, paths: TrialPaths, trainer: Trainer) -> Callable[[int], None]:
         def save(step: int) -> None:
             if self.rank == 0:
-                save_checkpoint(paths.checkpoint, step, parameters, optimizer)
+                save_checkpoint(paths.checkpoint, step, trainer.parameters, trainer.optimizer, trainer.recent)
 
         return save
 

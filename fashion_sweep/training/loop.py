@@ -49,6 +49,8 @@ class Trainer:
     share: Share
     accelerator: Any
     """accelerate's: precision, accumulation, averaging over the workers."""
+    recent: deque[float]
+    """Losses of the last `validation_every` steps."""
 
     def train(self, start: int, report: Report, progress: Report, save: Callable[[int], None]) -> None:
         """Trains the adapter in place from step `start` on.
@@ -59,13 +61,12 @@ class Trainer:
         Raises:
             TrialError: the loss is not finite; raised before the optimizer takes the step.
         """
-        recent = deque[float](maxlen=self.config.validation_every)
         since, since_step = time.monotonic(), start
         if start == 0:
             report({"step": 0, "val_loss": self.validation_loss()})
         for step in range(start, self.steps):
-            recent.append(self._step(step))
-            done, train_loss = step + 1, sum(recent) / len(recent)
+            self.recent.append(self._step(step))
+            done, train_loss = step + 1, sum(self.recent) / len(self.recent)
             progress({"step": done, "train_loss": train_loss})
             if done % self.config.validation_every == 0 or done == self.steps:
                 report(

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from fashion_sweep.config import DataSource, Size
 from fashion_sweep.data import coco, fashion
@@ -48,6 +49,30 @@ def test_what_cannot_be_used_is_counted_by_reason_and_the_rest_is_used(tmp_path)
     assert catalogue.summary()["kept"] == 4
     with pytest.raises(DataError, match=r"5 of 9 files cannot be used .* more than a tenth"):
         check_tolerable(catalogue, root, tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("caption", [5, None, "", "half a character: \ud800"])
+def test_what_is_no_caption_is_a_problem_even_where_a_file_is_named_twice(tmp_path, caption):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (60, 90)})
+    (root / "captions.json").write_text(json.dumps({"a.jpg": caption, "a": caption, "b": "A hat."}))
+    catalogue = load_catalogue(fashion.read, root, source())
+    assert [record.name for record in catalogue.records] == ["b.jpg"]
+    assert {problem.reason for problem in catalogue.problems} == {"caption is empty or no text"}
+
+
+def test_an_image_too_large_to_open_safely_is_a_problem(tmp_path, monkeypatch):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (10, 15)})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    catalogue = load_catalogue(fashion.read, root, source())
+    assert [record.name for record in catalogue.records] == ["b.jpg"]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "\xff"])
+def test_an_index_that_is_no_json_is_refused(tmp_path, text):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
+    (root / "captions.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"captions\.json: not valid JSON"):
+        load_catalogue(fashion.read, root, source())
 
 
 def test_a_caption_cannot_name_a_file_outside_its_folder(tmp_path):

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from fashion_sweep.data.images import load_rgb, read_size
+from fashion_sweep.errors import DataError
 from tests.conftest import noise_image
 
 
@@ -45,6 +46,15 @@ def test_a_truncated_file_is_found_without_training_on_it(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises((OSError, SyntaxError)):
         read_size(path)
+
+
+def test_an_image_broken_in_its_middle_is_named_when_it_is_read(tmp_path):
+    path = tmp_path / "a.png"
+    noise_image(200, 300).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + bytes(50) + whole[len(whole) // 2 + 50 :])
+    with pytest.raises(DataError, match=r"a\.png: cannot be decoded"):
+        load_rgb(path)
 
 
 def test_bytes_behind_a_whole_jpeg_do_no_harm(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import open_clip
 import pytest
@@ -39,6 +41,22 @@ def test_an_image_does_not_depend_on_which_others_are_made_with_it(generator):
     assert (together[2].int() - alone[0].int()).abs().max() <= 1
 
 
+def test_every_image_starts_from_noise_of_its_own(generator):
+    draws = [(0, 0), (0, 1), (1, 0), (0, 0)]
+    images = generator.images(CAPTIONS[:1] * 4, draws, batch_size=4).int()
+    differences = [(images[0] - images[i]).abs().float().mean() for i in (1, 2, 3)]
+    assert min(differences[:2]) > 5
+    assert differences[2] < 1
+
+
+def test_scores_do_not_depend_on_the_batch_size(generator, judge, whole, tmp_path):
+    smaller = replace(generator, config=generator.config.model_copy(update={"batch_size": 3}))
+    judge_batches(smaller, judge, CAPTIONS[:6], tmp_path, slice(0, None, 1), lambda images: None)
+    scores = collect_batches(tmp_path, 6, 3)
+    assert torch.allclose(scores.clip_scores, whole.clip_scores[:6], atol=0.5)
+    assert len({round(score, 2) for score in scores.clip_scores.tolist()}) == 6
+
+
 def test_two_workers_make_the_same_scores_as_one_bit_for_bit(generator, judge, whole, tmp_path):
     for rank in range(2):
         judge_batches(generator, judge, CAPTIONS, tmp_path, slice(rank, None, 2), lambda images: None)
@@ -47,7 +65,7 @@ def test_two_workers_make_the_same_scores_as_one_bit_for_bit(generator, judge, w
     assert torch.equal(shared.clip_scores, whole.clip_scores)
 
 
-def test_finished_batches_are_not_made_again(generator, judge, whole, tmp_path):
+def test_only_what_is_missing_or_damaged_is_made_again(generator, judge, whole, tmp_path):
     def stop(images: int) -> None:
         if images == 8:
             raise KeyboardInterrupt
@@ -56,6 +74,8 @@ def test_finished_batches_are_not_made_again(generator, judge, whole, tmp_path):
         judge_batches(generator, judge, CAPTIONS, tmp_path, slice(0, None, 1), stop)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(before) == 2
+    damaged = tmp_path / before.popitem()[0]
+    damaged.write_bytes(damaged.read_bytes()[:-8])
     judge_batches(generator, judge, CAPTIONS, tmp_path, slice(0, None, 1), lambda images: None)
     assert all((tmp_path / name).stat().st_mtime_ns == time for name, time in before.items())
     assert torch.equal(collect_batches(tmp_path, len(CAPTIONS), 4).features, whole.features)

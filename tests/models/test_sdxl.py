@@ -104,7 +104,7 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
     moved = {k: torch.randn_like(v, generator=None) * 0.3 if "lora_B" in k else v for k, v in tensors.items()}
     save_file(moved, path, metadata=lora.read_metadata(path))
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
-    base = SDXL.load(config.preset.model, "cpu")
+    base = SDXL.load(config.preset.model, "cpu", with_refiner=True)
     untouched = base.generate(request(), generation)
     base.load_adapter(path)
     plain = SDXL.load(config.preset.model, "cpu", with_refiner=True)

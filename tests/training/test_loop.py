@@ -78,10 +78,17 @@ def test_another_seed_gives_another_adapter(world, undisturbed, tmp_path):
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 5])
-def test_a_killed_training_ends_in_the_same_adapter(world, undisturbed, tmp_path, stop_at):
+def test_a_killed_training_ends_in_the_same_adapter_and_reports(world, undisturbed, tmp_path, stop_at):
     assert trained(world, tmp_path, stop_at=stop_at)[0] is None
     assert (tmp_path / "checkpoint.safetensors").exists() == (stop_at > 2)
-    assert same(trained(world, tmp_path)[0], undisturbed[0])
+    adapter, reports = trained(world, tmp_path)
+    assert same(adapter, undisturbed[0])
+    assert [told(report) for report in reports] == [told(report) for report in undisturbed[1]][-len(reports) :]
+
+
+def told(report):
+    """A report but for its timing."""
+    return {name: value for name, value in report.items() if name != "seconds_per_step"}
 
 
 def test_micro_batches_do_not_change_the_result_beyond_rounding(world, undisturbed, tmp_path):

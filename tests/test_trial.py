@@ -1,0 +1,38 @@
+"""What a trial hands on to training and judging."""
+
+import pytest
+
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.status import Status
+from fashion_sweep.trial import Trial
+
+
+@pytest.fixture
+def trial_of(tmp_path):
+    """A trial in a run whose data are one image of 109x160 pixels."""
+    config, run = load_run_config("exp3", "tiny"), RunPaths(tmp_path)
+    record = Record("a.jpg", tmp_path / "a.jpg", "A shirt.", width=109, height=160)
+    write_catalogue(run.catalogue("fashion"), Catalogue((record,), 0, ()))
+
+    def make(ranks):
+        spec = TrialSpec.of(ranks)
+        paths = run.trial(spec.trial_id)
+        return Trial(run, paths, config, spec, Worker(0, 1, "cpu", print), Status(paths))
+
+    return make
+
+
+@pytest.mark.parametrize(("ranks", "negative"), [({}, True), ({"unet": 1}, False), ({"text_encoders": 1}, False)])
+def test_only_the_base_model_gets_the_studys_negative_prompt(trial_of, model, ranks, negative):
+    said = trial_of(ranks).generator(model, "fashion").negative_prompt
+    assert said == ("drawing, cartoon, painting, illustration, 3d, render, cgi" if negative else None)
+
+
+def test_images_are_made_at_the_evaluation_size_and_conditioned_on_the_datas(trial_of, model):
+    generator = trial_of({"unet": 1}).generator(model, "fashion")
+    assert (generator.size.height, generator.size.width) == (64, 48)
+    assert generator.original_size == (160, 109)
