@@ -5,6 +5,8 @@ import sys
 from importlib import metadata
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from fashion_sweep.cli import main
 from fashion_sweep.paths import RunPaths
@@ -56,6 +58,15 @@ def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing_behind(comman
     assert not list(runs_root.glob("*"))
 
 
+def test_a_runs_folder_that_cannot_be_made_is_a_mistake_in_one_line(command, tmp_path, monkeypatch, fashion_root):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path / "file"))
+    code, _, err = command(*clothing(fashion_root, "--set", "data.fashion.max_aspect_ratio=null"))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert str(tmp_path / "file") in err
+
+
 def clothing(fashion_root, *settings):
     return ["run", "exp2", "--name", "mine", "--set", f"data.fashion.root={fashion_root}", *settings]
 
@@ -102,6 +113,7 @@ def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_a
         "evaluation.samples=160",
         "resources.workers_per_trial=2",
         "data.fashion.max_aspect_ratio=null",
+        "generation.base_negative_prompt=null",
         "sweep.trials=[{unet: 1}, {}]",
     ]
     arguments = clothing(fashion_root, *(part for setting in settings for part in ("--set", setting)))
@@ -115,6 +127,8 @@ def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_a
     assert tuned["parameters"] > 0 == base["parameters"]
     assert tuned["evaluations"]["fashion"]["samples"] == 160
     assert run.trial("unet-r1").adapter.exists()
+    first, second = (load_file(run.trial(name).features("fashion")) for name in ("unet-r1", "base-model"))
+    assert not torch.equal(first["features"], second["features"])  # judged with its adapter, for all else is the same
     assert run.report.exists()
     assert run.grid.exists()
     before = {path: path.stat().st_mtime_ns for path in run.root.glob("trials/*/*")}
