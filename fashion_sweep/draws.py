@@ -6,9 +6,12 @@ of a sweep see the same conditions and a resumed run repeats what an undisturbed
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # what draws with numpy alone starts seconds sooner
+    import torch
 
 
 def key(seed: int, purpose: str, *index: int | str) -> int:
@@ -21,13 +24,17 @@ def numpy_generator(seed: int, purpose: str, *index: int | str) -> np.random.Gen
     return np.random.Generator(np.random.PCG64(key(seed, purpose, *index)))
 
 
-def torch_generator(seed: int, purpose: str, *index: int | str) -> torch.Generator:
+def torch_generator(seed: int, purpose: str, *index: int | str) -> "torch.Generator":
     """On the CPU, whatever the device of the model: generators of other devices draw other streams."""
+    import torch
+
     return torch.Generator("cpu").manual_seed(key(seed, purpose, *index))
 
 
-def standard_normal(seed: int, purpose: str, *index: int | str, shape: Sequence[int]) -> torch.Tensor:
+def standard_normal(seed: int, purpose: str, *index: int | str, shape: Sequence[int]) -> "torch.Tensor":
     """float32 on the CPU, of `shape`."""
+    import torch
+
     return torch.randn(*shape, generator=torch_generator(seed, purpose, *index), dtype=torch.float32)
 
 
