@@ -6,6 +6,7 @@ from pathlib import Path
 from fashion_sweep.config import EvaluationConfig, EvaluationSet, RunConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.sets import locate_data
+from fashion_sweep.data.split import split
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.evaluation.fid import SAMPLES_PER_DIMENSION, enough_samples
 from fashion_sweep.models.locate import EMBEDDED, locate
@@ -27,6 +28,7 @@ def check_config(config: RunConfig) -> None:
         raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
     for name in data_sets(config):
         locate_data(name, getattr(preset.data, name))
+    _check_sizes(config)
     _check_batches(config)
     _check_samples(preset.evaluation)
 
@@ -37,8 +39,12 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
     """
     evaluation, records = config.preset.evaluation, len(catalogue.records)
     dropped = "".join(f"; {count} were {reason}" for reason, count in catalogue.summary()["dropped"].items())
-    if name == "fashion" and records < 2:
-        raise DataError(f"data.fashion: {records} image is too few to train and validate{dropped}")
+    fraction = config.preset.training.validation_fraction
+    if name == "fashion" and not all(split(catalogue, fraction, seed=0)):
+        raise DataError(
+            f"data.fashion: {records} images are too few to train and validate with a validation_fraction of "
+            f"{fraction:g}{dropped}"
+        )
     if name in config.sweep.judge:
         samples, dimension = min(evaluation.samples, records), feature_dimension(evaluation)
         if not enough_samples(samples, dimension):
@@ -66,6 +72,19 @@ def feature_dimension(config: EvaluationConfig) -> int:
         return INCEPTION_DIMENSION
     path = Path(locate(config.clip_model, "evaluation.clip_model")) / "open_clip_config.json"
     return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["embed_dim"])
+
+
+def _check_sizes(config: RunConfig) -> None:
+    """Images must divide into latents; for a model that is not on this disk yet, SDXL's factor of 8."""
+    path = Path(locate(config.preset.model.base, "model.base")) / "vae" / "config.json"
+    blocks = json.loads(path.read_text(encoding="utf-8"))["block_out_channels"] if path.is_file() else range(4)
+    factor = 2 ** (len(blocks) - 1)
+    data = config.preset.data
+    sizes = {"training.image": config.preset.training.image}
+    sizes |= {f"data.{name}.evaluation": getattr(data, name).evaluation for name in data_sets(config)}
+    for key, size in sizes.items():
+        if size.height % factor or size.width % factor:
+            raise ConfigError(f"{key}: {size.height}x{size.width} pixels do not divide by the autoencoder's {factor}")
 
 
 def _check_batches(config: RunConfig) -> None:

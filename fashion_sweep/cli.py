@@ -152,6 +152,9 @@ def main() -> None:
     except FashionSweepError as error:
         code = error.exit_code
         print(error if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
+    except OSError as error:  # of a disk or a folder: names the file and the reason
+        code = 2
+        print(f"error: {error}", file=sys.stderr)
     except typer.TyperException as error:
         code = 2
         print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)

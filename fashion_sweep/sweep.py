@@ -34,7 +34,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console) -> bool:
     given = {name: _opened(name, config) for name in data_sets(config) if not _is_rendered(name, config)}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
-        console.print(config.sweep.question)
+        console.print(config.sweep.question, markup=False)
         console.print(f"run folder {run.root}", soft_wrap=True)
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), _busy(console, opening):

@@ -4,9 +4,21 @@ import json
 import sys
 from importlib import metadata
 
+import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from fashion_sweep.cli import main
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.images import load_rgb
+from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.data.transforms import centre_view
+from fashion_sweep.evaluation.features import Judge
+from fashion_sweep.evaluation.metrics import evaluate
+from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
 from tests.conftest import noise_image
 
@@ -56,6 +68,15 @@ def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing_behind(comman
     assert not list(runs_root.glob("*"))
 
 
+def test_a_runs_folder_that_cannot_be_made_is_a_mistake_in_one_line(command, tmp_path, monkeypatch, fashion_root):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path / "file"))
+    code, _, err = command(*clothing(fashion_root, "--set", "data.fashion.max_aspect_ratio=null"))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert str(tmp_path / "file") in err
+
+
 def clothing(fashion_root, *settings):
     return ["run", "exp2", "--name", "mine", "--set", f"data.fashion.root={fashion_root}", *settings]
 
@@ -91,6 +112,25 @@ def test_too_few_images_for_a_fid_are_refused(command, tmp_path):
 
 
 @pytest.mark.timeout(280)
+def check_against_the_images(run):
+    """Prompts, scores and metrics of the base model once more, from its features and the photographs themselves."""
+    config, catalogue = read_run_config(run.config), read_catalogue(run.catalogue("fashion"))
+    size, evaluation = config.preset.data.fashion.evaluation, config.preset.evaluation
+    path = run.trial("base-model").features("fashion")
+    saved, order = load_file(path), evaluation_order(catalogue, config.preset.generation.seed)
+    with safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["prompts"]) == [record.name for record in order[:160]]
+    judge = Judge(evaluation, "cpu")
+    scores = judge.clip.scores(saved["features"], [record.caption for record in order[:160]])
+    assert torch.allclose(scores, saved["clip_scores"], atol=1e-3)
+    pixels = np.stack([centre_view(load_rgb(record.path), size).pixels for record in order])
+    reference = judge.features(torch.from_numpy(pixels).movedim(-1, 1))
+    expected = evaluate(saved["features"].numpy(), scores.numpy(), reference.numpy(), evaluation)
+    told = read_json(run.trial("base-model").result)["evaluations"]["fashion"]
+    for name, value in expected.items():
+        assert told[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-3)), name
+
+
 def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_again(command, runs_root, fashion_root):
     noise_image(90, 60).convert("CMYK").save(fashion_root / "images" / "MEN-001.jpg")
     settings = [
@@ -102,6 +142,7 @@ def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_a
         "evaluation.samples=160",
         "resources.workers_per_trial=2",
         "data.fashion.max_aspect_ratio=null",
+        "generation.base_negative_prompt=null",
         "sweep.trials=[{unet: 1}, {}]",
     ]
     arguments = clothing(fashion_root, *(part for setting in settings for part in ("--set", setting)))
@@ -115,6 +156,9 @@ def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_a
     assert tuned["parameters"] > 0 == base["parameters"]
     assert tuned["evaluations"]["fashion"]["samples"] == 160
     assert run.trial("unet-r1").adapter.exists()
+    first, second = (load_file(run.trial(name).features("fashion")) for name in ("unet-r1", "base-model"))
+    assert not torch.equal(first["features"], second["features"])  # judged with its adapter, for all else is the same
+    check_against_the_images(run)
     assert run.report.exists()
     assert run.grid.exists()
     before = {path: path.stat().st_mtime_ns for path in run.root.glob("trials/*/*")}

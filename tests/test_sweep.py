@@ -30,6 +30,11 @@ def test_each_second_is_shared_by_the_trials_that_worked_then(stages, expected):
         (["evaluation.samples=100"], "evaluation.samples: 100 images are too few for FID with the 64 features"),
         (["evaluation.kid_subset_size=200"], "evaluation.kid_subset_size: 200 is more than half of the 256 samples"),
         (["resources.workers_per_trial=3"], "training.batch_size: 8 does not divide among 3 workers"),
+        (
+            ["data.fashion.evaluation={height: 66, width: 48, shorter_side: 48}"],
+            "evaluation: 66x48 pixels do not divide",
+        ),
+        (["training.image={height: 64, width: 50, shorter_side: 50}"], "training.image: 64x50 pixels do not divide by"),
         (["training.micro_batch_size=5"], "training.micro_batch_size: 5 does not divide"),
         (["data.fashion.rendered_images=null"], "data.fashion.root is not set"),
     ],

@@ -1,7 +1,7 @@
 """Reads a run folder into frozen results. What is not known stays None."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -94,7 +94,7 @@ def collect(run: RunPaths) -> Results:
     results = Results(
         run=run.name,
         config=config,
-        trials=tuple(_trial(run, spec) for spec in config.sweep.specs),
+        trials=tuple(_trial(run, spec, config.sweep.judge) for spec in config.sweep.specs),
         facts=_mapping(run.facts),
         seconds=numbers(_mapping(run.results).get("seconds")),
     )
@@ -107,7 +107,7 @@ def collect(run: RunPaths) -> Results:
     return results
 
 
-def _trial(run: RunPaths, spec: TrialSpec) -> TrialResult:
+def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
     paths = run.trial(spec.trial_id)
     if not paths.result.is_file():
         status = _mapping(paths.status)
@@ -118,6 +118,8 @@ def _trial(run: RunPaths, spec: TrialSpec) -> TrialResult:
     evaluations = values.get("evaluations")
     if not isinstance(evaluations, dict) or not all(isinstance(judged, dict) for judged in evaluations.values()):
         raise DataError(f"{paths.result} is damaged: it has no evaluations; remove it to have the trial judged again")
+    if missing := [name for name in judge if name not in evaluations]:
+        raise DataError(f"{paths.result} is damaged: nothing on {missing[0]}; remove it to have the trial judged again")
     return TrialResult(
         spec=spec,
         state="done",

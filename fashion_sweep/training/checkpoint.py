@@ -44,8 +44,10 @@ def load_checkpoint(
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
-            step = int(file.metadata()["step"])
+            metadata = file.metadata() or {}
     except (FileNotFoundError, SafetensorError):
+        return 0, []
+    if not {"losses", *(f"adapter/{name}" for name in parameters)} <= tensors.keys() or "step" not in metadata:
         return 0, []
     state = optimizer.state_dict()
     for index, (name, parameter) in enumerate(parameters.items()):
@@ -53,4 +55,4 @@ def load_checkpoint(
         keys = [key for key in OPTIMIZER_STATE if f"optimizer/{key}/{name}" in tensors]
         state["state"][index] = {key: tensors[f"optimizer/{key}/{name}"] for key in keys}
     optimizer.load_state_dict(state)
-    return step, tensors["losses"].tolist()
+    return int(metadata["step"]), tensors["losses"].tolist()
