@@ -32,13 +32,14 @@ def locate(name: str, key: str) -> str:
 
 
 def locate_architecture(name: str, key: str) -> str:
-    """A folder with at least the configs of the model's components: for known hub ids one of this package's own.
+    """A folder with at least the configs of the model's components: for known hub ids that of this package.
 
     Raises:
         ConfigError: as `locate`.
     """
-    packaged = ARCHITECTURES / name.rpartition("/")[2]
-    return str(packaged) if packaged.is_dir() and not name.startswith(EMBEDDED) else locate(name, key)
+    location = locate(name, key)
+    packaged = ARCHITECTURES / Path(name).name
+    return location if Path(location).is_dir() or not packaged.is_dir() else str(packaged)
 
 
 def fingerprint(location: str) -> str:

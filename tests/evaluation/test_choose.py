@@ -125,7 +125,11 @@ def test_undecided_says_how_many_images_would_decide():
     obstacle = decide(comparison, Margins(0.5, 0.3), along_an_axis=True).obstacles["rank 1"]
     assert obstacle.slack <= 0
     needed = obstacle.images_needed(60)
-    assert needed is None or needed > 60
+    assert needed > 60
+    worse_by = obstacle.worse_by
+    bound = worse_by.value + obstacle.quantile * np.sqrt(worse_by.image_variance * 60 / needed)
+    assert bound == pytest.approx(obstacle.margin, rel=0.01)
+    assert obstacle.seeds_needed(1) is None  # one seed says nothing of others
 
 
 def test_images_of_one_prompt_are_no_independent_draws():

@@ -26,6 +26,12 @@ def test_parameters_of_sdxl_are_those_of_the_study(ranks, published):
     assert lora.count_parameters(SDXL_CONFIGS, TrialSpec.of(ranks)) == published
 
 
+def test_a_folder_of_ones_own_is_counted_whatever_its_name(tmp_path):
+    own = tmp_path / "stable-diffusion-xl-base-1.0"
+    own.mkdir()
+    assert locate_architecture(str(own), "model.base") == str(own)
+
+
 @pytest.fixture
 def fresh(config):
     return SDXL.load(config.preset.model, "cpu")
