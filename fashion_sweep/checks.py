@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
-from fashion_sweep.config import EvaluationConfig, EvaluationSet, RunConfig
+from fashion_sweep.config import EvaluationConfig, RunConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.sets import locate_data
 from fashion_sweep.data.split import split
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.evaluation.fid import SAMPLES_PER_DIMENSION, enough_samples
 from fashion_sweep.models.locate import EMBEDDED, locate
+from fashion_sweep.sweep_file import EvaluationSet
 
 INCEPTION_DIMENSION = 2048
 

@@ -1,20 +1,16 @@
-"""What a user may say: the typed, frozen configuration of a run. `config_files.py` reads it."""
+"""What a user may say of a run: the typed, frozen preset, and the sweep with it. `config_files.py` reads both."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
-from fashion_sweep.space import Placement, TrialSpec, placement_error
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.sweep_file import Frozen, Sweep
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
-EvaluationSet = Literal["fashion", "general"]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Size(Frozen):
@@ -72,6 +68,9 @@ class TrainingConfig(Frozen):
     schedule: Literal["cosine", "constant"] = "cosine"
     max_grad_norm: PositiveFloat = 1.0
     lora_alpha: PositiveFloat = 1.0
+    target_modules: tuple[str, ...] | None = Field(None, min_length=1)
+    """Names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`; null: query, key,
+    value and output projections of every attention module."""
     seed: Count = 0
     autocast: Literal["bf16", "no"] = "bf16"
     gradient_checkpointing: bool = False
@@ -143,91 +142,19 @@ class Preset(Frozen):
     resources: Resources
 
 
-class SamplePrompt(Frozen):
-    prompt: str
-    seed: Count
-
-
-class Published(Frozen):
-    """A row of the study's own table: another model and extractor, shown beside ours and never mixed in."""
-
-    configuration: str
-    parameters: Count | None = None
-    fid: float
-    clip_score: float
-
-
-class Budget(Frozen):
-    """How many parameters the trials of a space may have."""
-
-    parameters: PositiveInt | None = None
-    equal_to: dict[Placement, PositiveInt] | None = None
-    """As many as these placements at these ranks have; exactly one of `parameters` and `equal_to` is set."""
-    tolerance: float = Field(0.10, ge=0, lt=1)
-    """A trial may have this share less, or more."""
-
-    @model_validator(mode="after")
-    def _one_size(self) -> "Budget":
-        if (self.parameters is None) == (self.equal_to is None):
-            raise ValueError("exactly one of parameters and equal_to must be set")
-        if self.equal_to and (error := placement_error(TrialSpec.of(self.equal_to))):
-            raise ValueError(error)
-        return self
-
-
-class Space(Frozen):
-    """Trials by rule: every placement at each of the ranks or not at all, within the budget."""
-
-    placements: list[Placement] = Field(min_length=1)
-    ranks: list[PositiveInt] = Field(min_length=1)
-    budget: Budget
-
-    @model_validator(mode="after")
-    def _placements_are_known(self) -> "Space":
-        for name in self.placements:
-            if error := placement_error(TrialSpec.of({name: 1})):
-                raise ValueError(error)
-        return self
-
-
-class Sweep(Frozen):
-    name: str
-    question: str
-    trials: list[dict[Placement, Count]] = []
-    """One mapping from placement to LoRA rank a trial; rank 0 everywhere is the base model."""
-    space: Space | None = None
-    """Instead of `trials`."""
-    judge: list[EvaluationSet] = Field(["fashion"], min_length=1)
-    sample_prompts: list[SamplePrompt] = []
-    """Columns of the sample grid."""
-    published: dict[EvaluationSet, list[Published]] = {}
-
-    @model_validator(mode="after")
-    def _trials_are_distinct_and_known(self) -> "Sweep":
-        if bool(self.trials) == bool(self.space):
-            raise ValueError("exactly one of trials and space must be given")
-        specs = self.specs
-        for spec in specs:
-            if error := placement_error(spec):
-                raise ValueError(error)
-        ids = [spec.trial_id for spec in specs]
-        if len(set(ids)) < len(ids):
-            repeated = next(trial_id for trial_id in ids if ids.count(trial_id) > 1)
-            raise ValueError(f"trial {repeated!r} is listed twice")
-        if len(set(self.judge)) < len(self.judge):
-            raise ValueError("judge: an evaluation set is listed twice")
-        return self
-
-    @property
-    def specs(self) -> list[TrialSpec]:
-        return [TrialSpec.of(ranks) for ranks in self.trials]
-
-
 class RunConfig(Frozen):
     """Everything that determines a run: what `config.yaml` in the run folder holds."""
 
     preset: Preset
     sweep: Sweep
+
+    def training_of(self, spec: TrialSpec) -> TrainingConfig:
+        """The preset's training with what the trial sets for itself. The seed stays the preset's: it makes the split
+        and the views, which all trials share."""
+        own = dict(spec.training)
+        other_length = {"steps": {"epochs": None}, "epochs": {"steps": None}}
+        cleared = {key: None for name in own for key in other_length.get(name, {})}
+        return self.preset.training.model_copy(update=cleared | own)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -12,8 +12,9 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from fashion_sweep.config import Preset, RunConfig, Sweep
+from fashion_sweep.config import Preset, RunConfig
 from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.sweep_file import Sweep
 
 PRESETS = Path(__file__).parent / "presets"
 SWEEPS = Path(__file__).parent.parent / "sweeps"

@@ -1,11 +1,14 @@
 """The trials of a sweep with their exact sizes, from the base model's configs alone."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
-from fashion_sweep.config import Budget, RunConfig
+from fashion_sweep.config import RunConfig
+from fashion_sweep.models.counting import component_parameters, count_parameters
 from fashion_sweep.models.locate import locate_architecture
-from fashion_sweep.models.lora import component_parameters, count_parameters
-from fashion_sweep.space import COMPONENTS, Interval, TrialSpec, combinations, within
+from fashion_sweep.space import COMPONENTS, TRAINING_AXES, Interval, TrialSpec, combinations, within
+from fashion_sweep.sweep_file import Budget, Space
 
 BYTES_PER_PARAMETER = 4
 """Adapters are trained and saved in float32."""
@@ -16,6 +19,9 @@ class PlannedTrial:
     trial_id: str
     title: str
     ranks: dict[str, int]
+    training: dict[str, Any]
+    """What the trial sets for itself."""
+    replicate: int
     parameters: int
     adapter_bytes: int
     """Of its tensors."""
@@ -32,15 +38,23 @@ def resolved(config: RunConfig) -> RunConfig:
     space = config.sweep.space
     if space is None:
         return config
-    base = _base(config)
-    found = within(
-        combinations(space.placements, space.ranks),
-        lambda spec: count_parameters(base, spec),
-        _interval(space.budget, base),
-    )
-    trials = [dict(spec.ranks) for spec in found]
+    trials = [spec.values for spec in feasible(config, space)]
     sweep = config.sweep.model_copy(update={"trials": trials, "space": None})
     return config.model_copy(update={"sweep": sweep})
+
+
+def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
+    """Every trial of the space that meets its budget, the smallest first.
+
+    Raises:
+        ConfigError: none does; names the nearest.
+    """
+    base = _base(config)
+    return within(
+        combinations(space.placements, space.ranks, space.training),
+        lambda spec: count_parameters(base, spec, config.training_of(spec).target_modules),
+        _interval(space.budget, base),
+    )
 
 
 def plan(config: RunConfig) -> list[PlannedTrial]:
@@ -49,12 +63,14 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
     whole = sum(component_parameters(base, component) for component in COMPONENTS)
     planned = []
     for spec in config.sweep.specs:
-        parameters = count_parameters(base, spec)
+        parameters = count_parameters(base, spec, config.training_of(spec).target_modules)
         planned.append(
             PlannedTrial(
                 trial_id=spec.trial_id,
                 title=spec.title,
                 ranks=dict(spec.ranks),
+                training={key: value for key, value in spec.values.items() if key in TRAINING_AXES},
+                replicate=spec.replicate,
                 parameters=parameters,
                 adapter_bytes=parameters * BYTES_PER_PARAMETER,
                 share=parameters / whole,
@@ -67,7 +83,11 @@ def _base(config: RunConfig) -> str:
     return locate_architecture(config.preset.model.base, "model.base")
 
 
-def _interval(budget: Budget, base: str) -> Interval:
+def _interval(budget: Budget | None, base: str) -> Interval:
+    if budget is None:
+        return Interval(0, math.inf)
+    if budget.at_most is not None:
+        return Interval(0, budget.at_most)
     parameters = budget.parameters
     if parameters is None:
         parameters = count_parameters(base, TrialSpec.of(budget.equal_to or {}))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.config import EvaluationConfig, EvaluationSet, RunConfig, TrainingConfig
+from fashion_sweep.config import EvaluationConfig, RunConfig, TrainingConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.cache import ShardedCache, content_key
 from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue
@@ -22,6 +22,7 @@ from fashion_sweep.files import read_json, write_json
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate
 from fashion_sweep.paths import RunPaths, cache_root
+from fashion_sweep.sweep_file import EvaluationSet
 
 ENCODE_BATCH_SIZE = 16
 

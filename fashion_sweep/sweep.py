@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fashion_sweep import facts
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config import EvaluationSet, RunConfig
+from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, check_tolerable, write_catalogue
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
@@ -18,6 +18,7 @@ from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
+from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.timing import Clock
 
 Catalogues = Mapping[EvaluationSet, Catalogue]

@@ -15,7 +15,7 @@ import torch
 from torch import distributed
 
 from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config import EvaluationSet, RunConfig
+from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import evaluation_order
@@ -23,14 +23,16 @@ from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
 from fashion_sweep.files import is_whole, read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.models.counting import count_parameters
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import load_model
 from fashion_sweep.models.locate import locate_architecture
-from fashion_sweep.models.lora import count_parameters, count_saved
+from fashion_sweep.models.lora import count_saved
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.prepare import read_caches
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import Status
+from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.training.adapt import Adaptation, training_steps
 
 logger = logging.getLogger(__name__)
@@ -68,16 +70,17 @@ class Trial:
         """Optimizer steps that the trial makes in all."""
         if self.spec.is_base_model:
             return 0
-        return training_steps(self.config.preset.training, read_catalogue(self.run.catalogue("fashion")))
+        return training_steps(self.config.training_of(self.spec), read_catalogue(self.run.catalogue("fashion")))
 
     def train(self) -> None:
-        training, caches = self.config.preset.training, read_caches(self.run)
+        training, caches = self.config.training_of(self.spec), read_caches(self.run)
         catalogue = read_catalogue(self.run.catalogue("fashion"))
         with self.status.stage("load", step=0, steps=self.steps):
             model = load_model(self.config.preset.model, self.worker.device)
         adaptation = Adaptation(
             spec=self.spec,
             config=training,
+            seed=training.seed + self.spec.replicate,
             catalogue=catalogue,
             images=caches.images,
             captions=caches.captions,
@@ -160,7 +163,8 @@ class Trial:
         adapter = None if self.spec.is_base_model else self.paths.adapter
         parameters = count_saved(adapter) if adapter else 0
         base = locate_architecture(self.config.preset.model.base, "model.base")
-        assert parameters == count_parameters(base, self.spec), "the adapter file is not what was planned"
+        targets = self.config.training_of(self.spec).target_modules
+        assert parameters == count_parameters(base, self.spec, targets), "the adapter file is not what was planned"
         result = {
             "trial_id": self.spec.trial_id,
             "title": self.spec.title,

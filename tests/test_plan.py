@@ -61,8 +61,8 @@ def test_a_space_is_written_out_as_trials():
     ("setting", "said"),
     [
         ("sweep.space.placements=[unett]", "did you mean 'unet'?"),
-        ("sweep.space.budget={tolerance: 0.1}", "exactly one of parameters and equal_to must be set"),
-        ("sweep.space.budget={parameters: 5, equal_to: {unet: 1}}", "exactly one of parameters and equal_to"),
+        ("sweep.space.budget={tolerance: 0.1}", "exactly one of parameters, equal_to and at_most must"),
+        ("sweep.space.budget={parameters: 5, equal_to: {unet: 1}}", "exactly one of parameters, equal_to and"),
         ("sweep.trials=[{unet: 1}]", "exactly one of trials and space must be given"),
     ],
 )
@@ -70,3 +70,49 @@ def test_a_mistake_in_a_space_is_told(setting, said):
     with pytest.raises(ConfigError) as raised:
         load_run_config("exp1", "tiny", [setting])
     assert said in str(raised.value)
+
+
+def test_training_can_be_an_axis_of_a_space():
+    axes = "{learning_rate: [1e-3, 2e-3], target_modules: [[to_q]]}"
+    trials = planned("exp1", "tiny", f"sweep.space={{placements: [unet], ranks: [1, 2], training: {axes}}}")
+    assert [trial.trial_id for trial in trials] == [
+        "unet-r1-lr0.001-targetsto_q",
+        "unet-r1-lr0.002-targetsto_q",
+        "unet-r2-lr0.001-targetsto_q",
+        "unet-r2-lr0.002-targetsto_q",
+    ]
+    assert trials[0].training == {"learning_rate": 0.001, "target_modules": ["to_q"]}
+    assert trials[2].parameters == 2 * trials[0].parameters
+
+
+def test_at_most_is_a_budget_too():
+    trials = planned("exp1", "sdxl", "sweep.space.budget={at_most: 1_500_000}")
+    assert [trial.parameters for trial in trials] == [401_408, 802_816, 1_451_520]
+
+
+def test_several_seeds_train_each_configuration_as_often_but_not_the_base_model():
+    trials = planned("exp3", "tiny", "sweep.seeds=3")
+    assert [trial.trial_id for trial in trials] == ["base-model", "unet-r1", "unet-r1-seed1", "unet-r1-seed2"]
+    assert len({trial.parameters for trial in trials[1:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        ("{unet: one}", "unet: the rank must be a whole number from 0 on, not 'one'"),
+        ("{unet: -1}", "from 0 on, not -1"),
+        ("{unet: 1, learning_rate: 0}", "learning_rate: Input should be greater than 0"),
+        ("{unet: 1, learning_rat: 1}", "did you mean 'learning_rate'?"),
+        ("{unet: 1, steps: 5}, {unet: 1, steps: 5}", "trial 'unet-r1-steps5' is listed twice"),
+    ],
+)
+def test_a_mistake_in_a_trial_is_told(trial, said):
+    with pytest.raises(ConfigError) as raised:
+        load_run_config("exp2", "tiny", [f"sweep.trials=[{trial}]"])
+    assert said in str(raised.value)
+
+
+def test_a_trial_trains_with_its_own_values_and_the_presets_else():
+    config = load_run_config("exp2", "sdxl", ["sweep.trials=[{unet: 1, learning_rate: 1e-4, steps: 7}]"])
+    training = config.training_of(config.sweep.specs[0])
+    assert (training.learning_rate, training.steps, training.epochs, training.batch_size) == (1e-4, 7, None, 16)

@@ -4,11 +4,12 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fashion_sweep.config import DataSource, EvaluationSet
+from fashion_sweep.config import DataSource
 from fashion_sweep.data import coco, fashion
 from fashion_sweep.data.catalogue import Catalogue, Listing, load_catalogue
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.paths import cache_root
+from fashion_sweep.sweep_file import EvaluationSet
 
 READERS: Mapping[str, Callable[[Path], Listing]] = {"fashion": fashion.read, "general": coco.read}
 WORLD_SEED = 0

@@ -153,13 +153,17 @@ class Comparison:
 
     def difference(self, metric: str, a: Measured, b: Measured) -> Difference:
         first, second = getattr(a, metric), getattr(b, metric)
-        seeds = len(first.by_seed)
+        trained = [len(getattr(one, metric).by_seed) for one in (a, b) if one.parameters]
         return Difference(
             first.value - second.value,
             self.image_variance(first.influence - second.influence),
-            2 * self.training_variance(metric) / seeds,
-            len(self.measured) * (seeds - 1),
+            self.training_variance(metric) * sum(1 / seeds for seeds in trained),
+            self.training_df(metric),
         )
+
+    def training_df(self, metric: str) -> int:
+        """Degrees of freedom of `training_variance`."""
+        return sum(len(getattr(measured, metric).by_seed) - 1 for measured in self.measured)
 
     def image_variance(self, influence: np.ndarray) -> float:
         """Of a mean with these influences; those of one prompt's images are summed first."""
@@ -168,9 +172,10 @@ class Comparison:
         return float(np.var(sums) * groups**2 / (groups - 1) / len(influence) ** 2)
 
     def training_variance(self, metric: str) -> float:
-        """Between training seeds, pooled over the configurations; 0 where each has one seed."""
+        """Between training seeds, pooled over the configurations; 0 where each has one seed. The base model, at 0
+        parameters, is not trained."""
         spreads = [getattr(measured, metric).by_seed for measured in self.measured]
-        degrees = sum(len(values) - 1 for values in spreads)
+        degrees = self.training_df(metric)
         return sum(float(((values - values.mean()) ** 2).sum()) for values in spreads) / degrees if degrees else 0.0
 
     def simultaneous_quantile(self, level: float, draws: int = 4000) -> float:

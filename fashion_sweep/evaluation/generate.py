@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fashion_sweep.config import GenerationConfig, SamplePrompt, Size
+from fashion_sweep.config import GenerationConfig, Size
 from fashion_sweep.draws import standard_normal
 from fashion_sweep.evaluation.features import Judge, Scores
 from fashion_sweep.files import is_whole, replacing
 from fashion_sweep.models.family import Family, GenerationRequest
+from fashion_sweep.sweep_file import SamplePrompt
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,27 @@
-"""Adapters: attach, count, save. The one place that translates our spec into peft's and diffusers' words.
+"""Adapters: attach, save, read. The one place that translates our spec into peft's and diffusers' words.
 
 Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x + (lora_alpha / rank) B A x.
 """
 
 import math
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionXLPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from fashion_sweep.config import TrainingConfig
 from fashion_sweep.draws import torch_generator
+from fashion_sweep.models.counting import target_modules
 from fashion_sweep.models.family import Family
 from fashion_sweep.space import TrialSpec
 
-UNET_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
-TEXT_ENCODER_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
-
-def target_modules(component: str) -> tuple[str, ...]:
-    """Query, key, value and output projections of every attention module."""
-    return UNET_PROJECTIONS if component == "unet" else TEXT_ENCODER_PROJECTIONS
-
-
-def attach(model: Family, spec: TrialSpec, lora_alpha: float, seed: int) -> dict[str, nn.Parameter]:
+def attach(model: Family, spec: TrialSpec, config: TrainingConfig, seed: int) -> dict[str, nn.Parameter]:
     """Adds trainable float32 adapters and returns their parameters by name. B is zero, so the output is unchanged.
 
     A is drawn per module from (seed, module name) by Kaiming's uniform rule, peft's default: the same module
@@ -38,7 +30,8 @@ def attach(model: Family, spec: TrialSpec, lora_alpha: float, seed: int) -> dict
     parameters: dict[str, nn.Parameter] = {}
     for component, rank in spec.component_ranks.items():
         module: Any = model.components[component]
-        module.add_adapter(LoraConfig(r=rank, lora_alpha=lora_alpha, target_modules=list(target_modules(component))))
+        targets = target_modules(component, config.target_modules)
+        module.add_adapter(LoraConfig(r=rank, lora_alpha=config.lora_alpha, target_modules=list(targets)))
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 parameter.data = _initial_value(f"{component}.{name}", parameter, seed).to(parameter.device)
@@ -73,36 +66,6 @@ def count_saved(path: Path) -> int:
     """Number of values in an adapter file's tensors."""
     with safe_open(path, "pt") as file:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-
-
-def count_parameters(base: str, spec: TrialSpec) -> int:
-    """Trainable parameters of `spec` on `base` (folder or hub id), from its configs on the meta device."""
-    return sum(rank * parameters_per_rank(base, part) for part, rank in spec.component_ranks.items())
-
-
-@lru_cache
-def parameters_per_rank(base: str, component: str) -> int:
-    """Sum of input and output widths of the component's target projections: what one unit of rank costs."""
-    suffixes = tuple(f".{target}" for target in target_modules(component))
-    return sum(
-        layer.in_features + layer.out_features
-        for name, layer in _build_on_meta(base, component).named_modules()
-        if isinstance(layer, nn.Linear) and name.endswith(suffixes)
-    )
-
-
-def component_parameters(base: str, component: str) -> int:
-    """All parameters of the component, the frozen ones."""
-    return sum(parameter.numel() for parameter in _build_on_meta(base, component).parameters())
-
-
-@lru_cache
-def _build_on_meta(base: str, component: str) -> nn.Module:
-    with torch.device("meta"):
-        if component == "unet":
-            return UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(base, subfolder="unet"))
-        family = CLIPTextModelWithProjection if component == "text_encoder_2" else CLIPTextModel
-        return family(CLIPTextConfig.from_pretrained(base, subfolder=component))
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -29,6 +29,9 @@ class Adaptation:
 
     spec: TrialSpec
     config: TrainingConfig
+    """Its seed makes the split and the validation noise, which all trials share."""
+    seed: int
+    """Of this trial's own draws: initial weights, order, views, noise and timesteps."""
     catalogue: Catalogue
     images: ShardedCache
     captions: ShardedCache
@@ -37,7 +40,7 @@ class Adaptation:
 
     def run(self, model: Family, paths: TrialPaths, report: Report, progress: Report) -> None:
         """Trains from the newest checkpoint to the end; worker 0 writes checkpoints and the adapter file."""
-        parameters = lora.attach(model, self.spec, self.config.lora_alpha, self.config.seed)
+        parameters = lora.attach(model, self.spec, self.config, self.seed)
         optimizer = torch.optim.AdamW(
             parameters.values(),
             lr=self.config.learning_rate,
@@ -105,7 +108,8 @@ class Adaptation:
             training_rows=[row[record.name] for record in training],
             validation_rows=[row[record.name] for record in validation],
             views=self.config.views,
-            seed=self.config.seed,
+            seed=self.seed,
+            validation_seed=self.config.seed,
             num_train_timesteps=model.num_train_timesteps,
         )
 

@@ -43,6 +43,8 @@ class TrainingSet:
     validation_rows: Sequence[int]
     views: int
     seed: int
+    validation_seed: int
+    """Apart from `seed`, so that trials of several seeds are validated alike."""
     num_train_timesteps: int
 
     def training_batch(self, step: int, batch_size: int, slots: Sequence[int]) -> Batch:
@@ -52,14 +54,21 @@ class TrainingSet:
         rows = [self.training_rows[self._epoch_order(p // count)[p % count]] for p in positions]
         views = [uniform_integer(self.seed, "train/view", p, high=self.views) for p in positions]
         timesteps = [uniform_integer(self.seed, "train/timestep", p, high=self.num_train_timesteps) for p in positions]
-        return self._batch(rows, views, timesteps, "train/noise", positions)
+        noise = [self._noise(self.seed, "train/noise", p, row) for p, row in zip(positions, rows, strict=True)]
+        return self._batch(rows, views, timesteps, noise)
 
     def validation_batch(self, indices: Sequence[int]) -> Batch:
         """Held-out samples with their own fixed noise, and timesteps spread evenly over the schedule."""
         count = len(self.validation_rows)
         timesteps = [int((i + 0.5) / count * self.num_train_timesteps) for i in indices]
         rows = [self.validation_rows[i] for i in indices]
-        return self._batch(rows, [0] * len(rows), timesteps, "validation/noise", indices)
+        noise = [
+            self._noise(self.validation_seed, "validation/noise", i, row) for i, row in zip(indices, rows, strict=True)
+        ]
+        return self._batch(rows, [0] * len(rows), timesteps, noise)
+
+    def _noise(self, seed: int, purpose: str, index: int, row: int) -> Tensor:
+        return standard_normal(seed, purpose, index, shape=self.images.row("latents", row).shape[1:])
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         return _epoch_order(self.seed, epoch, len(self.training_rows))
@@ -69,17 +78,15 @@ class TrainingSet:
         rows: Sequence[int],
         views: Sequence[int],
         timesteps: Sequence[int],
-        purpose: str,
-        draws: Sequence[int],
+        noise: Sequence[Tensor],
     ) -> Batch:
         latents = torch.stack([self.images.row("latents", r)[v] for r, v in zip(rows, views, strict=True)]).float()
         time_ids = torch.stack([self.images.row("time_ids", r)[v] for r, v in zip(rows, views, strict=True)])
-        noise = torch.stack([standard_normal(self.seed, purpose, i, shape=latents.shape[1:]) for i in draws])
         captions = [self.caption_rows[row] for row in rows]
         return Batch(
             names=[self.names[row] for row in rows],
             latents=latents,
-            noise=noise,
+            noise=torch.stack(list(noise)),
             timesteps=torch.tensor(timesteps),
             conditions=self._conditions(time_ids, captions),
         )

@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fashion_sweep.config import SamplePrompt
 from fashion_sweep.errors import TrialError
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
 from fashion_sweep.models.locate import locate
+from fashion_sweep.sweep_file import SamplePrompt
 from tests.conftest import noise_image
 
 CAPTIONS = [f"The shirt number {i} is of cotton." for i in range(10)]

@@ -2,13 +2,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.models import lora
+from fashion_sweep.models.counting import count_parameters
 from fashion_sweep.models.family import Conditions
 from fashion_sweep.models.locate import locate, locate_architecture
 from fashion_sweep.models.sdxl import SDXL
 from fashion_sweep.space import TrialSpec
 
 SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
+
+
+def training(config, **changes):
+    return config.preset.training.model_copy(update=changes)
+
+
+@pytest.fixture
+def fresh(config):
+    return SDXL.load(config.preset.model, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +34,21 @@ SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "
     ],
 )
 def test_parameters_of_sdxl_are_those_of_the_study(ranks, published):
-    assert lora.count_parameters(SDXL_CONFIGS, TrialSpec.of(ranks)) == published
+    assert count_parameters(SDXL_CONFIGS, TrialSpec.of(ranks)) == published
+
+
+@pytest.mark.parametrize("targets", [("to_q", "to_k"), ("to_q", "ff.net.2")])
+def test_other_target_modules_are_attached_as_they_are_counted(fresh, config, targets):
+    spec = TrialSpec.of({"unet": 2})
+    parameters = lora.attach(fresh, spec, training(config, target_modules=targets), seed=0)
+    assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in parameters} == {t.rsplit(".")[-1] for t in targets}
+    attached = sum(parameter.numel() for parameter in parameters.values())
+    assert attached == count_parameters(locate(config.preset.model.base, "base"), spec, targets)
+
+
+def test_target_modules_that_a_component_has_not_are_told(config):
+    with pytest.raises(ConfigError, match="text_encoder has no linear layer named to_q"):
+        count_parameters(locate(config.preset.model.base, "base"), TrialSpec.of({"text_encoders": 1}), ("to_q",))
 
 
 def test_a_folder_of_ones_own_is_counted_whatever_its_name(tmp_path):
@@ -32,19 +57,14 @@ def test_a_folder_of_ones_own_is_counted_whatever_its_name(tmp_path):
     assert locate_architecture(str(own), "model.base") == str(own)
 
 
-@pytest.fixture
-def fresh(config):
-    return SDXL.load(config.preset.model, "cpu")
-
-
 @pytest.mark.parametrize("ranks", [{"unet": 1}, {"unet": 3, "text_encoders": 2}])
 def test_the_planned_count_is_the_attached_and_the_saved_one(fresh, config, tmp_path, ranks):
     spec = TrialSpec.of(ranks)
-    parameters = lora.attach(fresh, spec, 1.0, seed=0)
+    parameters = lora.attach(fresh, spec, training(config), seed=0)
     attached = sum(parameter.numel() for parameter in parameters.values())
     path = tmp_path / "pytorch_lora_weights.safetensors"
     lora.save(path, fresh, spec)
-    assert attached == lora.count_saved(path) == lora.count_parameters(locate(config.preset.model.base, "base"), spec)
+    assert attached == lora.count_saved(path) == count_parameters(locate(config.preset.model.base, "base"), spec)
 
 
 def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed(fresh, config):
@@ -53,17 +73,17 @@ def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed
     denoiser = fresh.denoiser(TrialSpec.of({"unet": 2}))
     with torch.no_grad():
         before = denoiser(*inputs, conditions)
-        parameters = lora.attach(fresh, TrialSpec.of({"unet": 2}), 1.0, seed=5)
+        parameters = lora.attach(fresh, TrialSpec.of({"unet": 2}), training(config), seed=5)
         assert torch.equal(before, denoiser(*inputs, conditions))
     torch.manual_seed(123)
-    again = lora.attach(SDXL.load(config.preset.model, "cpu"), TrialSpec.of({"unet": 2}), 1.0, seed=5)
+    again = lora.attach(SDXL.load(config.preset.model, "cpu"), TrialSpec.of({"unet": 2}), training(config), seed=5)
     assert all(torch.equal(parameters[name], again[name]) for name in parameters)
     assert any(parameter.abs().max() > 0 for name, parameter in parameters.items() if "lora_A" in name)
 
 
 def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path):
     spec = TrialSpec.of({"unet": 4, "text_encoders": 2})
-    parameters = lora.attach(fresh, spec, 3.0, seed=0)
+    parameters = lora.attach(fresh, spec, training(config, lora_alpha=3.0), seed=0)
     for parameter in parameters.values():
         parameter.data.normal_(std=0.1)
     path = tmp_path / "pytorch_lora_weights.safetensors"
@@ -82,9 +102,9 @@ def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path
     assert not torch.allclose(trained, untouched, atol=1e-3)
 
 
-def test_every_attention_projection_is_adapted_and_nothing_else(fresh, tmp_path):
+def test_every_attention_projection_is_adapted_and_nothing_else(fresh, config, tmp_path):
     spec = TrialSpec.of({"unet": 1})
-    lora.attach(fresh, spec, 1.0, seed=0)
+    lora.attach(fresh, spec, training(config), seed=0)
     path = tmp_path / "pytorch_lora_weights.safetensors"
     lora.save(path, fresh, spec)
     adapted = {name.removeprefix("unet.").rsplit(".lora_", 1)[0] for name in load_file(path)}

@@ -97,7 +97,7 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
 
     spec = TrialSpec.of({"unet": 2})
     trained = SDXL.load(config.preset.model, "cpu")
-    lora.attach(trained, spec, lora_alpha=1.0, seed=0)
+    lora.attach(trained, spec, config.preset.training, seed=0)
     path = tmp_path / "pytorch_lora_weights.safetensors"
     lora.save(path, trained, spec)
     tensors = load_file(path)

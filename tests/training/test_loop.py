@@ -40,7 +40,7 @@ def adaptation(world, ranks=None, **changes) -> Adaptation:
     settings |= {"learning_rate": LEARNING_RATE}
     config = load_run_config("exp2", "tiny").preset.training.model_copy(update=settings | changes)
     catalogue, images, captions = world
-    return Adaptation(TrialSpec.of(ranks or {"unet": 1}), config, catalogue, images, captions, rank=0, workers=1)
+    return Adaptation(TrialSpec.of(ranks or {"unet": 1}), config, 0, catalogue, images, captions, rank=0, workers=1)
 
 
 def trained(world, folder, *, stop_at=None, **changes):

@@ -1,0 +1,168 @@
+"""What a sweep file may say: the question, the trials or the space they come from, what is judged, how to choose."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic import NonNegativeInt as Count
+
+from fashion_sweep.space import TRAINING_AXES, Placement, TrialSpec, placement_error
+
+EvaluationSet = Literal["fashion", "general"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+class SamplePrompt(Frozen):
+    prompt: str
+    seed: Count
+
+
+class Published(Frozen):
+    """A row of the study's own table: another model and extractor, shown beside ours and never mixed in."""
+
+    configuration: str
+    parameters: Count | None = None
+    fid: float
+    clip_score: float
+
+
+class Budget(Frozen):
+    """How many parameters the trials of a space may have: about as many as `parameters` or `equal_to` says, or any
+    number up to `at_most`. Exactly one of the three is set."""
+
+    parameters: PositiveInt | None = None
+    equal_to: dict[Placement, PositiveInt] | None = None
+    """As many as these placements at these ranks have."""
+    at_most: PositiveInt | None = None
+    tolerance: float = Field(0.10, ge=0, lt=1)
+    """A trial may have this share less, or more, than `parameters` or `equal_to`."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "Budget":
+        if [self.parameters, self.equal_to, self.at_most].count(None) != 2:
+            raise ValueError("exactly one of parameters, equal_to and at_most must be set")
+        if self.equal_to and (error := placement_error(TrialSpec.of(self.equal_to))):
+            raise ValueError(error)
+        return self
+
+
+class Space(Frozen):
+    """Trials by rule: every placement at each of the ranks or not at all, within the budget."""
+
+    placements: list[Placement] = Field(min_length=1)
+    ranks: list[PositiveInt] = Field(min_length=1)
+    training: dict[str, list[Any]] = {}
+    """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`."""
+    budget: Budget | None = None
+
+    @model_validator(mode="after")
+    def _placements_are_known(self) -> "Space":
+        for name in self.placements:
+            if error := placement_error(TrialSpec.of({name: 1})):
+                raise ValueError(error)
+        return self
+
+    @field_validator("training")
+    @classmethod
+    def _axes_are_known(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        if empty := [name for name, values in axes.items() if not values]:
+            raise ValueError(f"{empty[0]}: at least one value is needed")
+        return {name: [trial_values({name: value})[name] for value in values] for name, values in axes.items()}
+
+
+class _TrialTraining(Frozen):
+    """What a trial may set for itself; the fields are those of `TrainingConfig`."""
+
+    learning_rate: PositiveFloat | None = None
+    lora_alpha: PositiveFloat | None = None
+    epochs: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    target_modules: list[str] | None = Field(None, min_length=1)
+
+
+def trial_values(values: dict[str, Any]) -> dict[str, Any]:
+    """A trial as a sweep file has it, with its values brought to their types.
+
+    Raises:
+        ValueError: a rank is no whole number, or a value of training does not fit.
+    """
+    ranks = {name: value for name, value in values.items() if name not in TRAINING_AXES}
+    for name, rank in ranks.items():
+        if error := placement_error(TrialSpec.of({name: 1})):
+            raise ValueError(error)
+        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 0:
+            raise ValueError(f"{name}: the rank must be a whole number from 0 on, not {rank!r}")
+    given = {name: value for name, value in values.items() if name in TRAINING_AXES}
+    try:
+        training = _TrialTraining.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (not {first['input']!r})") from None
+    return ranks | training.model_dump(include=set(given))
+
+
+class Choice(Frozen):
+    """How the best configuration is chosen: margins below which a difference does not matter, fixed beforehand."""
+
+    fid_margin: PositiveFloat = 0.5
+    fid_margin_share: float = Field(default=0.03, ge=0, lt=1)
+    """Of the best FID; the larger of this and `fid_margin` counts."""
+    clip_score_margin: PositiveFloat = 0.3
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    """One-sided confidence of each bound."""
+
+
+class Sweep(Frozen):
+    name: str
+    question: str
+    trials: list[Annotated[dict[str, Any], AfterValidator(trial_values)]] = []
+    """One mapping a trial: from placement to LoRA rank, and what it sets of `TRAINING_AXES` for itself. Rank 0
+    everywhere is the base model."""
+    space: Space | None = None
+    """Instead of `trials`."""
+    seeds: PositiveInt = 1
+    """How often each configuration is trained, each time with another seed."""
+    judge: list[EvaluationSet] = Field(["fashion"], min_length=1)
+    choose: Choice = Choice()
+    sample_prompts: list[SamplePrompt] = []
+    """Columns of the sample grid."""
+    published: dict[EvaluationSet, list[Published]] = {}
+
+    @model_validator(mode="after")
+    def _trials_are_distinct_and_known(self) -> "Sweep":
+        if bool(self.trials) == bool(self.space):
+            raise ValueError("exactly one of trials and space must be given")
+        specs = self.specs
+        for spec in specs:
+            if error := placement_error(spec):
+                raise ValueError(error)
+        ids = [spec.trial_id for spec in specs]
+        if len(set(ids)) < len(ids):
+            repeated = next(trial_id for trial_id in ids if ids.count(trial_id) > 1)
+            raise ValueError(f"trial {repeated!r} is listed twice")
+        if len(set(self.judge)) < len(self.judge):
+            raise ValueError("judge: an evaluation set is listed twice")
+        return self
+
+    @property
+    def specs(self) -> list[TrialSpec]:
+        """Every training of every configuration; the base model, which is not trained, once."""
+        configurations = [TrialSpec.of(values) for values in self.trials]
+        return [
+            replace(spec, replicate=replicate)
+            for spec in configurations
+            for replicate in range(1 if spec.is_base_model else self.seeds)
+        ]
