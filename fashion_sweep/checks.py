@@ -28,7 +28,7 @@ def check_config(config: RunConfig) -> None:
     if preset.evaluation.features == "tiny-clip" and not preset.evaluation.clip_model.startswith(EMBEDDED):
         raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
     for name in data_sets(config):
-        locate_data(name, getattr(preset.data, name))
+        locate_data(name, preset.data.of(name))
     _check_sizes(config)
     _check_batches(config)
     _check_samples(preset.evaluation)
@@ -82,7 +82,7 @@ def _check_sizes(config: RunConfig) -> None:
     factor = 2 ** (len(blocks) - 1)
     data = config.preset.data
     sizes = {"training.image": config.preset.training.image}
-    sizes |= {f"data.{name}.evaluation": getattr(data, name).evaluation for name in data_sets(config)}
+    sizes |= {f"data.{name}.evaluation": data.of(name).evaluation for name in data_sets(config)}
     for key, size in sizes.items():
         if size.height % factor or size.width % factor:
             raise ConfigError(f"{key}: {size.height}x{size.width} pixels do not divide by the autoencoder's {factor}")

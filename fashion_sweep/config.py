@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import Frozen, Sweep
+from fashion_sweep.sweep_file import EvaluationSet, Frozen, Sweep
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -52,6 +52,10 @@ class DataSource(Frozen):
 class DataConfig(Frozen):
     fashion: DataSource
     general: DataSource
+
+    def of(self, name: EvaluationSet | str) -> DataSource:
+        source: DataSource = getattr(self, name)
+        return source
 
 
 class TrainingConfig(Frozen):
@@ -120,6 +124,8 @@ class EvaluationConfig(Frozen):
     """open_clip model name, or `embedded:clip`."""
     clip_pretrained: str | None = None
     kid_subset_size: int = Field(1000, ge=2)
+    loss_samples: int = Field(256, ge=2)
+    """Images of a set that nothing was trained on, whose denoising loss tells what an adapter has forgotten."""
 
 
 class Resources(Frozen):

@@ -52,6 +52,10 @@ class TrialPaths:
         """`features` (N,d) and `clip_scores` (N,) of the judged images; the metadata's `prompts` are their records."""
         return self.root / f"features-{evaluation_set}.safetensors"
 
+    def losses(self, evaluation_set: str) -> Path:
+        """`loss` (n,) with the adapter and `base_loss` (n,) without, of the same images and noise."""
+        return self.root / f"losses-{evaluation_set}.safetensors"
+
     @property
     def samples(self) -> Path:
         """Folder with the images of the sample grid, `00.png`, `01.png`, …"""
@@ -88,6 +92,10 @@ class RunPaths:
     def catalogue(self, data_set: str) -> Path:
         """The records that were kept, with their sizes and captions: what the workers go by."""
         return self.root / "data" / f"{data_set}.json"
+
+    def reference(self, evaluation_set: str) -> Path:
+        """`mean` (d), `covariance` (d,d) and `count` of the real images' features, float64."""
+        return self.root / "data" / f"reference-{evaluation_set}.safetensors"
 
     @property
     def caches(self) -> Path:

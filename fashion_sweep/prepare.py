@@ -10,40 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.config import EvaluationConfig, RunConfig, TrainingConfig
+from fashion_sweep.caches import read_caches
+from fashion_sweep.config import RunConfig, TrainingConfig
 from fashion_sweep.config_files import read_run_config
-from fashion_sweep.data.cache import ShardedCache, content_key
-from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue
+from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.images import load_rgb
+from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.data.transforms import augmented_view, centre_view, to_model_range
 from fashion_sweep.draws import standard_normal
-from fashion_sweep.errors import RunError
-from fashion_sweep.files import read_json, write_json
+from fashion_sweep.evaluation.fid import feature_stats
+from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses
+from fashion_sweep.files import is_whole, replacing
 from fashion_sweep.models.family import Family
-from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate
-from fashion_sweep.paths import RunPaths, cache_root
-from fashion_sweep.sweep_file import EvaluationSet
+from fashion_sweep.paths import RunPaths
 
 ENCODE_BATCH_SIZE = 16
-
-
-@dataclass(frozen=True)
-class Caches:
-    """The parts of the shared cache that a run uses. Rows are in the order of the catalogue's records."""
-
-    images: ShardedCache
-    """`latents` views,c,h,w float16 and `time_ids` views,6 float32 of the fashion records."""
-    captions: ShardedCache
-    """`prompt_embeds` tokens,d and `pooled` p, float16, of the distinct fashion captions, sorted."""
-    references: dict[str, ShardedCache]
-    """`features` d float32 of the real images, by evaluation set."""
-    models: tuple[str, ...]
-    """Fingerprints of base, refiner and CLIP."""
-
-    def named(self) -> dict[str, ShardedCache]:
-        return {"images": self.images, "captions": self.captions} | {
-            f"reference-{name}": cache for name, cache in self.references.items()
-        }
 
 
 @dataclass(frozen=True)
@@ -55,74 +36,22 @@ class Shard:
     index: int
 
 
-def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -> Caches:
-    """Where each part lies: folders named by what goes into them (weights, transform, data)."""
-    preset, fashion = config.preset, catalogues["fashion"]
-    base = fingerprint(locate(preset.model.base, "model.base"))
-    precision = preset.model.dtype
-    views = {"size": preset.training.image, "views": preset.training.views, "seed": preset.training.seed}
-    refiner = fingerprint(locate(preset.model.refiner, "model.refiner")) if preset.model.refiner else ""
-    clip = _clip_fingerprint(preset.evaluation)
-    extractor = {"features": preset.evaluation.features, "clip": clip}
-
-    def cache(kind: str, rows: int, **parts: Any) -> ShardedCache:
-        return ShardedCache(cache_root() / f"{kind}-{content_key(parts)}", rows)
-
-    captions = fashion.distinct_captions
-    return Caches(
-        images=cache("images", len(fashion.records), base=base, data=_identity(fashion.records), **views),
-        captions=cache("captions", len(captions), base=base, precision=precision, captions=captions),
-        references={
-            name: cache(
-                f"reference-{name}",
-                len(catalogue.records),
-                data=_identity(catalogue.records),
-                size=_source(config, name).evaluation,
-                **extractor,
-            )
-            for name, catalogue in catalogues.items()
-            if name in config.sweep.judge
-        },
-        models=(base, refiner, clip),
-    )
-
-
-def _clip_fingerprint(evaluation: EvaluationConfig) -> str:
-    if evaluation.clip_model.startswith(EMBEDDED):
-        return fingerprint(locate(evaluation.clip_model, "evaluation.clip_model"))
-    return f"{evaluation.clip_model}/{evaluation.clip_pretrained}"
-
-
-def write_caches(run: RunPaths, caches: Caches) -> None:
-    """Raises:
-    RunError: the run began with other data or weights, which its finished trials rest on.
-    """
-    values = {name: [str(cache.root), cache.rows] for name, cache in caches.named().items()}
-    values["models"] = list(caches.models)
-    known = read_json(run.caches)
-    changed = [name for name in values if known and known.get(name) != values[name]]
-    if changed:
-        what = ", ".join(changed)
-        raise RunError(f"{run.root}: data or weights changed since this run began ({what}); give another --name")
-    write_json(run.caches, values)
-
-
-def read_caches(run: RunPaths) -> Caches:
-    values = read_json(run.caches)
-    models = tuple(values.pop("models"))
-    caches = {name: ShardedCache(Path(root), rows) for name, (root, rows) in values.items()}
-    prefix = "reference-"
-    references = {name.removeprefix(prefix): c for name, c in caches.items() if name.startswith(prefix)}
-    return Caches(caches["images"], caches["captions"], references, models)
+def write_references(run: RunPaths) -> None:
+    """Statistics of the real images, so that the run folder alone can be judged again."""
+    for name, cache in read_caches(run).references.items():
+        if not is_whole(run.reference(name)):
+            stats = feature_stats(cache.all("features").numpy())
+            with replacing(run.reference(name)) as temporary:
+                stats.save(temporary)
 
 
 def missing_shards(run: RunPaths, with_images: bool, with_captions: bool) -> list[Shard]:
     """What is still to be made; latents only where a trial trains, prompt embeddings where its text is frozen."""
-    unwanted = {"images": not with_images, "captions": not with_captions}
+    unwanted = {"images": not with_images, "captions": not with_captions, "loss": not with_images}
     return [
         Shard(run.root, kind, index)
         for kind, cache in read_caches(run).named().items()
-        if not unwanted.get(kind)
+        if not unwanted.get(kind.partition("-")[0])
         for index in cache.missing()
     ]
 
@@ -137,6 +66,10 @@ def make_shard(shard: Shard) -> None:
         cache.write(shard.index, encode_captions(_model(config), fashion.distinct_captions[rows]))
     elif shard.kind == "images":
         cache.write(shard.index, encode_images(_model(config), config.preset.training, fashion.records[rows]))
+    elif shard.kind.startswith("loss-"):
+        name = shard.kind.removeprefix("loss-")
+        order = evaluation_order(read_catalogue(run.catalogue(name)), config.preset.generation.seed)
+        cache.write(shard.index, _base_losses(config, name, order[rows], rows.start, cache.rows))
     else:
         name = shard.kind.removeprefix("reference-")
         records = read_catalogue(run.catalogue(name)).records[rows]
@@ -169,25 +102,31 @@ def encode_images(model: Family, config: TrainingConfig, records: Sequence[Recor
 
 
 def _features(config: RunConfig, name: str, records: Sequence[Record]) -> dict[str, Tensor]:
-    size, features = _source(config, name).evaluation, []
+    size, features = config.preset.data.of(name).evaluation, []
     for part in _parts(records):
         pixels = np.stack([centre_view(load_rgb(record.path), size).pixels for record in part])
         features.append(_judge(config).features(torch.from_numpy(pixels).movedim(-1, 1)))
     return {"features": torch.cat(features)}
 
 
+def _base_losses(config: RunConfig, name: str, records: Sequence[Record], first: int, total: int) -> dict[str, Tensor]:
+    """A row a record: `latents` float16 and `time_ids` float32 of its centre view, and the base model's `loss`."""
+    model, size, seed = _model(config), config.preset.data.of(name).evaluation, config.preset.generation.seed
+    shape = model.latent_shape(size.height, size.width)
+    latents, time_ids = [], []
+    for record in records:
+        view = centre_view(load_rgb(record.path), size)
+        noise = standard_normal(seed, "loss/posterior", record.name, shape=shape)
+        latents.append(model.encode_images(to_model_range(view.pixels[None]), noise[None])[0].half().cpu())
+        time_ids.append([record.height, record.width, *view.corner, size.height, size.width])
+    encoded = {"latents": torch.stack(latents), "time_ids": torch.tensor(time_ids, dtype=torch.float32)}
+    captions = [record.caption for record in records]
+    sample = LossSample(**encoded, captions=captions, first=first, total=total, seed=seed)
+    return encoded | {"loss": denoising_losses(model, sample)}
+
+
 def _parts(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (items[i : i + ENCODE_BATCH_SIZE] for i in range(0, len(items), ENCODE_BATCH_SIZE))
-
-
-def _source(config: RunConfig, name: str) -> Any:
-    return getattr(config.preset.data, name)
-
-
-def _identity(records: Sequence[Record]) -> list[Any]:
-    """What tells a changed data set from the same one without reading every pixel."""
-    stats = [record.path.stat() for record in records]
-    return [(r.name, r.width, r.height, stat.st_size, stat.st_mtime_ns) for r, stat in zip(records, stats, strict=True)]
 
 
 def _device() -> str:

@@ -58,7 +58,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console) -> bool:
 
 
 def _opened(name: EvaluationSet, config: RunConfig) -> Catalogue:
-    source = getattr(config.preset.data, name)
+    source = config.preset.data.of(name)
     catalogue = open_data(name, source)
     listed_in = runs_root() / f"{name}-data-problems.csv"
     try:
@@ -71,12 +71,12 @@ def _opened(name: EvaluationSet, config: RunConfig) -> Catalogue:
 
 
 def _is_rendered(name: EvaluationSet, config: RunConfig) -> bool:
-    return locate_data(name, getattr(config.preset.data, name))[1]
+    return locate_data(name, config.preset.data.of(name))[1]
 
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
     """Writes down what the run works on, once; a run goes on with the very same data and weights or not at all."""
-    from fashion_sweep.prepare import plan_caches, write_caches
+    from fashion_sweep.caches import plan_caches, write_caches
 
     write_caches(run, plan_caches(config, dict(catalogues)))
     for name, catalogue in catalogues.items():
@@ -143,7 +143,7 @@ def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
 def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.cluster.shards import map_shards
-    from fashion_sweep.prepare import make_shard, missing_shards
+    from fashion_sweep.prepare import make_shard, missing_shards, write_references
 
     specs = [spec for spec in config.sweep.specs if not spec.is_base_model]
     with_captions = any(not spec.trains_text_encoders for spec in specs)
@@ -151,6 +151,7 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     if shards:
         with _progress(console, "encoding images and captions", len(shards)) as advance:
             map_shards(make_shard, shards, config.preset.resources, advance)
+    write_references(run)
 
 
 @contextmanager
@@ -184,17 +185,26 @@ def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:
 
 def show(run: RunPaths, console: Console) -> None:
     """Prints the answer and the tables of a run's report."""
-    from fashion_sweep.report.answer import sentence
+    from fashion_sweep.report.answer import answer
+    from fashion_sweep.report.conclusion import read_conclusions
     from fashion_sweep.report.results import collect
-    from fashion_sweep.report.tables import published_tables, terminal, time_table, trial_tables
+    from fashion_sweep.report.tables import (
+        conclusion_table,
+        forgetting_tables,
+        published_tables,
+        terminal,
+        time_table,
+        trial_tables,
+    )
 
-    results = collect(run)
+    results, conclusions = collect(run), read_conclusions(run)
     times = time_table(results)
-    for table in [*trial_tables(results), *published_tables(results), *([times] if times else [])]:
+    ours = [*trial_tables(results), *map(conclusion_table, conclusions.values()), *forgetting_tables(results)]
+    for table in [*ours, *published_tables(results), *([times] if times else [])]:
         console.print(terminal(table))
     for trial in results.trials:
         if trial.state == "failed":
             log = run.trial(trial.spec.trial_id).log
             console.print(f"{trial.title} failed: {trial.error} (log: {log})", soft_wrap=True, markup=False)
-    console.print(sentence(results))
+    console.print(answer(results, conclusions), markup=False)
     console.print(f"report: {run.report}", soft_wrap=True)

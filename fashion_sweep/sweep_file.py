@@ -35,6 +35,8 @@ class Published(Frozen):
 
     configuration: str
     parameters: Count | None = None
+    samples: PositiveInt | None = None
+    """Generated images behind the row."""
     fid: float
     clip_score: float
 

@@ -7,19 +7,22 @@ import gc
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import distributed
 
+from fashion_sweep.caches import read_caches
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
-from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.evaluation.features import Judge
+from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses, loss_increase
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
 from fashion_sweep.files import is_whole, read_json_lines, replacing, write_json, write_json_lines
@@ -29,7 +32,6 @@ from fashion_sweep.models.load import load_model
 from fashion_sweep.models.locate import locate_architecture
 from fashion_sweep.models.lora import count_saved
 from fashion_sweep.paths import RunPaths, TrialPaths
-from fashion_sweep.prepare import read_caches
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
@@ -125,7 +127,7 @@ class Trial:
         return Generator(
             model=model,
             config=generation,
-            size=getattr(self.config.preset.data, name).evaluation,
+            size=self.config.preset.data.of(name).evaluation,
             original_size=read_catalogue(self.run.catalogue(name)).original_size,
             negative_prompt=generation.base_negative_prompt if self.spec.is_base_model else None,
         )
@@ -155,7 +157,26 @@ class Trial:
             scores.save(temporary, metadata={"prompts": json.dumps([record.name for record in judged])})
         row = {record.name: index for index, record in enumerate(catalogue.records)}
         reference = read_caches(self.run).references[name].all("features")[[row[record.name] for record in order]]
-        return evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference.numpy(), evaluation)
+        metrics = evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference.numpy(), evaluation)
+        return metrics | self._forgotten(name, model, order)
+
+    def _forgotten(self, name: EvaluationSet, model: Family, order: Sequence[Record]) -> dict[str, float]:
+        """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""
+        cache = read_caches(self.run).losses.get(name)
+        if cache is None or self.spec.is_base_model:
+            return {}
+        sample = LossSample(
+            latents=cache.all("latents"),
+            time_ids=cache.all("time_ids"),
+            captions=[record.caption for record in order[: cache.rows]],
+            first=0,
+            total=cache.rows,
+            seed=self.config.preset.generation.seed,
+        )
+        losses = {"loss": denoising_losses(model, sample), "base_loss": cache.all("loss")}
+        with replacing(self.paths.losses(name)) as temporary:
+            save_file(losses, temporary)
+        return loss_increase(losses["loss"].numpy(), losses["base_loss"].numpy())
 
     def finish(self, evaluations: dict[str, Any]) -> None:
         metrics = read_json_lines(self.paths.metrics)

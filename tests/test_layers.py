@@ -26,6 +26,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "evaluation",
     "checks",
     "plan",
+    "caches",
     "prepare",
     "cluster",
     "trial",

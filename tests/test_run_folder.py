@@ -72,12 +72,12 @@ def test_left_out_files_are_listed_whatever_their_names():
 
 
 def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
+    from fashion_sweep.caches import Caches, read_caches, write_caches
     from fashion_sweep.data.cache import ShardedCache
-    from fashion_sweep.prepare import Caches, read_caches, write_caches
 
     def caches(images: str, models=("a", "b", "c")) -> Caches:
         one = ShardedCache(tmp_path / "captions", 3)
-        return Caches(ShardedCache(tmp_path / images, 5), one, {"fashion": one}, models)
+        return Caches(ShardedCache(tmp_path / images, 5), one, {"fashion": one}, {"general": one}, models)
 
     run = RunPaths(tmp_path / "run")
     write_caches(run, caches("images-1"))

@@ -102,7 +102,8 @@ def _obstacle(comparison: Comparison, ours: Measured, margins: Margins, quantile
             continue
         for metric, margin in (("fid", margins.fid), ("clip_score", margins.clip_score)):
             worse_by = comparison.difference(metric, *((ours, rival) if metric == "fid" else (rival, ours)))
-            found.append(Obstacle(rival.name, metric, worse_by, margin, quantile or worse_by.quantile(margins.level)))
+            own = worse_by.quantile(margins.level)
+            found.append(Obstacle(rival.name, metric, worse_by, margin, max(own, quantile or 0)))
     return min(found, key=lambda obstacle: obstacle.slack)
 
 

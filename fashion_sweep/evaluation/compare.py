@@ -17,6 +17,8 @@ from fashion_sweep.draws import numpy_generator
 from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
 
 METRICS = ("fid", "clip_score")
+AT_ONCE = 200
+"""Bootstrap draws."""
 SMALLEST_ROOT = 1e-6
 """Of the largest: smaller eigenvalues of the cross term are noise, whose inverse would drown the rest."""
 
@@ -107,18 +109,17 @@ class Difference:
     def se(self) -> float:
         return math.sqrt(self.image_variance + self.training_variance)
 
+    def within(self, level: float) -> tuple[float, float]:
+        """Two-sided interval."""
+        reach = self.quantile((1 + level) / 2) * self.se
+        return self.value - reach, self.value + reach
+
     def quantile(self, level: float) -> float:
         """Of Student's t, with Satterthwaite's degrees of freedom for a variance known in part from few seeds."""
         if not self.training_variance:
             return float(stats.norm.ppf(level))
         df = self.training_df * ((self.image_variance + self.training_variance) / self.training_variance) ** 2
         return float(stats.t.ppf(level, df))
-
-    def upper(self, level: float) -> float:
-        return self.value + self.quantile(level) * self.se
-
-    def lower(self, level: float) -> float:
-        return self.value - self.quantile(level) * self.se
 
 
 def measure(candidate: Candidate, reference: FeatureStats) -> Measured:
@@ -161,6 +162,12 @@ class Comparison:
             self.training_df(metric),
         )
 
+    def estimate(self, metric: str, measured: Measured) -> Difference:
+        """Of one configuration alone: its difference from nothing."""
+        own = getattr(measured, metric)
+        training = self.training_variance(metric) / len(own.by_seed) if measured.parameters else 0.0
+        return Difference(own.value, self.image_variance(own.influence), training, self.training_df(metric))
+
     def training_df(self, metric: str) -> int:
         """Degrees of freedom of `training_variance`."""
         return sum(len(getattr(measured, metric).by_seed) - 1 for measured in self.measured)
@@ -189,5 +196,9 @@ class Comparison:
         scaled = [column / norm for column in columns if (norm := np.linalg.norm(column)) > 0]
         if not scaled:
             return float(stats.norm.ppf(level))
-        weights = numpy_generator(0, "choose/bootstrap").standard_normal((draws, len(scaled[0])))
-        return float(np.quantile(np.abs(weights @ np.column_stack(scaled)).max(axis=1), level))
+        matrix, generator = np.column_stack(scaled), numpy_generator(0, "choose/bootstrap")
+        largest = [  # in parts: all weights for 40,000 images at once would take a gigabyte
+            np.abs(generator.standard_normal((AT_ONCE, len(matrix))) @ matrix).max(axis=1)
+            for _ in range(0, draws, AT_ONCE)
+        ]
+        return float(np.quantile(np.concatenate(largest), level))

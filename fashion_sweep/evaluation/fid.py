@@ -4,8 +4,10 @@ Source: Heusel et al. (2017), https://arxiv.org/abs/1706.08500.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 SAMPLES_PER_DIMENSION = 2.5  # below about that the covariance is too poor for a number that is called FID
 
@@ -17,6 +19,14 @@ class FeatureStats:
     mean: np.ndarray
     covariance: np.ndarray
     count: int
+
+    def save(self, path: Path) -> None:
+        save_file({"mean": self.mean, "covariance": self.covariance, "count": np.array([self.count])}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "FeatureStats":
+        values = load_file(path)
+        return cls(values["mean"], values["covariance"], int(values["count"][0]))
 
 
 def feature_stats(features: np.ndarray) -> FeatureStats:

@@ -7,9 +7,18 @@ from typing import Any
 
 from fashion_sweep.files import write_json, write_text
 from fashion_sweep.paths import RunPaths
-from fashion_sweep.report.answer import sentence
+from fashion_sweep.report.answer import answer
+from fashion_sweep.report.conclusion import Conclusion, as_json, conclude, read_conclusions
 from fashion_sweep.report.results import Results, TrialResult, collect, numbers
-from fashion_sweep.report.tables import GAP, markdown, published_tables, time_table, trial_tables
+from fashion_sweep.report.tables import (
+    GAP,
+    conclusion_table,
+    forgetting_tables,
+    markdown,
+    published_tables,
+    time_table,
+    trial_tables,
+)
 
 
 def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
@@ -34,6 +43,8 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
 def write_results(run: RunPaths, seconds: Mapping[str, float]) -> None:
     """Writes `results.json`: every trial, the answer, the facts, and `seconds` by stage of the run."""
     results = collect(run)
+    found: dict[str, Conclusion | None] = {name: conclude(run, results, name) for name in results.config.sweep.judge}
+    conclusions = {name: conclusion for name, conclusion in found.items() if conclusion}
     write_json(
         run.results,
         {
@@ -41,7 +52,8 @@ def write_results(run: RunPaths, seconds: Mapping[str, float]) -> None:
             "sweep": results.config.sweep.name,
             "preset": results.config.preset.name,
             "question": results.config.sweep.question,
-            "answer": sentence(results),
+            "answer": answer(results, conclusions),
+            "verdicts": {name: as_json(conclusion) for name, conclusion in conclusions.items()},
             "trials": [_as_json(trial) for trial in results.trials],
             "published": results.config.sweep.model_dump(mode="json")["published"],
             "facts": dict(results.facts),
@@ -58,8 +70,9 @@ def _as_json(trial: TrialResult) -> dict[str, Any]:
 
 def _page(run: RunPaths, results: Results, plots: list[Path], gridded: bool) -> list[str]:
     sweep = results.config.sweep
-    page = [f"# {sweep.name}: {sweep.question}", "", f"**{sentence(results)}**", ""]
-    for table in trial_tables(results):
+    conclusions = read_conclusions(run)
+    page = [f"# {sweep.name}: {sweep.question}", "", f"**{answer(results, conclusions)}**", ""]
+    for table in [*trial_tables(results), *map(conclusion_table, conclusions.values()), *forgetting_tables(results)]:
         page += [f"## {table.title}", "", markdown(table)]
     page += [f"- {trial.title} failed: {trial.error}" for trial in results.trials if trial.state == "failed"]
     if gridded:

@@ -34,6 +34,12 @@ class Judgement:
     feature_dim: int | None = None
     clip_model: str | None = None
     reference_samples: int | None = None
+    base_loss: float | None = None
+    """Denoising loss of the base model on this set, where nothing was trained on it."""
+    loss_increase: float | None = None
+    """With the adapter, on the same images and noise."""
+    loss_increase_se: float | None = None
+    loss_samples: int | None = None
 
     @property
     def too_few_samples(self) -> bool:
@@ -145,6 +151,10 @@ def _judgement(values: Mapping[str, Any]) -> Judgement:
         feature_dim=_whole(values.get("feature_dim")),
         clip_model=values.get("clip_model"),
         reference_samples=_whole(values.get("reference_samples")),
+        base_loss=number(values.get("base_loss")),
+        loss_increase=number(values.get("loss_increase")),
+        loss_increase_se=number(values.get("loss_increase_se")),
+        loss_samples=_whole(values.get("loss_samples")),
     )
 
 

@@ -7,7 +7,9 @@ import rich.box
 import rich.table
 
 from fashion_sweep.plan import PlannedTrial
+from fashion_sweep.report.conclusion import Conclusion, Interval, margins_of
 from fashion_sweep.report.results import Judgement, Results, TrialResult
+from fashion_sweep.report.wording import published_sentence
 
 GAP = "–"
 
@@ -26,8 +28,65 @@ def trial_tables(results: Results) -> list[Table]:
     return [_trial_table(results, name) for name in results.config.sweep.judge]
 
 
+def conclusion_table(conclusion: Conclusion) -> Table:
+    """Configurations with the intervals that the verdict rests on."""
+    rows = [
+        (title, _interval(estimate["fid"]), _interval(estimate["clip_score"]), _role(title, conclusion))
+        for title, estimate in conclusion.estimates.items()
+    ]
+    caption = (
+        f"95 % intervals from {conclusion.images:,} images; FID∞ is FID less its expected bias at that many images. "
+        "Differences are surer than these intervals suggest, since all trials share prompts and noise. On the front: "
+        "no configuration with as few parameters is shown to be better in both."
+    )
+    return Table(
+        title=f"How sure, on {conclusion.evaluation_set}",
+        columns=("configuration", "FID∞ ↓", "CLIP score ↑", "standing"),
+        rows=tuple(rows),
+        caption=caption,
+    )
+
+
+def forgetting_tables(results: Results) -> list[Table]:
+    """What the adapters did to the loss on sets that nothing was trained on."""
+    found = []
+    for name in results.config.sweep.judge:
+        judged = [(t.title, t.judged(name)) for t in results.trials if t.judged(name).loss_increase is not None]
+        if judged:
+            rows = [(title, _loss(j.base_loss), _loss(j.base_loss, j.loss_increase), _change(j)) for title, j in judged]
+            caption = (
+                f"On {judged[0][1].loss_samples:,} real images that nothing was trained on, with the same noise and "
+                "timesteps for all. Above 0, the adapter has forgotten; below, it helps there too."
+            )
+            columns = ("configuration", "base model", "with adapter", "change (95 %)")
+            found.append(Table(f"Forgetting: the denoising loss on {name}", columns, tuple(rows), caption))
+    return found
+
+
+def _loss(base: float | None, increase: float | None = 0.0) -> str:
+    return GAP if base is None or increase is None else f"{base + increase:.5f}"
+
+
+def _change(judged: Judgement) -> str:
+    if judged.loss_increase is None or judged.loss_increase_se is None:
+        return GAP
+    reach = 1.96 * judged.loss_increase_se
+    return f"{judged.loss_increase:+.5f} ± {reach:.5f}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+
+
+def _role(title: str, conclusion: Conclusion) -> str:
+    if title == conclusion.chosen:
+        return "chosen"
+    return "on the front" if title in conclusion.front else "beaten"
+
+
 def published_tables(results: Results) -> list[Table]:
-    """The study's own rows, apart from ours: another model, another extractor."""
+    """The study's own rows, apart from ours: another model, another extractor. The caption says what they allow."""
+    sweep = results.config.sweep
     return [
         Table(
             title=f"Published for SDXL on {name}: another model, Inception features; not comparable with ours",
@@ -35,8 +94,9 @@ def published_tables(results: Results) -> list[Table]:
             rows=tuple(
                 (row.configuration, _count(row.parameters), f"{row.fid:.2f}", f"{row.clip_score:.2f}") for row in rows
             ),
+            caption=published_sentence(rows, margins_of(sweep.choose, min(row.fid for row in rows))),
         )
-        for name, rows in results.config.sweep.published.items()
+        for name, rows in sweep.published.items()
         if rows
     ]
 

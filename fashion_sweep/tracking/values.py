@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 from fashion_sweep.config import RunConfig
 from fashion_sweep.space import TrialSpec
 
-FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se")
+FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se", "loss_increase", "loss_increase_se")
 
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:

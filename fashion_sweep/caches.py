@@ -1,0 +1,123 @@
+"""Which folders of the shared cache a run uses, named by what goes into them: weights, transform, data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fashion_sweep.config import EvaluationConfig, RunConfig
+from fashion_sweep.data.cache import ShardedCache, content_key
+from fashion_sweep.data.catalogue import Catalogue, Record
+from fashion_sweep.errors import RunError
+from fashion_sweep.files import read_json, write_json
+from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate
+from fashion_sweep.paths import RunPaths, cache_root
+from fashion_sweep.sweep_file import EvaluationSet
+
+TRAINED_ON: EvaluationSet = "fashion"
+
+
+@dataclass(frozen=True)
+class Caches:
+    """The parts of the shared cache that a run uses. Rows are in the order of the catalogue's records."""
+
+    images: ShardedCache
+    """`latents` views,c,h,w float16 and `time_ids` views,6 float32 of the fashion records."""
+    captions: ShardedCache
+    """`prompt_embeds` tokens,d and `pooled` p, float16, of the distinct fashion captions, sorted."""
+    references: dict[str, ShardedCache]
+    """`features` d float32 of the real images, by evaluation set."""
+    losses: dict[str, ShardedCache]
+    """`latents` c,h,w float16, `time_ids` 6 float32 and the base model's `loss` of the first images judged, by
+    evaluation set that nothing is trained on."""
+    models: tuple[str, ...]
+    """Fingerprints of base, refiner and CLIP."""
+
+    def named(self) -> dict[str, ShardedCache]:
+        return {"images": self.images, "captions": self.captions} | {
+            f"{kind}-{name}": cache
+            for kind, caches in (("reference", self.references), ("loss", self.losses))
+            for name, cache in caches.items()
+        }
+
+
+def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -> Caches:
+    """Where each part lies: folders named by what goes into them (weights, transform, data)."""
+    preset, fashion = config.preset, catalogues["fashion"]
+    base = fingerprint(locate(preset.model.base, "model.base"))
+    precision = preset.model.dtype
+    views = {"size": preset.training.image, "views": preset.training.views, "seed": preset.training.seed}
+    refiner = fingerprint(locate(preset.model.refiner, "model.refiner")) if preset.model.refiner else ""
+    clip = _clip_fingerprint(preset.evaluation)
+    extractor = {"features": preset.evaluation.features, "clip": clip}
+
+    def cache(kind: str, rows: int, **parts: Any) -> ShardedCache:
+        return ShardedCache(cache_root() / f"{kind}-{content_key(parts)}", rows)
+
+    captions = fashion.distinct_captions
+    return Caches(
+        images=cache("images", len(fashion.records), base=base, data=_identity(fashion.records), **views),
+        captions=cache("captions", len(captions), base=base, precision=precision, captions=captions),
+        references={
+            name: cache(
+                f"reference-{name}",
+                len(catalogue.records),
+                data=_identity(catalogue.records),
+                size=config.preset.data.of(name).evaluation,
+                **extractor,
+            )
+            for name, catalogue in catalogues.items()
+            if name in config.sweep.judge
+        },
+        losses={
+            name: cache(
+                f"loss-{name}",
+                min(preset.evaluation.loss_samples, len(catalogue.records)),
+                data=_identity(catalogue.records),
+                size=config.preset.data.of(name).evaluation,
+                base=base,
+                precision=precision,
+                seed=preset.generation.seed,
+            )
+            for name, catalogue in catalogues.items()
+            if name in config.sweep.judge and name != TRAINED_ON
+        },
+        models=(base, refiner, clip),
+    )
+
+
+def _clip_fingerprint(evaluation: EvaluationConfig) -> str:
+    if evaluation.clip_model.startswith(EMBEDDED):
+        return fingerprint(locate(evaluation.clip_model, "evaluation.clip_model"))
+    return f"{evaluation.clip_model}/{evaluation.clip_pretrained}"
+
+
+def write_caches(run: RunPaths, caches: Caches) -> None:
+    """Raises:
+    RunError: the run began with other data or weights, which its finished trials rest on.
+    """
+    values = {name: [str(cache.root), cache.rows] for name, cache in caches.named().items()}
+    values["models"] = list(caches.models)
+    known = read_json(run.caches)
+    changed = [name for name in values if known and known.get(name) != values[name]]
+    if changed:
+        what = ", ".join(changed)
+        raise RunError(f"{run.root}: data or weights changed since this run began ({what}); give another --name")
+    write_json(run.caches, values)
+
+
+def read_caches(run: RunPaths) -> Caches:
+    values = read_json(run.caches)
+    models = tuple(values.pop("models"))
+    caches = {name: ShardedCache(Path(root), rows) for name, (root, rows) in values.items()}
+
+    def of(kind: str) -> dict[str, ShardedCache]:
+        return {name.removeprefix(kind): cache for name, cache in caches.items() if name.startswith(kind)}
+
+    return Caches(caches["images"], caches["captions"], of("reference-"), of("loss-"), models)
+
+
+def _identity(records: Sequence[Record]) -> list[Any]:
+    """What tells a changed data set from the same one without reading every pixel."""
+    stats = [record.path.stat() for record in records]
+    return [(r.name, r.width, r.height, stat.st_size, stat.st_mtime_ns) for r, stat in zip(records, stats, strict=True)]

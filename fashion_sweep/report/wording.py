@@ -1,0 +1,170 @@
+"""The verdict of a comparison in a sentence that a reader can repeat."""
+
+from collections.abc import Sequence
+
+from fashion_sweep.evaluation.choose import Margins, Obstacle, Verdict
+from fashion_sweep.evaluation.compare import Comparison, Difference, Measured
+from fashion_sweep.sweep_file import Published
+
+WORSE = {"fid": ("FID", "higher"), "clip_score": ("CLIP score", "lower")}
+
+
+def sentence(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str) -> str:
+    """What is shown, what is not, and what would decide it."""
+    if (pair := _adapter_and_base(comparison)) is not None:
+        said = _against_the_base(comparison, *pair, margins.level, evaluation_set)
+    elif verdict.chosen is None:
+        said = _undecided(comparison, margins, verdict, evaluation_set)
+    else:
+        said = _decided(comparison, margins, verdict, evaluation_set)
+    return f"{said} {_rests_on(comparison)}"
+
+
+def within(margins: Margins) -> str:
+    return f"FID within {margins.fid:.2g}, CLIP score within {margins.clip_score:.2g}, {margins.level:.0%} confidence"
+
+
+def listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str) -> str:
+    chosen = verdict.chosen
+    assert chosen is not None
+    sizes = {one.name: one.parameters for one in comparison.measured}
+    smaller = sorted((name for name in sizes if sizes[name] < sizes[chosen]), key=sizes.__getitem__)
+    worse = [name for name in smaller if verdict.obstacles[name].shown_worse]
+    unclear = [name for name in smaller if name not in worse]
+    said = f"{chosen} is the smallest configuration that is as good as the best on {evaluation_set} ({within(margins)})"
+    if worse:
+        said += f"; {listed(worse)} {_are(worse)} shown to be worse"
+    if unclear:
+        said += (
+            f"; {listed(unclear)} {_are(unclear)} not shown to be as good{_would_decide(comparison, verdict, unclear)}"
+        )
+    return f"{said}."
+
+
+def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str) -> str:
+    sizes = {one.name: one.parameters for one in comparison.measured}
+    if verdict.along_an_axis:
+        closest = max(sizes, key=sizes.__getitem__)
+        said = f"not even {closest}, the largest, is shown to be as good as the best"
+    else:
+        closest = max(verdict.obstacles, key=lambda name: verdict.obstacles[name].slack)
+        said = f"no configuration is shown to be as good as the best; {closest} comes closest"
+    obstacle = verdict.obstacles[closest]
+    return (
+        f"Undecided on {evaluation_set}: {said} ({within(margins)}): {_stands_in_the_way(obstacle)}"
+        f"{_would_decide(comparison, verdict, [closest])}."
+    )
+
+
+def _stands_in_the_way(obstacle: Obstacle) -> str:
+    metric, worse = WORSE[obstacle.metric]
+    value = obstacle.worse_by.value
+    bound = value + obstacle.quantile * obstacle.worse_by.se
+    known = f"by {value:.2f}" if value >= 0 else "or not at all"
+    return f"its {metric} may be up to {bound:.2f} {worse} than that of {obstacle.rival} (measured: {worse} {known})"
+
+
+def _would_decide(comparison: Comparison, verdict: Verdict, names: Sequence[str]) -> str:
+    """What it would take for all of `names`, if the differences stay as they are."""
+    images, seeds = len(comparison.prompts), min(len(one.fid.by_seed) for one in comparison.measured if one.parameters)
+    obstacles = [verdict.obstacles[name] for name in names]
+    needed = [obstacle.images_needed(images) for obstacle in obstacles]
+    known = [count for count in needed if count is not None]
+    if known and len(known) == len(needed):
+        return f"; about {_rounded(max(known)):,} images instead of {images:,} would decide it"
+    trainings = [obstacle.seeds_needed(seeds) for obstacle in obstacles]
+    more = [count for count in trainings if count is not None]
+    if more and len(more) == len(trainings):
+        return f"; about {max(more)} training seeds instead of {seeds} would decide it"
+    return "; as measured, the difference itself is no smaller than the margin" if not known else ""
+
+
+def _rounded(count: int) -> int:
+    """Two digits, upwards: it is an estimate."""
+    step = 10 ** max(len(str(count)) - 2, 0)
+    return -(-count // step) * step
+
+
+def _adapter_and_base(comparison: Comparison) -> tuple[Measured, Measured] | None:
+    """The only adapter and the base model, where these two are all."""
+    adapted = [one for one in comparison.measured if one.parameters]
+    base = [one for one in comparison.measured if not one.parameters]
+    return (adapted[0], base[0]) if len(adapted) == len(base) == 1 else None
+
+
+def _against_the_base(
+    comparison: Comparison, adapted: Measured, base: Measured, level: float, evaluation_set: str
+) -> str:
+    moved = []
+    for metric, (name, _) in WORSE.items():
+        before, after = getattr(base, metric).value, getattr(adapted, metric).value
+        moved.append(_moved(name, before, after, comparison.difference(metric, adapted, base), level))
+    return f"Against the base model, {adapted.name} {' and '.join(moved)} on {evaluation_set}."
+
+
+def _moved(metric: str, before: float, after: float, difference: Difference, level: float) -> str:
+    low, high = difference.within(level)
+    shown = f"from {before:.2f} to {after:.2f} (difference {difference.value:+.2f}, {low:+.2f} to {high:+.2f})"
+    if low <= 0 <= high:
+        return f"is not shown to change the {metric}, {shown}"
+    return f"{'raises' if difference.value > 0 else 'lowers'} the {metric} {shown}"
+
+
+def _rests_on(comparison: Comparison) -> str:
+    seeds = {len(one.fid.by_seed) for one in comparison.measured if one.parameters}
+    trained = (
+        "one training each, so what another training seed would change is not in these bounds"
+        if seeds == {1}
+        else f"{listed(sorted(map(str, seeds)))} training seeds each"
+    )
+    return f"{len(comparison.prompts):,} images each on common prompts and noise; FID less its bias; {trained}."
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def published_sentence(rows: Sequence[Published], margins: Margins) -> str:
+    """What published means alone, without the images behind them, say of the same rule."""
+    best_fid, best_clip = min(rows, key=lambda row: row.fid), max(rows, key=lambda row: row.clip_score)
+    near = [
+        row.configuration
+        for row in rows
+        if row.fid - best_fid.fid < margins.fid and best_clip.clip_score - row.clip_score < margins.clip_score
+    ]
+    smallest = min(rows, key=lambda row: row.parameters or 0)
+    said = (
+        f"{listed(near)} alone {'lies' if len(near) == 1 else 'lie'} within the margins (FID {margins.fid:.2g}, "
+        f"CLIP score {margins.clip_score:.2g}) of the best in both"
+        if near
+        else "no row lies within the margins of the best in both"
+    )
+    if smallest.configuration in near:
+        return f"By the published means, {said}. Without results by image, no error of a difference is known."
+    behind = (
+        f"{smallest.configuration} has a FID {smallest.fid - best_fid.fid:.2f} above {best_fid.configuration} and a "
+        f"CLIP score {best_clip.clip_score - smallest.clip_score:.2f} below {best_clip.configuration}"
+    )
+    return (
+        f"By the published means, {said}; {behind}, so the table does not show that it is as good. Whether the "
+        f"differences are real it cannot say: it gives neither results by image nor repeated trainings."
+        f"{_certain(smallest, best_clip, margins)}"
+    )
+
+
+def _certain(row: Published, best: Published, margins: Margins) -> str:
+    """Scores from 0 to 100 have a standard deviation of at most 50, which bounds the error of any mean of them."""
+    gap = best.clip_score - row.clip_score
+    if not row.samples or not best.samples:
+        return ""
+    largest_se = 50 * (1 / row.samples + 1 / best.samples) ** 0.5
+    if gap - 1.645 * largest_se <= margins.clip_score:
+        return ""
+    return (
+        f" Only the CLIP score's gap is beyond the chance of which images were drawn: of {row.samples:,} scores "
+        f"between 0 and 100 a mean cannot err enough (standard error of the gap at most {largest_se:.2f})."
+    )

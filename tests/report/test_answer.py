@@ -1,0 +1,41 @@
+"""The answer of a run that has numbers but no images to compare, and what it says of gaps."""
+
+from pathlib import Path
+
+from synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
+
+from fashion_sweep.report.answer import answer
+from fashion_sweep.report.results import collect
+from fashion_sweep.space import TrialSpec
+
+UNET_1 = TrialSpec.of({"unet": 1})
+
+
+def said(run) -> str:
+    return answer(collect(run), {})
+
+
+def test_a_single_trial_has_nothing_to_compare(tmp_path):
+    run = make_run(tmp_path / "run")
+    finish_trial(run, UNET_1, 9216, {"fashion": judgement(16.9)})
+    assert "UNet rank 1: FID 16.90, CLIP score 21.00, with nothing to compare it to" in said(run)
+
+
+def test_numbers_without_their_images_are_point_estimates(tmp_path):
+    assert "UNet rank 64: FID 16.10, CLIP score 23.30; point estimates" in said(finished_run(tmp_path / "run"))
+
+
+def test_failed_and_unfinished_trials_are_named(tmp_path):
+    run = make_run(tmp_path / "run", "exp3")
+    set_status(run, TrialSpec.of({}), "failed", error="loss=nan")
+    assert "1 of 2 trials failed (base model). 1 of 2 trials unfinished (UNet rank 1)." in said(run)
+
+
+def test_without_any_number_there_is_no_answer(tmp_path: Path):
+    assert "No trial has a FID on fashion" in said(make_run(tmp_path / "run"))
+
+
+def test_too_few_images_for_a_fid_are_told(tmp_path):
+    run = make_run(tmp_path / "run")
+    finish_trial(run, UNET_1, 9216, {"fashion": judgement(16.9, samples=100)})
+    assert "too few images for a FID" in said(run)

@@ -1,0 +1,121 @@
+"""From the features in a run folder to the verdict and its sentence."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from synthetic_run import finish_trial, judgement, make_run
+
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.errors import RunError
+from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
+from fashion_sweep.files import write_json
+from fashion_sweep.report.conclusion import as_json, conclude, margins_of, read_conclusions
+from fashion_sweep.report.page import write_report
+from fashion_sweep.report.results import collect
+from fashion_sweep.report.wording import published_sentence
+
+D = 8
+REFERENCE = FeatureStats(np.zeros(D), np.eye(D), 5000)
+
+
+def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None):
+    """A run whose trials' features are one sample, moved by `shifts[trial_id]`; a shift also costs CLIP score."""
+    run = make_run(folder, sweep, settings)
+    rng = np.random.default_rng(0)
+    common, scores = rng.standard_normal((n, D)), 20 + rng.standard_normal(n)
+    names = [f"{i}.jpg" for i in range(n)] if prompts is None else prompts
+    records = [{"name": name, "caption": f"A shirt, {name}."} for name in dict.fromkeys(names)]
+    write_json(run.catalogue("fashion"), {"records": records, "filtered": 0, "problems": []})
+    REFERENCE.save(run.reference("fashion"))
+    for spec in collect(run).config.sweep.specs:
+        if (shift := shifts.get(spec.trial_id)) is None:
+            continue
+        features = (common + 0.1 * rng.standard_normal((n, D)) + shift).astype(np.float32)
+        clip_scores = (scores + 0.1 * rng.standard_normal(n) - shift).astype(np.float32)
+        fid = frechet_distance(feature_stats(features), REFERENCE)
+        parameters = 9216 * sum(rank for _, rank in spec.ranks)
+        finish_trial(run, spec, parameters, {"fashion": judgement(fid, float(clip_scores.mean()), samples=n)})
+        metadata = {"prompts": json.dumps(names)}
+        path = run.trial(spec.trial_id).features("fashion")
+        save_file({"features": features, "clip_scores": clip_scores}, path, metadata=metadata)
+    return run
+
+
+def concluded(run):
+    conclusion = conclude(run, collect(run), "fashion")
+    assert conclusion is not None
+    return conclusion
+
+
+def test_the_smallest_rank_as_good_as_the_best_is_chosen_and_worse_ones_are_named(tmp_path):
+    shifts = {"unet-r1": 1.0, "unet-r2": 0.0, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
+    conclusion = concluded(judged_run(tmp_path / "run", shifts))
+    assert conclusion.chosen == conclusion.best == "UNet rank 2"
+    assert conclusion.best_trial == "unet-r2"
+    assert "UNet rank 2 is the smallest configuration that is as good as the best" in conclusion.sentence
+    assert "FID within 0.5, CLIP score within 0.3, 95% confidence" in conclusion.sentence
+    assert "UNet rank 1 is shown to be worse" in conclusion.sentence
+    assert "2,000 images each" in conclusion.sentence
+
+
+def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
+    shifts = dict.fromkeys(["unet-r1", "unet-r2"], 0.0)
+    conclusion = concluded(
+        judged_run(tmp_path / "run", shifts, n=20, settings=["sweep.choose={clip_score_margin: 0.05}"])
+    )
+    assert conclusion.chosen is None
+    assert conclusion.sentence.startswith("Undecided on fashion: not even UNet rank 2, the largest,")
+    assert "images instead of 20 would decide it" in conclusion.sentence
+
+
+def test_margins_are_those_of_the_sweep_file(tmp_path):
+    shifts = {"unet-r1": 0.2, "unet-r2": 0.0}
+    strict = concluded(judged_run(tmp_path / "a", shifts, settings=["sweep.choose={clip_score_margin: 0.1}"]))
+    loose = concluded(judged_run(tmp_path / "b", shifts, settings=["sweep.choose={clip_score_margin: 0.5}"]))
+    assert (strict.chosen, loose.chosen) == ("UNet rank 2", "UNet rank 1")
+    assert margins_of(load_run_config("exp2").sweep.choose, best_fid=100.0).fid == pytest.approx(3.0)
+
+
+def test_one_adapter_is_told_against_the_base_model_with_an_interval(tmp_path):
+    conclusion = concluded(judged_run(tmp_path / "run", {"base-model": 0.5, "unet-r1": 0.0}, "exp3"))
+    assert conclusion.sentence.startswith("Against the base model, UNet rank 1 lowers the FID from 2.")
+    assert "raises the CLIP score from 19." in conclusion.sentence
+
+
+def test_replicates_are_one_configuration_and_their_spread_widens_the_bounds(tmp_path):
+    shifts = {"unet-r1": 0.0, "unet-r1-seed1": 0.15, "unet-r2": 0.05, "unet-r2-seed1": 0.2}
+    conclusion = concluded(judged_run(tmp_path / "run", shifts, settings=["sweep.seeds=2"]))
+    alone = concluded(judged_run(tmp_path / "alone", {"unet-r1": 0.0, "unet-r2": 0.05}))
+    assert list(conclusion.estimates) == ["UNet rank 1", "UNet rank 2"]
+    assert conclusion.seeds == 2
+    assert "2 training seeds each" in conclusion.sentence
+    both, one = (c.estimates["UNet rank 1"]["clip_score"] for c in (conclusion, alone))
+    assert both.high - both.low > 2 * (one.high - one.low)
+
+
+def test_trials_judged_on_other_prompts_are_not_compared(tmp_path):
+    run = judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=50)
+    path = run.trial("unet-r2").features("fashion")
+    tensors = {"features": np.zeros((50, D), np.float32), "clip_scores": np.zeros(50, np.float32)}
+    save_file(tensors, path, metadata={"prompts": json.dumps([f"{i}.jpg" for i in range(1, 51)])})
+    with pytest.raises(RunError, match="judged on fashion by other prompts"):
+        conclude(run, collect(run), "fashion")
+
+
+def test_the_report_keeps_the_conclusion_for_others_to_read(tmp_path):
+    run = judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=200)
+    write_report(run, {})
+    assert read_conclusions(run) == {"fashion": concluded(run)}
+    assert json.loads(json.dumps(as_json(concluded(run))))["best_trial"] == concluded(run).best_trial
+    assert concluded(run).sentence in run.report.read_text()
+
+
+def test_the_studys_table_does_not_show_that_rank_1_is_as_good():
+    sweep = load_run_config("exp2").sweep
+    said = published_sentence(sweep.published["fashion"], margins_of(sweep.choose, 16.11))
+    assert "UNet rank 64 alone lies within the margins" in said
+    assert "UNet rank 1 has a FID 0.74 above UNet rank 64 and a CLIP score 1.46 below" in said
+    assert "the table does not show that it is as good" in said
+    assert "standard error of the gap at most 0.35" in said
