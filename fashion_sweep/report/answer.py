@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fashion_sweep.report.conclusion import Conclusion
 from fashion_sweep.report.results import Judgement, Results
+from fashion_sweep.report.wording import listed
 
 
 def answer(results: Results, conclusions: Mapping[str, Conclusion]) -> str:
@@ -12,7 +13,8 @@ def answer(results: Results, conclusions: Mapping[str, Conclusion]) -> str:
         conclusions[name].sentence if name in conclusions else _without_comparison(results, name)
         for name in results.config.sweep.judge
     ]
-    return " ".join([*said, *_gaps(results)])
+    bases = dict.fromkeys(conclusions[name].basis for name in results.config.sweep.judge if name in conclusions)
+    return " ".join([*said, *_forgotten(results), *bases, *_gaps(results)])
 
 
 def _without_comparison(results: Results, name: str) -> str:
@@ -29,6 +31,21 @@ def _numbers(judgement: Judgement) -> str:
     clip = "" if judgement.clip_score is None else f", CLIP score {judgement.clip_score:.2f}"
     few = ", too few images for a FID" if judgement.too_few_samples else ""
     return f"FID {judgement.fid:.2f}{clip}{few}"
+
+
+def _forgotten(results: Results) -> list[str]:
+    """Who is shown to have got worse at what it was not trained on; two-sided 95 %."""
+    found = []
+    for name in results.config.sweep.judge:
+        told = {t.title: (j.loss_increase, j.loss_increase_se) for t in results.trials if (j := t.judged(name))}
+        known = {title: (up, se) for title, (up, se) in told.items() if up is not None and se is not None}
+        worse = [title for title, (up, se) in known.items() if up - 1.96 * se > 0]
+        if known:
+            who = listed(worse) if worse else "no adapter"
+            found.append(
+                f"Against the base model, {who} is shown to have forgotten some of {name} (a higher loss there)."
+            )
+    return found
 
 
 def _gaps(results: Results) -> list[str]:

@@ -14,7 +14,7 @@ from fashion_sweep.evaluation.judged import Judged
 from fashion_sweep.files import is_whole, read_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.results import Results, TrialResult
-from fashion_sweep.report.wording import sentence
+from fashion_sweep.report.wording import basis, sentence
 from fashion_sweep.space import TrialSpec, only_ranks_differ
 from fashion_sweep.sweep_file import Choice
 
@@ -47,6 +47,8 @@ class Conclusion:
     best_trial: str
     """Id of its trial of lowest FID."""
     sentence: str
+    basis: str
+    """What the sentence rests on, as a sentence."""
 
 
 def conclude(run: RunPaths, results: Results, name: str) -> Conclusion | None:
@@ -91,6 +93,7 @@ def _conclusion(
         best=best,
         best_trial=min(trials, key=lambda trial: trial.judged(name).fid or np.inf).spec.trial_id,
         sentence=sentence(comparison, margins, verdict, name),
+        basis=basis(comparison),
     )
 
 

@@ -17,7 +17,7 @@ def sentence(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
         said = _undecided(comparison, margins, verdict, evaluation_set)
     else:
         said = _decided(comparison, margins, verdict, evaluation_set)
-    return f"{said} {_rests_on(comparison)}"
+    return said
 
 
 def within(margins: Margins) -> str:
@@ -114,7 +114,8 @@ def _moved(metric: str, before: float, after: float, difference: Difference, lev
     return f"{'raises' if difference.value > 0 else 'lowers'} the {metric} {shown}"
 
 
-def _rests_on(comparison: Comparison) -> str:
+def basis(comparison: Comparison) -> str:
+    """What the sentence rests on."""
     seeds = {len(one.fid.by_seed) for one in comparison.measured if one.parameters}
     trained = (
         "one training each, so what another training seed would change is not in these bounds"
@@ -129,7 +130,9 @@ def _are(names: Sequence[str]) -> str:
 
 
 def published_sentence(rows: Sequence[Published], margins: Margins) -> str:
-    """What published means alone, without the images behind them, say of the same rule."""
+    """What published means alone, without the images behind them, say of the same rule; nothing of one adapter."""
+    if sum(bool(row.parameters) for row in rows) < 2:
+        return ""  # an adapter against the base model: nothing to choose
     best_fid, best_clip = min(rows, key=lambda row: row.fid), max(rows, key=lambda row: row.clip_score)
     near = [
         row.configuration

@@ -35,6 +35,14 @@ def test_without_any_number_there_is_no_answer(tmp_path: Path):
     assert "No trial has a FID on fashion" in said(make_run(tmp_path / "run"))
 
 
+def test_who_has_forgotten_is_told_where_it_is_shown(tmp_path):
+    run = make_run(tmp_path / "run", settings=["sweep.judge=[general]"])
+    for rank, increase in ((1, 0.001), (2, 0.003)):
+        lost = {"base_loss": 0.1, "loss_increase": increase, "loss_increase_se": 0.001, "loss_samples": 64}
+        finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"general": judgement(16.9, **lost)})
+    assert "UNet rank 2 is shown to have forgotten some of general" in said(run)
+
+
 def test_too_few_images_for_a_fid_are_told(tmp_path):
     run = make_run(tmp_path / "run")
     finish_trial(run, UNET_1, 9216, {"fashion": judgement(16.9, samples=100)})

@@ -57,7 +57,7 @@ def test_the_smallest_rank_as_good_as_the_best_is_chosen_and_worse_ones_are_name
     assert "UNet rank 2 is the smallest configuration that is as good as the best" in conclusion.sentence
     assert "FID within 0.5, CLIP score within 0.3, 95% confidence" in conclusion.sentence
     assert "UNet rank 1 is shown to be worse" in conclusion.sentence
-    assert "2,000 images each" in conclusion.sentence
+    assert conclusion.basis.startswith("2,000 images each on common prompts and noise")
 
 
 def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
@@ -90,7 +90,7 @@ def test_replicates_are_one_configuration_and_their_spread_widens_the_bounds(tmp
     alone = concluded(judged_run(tmp_path / "alone", {"unet-r1": 0.0, "unet-r2": 0.05}))
     assert list(conclusion.estimates) == ["UNet rank 1", "UNet rank 2"]
     assert conclusion.seeds == 2
-    assert "2 training seeds each" in conclusion.sentence
+    assert "2 training seeds each" in conclusion.basis
     both, one = (c.estimates["UNet rank 1"]["clip_score"] for c in (conclusion, alone))
     assert both.high - both.low > 2 * (one.high - one.low)
 
