@@ -160,3 +160,15 @@ def test_only_a_sure_loser_in_both_metrics_leaves_the_front():
         [make("good", 2), make("worse", 4, shift=0.6, clip_score=15.0), make("mixed", 4, shift=0.6, clip_score=25.0)]
     )
     assert decide(comparison, Margins(0.5, 0.3), along_an_axis=False).front == ("good", "mixed")
+
+
+def test_the_base_model_which_is_not_trained_adds_no_spread_of_training():
+    rng = np.random.default_rng(10)
+    make = partial(candidate, rng=rng, shared=drawn(rng))
+    trained = [make("a", 1, seeds=3, training_sd=0.2), make("b", 2, seeds=3, training_sd=0.2)]
+    comparison = compared([make("base", 0), *trained])
+    base, a, b = comparison.measured
+    of_two = comparison.difference("fid", a, b).training_variance
+    assert of_two > 0
+    assert comparison.difference("fid", a, base).training_variance == pytest.approx(of_two / 2)
+    assert comparison.estimate("fid", base).training_variance == 0
