@@ -22,7 +22,7 @@ from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
-from fashion_sweep.files import is_whole, read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.files import is_whole, read_json, read_json_lines, replacing, write_json, write_json_lines
 from fashion_sweep.models.counting import count_parameters
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import load_model
@@ -74,6 +74,7 @@ class Trial:
 
     def train(self) -> None:
         training, caches = self.config.training_of(self.spec), read_caches(self.run)
+        self.paths.adapter_source.unlink(missing_ok=True)  # of a copy that was damaged
         catalogue = read_catalogue(self.run.catalogue("fashion"))
         with self.status.stage("load", step=0, steps=self.steps):
             model = load_model(self.config.preset.model, self.worker.device)
@@ -175,6 +176,8 @@ class Trial:
             "evaluations": evaluations,
             "seconds": self.status.seconds,
         }
+        if source := read_json(self.paths.adapter_source):
+            result["adapter_from"] = source["run"]
         result |= {name: last[name] for name in ("train_loss", "val_loss") if name in last}
         for name, metrics in evaluations.items():
             logger.info("%s: %s", name, _said(metrics))
