@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import save_file
 
 from fashion_sweep.config_files import load_run_config
@@ -14,6 +15,7 @@ from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.tables import trial_tables
 from fashion_sweep.reuse import check_trained_alike, take_adapters
+from fashion_sweep.sweep import _fill_cache
 from fashion_sweep.tracking.values import final_metrics
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
@@ -168,6 +170,17 @@ def test_a_run_cannot_take_from_itself(runs):
     ours, _ = runs
     with pytest.raises(RunError, match="is this run itself"):
         take(ours, RunPaths(ours.root / ".." / ours.name))
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_images_and_captions_are_encoded_only_where_something_is_to_be_trained(runs, monkeypatch, taken):
+    ours, theirs = runs
+    asked = {}
+    monkeypatch.setattr("fashion_sweep.prepare.missing_shards", lambda run, **wanted: asked.update(wanted) or [])
+    if taken:
+        take(ours, theirs)
+    _fill_cache(load_run_config("exp4", "tiny"), ours, Console())
+    assert asked == {"with_images": not taken, "with_captions": not taken}
 
 
 def test_report_and_mlflow_say_where_the_adapter_is_from(runs):
