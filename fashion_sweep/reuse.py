@@ -8,6 +8,7 @@ from typing import Any
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.split import training_steps
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import is_whole, read_json, read_json_lines, replacing, write_json
 from fashion_sweep.paths import RunPaths, TrialPaths
@@ -48,7 +49,7 @@ def take_adapters(config: RunConfig, run: RunPaths, other: RunPaths, say: Say) -
         ours = run.trial(spec.trial_id)
         if spec.is_base_model or ours.result.exists() or is_whole(ours.adapter):
             continue
-        missing = _why_not(other.trial(spec.trial_id)) if spec in shared else "no trial"
+        missing = _why_not(config, other, spec) if spec in shared else "no trial"
         if missing:
             say(f"{spec.title}: {missing} in {other.name}, so it is trained here")
         else:
@@ -91,13 +92,17 @@ def _refuse(other: RunPaths, differences: list[str]) -> None:
         )
 
 
-def _why_not(theirs: TrialPaths) -> str | None:
-    """An adapter is written at the end of its training, so one that is whole is trained, even in a run in progress."""
+def _why_not(config: RunConfig, other: RunPaths, spec: TrialSpec) -> str | None:
+    """An adapter is written when training ends, so one that is whole is trained, even in a run in progress; but not
+    to the end where it was stopped early."""
+    theirs = other.trial(spec.trial_id)
     if not theirs.adapter.exists():
         return "not trained"
-    if not is_whole(theirs.adapter) or not read_json_lines(theirs.metrics):
+    losses = read_json_lines(theirs.metrics)
+    if not is_whole(theirs.adapter) or not losses:
         return "its adapter is damaged"
-    return None
+    steps = training_steps(config.training_of(spec), read_catalogue(other.catalogue("fashion")))
+    return None if losses[-1]["step"] == steps else f"stopped after {losses[-1]['step']} of {steps} steps"
 
 
 def _copy(other: RunPaths, spec: TrialSpec, ours: TrialPaths) -> None:

@@ -18,7 +18,7 @@ from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
-from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.data.split import evaluation_order, training_steps
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
@@ -33,7 +33,7 @@ from fashion_sweep.prepare import read_caches
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
-from fashion_sweep.training.adapt import Adaptation, training_steps
+from fashion_sweep.training.adapt import Adaptation
 
 logger = logging.getLogger(__name__)
 

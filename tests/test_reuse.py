@@ -93,6 +93,7 @@ def test_a_copy_of_a_copy_names_the_run_that_trained_it(runs, tmp_path):
     [
         ("absent", "UNet rank 1: not trained in first, so it is trained here"),
         ("damaged", "UNet rank 1: its adapter is damaged in first, so it is trained here"),
+        ("stopped early", "UNet rank 1: stopped after 50 of 300 steps in first, so it is trained here"),
         ("without losses", "UNet rank 1: its adapter is damaged in first, so it is trained here"),
     ],
 )
@@ -104,6 +105,8 @@ def test_what_the_other_run_lacks_is_trained_here(runs, state, said):
         theirs.caches.unlink()
     elif state == "damaged":
         paths.adapter.write_bytes(paths.adapter.read_bytes()[:-3])
+    elif state == "stopped early":
+        write_json_lines(paths.metrics, [{"step": 50, "time": 1, "train_loss": 1.0}])
     else:
         paths.metrics.unlink()
     assert take(ours, theirs) == [said]
