@@ -59,6 +59,10 @@ def run(
     preset: Preset = None,
     settings: Settings = None,
     name: Annotated[str | None, Option(help="Name of the run folder; an existing one is continued.")] = None,
+    adapters_from: Annotated[
+        str | None,
+        Option(help="Take what this run (a folder or its name) has trained in the same way.", metavar="RUN"),
+    ] = None,
 ) -> None:
     """Train, judge and compare every trial of a sweep."""
     from rich.console import Console
@@ -74,9 +78,10 @@ def run(
 
         config = resolved(config)
     paths = new_run(config, name)
+    source = _existing(adapters_from) if adapters_from is not None else None
     try:
         with impatient_interrupt():
-            complete = run_sweep(config, paths, Console(highlight=False))
+            complete = run_sweep(config, paths, Console(highlight=False), source)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command with --name {paths.name} goes on from here") from None
     if not complete:

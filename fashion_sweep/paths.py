@@ -36,6 +36,11 @@ class TrialPaths:
         return self.root / "adapter" / "pytorch_lora_weights.safetensors"
 
     @property
+    def adapter_source(self) -> Path:
+        """Which other run trained the adapter; only where one did."""
+        return self.root / "adapter" / "source.json"
+
+    @property
     def checkpoint(self) -> Path:
         return self.root / "checkpoint.safetensors"
 

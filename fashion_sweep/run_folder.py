@@ -46,8 +46,8 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
             raise RunError(f"{run.root} is in use by another process; wait for it or give another --name") from None
         if not run.config.exists():
             write_text(run.config, config.to_yaml())
-        elif differing := _differing(read_run_config(run.config).model_dump(), config.model_dump()):
-            raise RunError(f"{run.root} belongs to another configuration ({', '.join(differing)}); give another --name")
+        elif changed := differing(read_run_config(run.config).model_dump(), config.model_dump()):
+            raise RunError(f"{run.root} belongs to another configuration ({', '.join(changed)}); give another --name")
         yield
 
 
@@ -56,13 +56,13 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
-def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted keys whose values are not the same."""
     found = []
     for key in [*ours, *(key for key in theirs if key not in ours)]:
         a, b = ours.get(key), theirs.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _differing(a, b, f"{prefix}{key}.")
+            found += differing(a, b, f"{prefix}{key}.")
         elif a != b:
             found.append(f"{prefix}{key}".removeprefix("preset."))
     return found

@@ -14,8 +14,9 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, check_tolerable, write_catalogue
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import read_json, write_json, write_text
+from fashion_sweep.files import is_whole, read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
@@ -24,14 +25,17 @@ from fashion_sweep.timing import Clock
 Catalogues = Mapping[EvaluationSet, Catalogue]
 
 
-def run_sweep(config: RunConfig, run: RunPaths, console: Console) -> bool:
-    """Runs the sweep in `run`, from wherever it stands. True when every trial is done.
+def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from: RunPaths | None = None) -> bool:
+    """Runs the sweep in `run`, from wherever it stands, with the adapters that another run has. True when every trial
+    is done.
 
     Raises:
         FashionSweepError: a mistake in configuration, data or run folder; before anything is started.
     """
     clock = Clock()
     check_config(config)
+    if adapters_from:
+        check_trained_alike(config, run, adapters_from)
     given = {name: _opened(name, config) for name in data_sets(config) if not _is_rendered(name, config)}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
@@ -43,6 +47,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console) -> bool:
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
         _say_what_is_judged(config, catalogues, console)
+        if adapters_from:
+            take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
         from fashion_sweep.tracking import Mirror
 
         with Mirror(run):
@@ -145,7 +151,7 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.cluster.shards import map_shards
     from fashion_sweep.prepare import make_shard, missing_shards, write_references
 
-    specs = [spec for spec in config.sweep.specs if not spec.is_base_model]
+    specs = [s for s in config.sweep.specs if not s.is_base_model and not is_whole(run.trial(s.trial_id).adapter)]
     with_captions = any(not spec.trains_text_encoders for spec in specs)
     shards = missing_shards(run, with_images=bool(specs), with_captions=with_captions)
     if shards:

@@ -20,12 +20,12 @@ from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Record, read_catalogue
-from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.data.split import evaluation_order, training_steps
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses, loss_increase
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
-from fashion_sweep.files import is_whole, read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.files import is_whole, read_json, read_json_lines, replacing, write_json, write_json_lines
 from fashion_sweep.models.counting import count_parameters
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import load_model
@@ -35,7 +35,7 @@ from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
-from fashion_sweep.training.adapt import Adaptation, training_steps
+from fashion_sweep.training.adapt import Adaptation
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class Trial:
 
     def train(self) -> None:
         training, caches = self.config.training_of(self.spec), read_caches(self.run)
+        self.paths.adapter_source.unlink(missing_ok=True)  # of a copy that was damaged
         catalogue = read_catalogue(self.run.catalogue("fashion"))
         with self.status.stage("load", step=0, steps=self.steps):
             model = load_model(self.config.preset.model, self.worker.device)
@@ -196,6 +197,8 @@ class Trial:
             "evaluations": evaluations,
             "seconds": self.status.seconds,
         }
+        if source := read_json(self.paths.adapter_source):
+            result["adapter_from"] = source["run"]
         result |= {name: last[name] for name in ("train_loss", "val_loss") if name in last}
         for name, metrics in evaluations.items():
             logger.info("%s: %s", name, _said(metrics))

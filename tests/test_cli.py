@@ -57,6 +57,7 @@ def test_version_is_told(command):
         (["run", "exp2", "--nme", "x"], "No such option"),
         (["rnu"], "No such command"),
         (["report", "nothing"], "no run 'nothing'"),
+        (["run", "exp4", "--adapters-from", "nothing"], "no run 'nothing'"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing_behind(command, runs_root, arguments, said):

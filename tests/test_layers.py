@@ -34,6 +34,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "report",
     "facts",
     "run_folder",
+    "reuse",
     "sweep",
     "cli",
     "__main__",
@@ -41,6 +42,8 @@ LAYERS = [  # each imports only itself and what stands before it
 TORCH_FREE = ["fashion_sweep.cli", "fashion_sweep.config_files", "fashion_sweep.paths", "fashion_sweep.space"]
 TORCH_FREE += [
     "fashion_sweep.checks",
+    "fashion_sweep.plan",
+    "fashion_sweep.reuse",
     "fashion_sweep.sweep",
     "fashion_sweep.evaluation.fid",
     "fashion_sweep.evaluation.kid",

@@ -1,5 +1,8 @@
 """Which trials a sweep has, and how large they are: the study's own numbers, from configs alone."""
 
+import subprocess
+import sys
+
 import pytest
 
 from fashion_sweep.config_files import load_run_config
@@ -116,3 +119,14 @@ def test_a_trial_trains_with_its_own_values_and_the_presets_else():
     config = load_run_config("exp2", "sdxl", ["sweep.trials=[{unet: 1, learning_rate: 1e-4, steps: 7}]"])
     training = config.training_of(config.sweep.specs[0])
     assert (training.learning_rate, training.steps, training.epochs, training.batch_size) == (1e-4, 7, None, 16)
+
+
+@pytest.mark.parametrize("preset", ["sdxl", "tiny"])
+def test_a_plan_waits_for_no_heavy_library(preset):
+    code = f"""
+import sys
+from fashion_sweep.cli import app
+app(["plan", "exp1", "--preset", "{preset}", "--json"], standalone_mode=False)
+sys.exit(bool({{"torch", "diffusers", "transformers", "ray", "mlflow"}} & sys.modules.keys()))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0

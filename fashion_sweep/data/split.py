@@ -1,5 +1,6 @@
-"""Which records train, which validate, and which are judged: seeded shuffles of the catalogue's order."""
+"""Which records train, for how long, which validate, and which are judged: seeded shuffles of the catalogue's order."""
 
+from fashion_sweep.config import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.draws import permutation
 
@@ -10,6 +11,15 @@ def split(catalogue: Catalogue, validation_fraction: float, seed: int) -> tuple[
     shuffled = [catalogue.records[i] for i in order]
     held_out = max(1, round(validation_fraction * len(shuffled)))
     return shuffled[held_out:], shuffled[:held_out]
+
+
+def training_steps(config: TrainingConfig, catalogue: Catalogue) -> int:
+    """Optimizer steps of a trial: as given, or epochs over the training split (a last short batch is filled up)."""
+    if config.steps is not None:
+        return config.steps
+    assert config.epochs is not None
+    training, _ = split(catalogue, config.validation_fraction, config.seed)
+    return -(-config.epochs * len(training) // config.batch_size)
 
 
 def evaluation_order(catalogue: Catalogue, seed: int) -> list[Record]:

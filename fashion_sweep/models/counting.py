@@ -1,12 +1,15 @@
-"""How many parameters an adapter has, from the configs of a model's components on the meta device: no weights.
+"""How many parameters an adapter has, from the configs of a model's components: no weights.
 
 Apart from `lora.py`, whose libraries take seconds to import.
 """
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.files import read_json
+from fashion_sweep.models.layers import Layers, clip_layers, unet_layers
 from fashion_sweep.space import TrialSpec
 
 if TYPE_CHECKING:
@@ -40,14 +43,9 @@ def parameters_per_rank(base: str, component: str, targets: Targets = None) -> i
     Raises:
         ConfigError: it has none of them.
     """
-    from torch import nn
-
     suffixes = tuple(f".{target}" for target in target_modules(component, targets))
-    parameters = sum(
-        layer.in_features + layer.out_features
-        for name, layer in _build_on_meta(base, component).named_modules()
-        if isinstance(layer, nn.Linear) and name.endswith(suffixes)
-    )
+    linear = layers_of(base, component).linear
+    parameters = sum(sum(widths) for name, widths in linear.items() if f".{name}".endswith(suffixes))
     if not parameters:
         raise ConfigError(f"target_modules: {component} has no linear layer named {' or '.join(targets or ())}")
     return parameters
@@ -55,10 +53,32 @@ def parameters_per_rank(base: str, component: str, targets: Targets = None) -> i
 
 def component_parameters(base: str, component: str) -> int:
     """All parameters of the component, the frozen ones."""
-    return sum(parameter.numel() for parameter in _build_on_meta(base, component).parameters())
+    return layers_of(base, component).parameters
 
 
 @lru_cache
+def layers_of(base: str, component: str) -> Layers:
+    """Read off the component's config where that is one of SDXL's, in milliseconds; else off the network itself."""
+    config = read_json(Path(base) / component / "config.json")
+    known = None
+    if config is not None:
+        known = unet_layers(config) if component == "unet" else clip_layers(config, component == "text_encoder_2")
+    return known or built_layers(base, component)
+
+
+def built_layers(base: str, component: str) -> Layers:
+    """Of the network as its library builds it on the meta device."""
+    from torch import nn
+
+    network = _build_on_meta(base, component)
+    linear = {
+        name: (layer.in_features, layer.out_features)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear)
+    }
+    return Layers(linear, sum(parameter.numel() for parameter in network.parameters()))
+
+
 def _build_on_meta(base: str, component: str) -> "nn.Module":
     import torch
 

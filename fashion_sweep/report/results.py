@@ -59,6 +59,8 @@ class TrialResult:
     parameters: int | None = None
     adapter_bytes: int | None = None
     steps: int | None = None
+    adapter_from: str | None = None
+    """The run that trained the adapter, where it was another one."""
     train_loss: float | None = None
     val_loss: float | None = None
     evaluations: Mapping[str, Judgement] = field(default_factory=dict)
@@ -132,6 +134,7 @@ def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
         parameters=0 if spec.is_base_model else _whole(values.get("parameters")),
         adapter_bytes=_whole(values.get("adapter_bytes")),
         steps=_whole(values.get("steps")),
+        adapter_from=values.get("adapter_from"),
         train_loss=number(values.get("train_loss")),
         val_loss=number(values.get("val_loss")),
         evaluations={name: _judgement(judged) for name, judged in evaluations.items()},

@@ -188,7 +188,7 @@ def _row(trial: TrialResult, judged: Judgement) -> tuple[str, ...]:
         GAP if judged.fid is None else f"{judged.fid:.2f}",
         _estimate(judged.kid, judged.kid_se, scale=1000, digits=1),
         _estimate(judged.clip_score, judged.clip_score_se),
-        GAP if trial.spec.is_base_model else duration(trial.seconds.get("train")),
+        GAP if trial.spec.is_base_model or trial.adapter_from else duration(trial.seconds.get("train")),
         duration(trial.seconds.get("judge")),
     )
 
@@ -210,6 +210,9 @@ def _caption(results: Results, name: str) -> str:
     )
     if any(judgement.too_few_samples for judgement in judged):
         text += " Fewer than 2.5 images a feature dimension: FID is mostly bias here; look at KID."
+    for trial in results.trials:
+        if trial.adapter_from:
+            text += f" {trial.title} was trained in the run {trial.adapter_from}."
     if len({judgement.samples for judgement in judged}) > 1:
         text += " The image counts differ, so the FIDs are not comparable."
     return text

@@ -31,7 +31,7 @@ def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, An
     """The finished trial's metrics, and the tags that say what they rest on."""
     metrics = {"adapter_bytes": result.get("adapter_bytes")}
     metrics |= {f"seconds_{stage}": value for stage, value in (result.get("seconds") or {}).items()}
-    tags: dict[str, str] = {}
+    tags = {"adapter_from": str(source)} if (source := result.get("adapter_from")) else {}
     for name, judged in (result.get("evaluations") or {}).items():
         suffix = f"_{name}" if many_sets else ""
         metrics |= {f"{key}{suffix}": judged.get(key) for key in FINAL_METRICS}

@@ -12,7 +12,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from fashion_sweep.config import TrainingConfig
 from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.data.split import split
+from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.files import replacing
 from fashion_sweep.models import lora
 from fashion_sweep.models.family import Family
@@ -112,15 +112,6 @@ class Adaptation:
             validation_seed=self.config.seed,
             num_train_timesteps=model.num_train_timesteps,
         )
-
-
-def training_steps(config: TrainingConfig, catalogue: Catalogue) -> int:
-    """Optimizer steps of a trial: as given, or epochs over the training split (a last short batch is filled up)."""
-    if config.steps is not None:
-        return config.steps
-    assert config.epochs is not None
-    training, _ = split(catalogue, config.validation_fraction, config.seed)
-    return -(-config.epochs * len(training) // config.batch_size)
 
 
 def _checkpoint_gradients(module: Any) -> None:

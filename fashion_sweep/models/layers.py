@@ -1,0 +1,217 @@
+"""The linear layers and the size of SDXL's networks, read off their configs: what building them on the meta device
+says too, without the seconds that importing diffusers and transformers takes.
+
+None for a config that says anything this module does not know; `counting.py` builds those. The tests hold the two
+equal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Config = Mapping[str, Any]
+
+UNET_DEFAULTS: dict[str, Any] = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "layers_per_block": 2,
+    "cross_attention_dim": 1280,
+    "transformer_layers_per_block": 1,
+    "use_linear_projection": False,
+    "attention_head_dim": 8,  # numbers of heads, whatever the name says
+}
+"""Keys of sizes, with diffusers' defaults. One number stands for as many as there are blocks."""
+UNET_NEEDED = {"block_out_channels", "down_block_types", "up_block_types", "projection_class_embeddings_input_dim"}
+UNET_FIXED: dict[str, Any] = {
+    "addition_embed_type": "text_time",
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "attention_type": "default",
+    "resnet_time_scale_shift": "default",
+    "time_embedding_type": "positional",
+    "conv_in_kernel": 3,
+    "conv_out_kernel": 3,
+    "class_embeddings_concat": False,
+    "dual_cross_attention": False,
+    "only_cross_attention": False,
+    "mid_block_only_cross_attention": None,
+} | dict.fromkeys(
+    (
+        *("class_embed_type", "cross_attention_norm", "encoder_hid_dim", "encoder_hid_dim_type", "num_class_embeds"),
+        *("num_attention_heads", "reverse_transformer_layers_per_block", "time_cond_proj_dim", "time_embedding_dim"),
+    )
+)
+"""Keys that add or change layers at other values than these."""
+UNET_SHAPELESS = {
+    *("sample_size", "center_input_sample", "flip_sin_to_cos", "freq_shift", "downsample_padding", "dropout", "act_fn"),
+    *("mid_block_scale_factor", "norm_num_groups", "norm_eps", "addition_time_embed_dim", "upcast_attention"),
+    *("resnet_skip_time_act", "resnet_out_scale_factor", "time_embedding_act_fn", "timestep_post_act"),
+    "addition_embed_type_num_heads",
+}
+"""Keys that no layer's size depends on; of the activations those without parameters, which `_ACTIVATIONS` lists."""
+_ACTIVATIONS = {"silu", "swish", "mish", "gelu", "relu", None}
+DOWN_BLOCKS = {"DownBlock2D": False, "CrossAttnDownBlock2D": True}
+UP_BLOCKS = {"UpBlock2D": False, "CrossAttnUpBlock2D": True}
+"""Known blocks, and whether they have attention."""
+
+CLIP_DEFAULTS = {
+    "vocab_size": 49408,
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "projection_dim": 512,
+    "num_hidden_layers": 12,
+    "max_position_embeddings": 77,
+}
+
+
+@dataclass
+class Layers:
+    """What a network is made of."""
+
+    linear: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Input and output width by the layer's name."""
+    parameters: int = 0
+    """Of all its layers, the linear ones included."""
+
+    def add_linear(self, name: str, width_in: int, width_out: int, bias: bool = True) -> None:
+        self.linear[name] = (width_in, width_out)
+        self.parameters += width_in * width_out + bias * width_out
+
+    def add_convolution(self, width_in: int, width_out: int, kernel: int = 3) -> None:
+        self.parameters += width_in * width_out * kernel**2 + width_out
+
+    def add_norm(self, width: int) -> None:
+        self.parameters += 2 * width
+
+
+def clip_layers(config: Config, projection: bool) -> Layers | None:
+    """Of CLIP's text encoder; `projection`: with the layer for the pooled embedding. None where it is another's."""
+    known = {key: config.get(key, default) for key, default in CLIP_DEFAULTS.items()}
+    if config.get("model_type") != "clip_text_model" or not all(isinstance(value, int) for value in known.values()):
+        return None
+    width, layers = known["hidden_size"], Layers()
+    layers.parameters += (known["vocab_size"] + known["max_position_embeddings"]) * width
+    for index in range(known["num_hidden_layers"]):
+        name = f"encoder.layers.{index}"
+        for part in ("k_proj", "v_proj", "q_proj", "out_proj"):
+            layers.add_linear(f"{name}.self_attn.{part}", width, width)
+        layers.add_norm(width)
+        layers.add_linear(f"{name}.mlp.fc1", width, known["intermediate_size"])
+        layers.add_linear(f"{name}.mlp.fc2", known["intermediate_size"], width)
+        layers.add_norm(width)
+    layers.add_norm(width)
+    if projection:
+        layers.add_linear("text_projection", width, known["projection_dim"], bias=False)
+    return layers
+
+
+def unet_layers(config: Config) -> Layers | None:
+    """Of SDXL's UNet, of whatever size; None where the config says something else."""
+    shape = _unet_shape(config)
+    return None if shape is None else _UNet(shape).layers
+
+
+def _unet_shape(config: Config) -> dict[str, Any] | None:
+    """Its sizes, each a list with a value a block where blocks may differ."""
+    keys = {key for key in config if not key.startswith("_")}
+    known = UNET_NEEDED | UNET_DEFAULTS.keys() | UNET_FIXED.keys() | UNET_SHAPELESS
+    if not UNET_NEEDED <= keys <= known or "addition_embed_type" not in keys:
+        return None
+    if any(config.get(key, value) != value for key, value in UNET_FIXED.items()) or not config.get(
+        "norm_num_groups", 1
+    ):
+        return None
+    if not {config.get(key) for key in ("act_fn", "time_embedding_act_fn", "timestep_post_act")} <= _ACTIVATIONS:
+        return None
+    shape = UNET_DEFAULTS | {key: config[key] for key in keys & (UNET_NEEDED | UNET_DEFAULTS.keys())}
+    count = len(shape["block_out_channels"])
+    for key in ("layers_per_block", "cross_attention_dim", "transformer_layers_per_block", "attention_head_dim"):
+        shape[key] = [shape[key]] * count if isinstance(shape[key], int) else list(shape[key])
+        if len(shape[key]) != count or not all(isinstance(value, int) for value in shape[key]):
+            return None
+    types = (shape["down_block_types"], DOWN_BLOCKS), (shape["up_block_types"], UP_BLOCKS)
+    if any(len(names) != count or not set(names) <= known_names.keys() for names, known_names in types):
+        return None
+    return shape
+
+
+class _UNet:
+    """Walks through the blocks in their order."""
+
+    def __init__(self, shape: dict[str, Any]) -> None:
+        self.shape, self.layers = shape, Layers()
+        widths = shape["block_out_channels"]
+        self.time_width = 4 * widths[0]
+        self.layers.add_convolution(shape["in_channels"], widths[0])
+        self._embedding("time_embedding", widths[0])
+        self._embedding("add_embedding", shape["projection_class_embeddings_input_dim"])
+        self._down(widths)
+        self._resnet("mid_block.resnets.0", widths[-1], widths[-1])
+        self._attention("mid_block.attentions.0", len(widths) - 1)
+        self._resnet("mid_block.resnets.1", widths[-1], widths[-1])
+        self._up(widths)
+        self.layers.add_norm(widths[0])
+        self.layers.add_convolution(widths[0], shape["out_channels"])
+
+    def _embedding(self, name: str, width: int) -> None:
+        self.layers.add_linear(f"{name}.linear_1", width, self.time_width)
+        self.layers.add_linear(f"{name}.linear_2", self.time_width, self.time_width)
+
+    def _down(self, widths: list[int]) -> None:
+        before = widths[0]
+        for block, width in enumerate(widths):
+            for index in range(self.shape["layers_per_block"][block]):
+                self._resnet(f"down_blocks.{block}.resnets.{index}", before if index == 0 else width, width)
+                if DOWN_BLOCKS[self.shape["down_block_types"][block]]:
+                    self._attention(f"down_blocks.{block}.attentions.{index}", block)
+            if block < len(widths) - 1:
+                self.layers.add_convolution(width, width)
+            before = width
+
+    def _up(self, widths: list[int]) -> None:
+        """The way back: each residual block also takes what the way down kept."""
+        before = widths[-1]
+        for block in range(len(widths)):
+            level = len(widths) - 1 - block
+            width, last_kept = widths[level], widths[max(level - 1, 0)]
+            count = self.shape["layers_per_block"][level] + 1
+            for index in range(count):
+                kept = last_kept if index == count - 1 else width
+                self._resnet(f"up_blocks.{block}.resnets.{index}", (width if index else before) + kept, width)
+                if UP_BLOCKS[self.shape["up_block_types"][block]]:
+                    self._attention(f"up_blocks.{block}.attentions.{index}", level)
+            if level:
+                self.layers.add_convolution(width, width)
+            before = width
+
+    def _resnet(self, name: str, width_in: int, width_out: int) -> None:
+        self.layers.add_norm(width_in)
+        self.layers.add_convolution(width_in, width_out)
+        self.layers.add_linear(f"{name}.time_emb_proj", self.time_width, width_out)
+        self.layers.add_norm(width_out)
+        self.layers.add_convolution(width_out, width_out)
+        if width_in != width_out:
+            self.layers.add_convolution(width_in, width_out, kernel=1)
+
+    def _attention(self, name: str, level: int) -> None:
+        """A transformer on the level's width, rounded down to a multiple of its heads."""
+        width, heads = self.shape["block_out_channels"][level], self.shape["attention_head_dim"][level]
+        inner, text = width // heads * heads, self.shape["cross_attention_dim"][level]
+        self.layers.add_norm(width)
+        self._projection(f"{name}.proj_in", width, inner)
+        for index in range(self.shape["transformer_layers_per_block"][level]):
+            block = f"{name}.transformer_blocks.{index}"
+            for part, context in (("attn1", inner), ("attn2", text)):
+                self.layers.add_norm(inner)
+                for projection, source in (("to_q", inner), ("to_k", context), ("to_v", context)):
+                    self.layers.add_linear(f"{block}.{part}.{projection}", source, inner, bias=False)
+                self.layers.add_linear(f"{block}.{part}.to_out.0", inner, inner)
+            self.layers.add_norm(inner)
+            self.layers.add_linear(f"{block}.ff.net.0.proj", inner, 8 * inner)
+            self.layers.add_linear(f"{block}.ff.net.2", 4 * inner, inner)
+        self._projection(f"{name}.proj_out", inner, width)
+
+    def _projection(self, name: str, width_in: int, width_out: int) -> None:
+        if self.shape["use_linear_projection"]:
+            self.layers.add_linear(name, width_in, width_out)
+        else:
+            self.layers.add_convolution(width_in, width_out, kernel=1)
