@@ -31,6 +31,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "trial",
     "tracking",
     "report",
+    "generate",
     "facts",
     "run_folder",
     "sweep",

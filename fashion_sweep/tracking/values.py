@@ -11,7 +11,7 @@ FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se")
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:
     """Flat and short, so that MLflow's compare table reads like the study's."""
-    training, ranks = config.preset.training, dict(spec.ranks)
+    training, ranks = config.training_of(spec), dict(spec.ranks)
     placements = dict.fromkeys(["unet", *(name for trial in config.sweep.specs for name, _ in trial.ranks)])
     params = {f"{name}_rank": ranks.get(name, 0) for name in placements} | {
         "parameters": 0 if spec.is_base_model else result.get("parameters"),
@@ -20,7 +20,7 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
         "batch_size": training.batch_size,
         "steps": training.steps or result.get("steps"),
         "epochs": training.epochs,
-        "seed": training.seed,
+        "seed": training.seed + spec.replicate,
         "preset": config.preset.name,
     }
     return {key: value for key, value in params.items() if value is not None}
