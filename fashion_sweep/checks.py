@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from fashion_sweep.config import EvaluationConfig, RunConfig
+from fashion_sweep.config import EvaluationConfig, RunConfig, Size
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.sets import locate_data
 from fashion_sweep.data.split import split
@@ -61,6 +61,15 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
             )
 
 
+def check_size(base: str, key: str, size: Size) -> None:
+    """Images must divide into latents; for a model that is not on this disk yet, SDXL's factor of 8."""
+    path = Path(locate(base, "model.base")) / "vae" / "config.json"
+    blocks = json.loads(path.read_text(encoding="utf-8"))["block_out_channels"] if path.is_file() else range(4)
+    factor = 2 ** (len(blocks) - 1)
+    if size.height % factor or size.width % factor:
+        raise ConfigError(f"{key}: {size.height}x{size.width} pixels do not divide by the autoencoder's {factor}")
+
+
 def data_sets(config: RunConfig) -> list[EvaluationSet]:
     """The data sets that a run reads: fashion, which trains, and those it judges on."""
     names: list[EvaluationSet] = ["fashion", *config.sweep.judge]
@@ -76,16 +85,11 @@ def feature_dimension(config: EvaluationConfig) -> int:
 
 
 def _check_sizes(config: RunConfig) -> None:
-    """Images must divide into latents; for a model that is not on this disk yet, SDXL's factor of 8."""
-    path = Path(locate(config.preset.model.base, "model.base")) / "vae" / "config.json"
-    blocks = json.loads(path.read_text(encoding="utf-8"))["block_out_channels"] if path.is_file() else range(4)
-    factor = 2 ** (len(blocks) - 1)
     data = config.preset.data
     sizes = {"training.image": config.preset.training.image}
     sizes |= {f"data.{name}.evaluation": data.of(name).evaluation for name in data_sets(config)}
     for key, size in sizes.items():
-        if size.height % factor or size.width % factor:
-            raise ConfigError(f"{key}: {size.height}x{size.width} pixels do not divide by the autoencoder's {factor}")
+        check_size(config.preset.model.base, key, size)
 
 
 def _check_batches(config: RunConfig) -> None:

@@ -124,6 +124,35 @@ def report(run: RunFolder) -> None:
 
 
 @app.command()
+def generate(
+    prompt: Annotated[list[str], Option(help="What to show; may be repeated.", metavar="TEXT")],
+    adapter: Annotated[
+        str | None,
+        Option(
+            help="models:/NAME@best of MLflow's registry, a safetensors file, or a trial's folder. "
+            "Default: none, the base model.",
+            metavar="ADAPTER",
+        ),
+    ] = None,
+    seed: Annotated[list[int] | None, Option(help="Draws the noise; may be repeated. Default: 0.")] = None,
+    output: Annotated[
+        Path | None, Option(help="A folder, or a PNG file for a single image. Default: generated/.", metavar="PATH")
+    ] = None,
+    preset: Preset = None,
+    settings: Settings = None,
+    scale: Annotated[float, Option(help="Strength of the adapter.")] = 1.0,
+) -> None:
+    """Make images with an adapter, as in judging."""
+    from rich.console import Console
+
+    from fashion_sweep.generate import Wish, generate
+
+    wish = Wish(tuple(dict.fromkeys(prompt)), tuple(dict.fromkeys(seed or [0])), adapter, scale, output)
+    for path in generate(wish, preset, settings or (), Console(stderr=True, highlight=False)):
+        typer.echo(path)
+
+
+@app.command()
 def sync(run: RunFolder) -> None:
     """Bring MLflow up to date with a run folder."""
     from fashion_sweep.tracking import mirror, tracking_uri

@@ -40,15 +40,29 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     sweep_values = {"name": sweep_path.stem, **_for_preset(_read_yaml(sweep_path), preset_path.stem)}
     given: set[str] = set()
     for setting in settings:
-        key, separator, text = setting.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"--set {setting!r}: write it as key=value, for instance training.steps=100")
+        key, value = _read_setting(setting)
         in_sweep = key.startswith("sweep.")
         target = sweep_values if in_sweep else preset_values
-        _set(target, key.removeprefix("sweep.").split("."), _parse_value(setting, text), key)
+        _set(target, key.removeprefix("sweep.").split("."), value, key)
         given.add(key)
     preset_model = _validate(Preset, preset_values, preset_path, given)
     return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path, given, "sweep."))
+
+
+def load_preset(name: str | None = None, settings: Sequence[str] = ()) -> Preset:
+    """As `load_run_config`, where there is no sweep.
+
+    Raises:
+        ConfigError: a name, key or value does not fit.
+    """
+    path = _locate(name or os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET, PRESETS, "preset")
+    values = {"name": path.stem, **_read_yaml(path)}
+    given = dict(map(_read_setting, settings))
+    for key, value in given.items():
+        if key.startswith("sweep."):
+            raise ConfigError(f"--set {key}: there is no sweep here, only a preset")
+        _set(values, key.split("."), value, key)
+    return _validate(Preset, values, path, given)
 
 
 def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
@@ -84,6 +98,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of keys to values")
     return values
+
+
+def _read_setting(setting: str) -> tuple[str, Any]:
+    key, separator, text = setting.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {setting!r}: write it as key=value, for instance training.steps=100")
+    return key, _parse_value(setting, text)
 
 
 def _parse_value(setting: str, text: str) -> Any:

@@ -32,6 +32,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "trial",
     "tracking",
     "report",
+    "generate",
     "facts",
     "run_folder",
     "reuse",

@@ -4,6 +4,7 @@ Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x 
 """
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,29 @@ def count_saved(path: Path) -> int:
     """Number of values in an adapter file's tensors."""
     with safe_open(path, "pt") as file:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def misfit(path: Path, model: Family) -> str | None:
+    """The first tensor of the adapter that `model` has no place for, which diffusers would leave out with a warning.
+
+    None where all fit, or where names are of another tool's making, which diffusers translates and judges.
+    """
+    layers = {
+        f"{name}.{layer}": module for name, part in model.components.items() for layer, module in part.named_modules()
+    }
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            parts = re.fullmatch(r"(?P<layer>.+)\.lora_(?P<half>[AB])\.weight", name)
+            if parts is None:
+                continue
+            layer, axis = parts["layer"], "BA".index(parts["half"])
+            weight = getattr(layers.get(layer), "weight", None)
+            if weight is None:
+                return f"the model has no layer {layer}"
+            own = file.get_slice(name).get_shape()[axis]
+            if own != weight.shape[axis]:
+                return f"{layer} is {weight.shape[axis]} wide in the model and {own} in the adapter"
+    return None
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -13,10 +13,11 @@ from types import TracebackType
 from fashion_sweep.errors import RunError
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.tracking.mirroring import Mirroring
+from fashion_sweep.tracking.registry import fetch
 from fashion_sweep.tracking.store import check_answers, client, shown, tracking_uri
 from fashion_sweep.tracking.ui import open_ui
 
-__all__ = ["Mirror", "mirror", "open_ui", "tracking_uri"]
+__all__ = ["Mirror", "fetch", "mirror", "open_ui", "tracking_uri"]
 
 INTERVAL_S = 5.0
 PATIENCE_S = 30.0

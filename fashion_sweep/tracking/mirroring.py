@@ -9,6 +9,7 @@ from fashion_sweep.config_files import read_run_config
 from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.tracking.registry import register, winner
 from fashion_sweep.tracking.store import is_server
 from fashion_sweep.tracking.values import final_metrics, finite, trial_params
 
@@ -44,6 +45,10 @@ class Mirroring:
         ended = self._run.report.is_file() and all(state in {"done", "failed"} for state in states)
         self._set_status(parent, ("FAILED" if "failed" in states else "FINISHED") if ended else None)
         self._save(parent.info.run_id)
+        if ended and (won := winner(self._config, results)):
+            trial = self._child(experiment_id, parent, won.spec, None)
+            said = register(self._client, self._run, self._config, won, parent, trial)
+            self._set_tags(parent, {"registered": said})
 
     def _experiment(self) -> str:
         name = f"{self._config.sweep.name}/{self._config.preset.name}"

@@ -3,10 +3,11 @@
 import logging
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fashion_sweep.errors import RunError
+from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import runs_root
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ def shown(uri: str) -> str:
     """Without the password that a database's or server's address may hold."""
     parts = urlsplit(uri)
     return uri.replace(f"{parts.username}:{parts.password}@", "") if parts.password else uri
+
+
+def check_exists(uri: str) -> None:
+    """So that a look into a store does not make one."""
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise ConfigError(f"there is no MLflow store at {uri} yet; run a sweep first")
 
 
 def check_answers(uri: str) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import runs_root
-from fashion_sweep.tracking.store import client, is_server, shown, tracking_uri
+from fashion_sweep.tracking.store import check_exists, client, is_server, shown, tracking_uri
 
 
 def open_ui(port: int) -> None:
@@ -25,8 +25,7 @@ def open_ui(port: int) -> None:
     if is_server(uri):
         print(f"MLFLOW_TRACKING_URI is a server, which has a UI of its own: {shown(uri)}")
         return
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        raise ConfigError(f"there is no MLflow store at {uri} yet; run a sweep first")
+    check_exists(uri)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port of a server just stopped is free
         try:

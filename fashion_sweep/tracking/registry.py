@@ -1,0 +1,214 @@
+"""The best adapter of a run in MLflow's model registry: put there by the mirror, fetched for `generate`.
+
+A version is the adapter's folder among its trial's artifacts, made a model of MLflow's diffusers flavour by an
+`MLmodel` file beside it: nothing is stored twice, and `mlflow.diffusers.load_model` takes it as well.
+"""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.errors import ConfigError, RunError, did_you_mean
+from fashion_sweep.files import read_json
+from fashion_sweep.models.locate import locate
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.tracking.store import check_answers, check_exists, client, shown, tracking_uri
+from fashion_sweep.tracking.values import trial_params
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+BEST = "best"
+"""The alias of the newest run's version."""
+FOLDER = "adapter"
+"""Of a trial's artifacts."""
+JUDGED = ("fid", "clip_score", "samples", "features")
+ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(@(?P<alias>[^/@:]+)|/(?P<version>\d+))")
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best trial of a run, by the verdict on the first evaluation set that has one."""
+
+    spec: TrialSpec
+    verdict: Mapping[str, Any]
+    evaluation_set: str
+
+
+def winner(config: RunConfig, results: Mapping[str, Any]) -> Winner | None:
+    """None where the run came to no verdict."""
+    verdicts = results.get("verdicts") or {}
+    specs = {spec.trial_id: spec for spec in config.sweep.specs}
+    for name in config.sweep.judge:
+        verdict = verdicts.get(name)
+        if verdict and verdict.get("best_trial") in specs:
+            return Winner(specs[verdict["best_trial"]], verdict, name)
+    return None
+
+
+def model_name(config: RunConfig) -> str:
+    """One registered model a sweep and preset; MLflow takes neither '/' nor ':' in it, nor quotes in a search."""
+    return re.sub(r"[/:'\"]", "-", f"{config.sweep.name}-{config.preset.name}")
+
+
+def register(store: "MlflowClient", run: RunPaths, config: RunConfig, won: Winner, parent: "Run", trial: "Run") -> str:
+    """Makes the winner a version of its model, or brings that version up to date; says which.
+
+    Args:
+        store: MLflow.
+        run: the run folder.
+        config: its configuration.
+        won: its winner.
+        parent: the run's own MLflow run.
+        trial: the MLflow run of the winner, whose artifacts hold the adapter.
+    """
+    if won.spec.is_base_model:
+        return "nothing: the base model, which has no adapter, is the best"
+    if not run.trial(won.spec.trial_id).adapter.is_file():
+        return f"nothing: the adapter of {won.spec.trial_id} is no longer in the run folder"
+    name = model_name(config)
+    tags = _tags(run, config, won) | {"run_started": str(parent.info.start_time)}
+    version = _version(store, name, config, trial, tags)
+    for key, value in tags.items():
+        if version.tags.get(key) != value:
+            store.set_model_version_tag(name, version.version, key, value)
+    if version.description != tags["verdict"]:
+        store.update_model_version(name, version.version, tags["verdict"])
+    _point_alias(store, name, version, parent.info.start_time)
+    return f"{name} version {version.version}"
+
+
+def _version(
+    store: "MlflowClient", name: str, config: RunConfig, trial: "Run", tags: Mapping[str, str]
+) -> "ModelVersion":
+    """The version made of this trial of this run, found by its MLflow run; made where there is none."""
+    found = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
+    if found:
+        return found[0]
+    if not store.search_registered_models(f"name = '{name}'"):
+        store.create_registered_model(name, description=config.sweep.question)
+    _describe(store, trial.info.run_id, config)
+    source = f"{trial.info.artifact_uri}/{FOLDER}"
+    return store.create_model_version(
+        name,
+        source,
+        run_id=trial.info.run_id,
+        tags=dict(tags),
+        description=tags["verdict"],
+        await_creation_for=0,
+    )
+
+
+def _describe(store: "MlflowClient", run_id: str, config: RunConfig) -> None:
+    """Lays the `MLmodel` beside the adapter. MLflow's own `log_model` would load torch and ask the hub."""
+    from mlflow.models import Model
+
+    model = Model(artifact_path=FOLDER, run_id=run_id)
+    model.add_flavor(
+        "diffusers",
+        base_model=locate(config.preset.model.base, "model.base"),
+        adapter_type="lora",
+        adapter_weights=".",
+        diffusers_version=installed_version("diffusers"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "MLmodel"
+        model.save(str(path))
+        store.log_artifact(run_id, str(path), FOLDER)
+
+
+def _tags(run: RunPaths, config: RunConfig, won: Winner) -> dict[str, str]:
+    """What the choice rests on, and what `generate` needs."""
+    result = read_json(run.trial(won.spec.trial_id).result, {})
+    judged = (result.get("evaluations") or {}).get(won.evaluation_set) or {}
+    tags = trial_params(config, won.spec, result) | {key: judged.get(key) for key in JUDGED}
+    tags |= {
+        "run": run.name,
+        "trial_id": won.spec.trial_id,
+        "configuration": won.spec.configuration.title,
+        "verdict": won.verdict.get("sentence", ""),
+        "decided": str(won.verdict.get("chosen") is not None).lower(),
+        "evaluation_set": won.evaluation_set,
+        "base_model": config.preset.model.base,
+    }
+    if run.catalogue("fashion").is_file():
+        height, width = read_catalogue(run.catalogue("fashion")).original_size
+        tags["original_size"] = f"{height}x{width}"
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def _point_alias(store: "MlflowClient", name: str, version: "ModelVersion", started: int) -> None:
+    """To the newest run's version: bringing MLflow up to date with an old run does not take it back."""
+    current = store.get_registered_model(name).aliases.get(BEST)
+    if current is not None:
+        if str(current) == str(version.version):
+            return
+        if int(store.get_model_version(name, str(current)).tags.get("run_started", 0)) > started:
+            return
+    store.set_registered_model_alias(name, BEST, version.version)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A version of a registered model, downloaded."""
+
+    address: str
+    """By version, which an alias may no longer point to tomorrow."""
+    file: Path
+    tags: Mapping[str, str]
+
+
+def fetch(address: str, folder: Path) -> Fetched:
+    """Downloads the adapter at `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`.
+
+    Raises:
+        ConfigError: there is no such model, alias, version or store, or it holds no adapter.
+        RunError: MLflow does not answer, or cannot deliver.
+    """
+    parts = ADDRESS.fullmatch(address)
+    if parts is None:
+        raise ConfigError(f"--adapter {address!r}: write it as models:/NAME@{BEST} or models:/NAME/VERSION")
+    uri = tracking_uri()
+    check_exists(uri)
+    check_answers(uri)
+    store = client(uri)
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = _look_up(store, address, **parts.groupdict())
+        source = store.get_model_version_download_uri(version.name, version.version)
+        folder.mkdir(parents=True, exist_ok=True)
+        downloaded = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(f"--adapter {address}: MLflow at {shown(uri)} cannot deliver it: {reason}") from error
+    files = [downloaded] if downloaded.is_file() else sorted(downloaded.rglob("*.safetensors"))
+    if len(files) != 1:
+        raise ConfigError(f"--adapter {address}: holds {len(files)} safetensors files where one adapter is expected")
+    return Fetched(f"models:/{version.name}/{version.version}", files[0], version.tags)
+
+
+def _look_up(store: "MlflowClient", address: str, name: str, alias: str | None, version: str | None) -> "ModelVersion":
+    models = {model.name: model for model in store.search_registered_models(max_results=1000)}
+    if name not in models:
+        known = did_you_mean(name, models) if models else "; none is registered yet"
+        raise ConfigError(f"--adapter {address}: there is no registered model {name!r}{known}")
+    aliases = models[name].aliases
+    if alias is not None and alias not in aliases:
+        raise ConfigError(f"--adapter {address}: no version has the alias {alias!r}{did_you_mean(alias, aliases)}")
+    wanted = str(aliases[alias]) if alias is not None else str(version)
+    known_versions = {str(one.version): one for one in store.search_model_versions(f"name = '{name}'")}
+    if wanted not in known_versions:
+        listed = ", ".join(sorted(known_versions, key=int)) or "none"
+        raise ConfigError(f"--adapter {address}: there is no version {wanted}; known: {listed}")
+    return known_versions[wanted]
