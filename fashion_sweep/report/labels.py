@@ -4,59 +4,87 @@ import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 SIZE = 9
-GAP = 9
+NEAR, FAR = 8, 18
 """From a point to its title, in points of type."""
-PLACES = (
-    ((0, GAP), "center", "bottom"),
-    ((0, -GAP), "center", "top"),
-    ((GAP, 0), "left", "center"),
-    ((-GAP, 0), "right", "center"),
-    ((GAP, GAP), "left", "bottom"),
-    ((-GAP, GAP), "right", "bottom"),
-    ((GAP, -GAP), "left", "top"),
-    ((-GAP, -GAP), "right", "top"),
+PLACES = tuple(
+    ((x * gap, y * gap), {-1: "right", 0: "center", 1: "left"}[x], {-1: "top", 0: "center", 1: "bottom"}[y])
+    for gap in (NEAR, FAR)
+    for x, y in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
 )
+MOST_TITLES = 8
+"""Of more points only numbers are written, with a key."""
 
 
-def label_points(axes: Axes, labelled: Sequence[tuple[float, float, str]], avoid: Sequence[Bbox] = ()) -> int:
-    """Draws the titles that have room, the first ones first; the others stay out. The number of those.
+def numbered(titles: Sequence[str]) -> dict[str, str]:
+    """What is written beside each point, by title."""
+    if len(titles) <= MOST_TITLES:
+        return {title: title for title in titles}
+    return {title: str(index) for index, title in enumerate(titles, start=1)}
+
+
+def write_key(figure: Figure, labels: dict[str, str]) -> None:
+    """Right of the plots, where labels are not the titles themselves."""
+    shown = [f"{label}  {title}" for title, label in labels.items() if label != title]
+    if shown:
+        blank = [Line2D([], [], linestyle="") for _ in shown]
+        figure.legend(blank, shown, loc="outside right upper", handlelength=0, handletextpad=0, frameon=False,
+                      fontsize=8)  # fmt: skip
+
+
+def label_points(axes: Axes, labelled: Sequence[tuple[float, float, str]], bars: Sequence[Bbox] = ()) -> None:
+    """Draws the labels that have room, the first ones first; one that has none stays out.
 
     Args:
-        labelled: x, y and title of each point.
-        avoid: boxes, in data coordinates, that titles keep clear of: error bars.
+        labelled: x, y and label of each point.
+        bars: boxes of error bars in data coordinates, which labels keep clear of where they can.
     """
     figure = axes.figure
     assert isinstance(figure, Figure)
     canvas = FigureCanvasAgg(figure)
-    figure.draw_without_rendering()  # the layout settles here; titles do not take part in it
+    figure.draw_without_rendering()  # the layout settles here; labels do not take part in it
     renderer = canvas.get_renderer()
     frame = axes.get_window_extent(renderer)
-    pixel = figure.dpi / 72
+    half = 5 * figure.dpi / 72
     centres = [axes.transData.transform((x, y)) for x, y, _ in labelled]
-    taken = [Bbox.from_extents(x - 5 * pixel, y - 5 * pixel, x + 5 * pixel, y + 5 * pixel) for x, y in centres]
-    taken += [axes.transData.transform_bbox(box).padded(1) for box in avoid]
+    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centres]
     taken += [text.get_window_extent(renderer) for text in axes.texts]
-    left_out = 0
-    for x, y, title in labelled:
-        text = axes.annotate("\n".join(textwrap.wrap(title, 24)), (x, y), (0, GAP), textcoords="offset points",
-                             fontsize=SIZE, linespacing=1.1)  # fmt: skip
-        text.set_in_layout(False)
-        for offset, horizontal, vertical in PLACES:
-            text.xyann = offset
-            text.set(ha=horizontal, va=vertical)
-            box = text.get_window_extent(renderer)
-            if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-        else:
-            text.remove()
-            left_out += 1
-    return left_out
+    drawn = [axes.transData.transform_bbox(bar).padded(1) for bar in bars]
+    waiting = list(labelled)
+    for avoided in (drawn, []):
+        left = []
+        for x, y, label in waiting:
+            text = _annotation(axes, x, y, label)
+            if not _place(text, renderer, frame, taken, avoided):
+                text.remove()
+                left.append((x, y, label))
+        waiting = left
+
+
+def _annotation(axes: Axes, x: float, y: float, label: str) -> Annotation:
+    text = axes.annotate("\n".join(textwrap.wrap(label, 24)), (x, y), (0, NEAR), textcoords="offset points",
+                         fontsize=SIZE, linespacing=1.1, zorder=5)  # fmt: skip
+    text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+    text.set_in_layout(False)
+    return text
+
+
+def _place(text: Annotation, renderer: RendererAgg, frame: Bbox, taken: list[Bbox], avoided: Sequence[Bbox]) -> bool:
+    for offset, horizontal, vertical in PLACES:
+        text.xyann = offset
+        text.set(ha=horizontal, va=vertical)
+        box = text.get_window_extent(renderer)
+        if _inside(box, frame) and not any(box.overlaps(other) for other in (*taken, *avoided)):
+            taken.append(box)
+            return True
+    return False
 
 
 def _inside(box: Bbox, frame: Bbox) -> bool:

@@ -35,17 +35,18 @@ def loss_figure(run: RunPaths, results: Results) -> Figure | None:
         style = _style(configurations.index(trial.spec.configuration))
         if training:
             smoothed = _smoothed([loss for _, loss in training])
-            axes.plot([step for step, _ in training], smoothed, alpha=0.22, linewidth=1, **style)
+            faint = {**style, "linestyle": "-", "alpha": 0.1 if many else 0.25, "linewidth": 0.8}
+            axes.plot([step for step, _ in training], smoothed, **faint)
         steps, losses = zip(*validation, strict=True) if validation else ((), ())
         label = trial.spec.configuration.title
-        (line,) = axes.plot(steps, losses, linewidth=1.8, marker="o", markersize=3.5, label=label, **style)
+        (line,) = axes.plot(steps, losses, linewidth=1.8, marker="o", markersize=3, label=label, **style)
         handles.setdefault(trial.spec.configuration, (losses[-1] if losses else np.inf, line))
     axes.set(xlabel="step", ylabel="loss", title="Validation loss (lines) and smoothed training loss (faint)")
     if limits := _limits([(trial, validation) for trial, _, validation in curves]):
         axes.set_ylim(*limits)
     ordered = [line for _, line in sorted(handles.values(), key=lambda item: -item[0])]
     figure.legend(handles=ordered, loc="outside right upper", frameon=False, fontsize=8.5 if many else 9.5,
-                  title="highest at the end first", title_fontsize=9, alignment="left", handlelength=3.2)  # fmt: skip
+                  title="highest at the end first", title_fontsize=9, alignment="left", handlelength=4)  # fmt: skip
     return figure
 
 

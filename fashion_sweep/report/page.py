@@ -40,7 +40,8 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     said = sections(results, answer(results, conclusions), conclusions, pictures)
     sweep = results.config.sweep
     title = f"{sweep.name}: {sweep.question}"
-    subtitle = f"Run {results.run}, preset {results.config.preset.name}, {results.facts.get('started', GAP)}"
+    started = str(results.facts.get("started") or GAP)
+    subtitle = f"Run {results.run}, preset {results.config.preset.name}, started {started[:16].replace('T', ' ')}"
     write_text(run.report, as_markdown(title, said, run.root))
     write_text(run.page, as_html(title, subtitle, said))
 
@@ -64,9 +65,7 @@ def answer(results: Results, conclusions: Conclusions) -> str:
     return sentence(results)
 
 
-def _write_results(
-    run: RunPaths, results: Results, conclusions: Conclusions, seconds: Mapping[str, float]
-) -> None:
+def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, seconds: Mapping[str, float]) -> None:
     write_json(
         run.results,
         {

@@ -3,7 +3,7 @@
 Colours are Okabe and Ito's, which readers with any common colour blindness tell apart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from matplotlib.transforms import Bbox
 from fashion_sweep.files import replacing
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.conclusion import Conclusion, Interval
-from fashion_sweep.report.labels import label_points
+from fashion_sweep.report.labels import MOST_TITLES, label_points, numbered, write_key
 from fashion_sweep.report.losses import loss_figure
 from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.results import Results
@@ -61,35 +61,41 @@ def _quality(results: Results, name: str, shown: Sequence[Point], conclusion: Co
     if not any(point.fid or point.clip_score for point in shown):
         return None
     judged = results.judgements(name)[0]
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    labels = numbered([point.title for point in shown])
+    figure = Figure(figsize=(10, 4.6) if len(shown) <= MOST_TITLES else (13, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     fid = f"FID{' less its bias' if conclusion else ''}"
     left.set(title=f"{fid} on {name}: {judged.features or 'unknown'} features, {judged.samples or '?'} images")
     right.set(title=f"CLIP score on {name}: {judged.clip_model or 'unknown model'}")
-    _legend(figure, shown, conclusion)
-    against_parameters(left, shown, FID, lambda point: point.fid)
-    against_parameters(right, shown, CLIP_SCORE, lambda point: point.clip_score)
+    _legend(figure, conclusion)
+    write_key(figure, labels)
+    against_parameters(left, shown, FID, labels, lambda point: point.fid)
+    against_parameters(right, shown, CLIP_SCORE, labels, lambda point: point.clip_score)
     return figure
 
 
 def against_parameters(
-    axes: Axes, shown: Sequence[Point], metric: str, of: Callable[[Point], Interval | None], colour: str = BLUE
+    axes: Axes,
+    shown: Sequence[Point],
+    metric: str,
+    labels: Mapping[str, str],
+    of: Callable[[Point], Interval | None],
 ) -> None:
     """Labelled points over a logarithmic axis; the base model, at 0 parameters, is a line across."""
-    known = [(point, value) for point in shown if point.parameters and (value := of(point)) is not None]
+    known = [(point, point.parameters, value) for point in shown if point.parameters and (value := of(point))]
     axes.set(xlabel="trained parameters", ylabel=f"{metric} ({BETTER[metric]})")
-    for point, value in known:
-        _draw(axes, point, Interval(point.parameters or 0, point.parameters or 0, point.parameters or 0), value, colour)
+    for point, size, value in known:
+        draw_point(axes, point, Interval(size, size, size), value)
     if known:
-        _logarithmic(axes, [point.parameters or 0 for point, _ in known])
-    values = [value for _, value in known]
-    _margin(axes, values)
+        logarithmic(axes, [size for _, size, _ in known])
+    values = [value for _, _, value in known]
+    margin(axes, values)
     base = next((of(point) for point in shown if point.parameters == 0), None)
     if base is not None:
         _base_line(axes, base, values)
-    ordered = sorted(known, key=lambda item: not item[0].on_front)
-    bars = [Bbox([[point.parameters or 0, value.low], [point.parameters or 0, value.high]]) for point, value in known]
-    _say_left_out(axes, label_points(axes, [(p.parameters or 0, v.value, p.title) for p, v in ordered], bars))
+    known.sort(key=lambda item: not item[0].on_front)
+    bars = [Bbox([[size, value.low], [size, value.high]]) for _, size, value in known]
+    label_points(axes, [(size, value.value, labels[point.title]) for point, size, value in known], bars)
 
 
 def _trade_off(results: Results, name: str, shown: Sequence[Point], conclusion: Conclusion | None) -> Figure | None:
@@ -98,7 +104,8 @@ def _trade_off(results: Results, name: str, shown: Sequence[Point], conclusion: 
     if len(known) < 2:
         return None
     judged = results.judgements(name)[0]
-    figure = Figure(figsize=(8, 5.2), layout="constrained")
+    labels = numbered([point.title for point in shown])
+    figure = Figure(figsize=(8, 5.2) if len(shown) <= MOST_TITLES else (10, 5.6), layout="constrained")
     axes = figure.subplots()
     fid = f"FID{' less its bias' if conclusion else ''}"
     axes.set(
@@ -106,18 +113,27 @@ def _trade_off(results: Results, name: str, shown: Sequence[Point], conclusion: 
         ylabel=f"CLIP score, {judged.clip_model or 'unknown model'} (higher is better)",
         title=f"CLIP score against FID on {name}; upper left is better in both",
     )
-    _legend(figure, shown, conclusion)
+    _legend(figure, conclusion)
+    write_key(figure, labels)
+    adapted, base = [item for item in known if item[0].parameters], [item for item in known if not item[0].parameters]
+    if base and (
+        _far(base[0][1], [fid for _, fid, _ in adapted]) or _far(base[0][2], [score for _, _, score in adapted])
+    ):
+        _, x, y = base[0]
+        note = f"base model: FID {x.value:.2f}, CLIP score {y.value:.2f}, off the scale"
+        axes.text(0.99, 0.01, note, transform=axes.transAxes, color=GREY, ha="right", va="bottom", fontsize=9.5)
+        known = adapted
     bars = []
     for point, x, y in known:
-        _draw(axes, point, x, y, BLUE)
+        draw_point(axes, point, x, y)
         bars += [Bbox([[x.low, y.value], [x.high, y.value]]), Bbox([[x.value, y.low], [x.value, y.high]])]
     axes.margins(0.12)
-    ordered = sorted(known, key=lambda item: not item[0].on_front)
-    _say_left_out(axes, label_points(axes, [(x.value, y.value, p.title) for p, x, y in ordered], bars))
+    known.sort(key=lambda item: not item[0].on_front)
+    label_points(axes, [(x.value, y.value, labels[point.title]) for point, x, y in known], bars)
     return figure
 
 
-def _draw(axes: Axes, point: Point, x: Interval, y: Interval, colour: str) -> None:
+def draw_point(axes: Axes, point: Point, x: Interval, y: Interval, colour: str = BLUE) -> None:
     """A marker with bars as long as the intervals; hollow where another configuration is shown to be better."""
     axes.errorbar(
         x.value,
@@ -126,7 +142,7 @@ def _draw(axes: Axes, point: Point, x: Interval, y: Interval, colour: str) -> No
         yerr=[[y.value - y.low], [y.high - y.value]] if y.high > y.low else None,
         fmt="o" if point.parameters else "s",
         color=colour,
-        ecolor=colour + "88",
+        ecolor=colour + "66",
         elinewidth=1.3,
         capsize=3,
         markersize=7,
@@ -134,29 +150,28 @@ def _draw(axes: Axes, point: Point, x: Interval, y: Interval, colour: str) -> No
     )
 
 
-def _legend(figure: Figure, shown: Sequence[Point], conclusion: Conclusion | None) -> None:
+def _legend(figure: Figure, conclusion: Conclusion | None) -> None:
     if conclusion is None:
         return
     axes = figure.axes[0]
-    bars = f"bars: 95 % intervals, {conclusion.images:,} images, {conclusion.seeds} training"
-    entries = [("o", BLUE, "on the Pareto front (no other is shown to beat it)"), ("o", "white", "not on the front")]
+    trained = f"{conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''}"
     handles = [
-        axes.plot([], [], marker, color=BLUE, markerfacecolor=face, markersize=7, label=label)[0]
-        for marker, face, label in entries
+        axes.plot([], [], "o", color=BLUE, markerfacecolor=face, markersize=7, label=label)[0]
+        for face, label in ((BLUE, "on the Pareto front"), ("white", "not on it"))
     ]
-    handles.append(axes.plot([], [], color=BLUE + "88", label=bars + ("s" if conclusion.seeds > 1 else ""))[0])
-    columns = 3 if figure.get_figwidth() > 9 else 1
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9.5)
+    bars = f"95 % interval: {conclusion.images:,} images, {trained}"
+    handles.append(axes.plot([], [], color=BLUE + "66", label=bars)[0])
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
 
 
-def _logarithmic(axes: Axes, sizes: Sequence[int]) -> None:
+def logarithmic(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 2.5, max(sizes) * 2.5)
     axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _margin(axes: Axes, values: Sequence[Interval]) -> None:
+def margin(axes: Axes, values: Sequence[Interval]) -> None:
     """Room for labels, and no drama made of differences in the third digit."""
     if values:
         low, high = min(value.low for value in values), max(value.high for value in values)
@@ -164,25 +179,25 @@ def _margin(axes: Axes, values: Sequence[Interval]) -> None:
         axes.set_ylim(max(low - pad, 0) if low >= 0 else low - pad, high + pad)
 
 
+def _far(base: Interval, values: Sequence[Interval]) -> bool:
+    """Whether showing the base model too would press three or more points into a third of the plot."""
+    if len(values) < 3:
+        return False
+    low, high = min(value.low for value in values), max(value.high for value in values)
+    return high - low < (max(high, base.high) - min(low, base.low)) / 3
+
+
 def _base_line(axes: Axes, base: Interval, values: Sequence[Interval]) -> None:
-    """Across the plot; only noted in a corner where the line would press three or more points into a quarter of it."""
-    low, high = min((v.low for v in values), default=base.value), max((v.high for v in values), default=base.value)
-    if len(values) > 2 and high - low < (max(high, base.high) - min(low, base.low)) / 4:
-        above = base.value > high
+    """Across the plot; only noted in a corner where it lies far off."""
+    if _far(base, values):
+        above = base.value > max(value.high for value in values)
         text = f"base model: {base.value:.2f}, off the scale {'↑' if above else '↓'}"
         axes.text(0.98, 0.97 if above else 0.03, text, transform=axes.transAxes, color=GREY, ha="right",
-                  va="top" if above else "bottom")  # fmt: skip
+                  va="top" if above else "bottom", fontsize=9.5)  # fmt: skip
         return
-    _margin(axes, [base, *values])
+    margin(axes, [base, *values])
     axes.axhline(base.value, color=GREY, linestyle="--", linewidth=1.5)
     if base.high > base.low:
         axes.axhspan(base.low, base.high, color=GREY, alpha=0.12, linewidth=0)
-    axes.annotate(f"base model {base.value:.2f}", (0.98, base.value), xycoords=("axes fraction", "data"),
-                  xytext=(0, 5), textcoords="offset points", color=GREY, ha="right")  # fmt: skip
-
-
-def _say_left_out(axes: Axes, count: int) -> None:
-    if count:
-        text = f"{count} without room for a title: see the table"
-        note = axes.text(0.01, 0.01, text, transform=axes.transAxes, color=GREY, fontsize=8.5)
-        note.set_in_layout(False)
+    axes.annotate(f"base model {base.value:.2f}", (0.98, base.value), xycoords=("axes fraction", "data"), xytext=(0, 5),
+                  textcoords="offset points", color=GREY, ha="right", fontsize=9.5)  # fmt: skip

@@ -24,7 +24,7 @@ class Point:
 
 
 def points(results: Results, name: str, conclusion: Conclusion | None) -> list[Point]:
-    """In the sweep's order. Without a conclusion: values as computed, averaged over replicates, their intervals empty."""
+    """In the sweep's order. Without a conclusion: values as computed, averaged over replicates, without an interval."""
     groups: dict[TrialSpec, list[TrialResult]] = {}
     for trial in results.trials:
         if name in trial.evaluations:

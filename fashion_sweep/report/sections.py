@@ -86,8 +86,8 @@ def estimate_table(results: Results, name: str, conclusion: Conclusion) -> Table
         (
             point.title + (" (chosen)" if point.title == conclusion.chosen else ""),
             GAP if point.parameters is None else f"{point.parameters:,}",
-            *_with_interval(point.fid),
-            *_with_interval(point.clip_score),
+            *with_interval(point.fid),
+            *with_interval(point.clip_score),
             "yes" if point.on_front else "no",
         )
         for point in points(results, name, conclusion)
@@ -95,11 +95,18 @@ def estimate_table(results: Results, name: str, conclusion: Conclusion) -> Table
     judged = results.judgements(name)[0]
     caption = (
         f"FID less the bias of {conclusion.images:,} images, on {judged.features or GAP} features; CLIP score by "
-        f"{judged.clip_model or GAP}; {conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''} a configuration. "
+        f"{judged.clip_model or GAP}; {conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''} each. "
         "On the Pareto front: no other configuration with as few parameters is shown to be better in both."
     )
     columns = ("configuration", "parameters", "FID ↓", "95 %", "CLIP score ↑", "95 %", "Pareto front")
     return Table(f"Configurations on {name}, with 95 % intervals", columns, tuple(rows), caption)
+
+
+def with_interval(value: Interval | None) -> tuple[str, str]:
+    """A value and what it may be; a value without an interval leaves a gap."""
+    if value is None:
+        return GAP, GAP
+    return f"{value.value:.2f}", f"{value.low:.2f} to {value.high:.2f}" if value.high > value.low else GAP
 
 
 def _numbers(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
@@ -109,10 +116,6 @@ def _numbers(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
             blocks.append(estimate_table(results, name, conclusions[name]))
         blocks.append(replace(table, title=f"Trials on {name}, as computed"))
     return tuple(blocks)
-
-
-def _with_interval(value: Interval | None) -> tuple[str, str]:
-    return (GAP, GAP) if value is None else (f"{value.value:.2f}", f"{value.low:.2f} to {value.high:.2f}")
 
 
 def _plot(path: Path, conclusions: Conclusions) -> Picture:
@@ -157,8 +160,11 @@ def _ours(results: Results, name: str, conclusion: Conclusion | None) -> Table:
     judged = next(iter(results.judgements(name)), None)
     features, samples = (judged.features, judged.samples) if judged else (None, None)
     bias = " less its bias" if conclusion else ""
-    title = f"Ours on {name}: preset {results.config.preset.name}, {features or GAP} features, {samples or GAP} images"
-    columns = ("configuration", "parameters", f"FID{bias}", "CLIP score")
+    title = (
+        f"Ours on {name}: preset {results.config.preset.name}, FID{bias} on {features or GAP} features, "
+        f"{samples or GAP} images"
+    )
+    columns = ("configuration", "parameters", "FID", "CLIP score")
     return Table(title, columns, tuple(_short(point) for point in points(results, name, conclusion)))
 
 
