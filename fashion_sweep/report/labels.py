@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
@@ -9,16 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 
 SIZE = 9
 NEAR, FAR = 8, 18
 """From a point to its title, in points of type."""
-PLACES = tuple(
-    ((x * gap, y * gap), {-1: "right", 0: "center", 1: "left"}[x], {-1: "top", 0: "center", 1: "bottom"}[y])
-    for gap in (NEAR, FAR)
-    for x, y in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
-)
+AROUND = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
+HORIZONTAL: dict[int, Literal["left", "center", "right"]] = {-1: "right", 0: "center", 1: "left"}
+VERTICAL: dict[int, Literal["top", "center", "bottom"]] = {-1: "top", 0: "center", 1: "bottom"}
 MOST_TITLES = 8
 """Of more points only numbers are written, with a key."""
 
@@ -54,15 +53,18 @@ def label_points(axes: Axes, labelled: Sequence[tuple[float, float, str]], bars:
     frame = axes.get_window_extent(renderer)
     half = 5 * figure.dpi / 72
     centres = [axes.transData.transform((x, y)) for x, y, _ in labelled]
-    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centres]
+    taken: list[BboxBase] = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centres]
     taken += [text.get_window_extent(renderer) for text in axes.texts]
     drawn = [axes.transData.transform_bbox(bar).padded(1) for bar in bars]
     waiting = list(labelled)
-    for avoided in (drawn, []):
+    for gap, avoided in ((NEAR, drawn), (NEAR, []), (FAR, [])):
         left = []
         for x, y, label in waiting:
             text = _annotation(axes, x, y, label)
-            if not _place(text, renderer, frame, taken, avoided):
+            box = _placed(text, gap, renderer, frame, [*taken, *avoided])
+            if box is not None:
+                taken.append(box)
+            else:
                 text.remove()
                 left.append((x, y, label))
         waiting = left
@@ -76,16 +78,18 @@ def _annotation(axes: Axes, x: float, y: float, label: str) -> Annotation:
     return text
 
 
-def _place(text: Annotation, renderer: RendererAgg, frame: Bbox, taken: list[Bbox], avoided: Sequence[Bbox]) -> bool:
-    for offset, horizontal, vertical in PLACES:
-        text.xyann = offset
-        text.set(ha=horizontal, va=vertical)
+def _placed(
+    text: Annotation, gap: int, renderer: RendererAgg, frame: BboxBase, avoided: Sequence[BboxBase]
+) -> BboxBase | None:
+    """Where the text went; None where it finds no room."""
+    for x, y in AROUND:
+        text.xyann = (x * gap, y * gap)
+        text.set(ha=HORIZONTAL[x], va=VERTICAL[y])
         box = text.get_window_extent(renderer)
-        if _inside(box, frame) and not any(box.overlaps(other) for other in (*taken, *avoided)):
-            taken.append(box)
-            return True
-    return False
+        if _inside(box, frame) and not any(box.overlaps(other) for other in avoided):
+            return box
+    return None
 
 
-def _inside(box: Bbox, frame: Bbox) -> bool:
+def _inside(box: BboxBase, frame: BboxBase) -> bool:
     return bool(box.x0 >= frame.x0 and box.x1 <= frame.x1 and box.y0 >= frame.y0 and box.y1 <= frame.y1)

@@ -61,7 +61,7 @@ def _limits(curves: Sequence[tuple[TrialResult, Series]]) -> tuple[float, float]
     if not later:
         return None
     low, middle, high = min(later), float(np.quantile(later, 0.75)), max(later)
-    high = min(high, middle + 4 * max(middle - low, 1e-9))
+    high = min(high, middle + 2 * max(middle - low, 1e-9))
     pad = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     return low - pad, high + pad
 

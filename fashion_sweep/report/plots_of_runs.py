@@ -13,15 +13,16 @@ from fashion_sweep.report.plots import BETTER, CLIP_SCORE, FID, STYLE, logarithm
 from fashion_sweep.report.points import Point
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-SHIFT = 1.06
+SHIFT = 1.13
 """Factor between the sizes at which runs show one number of parameters, so that their bars lie beside each other."""
 
 
-def write_plot(stem: Path, name: str, shown: Mapping[str, Sequence[Point]]) -> Path | None:
+def write_plot(stem: Path, titles: Mapping[str, str], shown: Mapping[str, Sequence[Point]]) -> Path | None:
     """None where there is nothing to draw.
 
     Args:
-        shown: points on the evaluation set `name`, by run.
+        titles: by metric.
+        shown: points on one evaluation set, by run.
     """
     if not any(point.parameters and (point.fid or point.clip_score) for found in shown.values() for point in found):
         return None
@@ -31,7 +32,7 @@ def write_plot(stem: Path, name: str, shown: Mapping[str, Sequence[Point]]) -> P
         _draw(left, shown, lambda point: point.fid)
         _draw(right, shown, lambda point: point.clip_score)
         for axes, metric in ((left, FID), (right, CLIP_SCORE)):
-            axes.set(xlabel="trained parameters", ylabel=f"{metric} ({BETTER[metric]})", title=f"{metric} on {name}")
+            axes.set(xlabel="trained parameters", ylabel=f"{metric} ({BETTER[metric]})", title=titles[metric])
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
         return write_figure(stem, figure)

@@ -59,14 +59,16 @@ def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
     compared = [Compared(run, results, conclusions_of(run, results)) for run, results in found]
     for name in names:
         _check_bias([one for one in compared if one.results.judgements(name)], name)
-    shown = {name: {one.run.name: points(one.results, name, one.conclusions.get(name)) for one in compared}
-             for name in names}  # fmt: skip
-    tables = [_table(compared, name, shown[name]) for name in names]
-    plots = [path for name in names if (path := write_plot(folder / f"parameters-{name}", name, shown[name]))]
-    pictures = tuple(Picture(path, "FID and CLIP score against the number of trained parameters") for path in plots)
+    tables, pictures = [], []
+    for name in names:
+        shown = {one.run.name: points(one.results, name, one.conclusions.get(name)) for one in compared}
+        tables.append(_table(compared, name, shown))
+        plot = write_plot(folder / f"parameters-{name}", _titles(compared, name), shown)
+        description = f"FID and CLIP score on {name} against the number of trained parameters"
+        pictures += [] if plot is None else [Picture(plot, description)]
     said = [
         Section("Numbers", tuple(tables)),
-        Section("Quality against size", pictures),
+        Section("Quality against size", tuple(pictures)),
         Section("Runs", (Bullets(tuple(_described(one) for one in compared)),)),
     ]
     said = [section for section in said if section.blocks]
@@ -125,9 +127,18 @@ def _check_bias(compared: Sequence[Compared], name: str) -> None:
         )
 
 
+def _titles(compared: Sequence[Compared], name: str) -> dict[str, str]:
+    """Of the plots; what the numbers rest on is the same in all runs."""
+    bias = " less its bias" if any(name in one.conclusions for one in compared) else ""
+    judged = _any_judgement(compared, name)
+    return {
+        "FID": f"FID{bias} on {name}: {judged.features or GAP} features, {judged.samples or GAP} images",
+        "CLIP score": f"CLIP score on {name}: {judged.clip_model or GAP}",
+    }
+
+
 def _table(compared: Sequence[Compared], name: str, shown: Mapping[str, Sequence[Point]]) -> Table:
-    corrected = any(name in one.conclusions for one in compared)
-    judged = next((judged for one in compared for judged in one.results.judgements(name)), Judgement())
+    titles = list(dict.fromkeys(point.title for found in shown.values() for point in found))
     rows = [
         (
             point.title,
@@ -136,16 +147,20 @@ def _table(compared: Sequence[Compared], name: str, shown: Mapping[str, Sequence
             *with_interval(point.fid),
             *with_interval(point.clip_score),
         )
+        for title in titles
         for run, found in shown.items()
         for point in found
+        if point.title == title
     ]
     columns = ("configuration", "run", "parameters", "FID ↓", "95 %", "CLIP score ↑", "95 %")
-    caption = (
-        f"FID{' less its bias' if corrected else ''} on {judged.features or GAP} features, CLIP score by "
-        f"{judged.clip_model or GAP}; {judged.samples or GAP} generated images a trial against "
-        f"{judged.reference_samples or GAP} real ones."
-    )
+    judged = _any_judgement(compared, name)
+    real = GAP if judged.reference_samples is None else f"{judged.reference_samples:,}"
+    caption = f"{'; '.join(_titles(compared, name).values())}; {real} real images."
     return Table(f"Configurations on {name}", columns, tuple(rows), caption)
+
+
+def _any_judgement(compared: Sequence[Compared], name: str) -> Judgement:
+    return next((judged for one in compared for judged in one.results.judgements(name)), Judgement())
 
 
 def _described(one: Compared) -> tuple[str, str]:
