@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
@@ -13,6 +13,9 @@ from typer import Option
 from fashion_sweep import __version__
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
 from fashion_sweep.paths import RunPaths, runs_root
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXIT_SOME_TRIALS_FAILED = 3
 
@@ -111,16 +114,39 @@ def plan(
 
 
 @app.command()
-def report(run: RunFolder) -> None:
-    """Write a run's report again from its folder, and print it."""
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(help="Run folders, or their names under the runs folder.", metavar="RUN…")
+    ],
+    output: Annotated[
+        Path | None, Option(help="Folder for several runs' report. Default: comparisons/ under the runs folder.")
+    ] = None,
+) -> None:
+    """Write a run's report again from its folder, and print it; of several runs, put them side by side."""
     from rich.console import Console
 
+    console = Console(highlight=False)
+    if len(runs) > 1:
+        _compare([_existing(run) for run in runs], output, console)
+        return
+    if output is not None:
+        raise RunError("--output is for several runs; the report of one lies in its folder")
     from fashion_sweep.report.page import write_report
     from fashion_sweep.sweep import show
 
-    paths = _existing(run)
+    paths = _existing(runs[0])
     write_report(paths)
-    show(paths, Console(highlight=False))
+    show(paths, console)
+
+
+def _compare(runs: list[RunPaths], output: Path | None, console: "Console") -> None:
+    from fashion_sweep.report.side_by_side import folder_name, write_side_by_side
+    from fashion_sweep.report.tables import terminal
+
+    folder = output or runs_root() / "comparisons" / folder_name(runs)
+    for table in write_side_by_side(runs, folder):
+        console.print(terminal(table))
+    console.print(f"report: {folder / 'side-by-side.html'}", soft_wrap=True)
 
 
 @app.command()

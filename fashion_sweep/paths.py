@@ -121,6 +121,16 @@ class RunPaths:
         return self.root / "report.md"
 
     @property
+    def page(self) -> Path:
+        """The report in one self-contained file."""
+        return self.root / "report.html"
+
+    @property
+    def table(self) -> Path:
+        """One row a trial."""
+        return self.root / "results.csv"
+
+    @property
     def plots(self) -> Path:
         return self.root / "plots"
 

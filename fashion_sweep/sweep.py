@@ -194,8 +194,8 @@ def show(run: RunPaths, console: Console) -> None:
     from fashion_sweep.report.answer import answer
     from fashion_sweep.report.conclusion import read_conclusions
     from fashion_sweep.report.results import collect
+    from fashion_sweep.report.sections import estimate_table
     from fashion_sweep.report.tables import (
-        conclusion_table,
         forgetting_tables,
         published_tables,
         terminal,
@@ -205,7 +205,8 @@ def show(run: RunPaths, console: Console) -> None:
 
     results, conclusions = collect(run), read_conclusions(run)
     times = time_table(results)
-    ours = [*trial_tables(results), *map(conclusion_table, conclusions.values()), *forgetting_tables(results)]
+    sure = [estimate_table(results, name, conclusion) for name, conclusion in conclusions.items()]
+    ours = [*trial_tables(results), *sure, *forgetting_tables(results)]
     for table in [*ours, *published_tables(results), *([times] if times else [])]:
         console.print(terminal(table))
     for trial in results.trials:
@@ -213,4 +214,4 @@ def show(run: RunPaths, console: Console) -> None:
             log = run.trial(trial.spec.trial_id).log
             console.print(f"{trial.title} failed: {trial.error} (log: {log})", soft_wrap=True, markup=False)
     console.print(answer(results, conclusions), markup=False)
-    console.print(f"report: {run.report}", soft_wrap=True)
+    console.print(f"report: {run.page}", soft_wrap=True)

@@ -42,9 +42,7 @@ def _forgotten(results: Results) -> list[str]:
         worse = [title for title, (up, se) in known.items() if up - 1.96 * se > 0]
         if known:
             who = listed(worse) if worse else "no adapter"
-            found.append(
-                f"Against the base model, {who} is shown to have forgotten some of {name} (a higher loss there)."
-            )
+            found.append(f"By its loss, {who} is shown to have forgotten some of what the base model knew of {name}.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Writes a run's report: `results.json`, the plots, the sample grid and `report.md`, all from the run folder alone."""
+"""Writes a run's report from the run folder alone: results as JSON and CSV, plots, the sample grid, the page."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,17 +8,14 @@ from typing import Any
 from fashion_sweep.files import write_json, write_text
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.answer import answer
-from fashion_sweep.report.conclusion import Conclusion, as_json, conclude, read_conclusions
+from fashion_sweep.report.conclusion import as_json, conclude
+from fashion_sweep.report.html import as_html
+from fashion_sweep.report.markdown import as_markdown
+from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult, collect, numbers
-from fashion_sweep.report.tables import (
-    GAP,
-    conclusion_table,
-    forgetting_tables,
-    markdown,
-    published_tables,
-    time_table,
-    trial_tables,
-)
+from fashion_sweep.report.sections import Pictures, sections
+from fashion_sweep.report.spreadsheet import results_csv
+from fashion_sweep.report.tables import GAP, forgetting_tables
 
 
 def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
@@ -33,18 +30,35 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     """
     from fashion_sweep.report.plots import write_plots  # matplotlib takes half a second to import
 
-    write_results(run, collect(run).seconds if seconds is None else seconds)
     results = collect(run)
-    plots = write_plots(run, results)
-    gridded = _write_sample_grid(run, results)
-    write_text(run.report, "\n".join(_page(run, results, plots, gridded)))
+    conclusions = conclusions_of(run, results)
+    _write_results(run, results, conclusions, results.seconds if seconds is None else seconds)
+    results = collect(run)
+    plots = write_plots(run, results, conclusions)
+    losses = next((path for path in plots if path.stem == "loss"), None)
+    pictures = Pictures([path for path in plots if path != losses], _write_sample_grid(run, results), losses)
+    said = sections(results, answer(results, conclusions), conclusions, pictures, forgetting_tables(results))
+    sweep = results.config.sweep
+    title = f"{sweep.name}: {sweep.question}"
+    started = str(results.facts.get("started") or GAP)
+    subtitle = f"Run {results.run}, preset {results.config.preset.name}, started {started[:16].replace('T', ' ')}"
+    write_text(run.report, as_markdown(title, said, run.root))
+    write_text(run.page, as_html(title, subtitle, said))
 
 
 def write_results(run: RunPaths, seconds: Mapping[str, float]) -> None:
-    """Writes `results.json`: every trial, the answer, the facts, and `seconds` by stage of the run."""
+    """Writes `results.json` and `results.csv`: every trial, the answer, the facts, and `seconds` by stage."""
     results = collect(run)
-    found: dict[str, Conclusion | None] = {name: conclude(run, results, name) for name in results.config.sweep.judge}
-    conclusions = {name: conclusion for name, conclusion in found.items() if conclusion}
+    _write_results(run, results, conclusions_of(run, results), seconds)
+
+
+def conclusions_of(run: RunPaths, results: Results) -> dict[str, Any]:
+    """By evaluation set; one that allows none is left out."""
+    found = {name: conclude(run, results, name) for name in results.config.sweep.judge}
+    return {name: conclusion for name, conclusion in found.items() if conclusion is not None}
+
+
+def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, seconds: Mapping[str, float]) -> None:
     write_json(
         run.results,
         {
@@ -60,6 +74,7 @@ def write_results(run: RunPaths, seconds: Mapping[str, float]) -> None:
             "seconds": numbers(seconds),
         },
     )
+    write_text(run.table, results_csv(results, conclusions))
 
 
 def _as_json(trial: TrialResult) -> dict[str, Any]:
@@ -68,35 +83,8 @@ def _as_json(trial: TrialResult) -> dict[str, Any]:
     return {"trial_id": trial.spec.trial_id, "title": trial.title, "ranks": dict(trial.spec.ranks), **values}
 
 
-def _page(run: RunPaths, results: Results, plots: list[Path], gridded: bool) -> list[str]:
-    sweep = results.config.sweep
-    conclusions = read_conclusions(run)
-    page = [f"# {sweep.name}: {sweep.question}", "", f"**{answer(results, conclusions)}**", ""]
-    for table in [*trial_tables(results), *map(conclusion_table, conclusions.values()), *forgetting_tables(results)]:
-        page += [f"## {table.title}", "", markdown(table)]
-    page += [f"- {trial.title} failed: {trial.error}" for trial in results.trials if trial.state == "failed"]
-    if gridded:
-        page += ["", "## Samples", "", _image(run, run.grid, "Generated images, by configuration and prompt"), ""]
-    if plots:
-        page += [
-            "## Plots",
-            "",
-            *(line for plot in plots for line in (_image(run, plot, plot.stem.replace("-", ", ")), "")),
-        ]
-    for table in published_tables(results):
-        page += [f"## {table.title}", "", markdown(table)]
-    page += ["## What was run on what", "", *_provenance(results), ""]
-    if (times := time_table(results)) is not None:
-        page += [f"## {times.title}", "", markdown(times)]
-    return page
-
-
-def _image(run: RunPaths, path: Path, text: str) -> str:
-    return f"![{text}]({path.relative_to(run.root).as_posix()})"
-
-
-def _write_sample_grid(run: RunPaths, results: Results) -> bool:
-    """Whether there was any sample to show."""
+def _write_sample_grid(run: RunPaths, results: Results) -> Path | None:
+    """None where there is no sample to show."""
     from fashion_sweep.report.grid import write_grid
 
     prompts = results.config.sweep.sample_prompts
@@ -105,44 +93,7 @@ def _write_sample_grid(run: RunPaths, results: Results) -> bool:
         for trial in results.trials
     ]
     if not any(cell.is_file() for row in cells for cell in row):
-        return False
+        return None
     headings = [f"{sample.prompt} (seed {sample.seed})" for sample in prompts]
     write_grid(run.grid, [trial.title for trial in results.trials], headings, cells)
-    return True
-
-
-def _provenance(results: Results) -> list[str]:
-    """The run's own record, in words; a reader needs it to believe or repeat the numbers."""
-    facts, config = results.facts, results.config
-    training, evaluation = config.preset.training, config.preset.evaluation
-    length = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
-    lines = [
-        f"- Run `{results.run}`, started {facts.get('started', GAP)}, git commit `{facts.get('git_commit') or GAP}`",
-        f"- Preset **{config.preset.name}**: base model `{config.preset.model.base}`, {length} of batch "
-        f"{training.batch_size}, "
-        f"learning rate {training.learning_rate:g}, LoRA alpha {training.lora_alpha:g}, seed {training.seed}",
-        f"- Judged by {evaluation.samples:,} images a trial: {evaluation.features} features, "
-        f"CLIP model {evaluation.clip_model}",
-        f"- Hardware: {_hardware(facts.get('hardware') or {})}",
-    ]
-    if versions := facts.get("versions"):
-        lines.append("- Versions: " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())))
-    for name, counts in (facts.get("data") or {}).items():
-        lines.append(f"- Data, {name}: {_data(counts)}")
-    return lines
-
-
-def _hardware(hardware: Mapping[str, object]) -> str:
-    gpus = hardware.get("gpus")
-    shown_gpus = ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else "no GPU"
-    memory = hardware.get("memory_gib")
-    shown_memory = f"{memory:.0f} GiB" if isinstance(memory, int | float) else f"{GAP} GiB"
-    return f"{hardware.get('cpu', GAP)}, {hardware.get('cores', GAP)} cores, {shown_memory}, {shown_gpus}"
-
-
-def _data(counts: Mapping[str, object]) -> str:
-    dropped = counts.get("dropped")
-    reasons = dropped.items() if isinstance(dropped, Mapping) else []
-    text = f"{counts.get('kept', GAP)} of {counts.get('images', GAP)} images kept"
-    listed = ", ".join(f"{count} {str(reason).replace('_', ' ')}" for reason, count in reasons if count)
-    return f"{text}; dropped: {listed}" if listed else text
+    return run.grid

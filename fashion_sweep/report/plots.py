@@ -1,9 +1,9 @@
-"""Plots of a run, as PNG and SVG: quality against size, and loss curves.
+"""Plots of a run, as PNG and SVG: quality against size, one quality against the other, and loss curves.
 
 Colours are Okabe and Ito's, which readers with any common colour blindness tell apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from fashion_sweep.files import read_json_lines, replacing
+from fashion_sweep.files import replacing
 from fashion_sweep.paths import RunPaths
-from fashion_sweep.report.results import Results, TrialResult, number
+from fashion_sweep.report.conclusion import Conclusion, Interval
+from fashion_sweep.report.labels import MOST_TITLES, label_points, numbered, write_key
+from fashion_sweep.report.losses import loss_figure
+from fashion_sweep.report.points import Conclusions, Point, points
+from fashion_sweep.report.results import Results
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", ":", "-.")
-"""With the colours, 28 curves that differ without relying on colour alone."""
-GREY = "#6b6b6b"
+BLUE, GREY = "#0072B2", "#6b6b6b"
 STYLE: Any = {
     "font.size": 11,
+    "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -30,165 +32,172 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "svg.hashsalt": "fashion_sweep",  # the same run gives the same file
 }
+FID, CLIP_SCORE = "FID", "CLIP score"
+BETTER = {FID: "lower is better", CLIP_SCORE: "higher is better"}
 
 
-def write_plots(run: RunPaths, results: Results) -> list[Path]:
-    """Writes all plots that the run has numbers for; the PNG files, in the order to show them."""
+def write_plots(run: RunPaths, results: Results, conclusions: Conclusions) -> list[Path]:
+    """Writes all plots that the run has numbers for; the PNG files, in the order to show them, the losses last."""
     with matplotlib.rc_context(STYLE):
-        figures = {f"parameters-{name}": _quality(results, name) for name in results.config.sweep.judge}
-        figures["loss"] = _losses(run, results)
-        return [_write(run.plots / name, figure) for name, figure in figures.items() if figure is not None]
+        figures: dict[str, Figure | None] = {}
+        for name in results.config.sweep.judge:
+            conclusion = conclusions.get(name)
+            shown = points(results, name, conclusion)
+            figures[f"parameters-{name}"] = _quality(results, name, shown, conclusion)
+            figures[f"quality-{name}"] = _trade_off(results, name, shown, conclusion)
+        figures["loss"] = loss_figure(run, results)
+        return [write_figure(run.plots / name, figure) for name, figure in figures.items() if figure is not None]
 
 
-def _write(stem: Path, figure: Figure) -> Path:
+def write_figure(stem: Path, figure: Figure) -> Path:
     for suffix, metadata in ((".svg", {"Date": None}), (".png", None)):
         with replacing(stem.with_suffix(suffix)) as temporary:
             figure.savefig(temporary, dpi=150, metadata=metadata)
     return stem.with_suffix(".png")
 
 
-def _quality(results: Results, name: str) -> Figure | None:
+def _quality(results: Results, name: str, shown: Sequence[Point], conclusion: Conclusion | None) -> Figure | None:
     """FID and CLIP score against the number of trained parameters."""
-    if not any(judged.fid is not None or judged.clip_score is not None for judged in results.judgements(name)):
+    if not any(point.fid or point.clip_score for point in shown):
         return None
     judged = results.judgements(name)[0]
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    labels = numbered([point.title for point in shown])
+    figure = Figure(figsize=(10, 4.6) if len(shown) <= MOST_TITLES else (13, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    features, clip = judged.features or "unknown", judged.clip_model or "unknown model"
-    _against_parameters(left, results, {trial.title: trial.judged(name).fid for trial in results.trials})
-    left.set(
-        ylabel="FID (lower is better)", title=f"FID on {name}, {features} features, {judged.samples or '?'} images"
-    )
-    _against_parameters(right, results, {trial.title: trial.judged(name).clip_score for trial in results.trials})
-    right.set(ylabel="CLIP score (higher is better)", title=f"CLIP score on {name}, {clip}")
-    for axes in (left, right):
-        axes.title.set_fontsize(11)
+    fid = f"FID{' less its bias' if conclusion else ''}"
+    left.set(title=f"{fid} on {name}: {judged.features or 'unknown'} features, {judged.samples or '?'} images")
+    right.set(title=f"CLIP score on {name}: {judged.clip_model or 'unknown model'}")
+    _legend(figure, conclusion)
+    write_key(figure, labels)
+    against_parameters(left, shown, FID, labels, lambda point: point.fid)
+    against_parameters(right, shown, CLIP_SCORE, labels, lambda point: point.clip_score)
     return figure
 
 
-def _against_parameters(axes: Axes, results: Results, values: Mapping[str, float | None]) -> None:
+def against_parameters(
+    axes: Axes,
+    shown: Sequence[Point],
+    metric: str,
+    labels: Mapping[str, str],
+    of: Callable[[Point], Interval | None],
+) -> None:
     """Labelled points over a logarithmic axis; the base model, at 0 parameters, is a line across."""
-    points = sorted(
-        (trial.parameters, value, trial.title)
-        for trial in results.trials
-        if trial.parameters and (value := values[trial.title]) is not None
-    )
-    axes.set_xlabel("trained parameters")
-    if points:
-        axes.set_xscale("log")
-        axes.plot([p for p, _, _ in points], [v for _, v, _ in points], "o", color=COLOURS[0], markersize=7)
-        axes.set_xlim(points[0][0] / 2.5, points[-1][0] * 2.5)
-        axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    _margin(axes, [value for _, value, _ in points])
-    base = next((values[t.title] for t in results.trials if t.spec.is_base_model), None)
+    known = [(point, point.parameters, value) for point in shown if point.parameters and (value := of(point))]
+    axes.set(xlabel="trained parameters", ylabel=f"{metric} ({BETTER[metric]})")
+    for point, size, value in known:
+        draw_point(axes, point, Interval(size, size, size), value)
+    if known:
+        logarithmic(axes, [size for _, size, _ in known])
+    values = [value for _, _, value in known]
+    margin(axes, values)
+    base = next((of(point) for point in shown if point.parameters == 0), None)
     if base is not None:
-        _base_line(axes, base, [value for _, value, _ in points])
-    _label_points(axes, points)
+        _base_line(axes, base, values)
+    known.sort(key=lambda item: not item[0].on_front)
+    bars = [Bbox([[size, value.low], [size, value.high]]) for _, size, value in known]
+    label_points(axes, [(size, value.value, labels[point.title]) for point, size, value in known], bars)
 
 
-def _margin(axes: Axes, values: Sequence[float]) -> None:
+def _trade_off(results: Results, name: str, shown: Sequence[Point], conclusion: Conclusion | None) -> Figure | None:
+    """CLIP score against FID: what lies at the upper left is good in both."""
+    known = [(point, point.fid, point.clip_score) for point in shown if point.fid and point.clip_score]
+    if len(known) < 2:
+        return None
+    judged = results.judgements(name)[0]
+    labels = numbered([point.title for point in shown])
+    figure = Figure(figsize=(8, 5.2) if len(shown) <= MOST_TITLES else (10, 5.6), layout="constrained")
+    axes = figure.subplots()
+    fid = f"FID{' less its bias' if conclusion else ''}"
+    axes.set(
+        xlabel=f"{fid}, {judged.features or 'unknown'} features, {judged.samples or '?'} images (lower is better)",
+        ylabel=f"CLIP score, {judged.clip_model or 'unknown model'} (higher is better)",
+        title=f"CLIP score against FID on {name}; upper left is better in both",
+    )
+    _legend(figure, conclusion)
+    write_key(figure, labels)
+    adapted, base = [item for item in known if item[0].parameters], [item for item in known if not item[0].parameters]
+    if base and (
+        _far(base[0][1], [fid for _, fid, _ in adapted]) or _far(base[0][2], [score for _, _, score in adapted])
+    ):
+        _, x, y = base[0]
+        note = f"base model: FID {x.value:.2f}, CLIP score {y.value:.2f}, off the scale"
+        axes.text(0.99, 0.01, note, transform=axes.transAxes, color=GREY, ha="right", va="bottom", fontsize=9.5)
+        known = adapted
+    bars = []
+    for point, x, y in known:
+        draw_point(axes, point, x, y)
+        bars += [Bbox([[x.low, y.value], [x.high, y.value]]), Bbox([[x.value, y.low], [x.value, y.high]])]
+    axes.margins(0.12)
+    known.sort(key=lambda item: not item[0].on_front)
+    label_points(axes, [(x.value, y.value, labels[point.title]) for point, x, y in known], bars)
+    return figure
+
+
+def draw_point(axes: Axes, point: Point, x: Interval, y: Interval, colour: str = BLUE) -> None:
+    """A marker with bars as long as the intervals; hollow where another configuration is shown to be better."""
+    axes.errorbar(
+        x.value,
+        y.value,
+        xerr=[[x.value - x.low], [x.high - x.value]] if x.high > x.low else None,
+        yerr=[[y.value - y.low], [y.high - y.value]] if y.high > y.low else None,
+        fmt="o" if point.parameters else "s",
+        color=colour,
+        ecolor=colour + "66",
+        elinewidth=1.3,
+        capsize=3,
+        markersize=7,
+        markerfacecolor="white" if point.on_front is False else colour,
+    )
+
+
+def _legend(figure: Figure, conclusion: Conclusion | None) -> None:
+    if conclusion is None:
+        return
+    axes = figure.axes[0]
+    trained = f"{conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''}"
+    handles = [
+        axes.plot([], [], "o", color=BLUE, markerfacecolor=face, markersize=7, label=label)[0]
+        for face, label in ((BLUE, "on the Pareto front"), ("white", "not on it"))
+    ]
+    bars = f"95 % interval: {conclusion.images:,} images, {trained}"
+    handles.append(axes.plot([], [], color=BLUE + "66", label=bars)[0])
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
+
+
+def logarithmic(axes: Axes, sizes: Sequence[int]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(min(sizes) / 2.5, max(sizes) * 2.5)
+    axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def margin(axes: Axes, values: Sequence[Interval]) -> None:
     """Room for labels, and no drama made of differences in the third digit."""
     if values:
-        low, high = min(values), max(values)
-        pad = max(0.18 * (high - low), 0.02 * abs(high), 1e-9)
-        axes.set_ylim(max(low - pad, 0) if low >= 0 else low - pad, high + 1.4 * pad)
+        low, high = min(value.low for value in values), max(value.high for value in values)
+        pad = max(0.18 * (high - low), 0.01 * abs(high), 1e-9)
+        axes.set_ylim(max(low - pad, 0) if low >= 0 else low - pad, high + pad)
 
 
-def _base_line(axes: Axes, base: float, values: Sequence[float]) -> None:
-    """Across the plot; only noted in a corner where the line would press three or more points into a quarter of it."""
-    spread = max(values) - min(values) if values else 0.0
-    reach = max([base, *values]) - min([base, *values])
-    if len(values) > 2 and spread < reach / 4:
-        above = base > max(values)
-        text = f"base model: {base:.2f}, off the scale {'↑' if above else '↓'}"
-        axes.text(
-            0.98,
-            0.97 if above else 0.03,
-            text,
-            transform=axes.transAxes,
-            color=GREY,
-            ha="right",
-            va="top" if above else "bottom",
-        )
+def _far(base: Interval, values: Sequence[Interval]) -> bool:
+    """Whether showing the base model too would press three or more points into a third of the plot."""
+    if len(values) < 3:
+        return False
+    low, high = min(value.low for value in values), max(value.high for value in values)
+    return high - low < (max(high, base.high) - min(low, base.low)) / 3
+
+
+def _base_line(axes: Axes, base: Interval, values: Sequence[Interval]) -> None:
+    """Across the plot; only noted in a corner where it lies far off."""
+    if _far(base, values):
+        above = base.value > max(value.high for value in values)
+        text = f"base model: {base.value:.2f}, off the scale {'↑' if above else '↓'}"
+        axes.text(0.98, 0.97 if above else 0.03, text, transform=axes.transAxes, color=GREY, ha="right",
+                  va="top" if above else "bottom", fontsize=9.5)  # fmt: skip
         return
-    _margin(axes, [base, *values])
-    axes.axhline(base, color=GREY, linestyle="--", linewidth=1.5)
-    axes.annotate(f"base model {base:.2f}", (0.98, base), xycoords=("axes fraction", "data"), xytext=(0, 5),
-                  textcoords="offset points", color=GREY, ha="right")  # fmt: skip
-
-
-def _label_points(axes: Axes, points: Sequence[tuple[int, float, str]]) -> None:
-    """Titles above or below the points, whichever covers less of the other points and of the titles before."""
-    to_axes = axes.transData + axes.transAxes.inverted()
-    centres = [to_axes.transform((parameters, value)) for parameters, value, _ in points]
-    taken = [Bbox.from_bounds(x - 0.01, y - 0.01, 0.02, 0.02) for x, y in centres]
-    for (x, y), (parameters, value, title) in zip(centres, points, strict=True):
-        width, height = 0.0175 * len(title), 0.06
-        boxes = [Bbox.from_bounds(x - width / 2, bottom, width, height) for bottom in (y + 0.02, y - 0.02 - height)]
-        covered = [sum(_common_area(box, other) for other in taken) for box in boxes]
-        below = bool(covered[1] < covered[0])
-        taken.append(boxes[below])
-        axes.annotate(title, (parameters, value), xytext=(0, -8 if below else 8), textcoords="offset points",
-                      ha="center", va="top" if below else "bottom", fontsize=9.5)  # fmt: skip
-
-
-def _common_area(a: Bbox, b: Bbox) -> float:
-    common = Bbox.intersection(a, b)
-    return common.width * common.height if common else 0.0
-
-
-def _losses(run: RunPaths, results: Results) -> Figure | None:
-    """Validation loss as lines, smoothed training loss faint behind it."""
-    curves = [(trial, read_json_lines(run.trial(trial.spec.trial_id).metrics)) for trial in results.trials]
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
-    axes = figure.subplots()
-    drawn = 0
-    for trial, lines in curves:
-        colour, line = COLOURS[drawn % len(COLOURS)], LINES[drawn // len(COLOURS) % len(LINES)]
-        drawn += _curve(axes, trial, lines, colour, line)
-    if not drawn:
-        return None
-    axes.set(xlabel="step", ylabel="loss", title="Validation loss (lines) and smoothed training loss (faint)")
-    axes.title.set_fontsize(11)
-    axes.legend(frameon=False, fontsize=9.5)
-    return figure
-
-
-def _curve(axes: Axes, trial: TrialResult, lines: Sequence[Mapping[str, Any]], colour: str, line: str) -> bool:
-    """Whether there was anything to draw."""
-    training, validation = _series(lines, "train_loss"), _series(lines, "val_loss")
-    if training:
-        axes.plot(
-            [step for step, _ in training],
-            _smoothed([loss for _, loss in training]),
-            color=colour,
-            alpha=0.3,
-            linewidth=1.2,
-        )
-    if validation:
-        axes.plot(
-            *zip(*validation, strict=True),
-            color=colour,
-            linestyle=line,
-            linewidth=2,
-            marker="o",
-            markersize=4,
-            label=trial.title,
-        )
-    return bool(training or validation)
-
-
-def _series(lines: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    """Steps and finite values; a step reported again after a restart counts once, with its last value."""
-    known = ((number(line.get("step")), number(line.get(key))) for line in lines)
-    return sorted({step: value for step, value in known if step is not None and value is not None}.items())
-
-
-def _smoothed(values: Sequence[float], memory: float = 0.8) -> list[float]:
-    """Exponential moving average with its start corrected, as Adam does."""
-    smoothed, average = [], 0.0
-    for index, value in enumerate(values, start=1):
-        average = memory * average + (1 - memory) * value
-        smoothed.append(average / (1 - memory**index))
-    return smoothed
+    margin(axes, [base, *values])
+    axes.axhline(base.value, color=GREY, linestyle="--", linewidth=1.5)
+    if base.high > base.low:
+        axes.axhspan(base.low, base.high, color=GREY, alpha=0.12, linewidth=0)
+    axes.annotate(f"base model {base.value:.2f}", (0.98, base.value), xycoords=("axes fraction", "data"), xytext=(0, 5),
+                  textcoords="offset points", color=GREY, ha="right", fontsize=9.5)  # fmt: skip

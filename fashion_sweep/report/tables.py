@@ -7,7 +7,7 @@ import rich.box
 import rich.table
 
 from fashion_sweep.plan import PlannedTrial
-from fashion_sweep.report.conclusion import Conclusion, Interval, margins_of
+from fashion_sweep.report.conclusion import margins_of
 from fashion_sweep.report.results import Judgement, Results, TrialResult
 from fashion_sweep.report.wording import published_sentence
 
@@ -26,25 +26,6 @@ class Table:
 def trial_tables(results: Results) -> list[Table]:
     """One table an evaluation set, since FIDs against different references do not belong into one column."""
     return [_trial_table(results, name) for name in results.config.sweep.judge]
-
-
-def conclusion_table(conclusion: Conclusion) -> Table:
-    """Configurations with the intervals that the verdict rests on."""
-    rows = [
-        (title, _interval(estimate["fid"]), _interval(estimate["clip_score"]), _role(title, conclusion))
-        for title, estimate in conclusion.estimates.items()
-    ]
-    caption = (
-        f"95 % intervals from {conclusion.images:,} images; FID∞ is FID less its expected bias at that many images. "
-        "Differences are surer than these intervals suggest, since all trials share prompts and noise. On the front: "
-        "no configuration with as few parameters is shown to be better in both."
-    )
-    return Table(
-        title=f"How sure, on {conclusion.evaluation_set}",
-        columns=("configuration", "FID∞ ↓", "CLIP score ↑", "standing"),
-        rows=tuple(rows),
-        caption=caption,
-    )
 
 
 def forgetting_tables(results: Results) -> list[Table]:
@@ -72,16 +53,6 @@ def _change(judged: Judgement) -> str:
         return GAP
     reach = 1.96 * judged.loss_increase_se
     return f"{judged.loss_increase:+.5f} ± {reach:.5f}"
-
-
-def _interval(interval: Interval) -> str:
-    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
-
-
-def _role(title: str, conclusion: Conclusion) -> str:
-    if title == conclusion.chosen:
-        return "chosen"
-    return "on the front" if title in conclusion.front else "beaten"
 
 
 def published_tables(results: Results) -> list[Table]:

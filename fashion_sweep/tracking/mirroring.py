@@ -39,7 +39,8 @@ class Mirroring:
         results = read_json(self._run.results, {})
         note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()
         self._set_tags(parent, {"mlflow.note.content": note})
-        pages = [self._run.config, self._run.facts, self._run.report, self._run.results, self._run.grid]
+        pages = [self._run.config, self._run.facts, self._run.report, self._run.page]
+        pages += [self._run.results, self._run.table, self._run.grid]
         self._send_files(parent, [(path, "") for path in pages])
         self._send_files(parent, [(path, "plots") for path in sorted(self._run.plots.glob("[!.]*"))])
         ended = self._run.report.is_file() and all(state in {"done", "failed"} for state in states)

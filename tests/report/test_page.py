@@ -31,7 +31,7 @@ def test_report_links_only_files_that_exist(tmp_path):
     run = finished_run(tmp_path / "run")
     write_report(run, {})
     links = re.findall(r"!\[.*?\]\((.*?)\)", run.report.read_text())
-    assert len(links) == 3
+    assert len(links) == 4
     assert all((run.root / link).is_file() for link in links)
 
 

@@ -1,0 +1,32 @@
+"""Sections as one self-contained HTML file: pictures inside, nothing loaded from elsewhere, all text escaped."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fashion_sweep.report.sections import Section
+
+MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+def as_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """title: above all; subtitle: below it, in small type."""
+    environment = Environment(
+        loader=PackageLoader("fashion_sweep", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    environment.filters["kind"] = lambda block: type(block).__name__
+    return environment.get_template("page.html.j2").render(title=title, subtitle=subtitle, sections=sections)
+
+
+def _data_uri(picture: Path) -> str:
+    """Sharp at every size where there is an SVG. As an image, not as markup: whatever it holds cannot run."""
+    drawn = picture.with_suffix(".svg")
+    path = drawn if drawn.is_file() else picture
+    return f"data:{MEDIA_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

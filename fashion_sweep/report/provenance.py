@@ -1,0 +1,57 @@
+"""The run's own record, in words; a reader needs it to believe or repeat the numbers."""
+
+from collections.abc import Mapping
+
+from fashion_sweep.report.results import Results
+from fashion_sweep.report.tables import GAP
+
+
+def provenance(results: Results) -> tuple[tuple[str, str], ...]:
+    """Terms and what is said of them."""
+    facts, config = results.facts, results.config
+    training, evaluation = config.preset.training, config.preset.evaluation
+    length = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
+    seeds = f" and {config.sweep.seeds - 1} more" if config.sweep.seeds > 1 else ""
+    said = [
+        ("Run", f"{results.run}, started {facts.get('started', GAP)}, git commit {facts.get('git_commit') or GAP}"),
+        (
+            "Preset",
+            f"{config.preset.name}: base model {config.preset.model.base}, {length} of batch {training.batch_size}, "
+            f"learning rate {training.learning_rate:g}, LoRA alpha {training.lora_alpha:g}, seed {training.seed}{seeds}"
+            + ("; trials may set values of their own, which their titles name" if _own(results) else ""),
+        ),
+        (
+            "Judged by",
+            f"{evaluation.samples:,} images a trial: {evaluation.features} features, "
+            f"CLIP model {evaluation.clip_model}",
+        ),
+        ("Hardware", _hardware(facts.get("hardware") or {})),
+    ]
+    if versions := facts.get("versions"):
+        said.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))))
+    said += [(f"Data, {name}", _data(counts)) for name, counts in (facts.get("data") or {}).items()]
+    return tuple(said)
+
+
+def _own(results: Results) -> bool:
+    return any(trial.spec.training for trial in results.trials)
+
+
+def _hardware(hardware: Mapping[str, object]) -> str:
+    gpus = hardware.get("gpus")
+    shown_gpus = ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else "no GPU"
+    memory = hardware.get("memory_gib")
+    shown_memory = f"{memory:.0f} GiB" if isinstance(memory, int | float) else f"{GAP} GiB"
+    return f"{hardware.get('cpu', GAP)}, {hardware.get('cores', GAP)} cores, {shown_memory}, {shown_gpus}"
+
+
+def _data(counts: Mapping[str, object]) -> str:
+    dropped = counts.get("dropped")
+    reasons = dropped.items() if isinstance(dropped, Mapping) else []
+    text = f"{_counted(counts.get('kept'))} of {_counted(counts.get('images'))} images kept"
+    listed = ", ".join(f"{_counted(count)} {str(reason).replace('_', ' ')}" for reason, count in reasons if count)
+    return f"{text}; dropped: {listed}" if listed else text
+
+
+def _counted(count: object) -> str:
+    return f"{count:,}" if isinstance(count, int) else GAP

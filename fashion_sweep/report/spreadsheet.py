@@ -1,0 +1,60 @@
+"""A run's numbers as CSV: one row a trial."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fashion_sweep.report.points import Conclusions
+from fashion_sweep.report.results import Results, TrialResult
+from fashion_sweep.space import COMPONENTS, TRAINING_AXES
+
+JUDGED = ("kid", "kid_se", "clip_score", "clip_score_se", "samples", "features", "clip_model")
+
+
+def results_csv(results: Results, conclusions: Conclusions) -> str:
+    """What is not known is empty. `fid_corrected` with its 95 % interval is that of the configuration, which all its
+    replicates share; a component without an adapter has rank 0; training values are those the trial was trained with.
+    """
+    rows = trial_rows(results, results.config.sweep.judge, conclusions)
+    return as_csv(rows)
+
+
+def trial_rows(results: Results, names: Sequence[str], conclusions: Conclusions) -> list[dict[str, Any]]:
+    """Columns of the evaluation sets `names` begin with their name."""
+    return [_row(results, trial, names, conclusions) for trial in results.trials]
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(results: Results, trial: TrialResult, names: Sequence[str], conclusions: Conclusions) -> dict[str, Any]:
+    spec, training = trial.spec, results.config.training_of(trial.spec)
+    trained = {} if spec.is_base_model else {key: getattr(training, key) for key in TRAINING_AXES}
+    row: dict[str, Any] = {
+        "trial_id": spec.trial_id,
+        "title": trial.title,
+        **{f"rank_{component}": spec.component_ranks.get(component, 0) for component in COMPONENTS},
+        **{key: _joined(trained.get(key)) for key in TRAINING_AXES},
+        "replicate": spec.replicate,
+        "parameters": trial.parameters,
+        "state": trial.state,
+    }
+    for name in names:
+        judged = trial.judged(name)
+        estimates = conclusions[name].estimates if name in conclusions else {}
+        fid = estimates.get(spec.configuration.title, {}).get("fid")
+        row[f"{name}.fid"] = judged.fid
+        for column, attribute in (("fid_corrected", "value"), ("fid_low", "low"), ("fid_high", "high")):
+            row[f"{name}.{column}"] = getattr(fid, attribute, None)
+        row |= {f"{name}.{key}": getattr(judged, key) for key in JUDGED}
+    return row
+
+
+def _joined(value: Any) -> Any:
+    return " ".join(value) if isinstance(value, tuple) else value
