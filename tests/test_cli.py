@@ -39,7 +39,7 @@ def command(monkeypatch, capsys):
 def test_help_names_the_commands(command, arguments):
     code, out, _ = command(*arguments)
     assert code == 0
-    assert all(name in out for name in ("run", "report", "sync", "ui"))
+    assert all(name in out for name in ("run", "report", "generate", "sync", "ui"))
 
 
 def test_version_is_told(command):
@@ -58,6 +58,9 @@ def test_version_is_told(command):
         (["rnu"], "No such command"),
         (["report", "nothing"], "no run 'nothing'"),
         (["run", "exp4", "--adapters-from", "nothing"], "no run 'nothing'"),
+        (["generate"], "Missing option '--prompt'"),
+        (["generate", "--prompt", " "], "--prompt: is empty"),
+        (["generate", "--prompt", "a dress", "--adapter", "models:/exp2-tiny@best"], "there is no MLflow store"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing_behind(command, runs_root, arguments, said):

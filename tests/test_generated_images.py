@@ -155,7 +155,7 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
         ({"output": Path("note/below")}, "nothing can be written in"),
         ({"output": Path("a.jpg")}, "written as .png"),
         ({"output": Path("two.png"), "seeds": (0, 1)}, "2 images need a folder"),
-        ({"settings": ["data.fashion.evaluation.height=60"]}, "do not divide"),
+        ({"settings": ["data.fashion.evaluation.height=62"]}, "do not divide"),
         ({"settings": ["sweep.judge=[general]"]}, "there is no sweep here"),
         ({"settings": ["generation.stps=3"]}, "did you mean"),
         ({"preset": "tny"}, "did you mean 'tiny'?"),
