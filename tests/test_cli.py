@@ -56,6 +56,7 @@ def test_version_is_told(command):
         (["run"], "Missing argument"),
         (["run", "exp2", "--nme", "x"], "No such option"),
         (["rnu"], "No such command"),
+        (["report", "nothing", "nowhere"], "no run 'nothing'"),
         (["report", "nothing"], "no run 'nothing'"),
         (["run", "exp4", "--adapters-from", "nothing"], "no run 'nothing'"),
         (["generate"], "Missing option '--prompt'"),
