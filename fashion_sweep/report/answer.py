@@ -102,6 +102,8 @@ def _gaps(results: Results) -> str:
         titles = [trial.title for trial in results.trials if trial.state == state]
         if titles:
             parts.append(f"{len(titles)} of {len(results.trials)} trials {state} ({'; '.join(titles)})")
+    if stopped := sum(trial.state == "stopped" for trial in results.trials):
+        parts.append(f"{stopped} of {len(results.trials)} trials were stopped early")
     return f"; {', '.join(parts)}" if parts else ""
 
 

@@ -9,6 +9,7 @@ from fashion_sweep.files import write_json, write_text
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.answer import sentence
 from fashion_sweep.report.results import Results, TrialResult, collect, numbers
+from fashion_sweep.report.rungs import rung_table, rungs
 from fashion_sweep.report.tables import GAP, markdown, published_tables, time_table, trial_tables
 
 
@@ -43,6 +44,7 @@ def write_results(run: RunPaths, seconds: Mapping[str, float]) -> None:
             "question": results.config.sweep.question,
             "answer": sentence(results),
             "trials": [_as_json(trial) for trial in results.trials],
+            "rungs": [asdict(rung) for rung in rungs(run, results)],
             "published": results.config.sweep.model_dump(mode="json")["published"],
             "facts": dict(results.facts),
             "seconds": numbers(seconds),
@@ -61,6 +63,8 @@ def _page(run: RunPaths, results: Results, plots: list[Path], gridded: bool) -> 
     page = [f"# {sweep.name}: {sweep.question}", "", f"**{sentence(results)}**", ""]
     for table in trial_tables(results):
         page += [f"## {table.title}", "", markdown(table)]
+    if (early := rung_table(run, results)) is not None:
+        page += [f"## {early.title}", "", markdown(early)]
     page += [f"- {trial.title} failed: {trial.error}" for trial in results.trials if trial.state == "failed"]
     if gridded:
         page += ["", "## Samples", "", _image(run, run.grid, "Generated images, by configuration and prompt"), ""]

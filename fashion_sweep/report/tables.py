@@ -123,7 +123,7 @@ def _trial_table(results: Results, name: str) -> Table:
 
 def _row(trial: TrialResult, judged: Judgement) -> tuple[str, ...]:
     return (
-        trial.title if trial.state == "done" else f"{trial.title} ({trial.state})",
+        f"{trial.title}{_how_it_ended(trial)}",
         _count(trial.parameters),
         GAP if judged.fid is None else f"{judged.fid:.2f}",
         _estimate(judged.kid, judged.kid_se, scale=1000, digits=1),
@@ -131,6 +131,13 @@ def _row(trial: TrialResult, judged: Judgement) -> tuple[str, ...]:
         GAP if trial.spec.is_base_model else duration(trial.seconds.get("train")),
         duration(trial.seconds.get("judge")),
     )
+
+
+def _how_it_ended(trial: TrialResult) -> str:
+    if trial.state == "stopped":
+        loss = "" if trial.val_loss is None else f" with val_loss {trial.val_loss:.4f}"
+        return f" (stopped at step {trial.steps}{loss})"
+    return "" if trial.state == "done" else f" ({trial.state})"
 
 
 def _caption(results: Results, name: str) -> str:
