@@ -8,6 +8,7 @@ import rich.table
 
 from fashion_sweep.plan import PlannedTrial
 from fashion_sweep.report.results import Judgement, Results, TrialResult
+from fashion_sweep.sweep_file import Sweep
 
 GAP = "–"
 
@@ -59,9 +60,12 @@ def time_table(results: Results) -> Table | None:
     return Table("Where the time went", ("stage", "time", "share"), tuple(rows), caption)
 
 
-def plan_table(planned: Sequence[PlannedTrial]) -> Table:
+def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep) -> Table:
     rows = [(t.title, f"{t.parameters:,}", f"{t.adapter_bytes / 1e6:.2f}", f"{100 * t.share:.3f}") for t in planned]
     caption = "Adapters in float32; the share is that of the base model's UNet and text encoders."
+    if sweep.search and sweep.space:
+        caption += f" The search begins {sweep.search.trials} trials, chosen from these"
+        caption += "".join(f", {name} {axis.low:g} to {axis.high:g}" for name, axis in sweep.space.ranges.items()) + "."
     return Table("", ("configuration", "parameters", "adapter, MB", "share, %"), tuple(rows), caption)
 
 
