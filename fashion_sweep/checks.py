@@ -32,6 +32,12 @@ def check_config(config: RunConfig) -> None:
     _check_sizes(config)
     _check_batches(config)
     _check_samples(preset.evaluation)
+    search, steps = config.sweep.search, preset.training.steps
+    if search and search.stop_early and steps and not search.stop_early.rungs(steps):
+        raise ConfigError(
+            f"sweep.search.stop_early.grace_steps: {search.stop_early.grace_steps} leave nothing to stop of "
+            f"{steps} training steps; set fewer, or stop_early: null"
+        )
 
 
 def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:

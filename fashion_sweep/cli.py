@@ -102,7 +102,8 @@ def plan(
     from fashion_sweep.config_files import load_run_config
     from fashion_sweep.plan import plan, resolved
 
-    planned = plan(resolved(load_run_config(sweep, preset, settings or ())))
+    config = resolved(load_run_config(sweep, preset, settings or ()))
+    planned = plan(config)
     if as_json:
         typer.echo(json.dumps([asdict(trial) for trial in planned], indent=2))
         return
@@ -110,7 +111,7 @@ def plan(
 
     from fashion_sweep.report.tables import plan_table, terminal
 
-    Console(highlight=False).print(terminal(plan_table(planned)))
+    Console(highlight=False).print(terminal(plan_table(planned, config.sweep)))
 
 
 @app.command()

@@ -49,6 +49,21 @@ class TrialPaths:
         """Metrics and timings of the finished trial; a trial is finished exactly when this file exists."""
         return self.root / "result.json"
 
+    @property
+    def suggestion(self) -> Path:
+        """What a search made this trial of."""
+        return self.root / "suggestion.json"
+
+    @property
+    def stopped(self) -> Path:
+        """At which step, with which loss a search stopped the trial. Not in `status`, which its workers still write."""
+        return self.root / "stopped.json"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.result.is_file() or self.stopped.is_file()
+
     def judged(self, evaluation_set: str) -> Path:
         """Folder with features and scores of generated images, one file a batch."""
         return self.root / "judged" / evaluation_set
@@ -144,6 +159,15 @@ class RunPaths:
         return self.root / "mlflow.json"
 
     @property
+    def trials(self) -> Path:
+        return self.root / "trials"
+
+    @property
+    def study(self) -> Path:
+        """Optuna's SQLite file of a search."""
+        return self.root / "search.db"
+
+    @property
     def ray(self) -> Path:
         """Ray Tune's and Ray Train's own storage."""
         return self.root / "ray"
@@ -153,4 +177,4 @@ class RunPaths:
         return self.root / "log.txt"
 
     def trial(self, trial_id: str) -> TrialPaths:
-        return TrialPaths(self.root / "trials" / trial_id)
+        return TrialPaths(self.trials / trial_id)

@@ -30,7 +30,7 @@ class PlannedTrial:
 
 
 def resolved(config: RunConfig) -> RunConfig:
-    """The same, with the space of its sweep, if it has one, written out as trials.
+    """The same, with the space of its sweep, if it has one, written out as trials; that of a search stays.
 
     Raises:
         ConfigError: nothing meets the budget.
@@ -39,31 +39,34 @@ def resolved(config: RunConfig) -> RunConfig:
     if space is None:
         return config
     trials = [spec.values for spec in feasible(config, space)]
+    if config.sweep.search is not None:
+        return config
     sweep = config.sweep.model_copy(update={"trials": trials, "space": None})
     return config.model_copy(update={"sweep": sweep})
 
 
 def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
-    """Every trial of the space that meets its budget, the smallest first.
+    """Every trial of the space that meets its budget, the smallest first; axes that are ranges are left open.
 
     Raises:
         ConfigError: none does; names the nearest.
     """
     base = _base(config)
     return within(
-        combinations(space.placements, space.ranks, space.training),
-        lambda spec: count_parameters(base, spec, config.training_of(spec).target_modules),
+        combinations(space.placements, space.ranks, space.listed),
+        lambda spec: parameters_of(config, spec),
         _interval(space.budget, base),
     )
 
 
 def plan(config: RunConfig) -> list[PlannedTrial]:
-    """The trials of a resolved configuration, in the order of the sweep."""
+    """The trials of a resolved configuration, in the order of the sweep; of a search, those it may choose from."""
     base = _base(config)
     whole = sum(component_parameters(base, component) for component in COMPONENTS)
     planned = []
-    for spec in config.sweep.specs:
-        parameters = count_parameters(base, spec, config.training_of(spec).target_modules)
+    searched = config.sweep.space if config.sweep.search else None
+    for spec in feasible(config, searched) if searched else config.sweep.specs:
+        parameters = parameters_of(config, spec)
         planned.append(
             PlannedTrial(
                 trial_id=spec.trial_id,
@@ -77,6 +80,10 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
             )
         )
     return planned
+
+
+def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
+    return count_parameters(_base(config), spec, config.training_of(spec).target_modules)
 
 
 def _base(config: RunConfig) -> str:

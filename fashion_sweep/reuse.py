@@ -14,6 +14,7 @@ from fashion_sweep.files import is_whole, read_json, read_json_lines, replacing,
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.run_folder import differing
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.trials import run_specs
 
 Say = Callable[[str], None]
 NAMED = 3
@@ -30,7 +31,7 @@ def check_trained_alike(config: RunConfig, run: RunPaths, other: RunPaths) -> No
         raise RunError(f"--adapters-from {other.name}: is this run itself, whose adapters are used in any case")
     theirs = read_run_config(other.config)
     differences = differing(_model(theirs), _model(config), "model.")
-    for spec in _shared(config, theirs):
+    for spec in _shared(config, other):
         ours, their_training = config.training_of(spec).model_dump(), theirs.training_of(spec).model_dump()
         differences += differing(their_training, ours, "training.")
     _refuse(other, list(dict.fromkeys(differences)))
@@ -42,7 +43,7 @@ def take_adapters(config: RunConfig, run: RunPaths, other: RunPaths, say: Say) -
     Raises:
         RunError: `other` trained on other data or another base model.
     """
-    shared = _shared(config, read_run_config(other.config))
+    shared = _shared(config, other)
     if any(other.trial(spec.trial_id).adapter.exists() for spec in shared):
         _refuse(other, _data_differences(run, other))
     for spec in config.sweep.specs:
@@ -57,8 +58,9 @@ def take_adapters(config: RunConfig, run: RunPaths, other: RunPaths, say: Say) -
             say(f"{spec.title}: adapter taken from {other.name}")
 
 
-def _shared(config: RunConfig, theirs: RunConfig) -> list[TrialSpec]:
-    return [spec for spec in config.sweep.specs if not spec.is_base_model and spec in theirs.sweep.specs]
+def _shared(config: RunConfig, other: RunPaths) -> list[TrialSpec]:
+    theirs = run_specs(other, read_run_config(other.config))
+    return [spec for spec in config.sweep.specs if not spec.is_base_model and spec in theirs]
 
 
 def _model(config: RunConfig) -> dict[str, Any]:

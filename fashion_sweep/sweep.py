@@ -16,11 +16,13 @@ from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import is_whole, read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.plan import feasible
 from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.timing import Clock
+from fashion_sweep.trials import run_specs, trials_to_begin
 
 Catalogues = Mapping[EvaluationSet, Catalogue]
 
@@ -52,15 +54,16 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         from fashion_sweep.tracking import Mirror
 
         with Mirror(run):
-            waiting = [spec.trial_id for spec in config.sweep.specs if not run.trial(spec.trial_id).result.exists()]
-            if waiting:
+            waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
+            worked = bool(waiting) or trials_to_begin(run, config) > 0
+            if worked:
                 _run_trials(config, run, waiting, clock, console)
             with _busy(console, "writing the report"):
                 from fashion_sweep.report.page import write_report
 
-                write_report(run, clock.breakdown(_stages(run, config)) if waiting else None)
+                write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
         show(run, console)
-    return all(run.trial(spec.trial_id).result.exists() for spec in config.sweep.specs)
+    return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
 
 
 def _opened(name: EvaluationSet, config: RunConfig) -> Catalogue:
@@ -125,6 +128,7 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
         Status(run.trial(trial_id)).queue()
     with ExitStack() as session:
         with _busy(console, "starting Ray"):
+            from fashion_sweep.cluster.search import run_search
             from fashion_sweep.cluster.session import ray_session
             from fashion_sweep.cluster.tune import run_trials
             from fashion_sweep.report.live import LiveTable
@@ -132,9 +136,15 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
             session.enter_context(ray_session(run, config.preset.resources))
         with clock.preparing():
             _fill_cache(config, run, console)
-        titles = {spec.trial_id: spec.title for spec in config.sweep.specs}
-        with LiveTable(run, list(titles), titles, console):
-            errors = run_trials(run, config, waiting, train_and_judge)
+
+        def titles() -> dict[str, str]:
+            return {spec.trial_id: spec.title for spec in run_specs(run, config)}
+
+        with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
+            if config.sweep.search:
+                errors = run_search(run, config, train_and_judge)
+            else:
+                errors = run_trials(run, config, waiting, train_and_judge)
             for trial_id, error in errors.items():
                 if error:
                     Status(run.trial(trial_id)).fail(error)
@@ -151,7 +161,9 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.cluster.shards import map_shards
     from fashion_sweep.prepare import make_shard, missing_shards, write_references
 
-    specs = [s for s in config.sweep.specs if not s.is_base_model and not is_whole(run.trial(s.trial_id).adapter)]
+    space = config.sweep.space
+    listed = feasible(config, space) if space else config.sweep.specs
+    specs = [s for s in listed if not s.is_base_model and not is_whole(run.trial(s.trial_id).adapter)]
     with_captions = any(not spec.trains_text_encoders for spec in specs)
     shards = missing_shards(run, with_images=bool(specs), with_captions=with_captions)
     if shards:
@@ -184,7 +196,7 @@ def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:
     """Of all trials; a stage that did not end was last heard of when its status was written."""
     return [
         (name, start, end)
-        for spec in config.sweep.specs
+        for spec in run_specs(run, config)
         for name, start, end in Status(run.trial(spec.trial_id)).values["stages"]
     ]
 
@@ -194,6 +206,7 @@ def show(run: RunPaths, console: Console) -> None:
     from fashion_sweep.report.answer import answer
     from fashion_sweep.report.conclusion import read_conclusions
     from fashion_sweep.report.results import collect
+    from fashion_sweep.report.rungs import rung_table
     from fashion_sweep.report.sections import estimate_table
     from fashion_sweep.report.tables import (
         forgetting_tables,
@@ -206,9 +219,10 @@ def show(run: RunPaths, console: Console) -> None:
     results, conclusions = collect(run), read_conclusions(run)
     times = time_table(results)
     sure = [estimate_table(results, name, conclusion) for name, conclusion in conclusions.items()]
-    ours = [*trial_tables(results), *sure, *forgetting_tables(results)]
-    for table in [*ours, *published_tables(results), *([times] if times else [])]:
-        console.print(terminal(table))
+    ours = [*trial_tables(results), *sure, rung_table(run, results), *forgetting_tables(results)]
+    for table in [*ours, *published_tables(results), times]:
+        if table is not None:
+            console.print(terminal(table))
     for trial in results.trials:
         if trial.state == "failed":
             log = run.trial(trial.spec.trial_id).log

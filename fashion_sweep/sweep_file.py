@@ -19,6 +19,10 @@ from pydantic import NonNegativeInt as Count
 from fashion_sweep.space import TRAINING_AXES, Placement, TrialSpec, placement_error
 
 EvaluationSet = Literal["fashion", "general"]
+Objective = Literal["fid", "clip_score", "parameters", "kid"]
+
+
+RANGED_AXES = ("learning_rate", "lora_alpha")
 
 
 class Frozen(BaseModel):
@@ -61,13 +65,63 @@ class Budget(Frozen):
         return self
 
 
+class Range(Frozen):
+    low: PositiveFloat
+    high: PositiveFloat
+    log: bool = False
+    """Drawn evenly in its logarithm."""
+
+    @model_validator(mode="after")
+    def _ascends(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be smaller than high {self.high:g}")
+        return self
+
+
+class StopEarly(Frozen):
+    """At `grace_steps`, and each time the steps have grown by `reduction_factor`, a trial goes on only if it is among
+    the best of those that came so far: asynchronous successive halving, https://arxiv.org/abs/1810.05934."""
+
+    metric: Literal["val_loss"] = "val_loss"
+    """Not FID: at the few images that could be spared for it, it is mostly bias."""
+    grace_steps: PositiveInt
+    reduction_factor: int = Field(3, ge=2)
+
+    def rungs(self, steps: int) -> list[int]:
+        """Steps at which trials of `steps` steps are compared; not at their end, where they are judged."""
+        rungs, step = [], self.grace_steps
+        while step < steps:
+            rungs.append(step)
+            step *= self.reduction_factor
+        return rungs
+
+
+class Search(Frozen):
+    """Has Optuna choose trials from the space one after the other, instead of running all of it."""
+
+    trials: PositiveInt = 16
+    """How many are begun."""
+    objectives: list[Objective] = Field(["fid"], min_length=1)
+    """Of several, Optuna looks for trials that are not beaten in all at once."""
+    stop_early: StopEarly | None = None
+    seed: Count = 0
+
+    @field_validator("objectives")
+    @classmethod
+    def _once_each(cls, names: list[Objective]) -> list[Objective]:
+        if len(set(names)) < len(names):
+            raise ValueError("an objective is listed twice")
+        return names
+
+
 class Space(Frozen):
     """Trials by rule: every placement at each of the ranks or not at all, within the budget."""
 
     placements: list[Placement] = Field(min_length=1)
     ranks: list[PositiveInt] = Field(min_length=1)
-    training: dict[str, list[Any]] = {}
-    """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`."""
+    training: dict[str, list[Any] | Range] = {}
+    """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`. In a search, numbers may
+    come from a range."""
     budget: Budget | None = None
 
     @model_validator(mode="after")
@@ -79,10 +133,27 @@ class Space(Frozen):
 
     @field_validator("training")
     @classmethod
-    def _axes_are_known(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    def _axes_are_known(cls, axes: dict[str, list[Any] | Range]) -> dict[str, list[Any] | Range]:
         if empty := [name for name, values in axes.items() if not values]:
             raise ValueError(f"{empty[0]}: at least one value is needed")
-        return {name: [trial_values({name: value})[name] for value in values] for name, values in axes.items()}
+        return {name: _axis(name, values) for name, values in axes.items()}
+
+    @property
+    def listed(self) -> dict[str, list[Any]]:
+        """The axes of training that are lists."""
+        return {name: values for name, values in self.training.items() if isinstance(values, list)}
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        return {name: values for name, values in self.training.items() if isinstance(values, Range)}
+
+
+def _axis(name: str, values: list[Any] | Range) -> list[Any] | Range:
+    if isinstance(values, list):
+        return [trial_values({name: value})[name] for value in values]
+    if name not in RANGED_AXES:
+        raise ValueError(f"{name}: only {' and '.join(RANGED_AXES)} may be ranges; list its values")
+    return values
 
 
 class _TrialTraining(Frozen):
@@ -135,6 +206,8 @@ class Sweep(Frozen):
     everywhere is the base model."""
     space: Space | None = None
     """Instead of `trials`."""
+    search: Search | None = None
+    """Of the space; null: all of it is run."""
     seeds: PositiveInt = 1
     """How often each configuration is trained, each time with another seed."""
     judge: list[EvaluationSet] = Field(["fashion"], min_length=1)
@@ -147,6 +220,7 @@ class Sweep(Frozen):
     def _trials_are_distinct_and_known(self) -> "Sweep":
         if bool(self.trials) == bool(self.space):
             raise ValueError("exactly one of trials and space must be given")
+        self._check_search()
         specs = self.specs
         for spec in specs:
             if error := placement_error(spec):
@@ -159,9 +233,23 @@ class Sweep(Frozen):
             raise ValueError("judge: an evaluation set is listed twice")
         return self
 
+    def _check_search(self) -> None:
+        ranges = self.space.ranges if self.space else {}
+        if self.search is None:
+            if ranges:
+                raise ValueError(f"space.training.{next(iter(ranges))}: a range needs a search; list the values")
+            return
+        if self.space is None:
+            raise ValueError("search: there is no space to search")
+        if self.seeds > 1:
+            raise ValueError("seeds: a search trains each of its trials once; leave it at 1")
+        if self.search.stop_early and (lengths := {"steps", "epochs"} & set(self.space.training)):
+            raise ValueError(f"search.stop_early: needs trials of one length, but space.training has {lengths.pop()}")
+
     @property
     def specs(self) -> list[TrialSpec]:
-        """Every training of every configuration; the base model, which is not trained, once."""
+        """Every training of every configuration; the base model, which is not trained, once. Of a search none: see
+        `trials.run_specs`."""
         configurations = [TrialSpec.of(values) for values in self.trials]
         return [
             replace(spec, replicate=replicate)

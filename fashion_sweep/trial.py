@@ -36,6 +36,7 @@ from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.training.adapt import Adaptation
+from fashion_sweep.trials import run_specs
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
     """Trains and judges trial `trial_id` of `run` as one of its workers; worker 0 writes `result.json` at the end."""
     config = read_run_config(run.config)
-    spec = next(spec for spec in config.sweep.specs if spec.trial_id == trial_id)
+    spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
     paths = run.trial(trial_id)
     trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
     try:

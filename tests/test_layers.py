@@ -17,6 +17,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "config_files",
     "paths",
     "status",
+    "trials",
     "timing",
     "draws",
     "tiny",
@@ -78,7 +79,7 @@ def test_imports_only_point_to_earlier_layers(path):
     assert used & set(LAYERS) <= allowed
 
 
-@pytest.mark.parametrize(("library", "owner"), [("ray", "cluster"), ("mlflow", "tracking")])
+@pytest.mark.parametrize(("library", "owner"), [("ray", "cluster"), ("optuna", "cluster"), ("mlflow", "tracking")])
 def test_a_service_is_imported_in_one_place_only(library, owner):
     importers = {
         layer_of(path) for path in modules() if any(name.split(".")[0] == library for name in imported_by(path))

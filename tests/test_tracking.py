@@ -18,6 +18,7 @@ from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.page import write_report
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking.ui import newest_compared
+from fashion_sweep.trials import Suggestion
 
 RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
 
@@ -248,3 +249,22 @@ def test_ui_on_a_taken_port_is_one_line(store):
         taken.listen()
         with pytest.raises(ConfigError, match="choose another"):
             tracking.open_ui(taken.getsockname()[1])
+
+
+def test_a_trial_that_a_search_stopped_is_killed_with_the_step_and_the_run_is_complete(store):
+    run = make_run(store / "run", "search")
+    stopped, done = (TrialSpec.of({"unet": 1, "learning_rate": rate}) for rate in (0.001, 0.002))
+    for number, spec in enumerate((stopped, done)):
+        Suggestion(number, spec, 17184).write(run)
+    set_status(run, stopped, "running")
+    log_losses(run, stopped, 1, 100)
+    write_json(run.trial(stopped.trial_id).stopped, {"step": 100, "val_loss": 0.61, "time": 1.7e9})
+    finish_trial(run, done, 17184, {"fashion": judgement(16.1)})
+    write_report(run, {})
+    tracking.mirror(run)
+    found = runs("search/tiny")
+    child = found[stopped.trial_id]
+    assert (child.info.status, child.data.tags["stopped_at_step"]) == ("KILLED", "100")
+    expected = {"learning_rate": "0.001", "parameters": "17184", "unet_rank": "1", "text_encoders_rank": "0"}
+    assert expected.items() <= child.data.params.items()
+    assert found["parent"].info.status == "FINISHED"

@@ -31,20 +31,32 @@ def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train
     """
     if not trial_ids:
         return {}
+    param_space = {"trial_id": tune.grid_search(list(trial_ids))}
+    return fit_trials(run, config.preset.resources, train_fn, param_space)
+
+
+def fit_trials(
+    run: RunPaths, resources: Resources, train_fn: TrainFn, param_space: dict[str, Any], **tuning: Any
+) -> dict[str, str | None]:
+    """Has Tune run what `param_space`, or a searcher in `tuning` (more of `tune.TuneConfig`), makes `trial_id` to be.
+
+    Returns, raises: as `run_trials`.
+    """
     with late_interrupt() as interrupt:
         try:
-            results = _tuner(run, config.preset.resources, trial_ids, train_fn, interrupt).fit()
+            results = _tuner(run, resources, train_fn, interrupt, param_space, tuning).fit()
         except _Interrupted:
             raise KeyboardInterrupt from None
-    return {trial_id: _error(result) for trial_id, result in zip(trial_ids, results, strict=True)}
+    return {result.config["trial_id"]: _error(result) for result in results}
 
 
 def _tuner(
     run: RunPaths,
     resources: Resources,
-    trial_ids: Sequence[str],
     train_fn: TrainFn,
     interrupt: Interrupt,
+    param_space: dict[str, Any],
+    tuning: dict[str, Any],
 ) -> tune.Tuner:
     name = (train_fn.__module__, train_fn.__name__)
 
@@ -53,11 +65,12 @@ def _tuner(
 
     return tune.Tuner(
         tune.with_resources(trainable, DRIVER),
-        param_space={"trial_id": tune.grid_search(list(trial_ids))},
+        param_space=param_space,
         tune_config=tune.TuneConfig(
             max_concurrent_trials=_concurrency(resources),
             trial_name_creator=lambda trial: trial.config["trial_id"],
             trial_dirname_creator=lambda trial: trial.config["trial_id"],
+            **tuning,
         ),
         run_config=tune.RunConfig(
             name=f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}",

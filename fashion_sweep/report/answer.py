@@ -52,4 +52,6 @@ def _gaps(results: Results) -> list[str]:
         titles = [trial.title for trial in results.trials if trial.state == state]
         if titles:
             found.append(f"{len(titles)} of {len(results.trials)} trials {state} ({'; '.join(titles)}).")
+    if stopped := sum(trial.state == "stopped" for trial in results.trials):
+        found.append(f"{stopped} of {len(results.trials)} trials were stopped early.")
     return found

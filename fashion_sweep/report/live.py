@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.report.results import number
 from fashion_sweep.report.tables import GAP, duration
 from fashion_sweep.status import STAGES
@@ -25,7 +25,14 @@ WIDTH_FOR_BARS = 100
 """Columns of a terminal below which the table goes without bars."""
 LINES_PER_STAGE = 4
 """Off a terminal, a stage is reported each time so many parts of it are done, but for the last."""
-COLOURS = {"waiting": "dim", "starting": "dim", "running": "cyan", "done": "green", "failed": "red"}
+COLOURS = {
+    "waiting": "dim",
+    "starting": "dim",
+    "running": "cyan",
+    "done": "green",
+    "stopped": "yellow",
+    "failed": "red",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class LiveTable:
         run: the run folder; only its status and result files are read.
         trial_ids: in the order to show them.
         titles: by trial id; default the ids.
+        titles_now: asked at each look, for the trials that a search has begun meanwhile.
         console: where to show it; default stdout.
     """
 
@@ -78,9 +86,11 @@ class LiveTable:
         trial_ids: Sequence[str],
         titles: dict[str, str] | None = None,
         console: Console | None = None,
+        titles_now: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self._run = run
-        self._titles = {trial_id: (titles or {}).get(trial_id, trial_id) for trial_id in trial_ids}
+        self._titles_now = titles_now or dict
+        self._known_titles = {trial_id: (titles or {}).get(trial_id, trial_id) for trial_id in trial_ids}
         self._console = console or Console()
         self._shown: dict[str, tuple[str, ...]] = {}
         self._stage_began: dict[str, tuple[str | None, float, float]] = {}
@@ -108,6 +118,10 @@ class LiveTable:
     def _poll(self) -> None:
         while not self._stop.wait(REFRESH_S):
             self._print_changes()
+
+    @property
+    def _titles(self) -> dict[str, str]:
+        return self._known_titles | dict(self._titles_now())
 
     def table(self) -> Table:
         """The state of all trials as it is now."""
@@ -144,7 +158,9 @@ class LiveTable:
             status = Shown.of(read_json(paths.status))
         except (OSError, DataError):  # this table only looks on: a file it cannot read must not end a run
             status = Shown()
-        return replace(status, state="done") if paths.result.is_file() else status
+        if paths.result.is_file():
+            return replace(status, state="done")
+        return replace(status, state="stopped", **_reached(paths)) if paths.stopped.is_file() else status
 
     def _stage_left(self, trial_id: str, status: Shown) -> float | None:
         """Seconds to the end of this stage at the pace seen since we first saw it; None until it has moved."""
@@ -171,6 +187,8 @@ class LiveTable:
     def _change(self, trial_id: str, status: Shown) -> str:
         if status.state == "failed":
             return f"failed: {(status.error or 'unknown error').splitlines()[-1]}"
+        if status.state == "stopped":
+            return f"stopped at step {status.done or 0:.0f}" + (f", loss {status.loss:.4f}" if status.loss else "")
         if status.state == "done":
             return ", ".join(["done", *self._numbers(trial_id)])
         if _milestone(status) == ("running",):
@@ -195,6 +213,15 @@ class LiveTable:
             if (value := number(judged.get(key))) is not None
         ]
         return [*shown, duration(sum(seconds))] if seconds else shown
+
+
+def _reached(paths: TrialPaths) -> dict[str, Any]:
+    """Where a search stopped the trial; its workers may have gone on for a moment."""
+    try:
+        values = read_json(paths.stopped, {})
+    except (OSError, DataError):
+        return {}
+    return {"done": number(values.get("step")), "loss": number(values.get("val_loss")), "unit": "steps"}
 
 
 def _milestone(status: Shown) -> tuple[str, ...]:

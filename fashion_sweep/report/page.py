@@ -13,6 +13,7 @@ from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult, collect, numbers
+from fashion_sweep.report.rungs import rungs
 from fashion_sweep.report.sections import Pictures, sections
 from fashion_sweep.report.spreadsheet import results_csv
 from fashion_sweep.report.tables import GAP, forgetting_tables
@@ -37,7 +38,14 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     plots = write_plots(run, results, conclusions)
     losses = next((path for path in plots if path.stem == "loss"), None)
     pictures = Pictures([path for path in plots if path != losses], _write_sample_grid(run, results), losses)
-    said = sections(results, answer(results, conclusions), conclusions, pictures, forgetting_tables(results))
+    said = sections(
+        results,
+        answer(results, conclusions),
+        conclusions,
+        pictures,
+        forgetting=forgetting_tables(results),
+        early=rung_table(run, results),
+    )
     sweep = results.config.sweep
     title = f"{sweep.name}: {sweep.question}"
     started = str(results.facts.get("started") or GAP)
@@ -69,6 +77,7 @@ def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, se
             "answer": answer(results, conclusions),
             "verdicts": {name: as_json(conclusion) for name, conclusion in conclusions.items()},
             "trials": [_as_json(trial) for trial in results.trials],
+            "rungs": [asdict(rung) for rung in rungs(run, results)],
             "published": results.config.sweep.model_dump(mode="json")["published"],
             "facts": dict(results.facts),
             "seconds": numbers(seconds),

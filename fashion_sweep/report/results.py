@@ -13,8 +13,10 @@ from fashion_sweep.evaluation.fid import enough_samples
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.trials import run_specs
 
-State = Literal["done", "failed", "unfinished"]
+State = Literal["done", "failed", "stopped", "unfinished"]
+"""Stopped: by a search, which saw it fall behind."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def collect(run: RunPaths) -> Results:
     results = Results(
         run=run.name,
         config=config,
-        trials=tuple(_trial(run, spec, config.sweep.judge) for spec in config.sweep.specs),
+        trials=tuple(_trial(run, spec, config.sweep.judge) for spec in run_specs(run, config)),
         facts=_mapping(run.facts),
         seconds=numbers(_mapping(run.results).get("seconds")),
     )
@@ -117,6 +119,8 @@ def collect(run: RunPaths) -> Results:
 
 def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
     paths = run.trial(spec.trial_id)
+    if not paths.result.is_file() and paths.stopped.is_file():
+        return _stopped(spec, _mapping(paths.stopped), _mapping(paths.suggestion))
     if not paths.result.is_file():
         status = _mapping(paths.status)
         failed = status.get("state") == "failed"
@@ -139,6 +143,16 @@ def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
         val_loss=number(values.get("val_loss")),
         evaluations={name: _judgement(judged) for name, judged in evaluations.items()},
         seconds=numbers(values.get("seconds")),
+    )
+
+
+def _stopped(spec: TrialSpec, reached: Mapping[str, Any], suggestion: Mapping[str, Any]) -> TrialResult:
+    return TrialResult(
+        spec=spec,
+        state="stopped",
+        parameters=_whole(suggestion.get("parameters")),
+        steps=_whole(reached.get("step")),
+        val_loss=number(reached.get("val_loss")),
     )
 
 

@@ -1,13 +1,13 @@
 """What the report says, in order: a list of sections that Markdown and HTML both render."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fashion_sweep.report.conclusion import Conclusion, Interval
 from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.provenance import provenance
-from fashion_sweep.report.results import Results
+from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.tables import GAP, Table, published_tables, time_table, trial_tables
 
 
@@ -56,21 +56,28 @@ class Pictures:
 
 
 def sections(
-    results: Results, answer: str, conclusions: Conclusions, pictures: Pictures, forgetting: Sequence[Table] = ()
+    results: Results,
+    answer: str,
+    conclusions: Conclusions,
+    pictures: Pictures,
+    forgetting: Sequence[Table] = (),
+    early: Table | None = None,
 ) -> list[Section]:
     """All that the report says below its title; a section without anything to say is left out.
 
     Args:
         answer: what the run allows one to conclude, in words.
+        early: whether the losses by which trials were stopped foretold the final numbers, where any were.
         forgetting: what adapters lost on prompts that they were not trained on, where that was measured.
     """
-    failed = [(trial.title, trial.error or _unended(trial.state)) for trial in results.trials if trial.state != "done"]
+    failed = [(trial.title, trial.error or _unended(trial)) for trial in results.trials if trial.state != "done"]
     found = [
         Section("Verdict", (Text(answer, strong=True),)),
         Section("Numbers", _numbers(results, conclusions)),
         Section("Quality against size", tuple(_plot(path, conclusions) for path in pictures.plots)),
         Section("Samples", _grid(pictures.grid)),
         Section("Losses", _losses(pictures.losses)),
+        Section("Stopping early", (early,) if early else ()),
         Section("Forgetting", tuple(forgetting)),
         Section("What was run on what", (Bullets(provenance(results)),)),
         Section("The study's table beside ours", _published(results, conclusions)),
@@ -178,6 +185,8 @@ def _times(results: Results) -> tuple[Block, ...]:
     return () if times is None else (replace(times, title=""),)
 
 
-def _unended(state: str) -> str:
-    said: Mapping[str, str] = {"failed": "failed; no reason known", "unfinished": "has not finished yet"}
-    return said.get(state, state)
+def _unended(trial: TrialResult) -> str:
+    if trial.state == "stopped":
+        reached = GAP if trial.val_loss is None else f"{trial.val_loss:.4f}"
+        return f"stopped early, at step {trial.steps} with a validation loss of {reached}"
+    return "failed; no reason known" if trial.state == "failed" else "has not finished yet"

@@ -10,6 +10,7 @@ from fashion_sweep.plan import PlannedTrial
 from fashion_sweep.report.conclusion import margins_of
 from fashion_sweep.report.results import Judgement, Results, TrialResult
 from fashion_sweep.report.wording import published_sentence
+from fashion_sweep.sweep_file import Sweep
 
 GAP = "–"
 
@@ -90,9 +91,12 @@ def time_table(results: Results) -> Table | None:
     return Table("Where the time went", ("stage", "time", "share"), tuple(rows), caption)
 
 
-def plan_table(planned: Sequence[PlannedTrial]) -> Table:
+def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep) -> Table:
     rows = [(t.title, f"{t.parameters:,}", f"{t.adapter_bytes / 1e6:.2f}", f"{100 * t.share:.3f}") for t in planned]
     caption = "Adapters in float32; the share is that of the base model's UNet and text encoders."
+    if sweep.search and sweep.space:
+        caption += f" The search begins {sweep.search.trials} trials, chosen from these"
+        caption += "".join(f", {name} {axis.low:g} to {axis.high:g}" for name, axis in sweep.space.ranges.items()) + "."
     return Table("", ("configuration", "parameters", "adapter, MB", "share, %"), tuple(rows), caption)
 
 
@@ -154,7 +158,7 @@ def _trial_table(results: Results, name: str) -> Table:
 
 def _row(trial: TrialResult, judged: Judgement) -> tuple[str, ...]:
     return (
-        trial.title if trial.state == "done" else f"{trial.title} ({trial.state})",
+        f"{trial.title}{_how_it_ended(trial)}",
         _count(trial.parameters),
         GAP if judged.fid is None else f"{judged.fid:.2f}",
         _estimate(judged.kid, judged.kid_se, scale=1000, digits=1),
@@ -162,6 +166,13 @@ def _row(trial: TrialResult, judged: Judgement) -> tuple[str, ...]:
         GAP if trial.spec.is_base_model or trial.adapter_from else duration(trial.seconds.get("train")),
         duration(trial.seconds.get("judge")),
     )
+
+
+def _how_it_ended(trial: TrialResult) -> str:
+    if trial.state == "stopped":
+        loss = "" if trial.val_loss is None else f" with val_loss {trial.val_loss:.4f}"
+        return f" (stopped at step {trial.steps}{loss})"
+    return "" if trial.state == "done" else f" ({trial.state})"
 
 
 def _caption(results: Results, name: str) -> str:

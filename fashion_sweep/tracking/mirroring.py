@@ -12,12 +12,15 @@ from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking.registry import register, winner
 from fashion_sweep.tracking.store import is_server
 from fashion_sweep.tracking.values import final_metrics, finite, trial_params
+from fashion_sweep.trials import run_specs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
 STEP_METRICS = ("train_loss", "val_loss")
+ENDED = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+"""State of a trial → of its run in MLflow."""
 BATCH = 500
 """Metrics in one request; MLflow takes at most 1000."""
 
@@ -35,7 +38,8 @@ class Mirroring:
     def everything(self) -> None:
         experiment_id = self._experiment()
         parent = self._parent(experiment_id)
-        states = [self._trial(experiment_id, parent, spec) for spec in self._config.sweep.specs]
+        specs = run_specs(self._run, self._config)
+        states = [self._trial(experiment_id, parent, spec) for spec in specs]
         results = read_json(self._run.results, {})
         note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()
         self._set_tags(parent, {"mlflow.note.content": note})
@@ -43,10 +47,10 @@ class Mirroring:
         pages += [self._run.results, self._run.table, self._run.grid]
         self._send_files(parent, [(path, "") for path in pages])
         self._send_files(parent, [(path, "plots") for path in sorted(self._run.plots.glob("[!.]*"))])
-        ended = self._run.report.is_file() and all(state in {"done", "failed"} for state in states)
+        ended = self._run.report.is_file() and all(state in ENDED for state in states)
         self._set_status(parent, ("FAILED" if "failed" in states else "FINISHED") if ended else None)
         self._save(parent.info.run_id)
-        if ended and (won := winner(self._config, results)):
+        if ended and (won := winner(self._config, specs, results)):
             trial = self._child(experiment_id, parent, won.spec, None)
             said = register(self._client, self._run, self._config, won, parent, trial)
             self._set_tags(parent, {"registered": said})
@@ -77,11 +81,13 @@ class Mirroring:
         """Mirrors one trial and says its state. Before it starts it has no run in MLflow, whose start time is final."""
         paths = self._run.trial(spec.trial_id)
         status, result = read_json(paths.status, {}), read_json(paths.result, {})
-        state = "done" if result else str(status.get("state") or "waiting")
+        stopped = read_json(paths.stopped, {})
+        state = "done" if result else "stopped" if stopped else str(status.get("state") or "waiting")
         if state in {"waiting", "starting"}:
             return state
         child = self._child(experiment_id, parent, spec, status.get("started"))
-        self._send_params(child, trial_params(self._config, spec, result))
+        known = result or read_json(paths.suggestion, {})
+        self._send_params(child, trial_params(self._config, spec, known))
         self._send_steps(child, read_json_lines(paths.metrics))
         if result:
             self._send_final(child, result, paths.result.stat().st_mtime)
@@ -89,7 +95,9 @@ class Mirroring:
             self._send_files(child, [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))])
         if state == "failed":
             self._set_tags(child, {"error": str(status.get("error") or "unknown error")[:5000]})
-        self._set_status(child, {"done": "FINISHED", "failed": "FAILED"}.get(state), status.get("time"))
+        if state == "stopped":
+            self._set_tags(child, {"stopped_at_step": str(stopped["step"])})
+        self._set_status(child, ENDED.get(state), (stopped if state == "stopped" else status).get("time"))
         return state
 
     def _child(self, experiment_id: str, parent: "Run", spec: TrialSpec, started: float | None) -> "Run":

@@ -6,7 +6,7 @@ A version is the adapter's folder among its trial's artifacts, made a model of M
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -44,14 +44,14 @@ class Winner:
     evaluation_set: str
 
 
-def winner(config: RunConfig, results: Mapping[str, Any]) -> Winner | None:
+def winner(config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> Winner | None:
     """None where the run came to no verdict."""
     verdicts = results.get("verdicts") or {}
-    specs = {spec.trial_id: spec for spec in config.sweep.specs}
+    by_id = {spec.trial_id: spec for spec in specs}
     for name in config.sweep.judge:
         verdict = verdicts.get(name)
-        if verdict and verdict.get("best_trial") in specs:
-            return Winner(specs[verdict["best_trial"]], verdict, name)
+        if verdict and verdict.get("best_trial") in by_id:
+            return Winner(by_id[verdict["best_trial"]], verdict, name)
     return None
 
 

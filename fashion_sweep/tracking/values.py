@@ -11,8 +11,9 @@ FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se", "loss_in
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:
     """Flat and short, so that MLflow's compare table reads like the study's."""
-    training, ranks = config.training_of(spec), dict(spec.ranks)
-    placements = dict.fromkeys(["unet", *(name for trial in config.sweep.specs for name, _ in trial.ranks)])
+    training, ranks, space = config.training_of(spec), dict(spec.ranks), config.sweep.space
+    listed = space.placements if space else [name for trial in config.sweep.specs for name, _ in trial.ranks]
+    placements = dict.fromkeys(["unet", *listed])
     params = {f"{name}_rank": ranks.get(name, 0) for name in placements} | {
         "parameters": 0 if spec.is_base_model else result.get("parameters"),
         "learning_rate": training.learning_rate,

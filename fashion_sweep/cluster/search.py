@@ -1,0 +1,207 @@
+"""A search under Ray Tune: Optuna suggests trials that meet the budget, and ASHA stops those that fall behind.
+
+What is known of a trial is read from the run folder. So a search that goes on knows what was found before, and neither
+Optuna nor Tune has to have heard of it at the time.
+"""
+
+import logging
+import warnings
+from collections import deque
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from fashion_sweep.cluster.suggest import Choices
+from fashion_sweep.cluster.tune import fit_trials
+from fashion_sweep.cluster.worker import TrainFn
+from fashion_sweep.config import RunConfig
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.files import read_json, read_json_lines, write_json
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.plan import feasible, parameters_of
+from fashion_sweep.status import Status
+from fashion_sweep.sweep_file import Search, StopEarly
+from fashion_sweep.trials import Suggestion, suggestions
+
+MAXIMISED = {"clip_score"}
+STUDY = "search"
+TRIES = 100
+"""How often Optuna is asked again where it suggests what has been suggested before."""
+
+
+def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str, str | None]:
+    """Begins trials until there are as many as the search may have; those that an earlier call left come first.
+
+    Returns:
+        For each trial None, or what made it fail in one line.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, within seconds.
+    """
+    search = config.sweep.search
+    assert search is not None
+    searcher = StudySearcher(run, config)
+    tuning: dict[str, Any] = {"search_alg": searcher, "num_samples": searcher.remaining}
+    if search.stop_early is not None:
+        from fashion_sweep.training.adapt import training_steps
+
+        steps = training_steps(config.preset.training, read_catalogue(run.catalogue("fashion")))
+        if search.stop_early.rungs(steps):
+            tuning["scheduler"] = Rungs(run, search.stop_early, steps)
+    if not searcher.remaining:
+        return {}
+    return fit_trials(run, config.preset.resources, train_fn, {}, **tuning)
+
+
+class StudySearcher(Searcher):
+    """An Optuna study as Tune asks it. Ray's own OptunaSearch wants every objective in every report, and has no word
+    for a trial that was stopped before it was judged."""
+
+    def __init__(self, run: RunPaths, config: RunConfig) -> None:
+        super().__init__()
+        search, space = config.sweep.search, config.sweep.space
+        assert search is not None
+        assert space is not None
+        self._run, self._config, self._search = run, config, search
+        known = suggestions(run)
+        self._begun = {suggestion.trial_id: suggestion for suggestion in known}
+        self._waiting = deque(suggestion for suggestion in known if not run.trial(suggestion.trial_id).is_over)
+        self._choices = Choices(space, feasible(config, space))
+        self._study = open_study(run, search)
+        self._running: dict[str, Suggestion] = {}
+        wanted = min(search.trials, self._choices.count or search.trials)
+        self.remaining = len(self._waiting) + max(wanted - len(known), 0)
+        self._catch_up()
+
+    def suggest(self, trial_id: str) -> Any:
+        """trial_id: Tune's own, which means nothing to us."""
+        suggestion = self._waiting.popleft() if self._waiting else self._new()
+        if suggestion is None:
+            return Searcher.FINISHED
+        self._running[trial_id] = suggestion
+        Status(self._run.trial(suggestion.trial_id)).queue()
+        return {"trial_id": suggestion.trial_id}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        self._tell(self._running[trial_id])
+
+    def _new(self) -> Suggestion | None:
+        for _ in range(TRIES):
+            asked = self._study.ask()
+            spec = self._choices.suggest(asked)
+            if earlier := self._begun.get(spec.trial_id):
+                self._tell(earlier, asked.number)
+                continue
+            suggestion = Suggestion(asked.number, spec, parameters_of(self._config, spec))
+            suggestion.write(self._run)
+            self._begun[spec.trial_id] = suggestion
+            return suggestion
+        return None
+
+    def _tell(self, suggestion: Suggestion, number: int | None = None) -> None:
+        """What came out of a trial; of one that failed nothing, for it will be tried again.
+
+        number: of a trial of the study that is the same once more; it is given up where nothing is known yet.
+        """
+        paths = self._run.trial(suggestion.trial_id)
+        told = suggestion.number if number is None else number
+        if paths.result.is_file():
+            judged_on = self._config.sweep.judge[0]
+            values = objective_values(read_json(paths.result), self._search, judged_on)
+            self._study.tell(told, values, skip_if_finished=True)
+        elif paths.stopped.is_file():
+            self._study.tell(told, state=TrialState.PRUNED, skip_if_finished=True)
+        elif number is not None:
+            self._study.tell(told, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _catch_up(self) -> None:
+        """Tells the study what it missed when an earlier search was killed."""
+        by_number = {suggestion.number: suggestion for suggestion in self._begun.values()}
+        for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
+            if trial.number in by_number:
+                self._tell(by_number[trial.number])
+            else:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def save(self, checkpoint_path: str) -> None:
+        Path(checkpoint_path).touch()  # the study and the run folder are all there is to keep
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
+class Rungs(ASHAScheduler):
+    """ASHA that knows trials by our ids and begins with what earlier searches of the run reached at its rungs."""
+
+    def __init__(self, run: RunPaths, stop: StopEarly, steps: int) -> None:
+        super().__init__(
+            time_attr="step",
+            metric=stop.metric,
+            mode="min",
+            max_t=steps - 1,  # no rung at the end: who gets there is judged
+            grace_period=stop.grace_steps,
+            reduction_factor=stop.reduction_factor,
+            stop_last_trials=False,
+        )
+        self._run, self._stop = run, stop
+        for suggestion in suggestions(run):
+            trial = SimpleNamespace(config={"trial_id": suggestion.trial_id})
+            self.on_trial_add(None, trial)
+            for line in read_json_lines(run.trial(suggestion.trial_id).metrics):
+                super().on_trial_result(None, _named(trial), line)
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        super().on_trial_add(tune_controller, _named(trial))
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(tune_controller, _named(trial), result)
+        if decision == TrialScheduler.STOP:
+            reached = {name: result[name] for name in ("step", self._stop.metric)}
+            now = {"time": datetime.now().timestamp()}
+            write_json(self._run.trial(trial.config["trial_id"]).stopped, reached | now)
+        return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Nothing: a trial's last report belongs to no rung."""
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Nothing: what it reached still counts."""
+
+
+def _named(trial: Any) -> Any:
+    return SimpleNamespace(trial_id=trial.config["trial_id"])
+
+
+def open_study(run: RunPaths, search: Search) -> optuna.Study:
+    """The run's study, with all that it knew."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for name in ("alembic", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    study = optuna.create_study(
+        storage=f"sqlite:///{run.study}",
+        study_name=STUDY,
+        load_if_exists=True,
+        directions=["maximize" if name in MAXIMISED else "minimize" for name in search.objectives],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.sampler = optuna.samplers.TPESampler(
+            multivariate=True,
+            group=True,
+            constant_liar=True,  # trials that run at the same time keep away from each other
+            n_startup_trials=min(10, -(-search.trials // 2)),
+            seed=search.seed + len(study.trials),  # a search that goes on must not draw the same again
+        )
+    return study
+
+
+def objective_values(result: dict[str, Any], search: Search, judged_on: str) -> list[float]:
+    """Of a trial's `result.json`, in the order of the objectives."""
+    known = result["evaluations"][judged_on] | {"parameters": result["parameters"]}
+    return [float(known[name]) for name in search.objectives]

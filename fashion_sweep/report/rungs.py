@@ -1,0 +1,95 @@
+"""Whether the loss by which a search stops trials foretells what they are judged by."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_sweep.files import read_json_lines
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.report.results import Results, TrialResult, number
+from fashion_sweep.report.tables import GAP, Table
+
+LOW = 0.5
+FEW = 5
+NAMES = {"fid": "FID", "kid": "KID", "clip_score": "CLIP score", "parameters": "parameters"}
+
+
+@dataclass(frozen=True)
+class Rung:
+    step: int
+    trials: int
+    """Those that were judged and had a loss at this step."""
+    correlation: float | None
+    """Spearman's, of the loss and the objective, both as lower-is-better; None where it is not defined."""
+
+    @property
+    def is_low(self) -> bool:
+        return self.correlation is None or self.correlation < LOW
+
+
+def rungs(run: RunPaths, results: Results) -> list[Rung]:
+    """One for each step at which the run's search stops trials; none where it does not."""
+    search = results.config.sweep.search
+    if search is None or search.stop_early is None:
+        return []
+    stop, name = search.stop_early, _judged_by(results)
+    judged = [trial for trial in results.trials if trial.state == "done" and _value(trial, results, name) is not None]
+    steps = max((trial.steps or 0 for trial in judged), default=0)
+    curves = {trial.spec: read_json_lines(run.trial(trial.spec.trial_id).metrics) for trial in judged}
+    found = []
+    for step in stop.rungs(steps):
+        losses = {trial.spec: _loss_at(curves[trial.spec], step, stop.metric) for trial in judged}
+        pairs = [(loss, _value(trial, results, name)) for trial in judged if (loss := losses[trial.spec]) is not None]
+        found.append(Rung(step, len(pairs), _spearman(pairs)))
+    return found
+
+
+def rung_table(run: RunPaths, results: Results) -> Table | None:
+    """The correlations, with a warning where they say that stopping early may have stopped the wrong ones."""
+    if not (found := rungs(run, results)):
+        return None
+    rows = [
+        (f"step {rung.step}", str(rung.trials), GAP if rung.correlation is None else f"{rung.correlation:.2f}")
+        for rung in found
+    ]
+    name = NAMES[_judged_by(results)]
+    caption = f"Of the trials that were judged; 1: those with the lower val_loss at this step had the better {name}."
+    if any(rung.trials < FEW for rung in found):
+        caption += f" Warning: fewer than {FEW} trials say little."
+    if any(rung.is_low and rung.trials >= FEW for rung in found):
+        caption += (
+            f" Warning: below {LOW:g}, val_loss does not foretell {name}, and trials may have been stopped wrongly; "
+            "set larger grace_steps, or stop_early: null."
+        )
+    return Table(
+        f"Rank correlation of early val_loss with final {name}", ("at", "trials", "Spearman"), tuple(rows), caption
+    )
+
+
+def _judged_by(results: Results) -> str:
+    """The first objective that training can move."""
+    assert results.config.sweep.search is not None
+    objectives: Sequence[str] = results.config.sweep.search.objectives
+    return next((name for name in objectives if name != "parameters"), "fid")
+
+
+def _value(trial: TrialResult, results: Results, name: str) -> float | None:
+    """Lower is better."""
+    value: float | None = getattr(trial.judged(results.config.sweep.judge[0]), name)
+    return -value if name == "clip_score" and value is not None else value
+
+
+def _loss_at(lines: Sequence[dict[str, Any]], step: int, metric: str) -> float | None:
+    """At the first report from this step on, as the search saw it."""
+    return next((number(line.get(metric)) for line in lines if line["step"] >= step and metric in line), None)
+
+
+def _spearman(pairs: Sequence[tuple[float, float | None]]) -> float | None:
+    from scipy.stats import spearmanr
+
+    losses, values = zip(*pairs, strict=True) if pairs else ((), ())
+    if len(set(losses)) < 2 or len(set(values)) < 2:  # of fewer it is not defined
+        return None
+    correlation = float(spearmanr(losses, values).statistic)
+    return correlation if math.isfinite(correlation) else None

@@ -1,0 +1,49 @@
+"""Which trials a run has: those of its sweep, or those that its search has suggested so far."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.files import read_json, write_json
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.space import TrialSpec
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A trial that a search has begun. On disk before it starts, so that it is known however the search ends."""
+
+    number: int
+    """Of the trial in Optuna's study."""
+    spec: TrialSpec
+    parameters: int
+
+    @property
+    def trial_id(self) -> str:
+        return self.spec.trial_id
+
+    def write(self, run: RunPaths) -> None:
+        values = {"number": self.number, "values": self.spec.values, "parameters": self.parameters}
+        write_json(run.trial(self.trial_id).suggestion, values)
+
+
+def suggestions(run: RunPaths) -> list[Suggestion]:
+    """In the order in which they were made."""
+    return sorted(_read(run), key=lambda suggestion: suggestion.number)
+
+
+def run_specs(run: RunPaths, config: RunConfig) -> list[TrialSpec]:
+    """The trials that the run has now; those of a search grow in number."""
+    return [*config.sweep.specs, *(suggestion.spec for suggestion in suggestions(run))]
+
+
+def trials_to_begin(run: RunPaths, config: RunConfig) -> int:
+    """How many a search has still to suggest; 0 where nothing is searched."""
+    search = config.sweep.search
+    return max(search.trials - len(suggestions(run)), 0) if search else 0
+
+
+def _read(run: RunPaths) -> Iterator[Suggestion]:
+    for path in run.trials.glob("*/suggestion.json"):
+        known = read_json(path)
+        yield Suggestion(known["number"], TrialSpec.of(known["values"]), known["parameters"])
