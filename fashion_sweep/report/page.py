@@ -13,7 +13,7 @@ from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult, collect, numbers
-from fashion_sweep.report.rungs import rungs
+from fashion_sweep.report.rungs import rung_table, rungs
 from fashion_sweep.report.sections import Pictures, sections
 from fashion_sweep.report.spreadsheet import results_csv
 from fashion_sweep.report.tables import GAP, forgetting_tables
