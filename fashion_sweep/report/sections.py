@@ -93,8 +93,8 @@ def estimate_table(results: Results, name: str, conclusion: Conclusion) -> Table
         (
             point.title + (" (chosen)" if point.title == conclusion.chosen else ""),
             GAP if point.parameters is None else f"{point.parameters:,}",
-            *with_interval(point.fid),
-            *with_interval(point.clip_score),
+            with_interval(point.fid),
+            with_interval(point.clip_score),
             "yes" if point.on_front else "no",
         )
         for point in points(results, name, conclusion)
@@ -103,17 +103,18 @@ def estimate_table(results: Results, name: str, conclusion: Conclusion) -> Table
     caption = (
         f"FID less the bias of {conclusion.images:,} images, on {judged.features or GAP} features; CLIP score by "
         f"{judged.clip_model or GAP}; {conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''} each. "
-        "On the Pareto front: no other configuration with as few parameters is shown to be better in both."
+        "On the (Pareto) front: no other configuration with as few parameters is shown to be better in both."
     )
-    columns = ("configuration", "parameters", "FID ↓", "95 %", "CLIP score ↑", "95 %", "Pareto front")
+    columns = ("configuration", "parameters", "FID ↓ (95 %)", "CLIP score ↑ (95 %)", "front")
     return Table(f"Configurations on {name}, with 95 % intervals", columns, tuple(rows), caption)
 
 
-def with_interval(value: Interval | None) -> tuple[str, str]:
-    """A value and what it may be; a value without an interval leaves a gap."""
+def with_interval(value: Interval | None) -> str:
+    """A value and what it may be, where that is known."""
     if value is None:
-        return GAP, GAP
-    return f"{value.value:.2f}", f"{value.low:.2f} to {value.high:.2f}" if value.high > value.low else GAP
+        return GAP
+    known = f" ({value.low:.2f} to {value.high:.2f})" if value.high > value.low else ""
+    return f"{value.value:.2f}{known}"
 
 
 def _numbers(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:

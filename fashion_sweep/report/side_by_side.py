@@ -144,15 +144,15 @@ def _table(compared: Sequence[Compared], name: str, shown: Mapping[str, Sequence
             point.title,
             run,
             GAP if point.parameters is None else f"{point.parameters:,}",
-            *with_interval(point.fid),
-            *with_interval(point.clip_score),
+            with_interval(point.fid),
+            with_interval(point.clip_score),
         )
         for title in titles
         for run, found in shown.items()
         for point in found
         if point.title == title
     ]
-    columns = ("configuration", "run", "parameters", "FID ↓", "95 %", "CLIP score ↑", "95 %")
+    columns = ("configuration", "run", "parameters", "FID ↓ (95 %)", "CLIP score ↑ (95 %)")
     judged = _any_judgement(compared, name)
     real = GAP if judged.reference_samples is None else f"{judged.reference_samples:,}"
     caption = f"{'; '.join(_titles(compared, name).values())}; {real} real images."

@@ -53,10 +53,11 @@ def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evalu
     else:
         closest = max(verdict.obstacles, key=lambda name: verdict.obstacles[name].slack)
         said = f"no configuration is shown to be as good as the best; {closest} comes closest"
-    obstacle = verdict.obstacles[closest]
+    obstacle, best = verdict.obstacles[closest], min(comparison.measured, key=lambda one: one.fid.value)
     return (
         f"Undecided on {evaluation_set}: {said} ({within(margins)}): {_stands_in_the_way(obstacle)}"
-        f"{_would_decide(comparison, verdict, [closest])}."
+        f"{_would_decide(comparison, verdict, [closest])}. "
+        f"So far {best.name} has the lowest FID ({best.fid.value:.2f})."
     )
 
 
@@ -64,8 +65,9 @@ def _stands_in_the_way(obstacle: Obstacle) -> str:
     metric, worse = WORSE[obstacle.metric]
     value = obstacle.worse_by.value
     bound = value + obstacle.quantile * obstacle.worse_by.se
-    known = f"by {value:.2f}" if value >= 0 else "or not at all"
-    return f"its {metric} may be up to {bound:.2f} {worse} than that of {obstacle.rival} (measured: {worse} {known})"
+    other = {"higher": "lower", "lower": "higher"}[worse]
+    measured = f"{abs(value):.2f} {worse if value >= 0 else other}"
+    return f"its {metric} may be up to {bound:.2f} {worse} than that of {obstacle.rival} (measured: {measured})"
 
 
 def _would_decide(comparison: Comparison, verdict: Verdict, names: Sequence[str]) -> str:
