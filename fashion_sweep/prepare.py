@@ -23,6 +23,7 @@ from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses
 from fashion_sweep.files import is_whole, replacing
 from fashion_sweep.models.family import Family
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.space import TrialSpec
 
 ENCODE_BATCH_SIZE = 16
 
@@ -45,13 +46,21 @@ def write_references(run: RunPaths) -> None:
                 stats.save(temporary)
 
 
-def missing_shards(run: RunPaths, with_images: bool, with_captions: bool) -> list[Shard]:
-    """What is still to be made; latents only where a trial trains, prompt embeddings where its text is frozen."""
-    unwanted = {"images": not with_images, "captions": not with_captions, "loss": not with_images}
+def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
+    """What trials of `specs` still need: latents where one is to be trained, prompt embeddings where its text is
+    frozen, losses of the base model where an adapter is judged."""
+    adapted = [spec for spec in specs if not spec.is_base_model]
+    untrained = [spec for spec in adapted if not is_whole(run.trial(spec.trial_id).adapter)]
+    wanted = {
+        "reference": True,
+        "images": bool(untrained),
+        "captions": any(not spec.trains_text_encoders for spec in untrained),
+        "loss": bool(adapted),
+    }
     return [
         Shard(run.root, kind, index)
         for kind, cache in read_caches(run).named().items()
-        if not unwanted.get(kind.partition("-")[0])
+        if wanted[kind.partition("-")[0]]
         for index in cache.missing()
     ]
 

@@ -14,7 +14,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, check_tolerable, write_catalogue
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import is_whole, read_json, write_json, write_text
+from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.plan import feasible
 from fashion_sweep.reuse import check_trained_alike, take_adapters
@@ -162,10 +162,7 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.prepare import make_shard, missing_shards, write_references
 
     space = config.sweep.space
-    listed = feasible(config, space) if space else config.sweep.specs
-    specs = [s for s in listed if not s.is_base_model and not is_whole(run.trial(s.trial_id).adapter)]
-    with_captions = any(not spec.trains_text_encoders for spec in specs)
-    shards = missing_shards(run, with_images=bool(specs), with_captions=with_captions)
+    shards = missing_shards(run, feasible(config, space) if space else config.sweep.specs)
     if shards:
         with _progress(console, "encoding images and captions", len(shards)) as advance:
             map_shards(make_shard, shards, config.preset.resources, advance)

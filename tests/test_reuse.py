@@ -4,18 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 from safetensors.numpy import save_file
 
+from fashion_sweep.caches import Caches, write_caches
 from fashion_sweep.config_files import load_run_config
+from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, write_json, write_json_lines
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.prepare import missing_shards
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.tables import trial_tables
 from fashion_sweep.reuse import check_trained_alike, take_adapters
-from fashion_sweep.sweep import _fill_cache
 from fashion_sweep.tracking.values import final_metrics
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
@@ -176,14 +177,16 @@ def test_a_run_cannot_take_from_itself(runs):
 
 
 @pytest.mark.parametrize("taken", [True, False])
-def test_images_and_captions_are_encoded_only_where_something_is_to_be_trained(runs, monkeypatch, taken):
+def test_images_and_captions_are_encoded_only_where_something_is_to_be_trained(runs, tmp_path, taken):
     ours, theirs = runs
-    asked = {}
-    monkeypatch.setattr("fashion_sweep.prepare.missing_shards", lambda run, **wanted: asked.update(wanted) or [])
     if taken:
         take(ours, theirs)
-    _fill_cache(load_run_config("exp4", "tiny"), ours, Console())
-    assert asked == {"with_images": not taken, "with_captions": not taken}
+    empty = {name: ShardedCache(tmp_path / "nothing-yet" / name, 1) for name in ("images", "captions", "ref", "loss")}
+    caches = Caches(empty["images"], empty["captions"], {"general": empty["ref"]}, {"general": empty["loss"]}, ("a",))
+    ours.caches.unlink()
+    write_caches(ours, caches)
+    kinds = {shard.kind for shard in missing_shards(ours, load_run_config("exp4", "tiny").sweep.specs)}
+    assert kinds == {"reference-general", "loss-general"} | (set() if taken else {"images", "captions"})
 
 
 def test_report_and_mlflow_say_where_the_adapter_is_from(runs):
