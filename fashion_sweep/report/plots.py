@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from fashion_sweep.files import replacing
@@ -167,7 +167,9 @@ def _legend(figure: Figure, conclusion: Conclusion | None) -> None:
 def logarithmic(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 2.5, max(sizes) * 2.5)
-    axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
+    few_decades = max(sizes) < 30 * min(sizes)  # powers of ten alone would leave hardly a label
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if few_decades else (1,), numticks=8))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

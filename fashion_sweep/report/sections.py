@@ -113,8 +113,9 @@ def with_interval(value: Interval | None) -> str:
     """A value and what it may be, where that is known."""
     if value is None:
         return GAP
-    known = f" ({value.low:.2f} to {value.high:.2f})" if value.high > value.low else ""
-    return f"{value.value:.2f}{known}"
+    width = value.high - value.low
+    digits = 1 if width > 1 else 2
+    return f"{value.value:.2f}" + (f" ({value.low:.{digits}f} to {value.high:.{digits}f})" if width else "")
 
 
 def _numbers(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:

@@ -53,11 +53,13 @@ def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evalu
     else:
         closest = max(verdict.obstacles, key=lambda name: verdict.obstacles[name].slack)
         said = f"no configuration is shown to be as good as the best; {closest} comes closest"
+    worse = [name for name in sizes if verdict.obstacles[name].shown_worse]
+    shown = f", and {listed(worse)} {_are(worse)} shown to be worse" if worse else ""
     obstacle, best = verdict.obstacles[closest], min(comparison.measured, key=lambda one: one.fid.value)
     return (
         f"Undecided on {evaluation_set}: {said} ({within(margins)}): {_stands_in_the_way(obstacle)}"
         f"{_would_decide(comparison, verdict, [closest])}. "
-        f"So far {best.name} has the lowest FID ({best.fid.value:.2f})."
+        f"So far {best.name} has the lowest FID ({best.fid.value:.2f}){shown}."
     )
 
 
