@@ -72,14 +72,11 @@ def run(
 
     from fashion_sweep.cluster.interrupt import impatient_interrupt
     from fashion_sweep.config_files import load_run_config
+    from fashion_sweep.plan import resolved
     from fashion_sweep.run_folder import new_run
     from fashion_sweep.sweep import run_sweep
 
-    config = load_run_config(sweep, preset, settings or ())
-    if config.sweep.space is not None:
-        from fashion_sweep.plan import resolved
-
-        config = resolved(config)
+    config = resolved(load_run_config(sweep, preset, settings or ()))
     paths = new_run(config, name)
     source = _existing(adapters_from) if adapters_from is not None else None
     try:

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import EvaluationSet, Frozen, Sweep
+from fashion_sweep.sweep_file import EvaluationSet, Frozen, Name, Sweep, TargetModule
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -72,7 +72,7 @@ class TrainingConfig(Frozen):
     schedule: Literal["cosine", "constant"] = "cosine"
     max_grad_norm: PositiveFloat = 1.0
     lora_alpha: PositiveFloat = 1.0
-    target_modules: tuple[str, ...] | None = Field(None, min_length=1)
+    target_modules: tuple[TargetModule, ...] | None = Field(None, min_length=1)
     """Names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`; null: query, key,
     value and output projections of every attention module."""
     seed: Count = 0
@@ -139,7 +139,7 @@ class Resources(Frozen):
 
 
 class Preset(Frozen):
-    name: str
+    name: Name
     model: ModelConfig
     data: DataConfig
     training: TrainingConfig

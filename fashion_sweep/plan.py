@@ -8,7 +8,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.models.counting import component_parameters, count_parameters
 from fashion_sweep.models.locate import locate_architecture
 from fashion_sweep.space import COMPONENTS, TRAINING_AXES, Interval, TrialSpec, combinations, within
-from fashion_sweep.sweep_file import Budget, Space
+from fashion_sweep.sweep_file import Budget, Space, Sweep
 
 BYTES_PER_PARAMETER = 4
 """Adapters are trained and saved in float32."""
@@ -33,15 +33,17 @@ def resolved(config: RunConfig) -> RunConfig:
     """The same, with the space of its sweep, if it has one, written out as trials; that of a search stays.
 
     Raises:
-        ConfigError: nothing meets the budget.
+        ConfigError: nothing meets the budget, or a trial adapts layers that the model has not.
     """
     space = config.sweep.space
     if space is None:
+        for spec in config.sweep.specs:
+            parameters_of(config, spec)
         return config
     trials = [spec.values for spec in feasible(config, space)]
     if config.sweep.search is not None:
         return config
-    sweep = config.sweep.model_copy(update={"trials": trials, "space": None})
+    sweep = Sweep.model_validate(config.sweep.model_dump() | {"trials": trials, "space": None})
     return config.model_copy(update={"sweep": sweep})
 
 
@@ -51,11 +53,10 @@ def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
     Raises:
         ConfigError: none does; names the nearest.
     """
-    base = _base(config)
     return within(
         combinations(space.placements, space.ranks, space.listed),
         lambda spec: parameters_of(config, spec),
-        _interval(space.budget, base),
+        _interval(config, space.budget),
     )
 
 
@@ -90,12 +91,12 @@ def _base(config: RunConfig) -> str:
     return locate_architecture(config.preset.model.base, "model.base")
 
 
-def _interval(budget: Budget | None, base: str) -> Interval:
+def _interval(config: RunConfig, budget: Budget | None) -> Interval:
     if budget is None:
         return Interval(0, math.inf)
     if budget.at_most is not None:
         return Interval(0, budget.at_most)
     parameters = budget.parameters
     if parameters is None:
-        parameters = count_parameters(base, TrialSpec.of(budget.equal_to or {}))
+        parameters = parameters_of(config, TrialSpec.of(budget.equal_to or {}))
     return Interval.around(parameters, budget.tolerance)

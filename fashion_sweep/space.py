@@ -1,5 +1,6 @@
 """Placements, trials, and which of them meet a budget of parameters."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -27,6 +28,8 @@ TRAINING_AXES = {
 """Keys of the preset's training that a trial may set for itself, with their short names in its id."""
 BASE_MODEL = "base-model"
 NEAREST = 3
+LONGEST_ID = 100
+"""Characters of a trial's id, which becomes a folder's name and part of longer ones."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,11 @@ class TrialSpec:
     def trial_id(self) -> str:
         ranks = [f"{name}-r{rank}" for name, rank in self.ranks] or [BASE_MODEL]
         training = [TRAINING_AXES[name] + _short(value, "_") for name, value in self.training]
-        return "-".join([*ranks, *training, *([f"seed{self.replicate}"] if self.replicate else [])])
+        name = "-".join([*ranks, *training, *([f"seed{self.replicate}"] if self.replicate else [])])
+        if len(name) <= LONGEST_ID:
+            return name
+        digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+        return f"{name[: LONGEST_ID - 9]}-{digest}"
 
     @property
     def title(self) -> str:

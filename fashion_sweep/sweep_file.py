@@ -19,6 +19,9 @@ from pydantic import NonNegativeInt as Count
 from fashion_sweep.space import TRAINING_AXES, Placement, TrialSpec, placement_error
 
 EvaluationSet = Literal["fashion", "general"]
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=60)]
+"""Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
+TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 Objective = Literal["fid", "clip_score", "parameters", "kid"]
 
 
@@ -129,6 +132,12 @@ class Space(Frozen):
         for name in self.placements:
             if error := placement_error(TrialSpec.of({name: 1})):
                 raise ValueError(error)
+        if {"steps", "epochs"} <= set(self.training):
+            raise ValueError("training: a trial's length is given in steps or in epochs, not in both")
+        axes: dict[str, list[Any]] = {"placements": self.placements, "ranks": self.ranks, **self.listed}
+        for key, values in axes.items():
+            if repeated := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{key}: {repeated[0]} is listed twice")
         return self
 
     @field_validator("training")
@@ -163,7 +172,13 @@ class _TrialTraining(Frozen):
     lora_alpha: PositiveFloat | None = None
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
-    target_modules: list[str] | None = Field(None, min_length=1)
+    target_modules: list[TargetModule] | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "_TrialTraining":
+        if self.steps and self.epochs:
+            raise ValueError("a trial's length is given in steps or in epochs, not in both")
+        return self
 
 
 def trial_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +198,8 @@ def trial_values(values: dict[str, Any]) -> dict[str, Any]:
         training = _TrialTraining.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (not {first['input']!r})") from None
+        where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        raise ValueError(f"{where}{first['msg'].removeprefix('Value error, ')} (not {first['input']!r})") from None
     return ranks | training.model_dump(include=set(given))
 
 
@@ -199,7 +215,7 @@ class Choice(Frozen):
 
 
 class Sweep(Frozen):
-    name: str
+    name: Name
     question: str
     trials: list[Annotated[dict[str, Any], AfterValidator(trial_values)]] = []
     """One mapping a trial: from placement to LoRA rank, and what it sets of `TRAINING_AXES` for itself. Rank 0

@@ -67,6 +67,9 @@ def test_a_space_is_written_out_as_trials():
         ("sweep.space.budget={tolerance: 0.1}", "exactly one of parameters, equal_to and at_most must"),
         ("sweep.space.budget={parameters: 5, equal_to: {unet: 1}}", "exactly one of parameters, equal_to and"),
         ("sweep.trials=[{unet: 1}]", "exactly one of trials and space must be given"),
+        ("sweep.space.ranks=[2, 2]", "ranks: 2 is listed twice"),
+        ("sweep.space.placements=[unet, unet]", "placements: unet is listed twice"),
+        ("sweep.name=../elsewhere", "sweep.name: string should match"),
     ],
 )
 def test_a_mistake_in_a_space_is_told(setting, said):
@@ -107,6 +110,8 @@ def test_several_seeds_train_each_configuration_as_often_but_not_the_base_model(
         ("{unet: 1, learning_rate: 0}", "learning_rate: Input should be greater than 0"),
         ("{unet: 1, learning_rat: 1}", "did you mean 'learning_rate'?"),
         ("{unet: 1, steps: 5}, {unet: 1, steps: 5}", "trial 'unet-r1-steps5' is listed twice"),
+        ("{unet: 1, steps: 5, epochs: 1}", "in steps or in epochs, not in both"),
+        ("{unet: 1, target_modules: [../x]}", "target_modules.0: String should match"),
     ],
 )
 def test_a_mistake_in_a_trial_is_told(trial, said):
@@ -130,3 +135,20 @@ app(["plan", "exp1", "--preset", "{preset}", "--json"], standalone_mode=False)
 sys.exit(bool({{"torch", "diffusers", "transformers", "ray", "mlflow"}} & sys.modules.keys()))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("target", ["to_vv", "conv1"])
+def test_a_target_module_that_no_adapted_component_has_as_a_linear_layer_is_told(target):
+    with pytest.raises(ConfigError, match=f"no linear layer named {target}"):
+        planned("exp2", "tiny", f"sweep.trials=[{{unet: 1, target_modules: [to_q, {target}]}}]")
+
+
+def test_equal_to_counts_the_target_modules_of_the_sweep():
+    trials = planned("exp1", "tiny", "training.target_modules=[to_q, q_proj]", "sweep.space.placements=[unet]")
+    assert [trial.trial_id for trial in trials] == ["unet-r2"]
+
+
+def test_a_long_list_of_target_modules_still_makes_a_name_for_a_folder():
+    targets = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.2", "proj_in", "proj_out", "time_emb_proj", "linear_1"]
+    trials = planned("exp2", "tiny", f"sweep.trials=[{{unet: 1, target_modules: [{', '.join(targets)}]}}]")
+    assert len(trials[0].trial_id) <= 100

@@ -72,17 +72,27 @@ def _start(resources: Resources, variables: dict[str, str]) -> None:
         _connect(address, variables)
         return
     try:
-        ray.init(
-            address="local",
-            num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
-            # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_format=FORMAT,
-        )
+        with _environment(_address_of_its_own()):
+            ray.init(
+                address="local",
+                num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
+                # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_format=FORMAT,
+            )
     except Exception as error:  # of no class of its own; on a machine too busy to start it within its 30 seconds
         raise RunError(f"Ray did not start on this machine: {one_line(error)}") from error
+
+
+def _address_of_its_own() -> dict[str, str]:
+    """Chosen before Ray starts, so that its processes inherit it. Left to find it, they ask which Ray runs on this
+    machine; beside a second one they get no answer, and the resources of every trial that is stopped are lost."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    return {"RAY_GCS_SERVER_PORT": str(port), "RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{port}"}
 
 
 def _cores() -> int:

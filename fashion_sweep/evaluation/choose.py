@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scipy import stats
+
 from fashion_sweep.evaluation.compare import Comparison, Difference, Measured
 
 
@@ -102,8 +104,8 @@ def _obstacle(comparison: Comparison, ours: Measured, margins: Margins, quantile
             continue
         for metric, margin in (("fid", margins.fid), ("clip_score", margins.clip_score)):
             worse_by = comparison.difference(metric, *((ours, rival) if metric == "fid" else (rival, ours)))
-            own = worse_by.quantile(margins.level)
-            found.append(Obstacle(rival.name, metric, worse_by, margin, max(own, quantile or 0)))
+            bound = worse_by.quantile(margins.level if quantile is None else float(stats.norm.cdf(quantile)))
+            found.append(Obstacle(rival.name, metric, worse_by, margin, bound))
     return min(found, key=lambda obstacle: obstacle.slack)
 
 
@@ -111,7 +113,8 @@ def _front(comparison: Comparison, quantile: float) -> tuple[str, ...]:
     def beaten(ours: Measured, rival: Measured) -> bool:
         fid = comparison.difference("fid", ours, rival)
         clip_score = comparison.difference("clip_score", rival, ours)
-        surely = all(worse_by.value > quantile * worse_by.se for worse_by in (fid, clip_score))
+        level = float(stats.norm.cdf(quantile))
+        surely = all(worse_by.value > worse_by.quantile(level) * worse_by.se for worse_by in (fid, clip_score))
         return rival.parameters <= ours.parameters and surely
 
     return tuple(

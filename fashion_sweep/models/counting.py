@@ -31,8 +31,14 @@ def count_parameters(base: str, spec: TrialSpec, targets: Targets = None) -> int
     """Trainable parameters of `spec` on `base` (folder or hub id).
 
     Raises:
-        ConfigError: a component that is to be adapted has none of the target modules.
+        ConfigError: a component that is to be adapted has none of the target modules, or none has one of them.
     """
+    linear = [f".{name}" for part in spec.component_ranks for name in layers_of(base, part).linear]
+    for target in targets or ():
+        if linear and not any(name.endswith(f".{target}") for name in linear):
+            raise ConfigError(
+                f"target_modules: {' and '.join(spec.component_ranks)} have no linear layer named {target}"
+            )
     return sum(rank * parameters_per_rank(base, part, targets) for part, rank in spec.component_ranks.items())
 
 

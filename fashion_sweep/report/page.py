@@ -97,12 +97,13 @@ def _write_sample_grid(run: RunPaths, results: Results) -> Path | None:
     from fashion_sweep.report.grid import write_grid
 
     prompts = results.config.sweep.sample_prompts
-    cells = [
-        [run.trial(trial.spec.trial_id).samples / f"{index:02d}.png" for index in range(len(prompts))]
+    rows = {
+        trial.title: [run.trial(trial.spec.trial_id).samples / f"{index:02d}.png" for index in range(len(prompts))]
         for trial in results.trials
-    ]
-    if not any(cell.is_file() for row in cells for cell in row):
+    }
+    drawn = {title: cells for title, cells in rows.items() if any(cell.is_file() for cell in cells)}
+    if not drawn:
         return None
     headings = [f"{sample.prompt} (seed {sample.seed})" for sample in prompts]
-    write_grid(run.grid, [trial.title for trial in results.trials], headings, cells)
+    write_grid(run.grid, list(drawn), headings, list(drawn.values()))
     return run.grid

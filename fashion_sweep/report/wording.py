@@ -34,13 +34,18 @@ def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
     sizes = {one.name: one.parameters for one in comparison.measured}
     smaller = sorted((name for name in sizes if sizes[name] < sizes[chosen]), key=sizes.__getitem__)
     worse = [name for name in smaller if verdict.obstacles[name].shown_worse]
-    unclear = [name for name in smaller if name not in worse]
+    passing = [name for name in smaller if verdict.is_good(name)]
+    unclear = [name for name in smaller if name not in worse and name not in passing]
     said = f"{chosen} is the smallest configuration that is as good as the best on {evaluation_set} ({within(margins)})"
     if worse:
         said += f"; {listed(worse)} {_are(worse)} shown to be worse"
     if unclear:
         said += (
             f"; {listed(unclear)} {_are(unclear)} not shown to be as good{_would_decide(comparison, verdict, unclear)}"
+        )
+    if passing:
+        said += (
+            f"; {listed(passing)} would pass, but {'comes' if len(passing) == 1 else 'come'} after one that does not"
         )
     return f"{said}."
 

@@ -71,3 +71,12 @@ def threads(_: int) -> str | None:
 def configured(resources: Resources) -> RunConfig:
     """A configuration of which only the resources matter here."""
     return RunConfig.model_construct(preset=Preset.model_construct(resources=resources))
+
+
+def state_of_this_task(_: int) -> str:
+    """As Ray's State API knows it: what Ray Train asks to tell whether a trial was killed."""
+    import ray
+    from ray.util.state import get_task
+
+    task = get_task(ray.get_runtime_context().get_task_id())
+    return str((task[0] if isinstance(task, list) else task).state)

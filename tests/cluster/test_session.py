@@ -11,6 +11,7 @@ import pytest
 
 from fashion_sweep.cluster import session
 from fashion_sweep.cluster.session import ray_session
+from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.paths import RunPaths
@@ -22,6 +23,22 @@ def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(tmp_path: Path) -
         ray_session(RunPaths(tmp_path), Resources(gpus_per_worker=512)),
     ):
         pass
+
+
+def test_beside_another_ray_on_the_machine_the_state_of_a_trial_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", jobs.SEARCH_PATH)
+    script = "import ray, time; ray.init(address='local', num_cpus=1); print('up', flush=True); time.sleep(300)"
+    other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"up\n"
+        with ray_session(RunPaths(tmp_path), Resources()):
+            assert map_shards(jobs.state_of_this_task, [0], Resources(), lambda done: None) == ["RUNNING"]
+    finally:
+        other.send_signal(signal.SIGINT)
+        other.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])

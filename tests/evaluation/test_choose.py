@@ -1,6 +1,7 @@
 """Intervals and the rule on Gaussian features, whose true FID is known: right about as often as they say."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,12 +81,12 @@ def test_error_of_a_paired_difference_is_what_repetition_shows(metric):
     assert errors[-1] < 0.8 * alone  # pairing has paid
 
 
-def wrong_choices(along_an_axis: bool, repetitions: int = 200) -> float:
+def wrong_choices(along_an_axis: bool, repetitions: int = 200, **training: Any) -> float:
     """How often a rank that is worse by exactly the margin is called as good as the best."""
     rng, wrong = np.random.default_rng(3), 0
     margins = Margins(fid=true_fid(0.4, 1.0) - true_fid(0.1, 1.0), clip_score=1.0)
     for _ in range(repetitions):
-        make = partial(candidate, rng=rng, shared=drawn(rng))
+        make = partial(candidate, rng=rng, shared=drawn(rng), **training)
         comparison = compared([make("small", 1, shift=0.4), make("middle", 2), make("large", 4)])
         wrong += decide(comparison, margins, along_an_axis).chosen == "small"
     return wrong / repetitions
@@ -97,6 +98,11 @@ def test_a_rank_that_is_worse_by_the_margin_is_chosen_no_oftener_than_promised()
 
 def test_without_an_axis_the_error_is_kept_for_all_tests_at_once():
     assert wrong_choices(along_an_axis=False) <= 0.07
+
+
+@pytest.mark.parametrize("along_an_axis", [True, False])
+def test_the_error_is_kept_where_most_of_it_is_from_few_training_seeds(along_an_axis):
+    assert wrong_choices(along_an_axis, seeds=2, training_sd=0.05) <= 0.09
 
 
 def test_the_smallest_of_equals_is_chosen_where_the_sample_allows_it():

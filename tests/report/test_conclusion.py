@@ -60,6 +60,15 @@ def test_the_smallest_rank_as_good_as_the_best_is_chosen_and_worse_ones_are_name
     assert conclusion.basis.startswith("2,000 images each on common prompts and noise")
 
 
+def test_a_rank_below_the_one_that_ended_the_sequence_is_not_called_unclear(tmp_path):
+    shifts = {"unet-r1": 0.0, "unet-r2": 0.0, "unet-r4": 1.0, "unet-r8": 0.0, "unet-r64": 0.0}
+    said = concluded(judged_run(tmp_path / "run", shifts)).sentence
+    assert "UNet rank 8 is the smallest configuration that is as good as the best" in said
+    assert "UNet rank 4 is shown to be worse" in said
+    assert "UNet rank 1 and UNet rank 2 would pass, but come after one that does not" in said
+    assert "would decide" not in said
+
+
 def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
     shifts = dict.fromkeys(["unet-r1", "unet-r2"], 0.0)
     conclusion = concluded(
