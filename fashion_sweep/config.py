@@ -7,8 +7,9 @@ import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
+from fashion_sweep.search_space import Frozen, TargetModule
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import EvaluationSet, Frozen, Name, Sweep, TargetModule
+from fashion_sweep.sweep_file import EvaluationSet, Name, Sweep
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 

@@ -7,8 +7,9 @@ from typing import Any
 from fashion_sweep.config import RunConfig
 from fashion_sweep.models.counting import component_parameters, count_parameters
 from fashion_sweep.models.locate import locate_architecture
+from fashion_sweep.search_space import Budget, Space
 from fashion_sweep.space import COMPONENTS, TRAINING_AXES, Interval, TrialSpec, combinations, within
-from fashion_sweep.sweep_file import Budget, Space, Sweep
+from fashion_sweep.sweep_file import Sweep
 
 BYTES_PER_PARAMETER = 4
 """Adapters are trained and saved in float32."""

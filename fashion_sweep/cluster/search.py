@@ -25,8 +25,8 @@ from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import feasible, parameters_of
+from fashion_sweep.search_space import Search, StopEarly
 from fashion_sweep.status import Status
-from fashion_sweep.sweep_file import Search, StopEarly
 from fashion_sweep.trials import Suggestion, suggestions
 
 MAXIMISED = {"clip_score"}

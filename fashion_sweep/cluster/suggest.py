@@ -6,8 +6,8 @@ from typing import Any
 
 import optuna
 
+from fashion_sweep.search_space import Space
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import Space
 
 DIGITS = 3
 """Of a number drawn from a range; a trial's id then says all of it."""

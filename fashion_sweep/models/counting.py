@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import read_json
 from fashion_sweep.models.layers import Layers, clip_layers, unet_layers
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.space import COMPONENTS, TrialSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,14 +31,11 @@ def count_parameters(base: str, spec: TrialSpec, targets: Targets = None) -> int
     """Trainable parameters of `spec` on `base` (folder or hub id).
 
     Raises:
-        ConfigError: a component that is to be adapted has none of the target modules, or none has one of them.
+        ConfigError: a component that is to be adapted has none of the target modules, or the model not one of them.
     """
-    linear = [f".{name}" for part in spec.component_ranks for name in layers_of(base, part).linear]
     for target in targets or ():
-        if linear and not any(name.endswith(f".{target}") for name in linear):
-            raise ConfigError(
-                f"target_modules: {' and '.join(spec.component_ranks)} have no linear layer named {target}"
-            )
+        if not any(f".{name}".endswith(f".{target}") for part in COMPONENTS for name in layers_of(base, part).linear):
+            raise ConfigError(f"target_modules: the model has no linear layer named {target}")
     return sum(rank * parameters_per_rank(base, part, targets) for part, rank in spec.component_ranks.items())
 
 

@@ -73,10 +73,8 @@ def configured(resources: Resources) -> RunConfig:
     return RunConfig.model_construct(preset=Preset.model_construct(resources=resources))
 
 
-def state_of_this_task(_: int) -> str:
-    """As Ray's State API knows it: what Ray Train asks to tell whether a trial was killed."""
-    import ray
-    from ray.util.state import get_task
+def state_of_this_node(_: int) -> str:
+    """As Ray's State API tells it, which Ray Train asks whether a trial was killed."""
+    from ray.util.state import list_nodes
 
-    task = get_task(ray.get_runtime_context().get_task_id())
-    return str((task[0] if isinstance(task, list) else task).state)
+    return str(list_nodes()[0].state)

@@ -10,7 +10,7 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import write_json, write_json_lines
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import parameters_of
-from fashion_sweep.sweep_file import StopEarly
+from fashion_sweep.search_space import StopEarly
 from fashion_sweep.trials import Suggestion, run_specs, suggestions, trials_to_begin
 
 SMALL = [

@@ -35,7 +35,7 @@ def test_beside_another_ray_on_the_machine_the_state_of_a_trial_is_known(
         assert other.stdout is not None
         assert other.stdout.readline() == b"up\n"
         with ray_session(RunPaths(tmp_path), Resources()):
-            assert map_shards(jobs.state_of_this_task, [0], Resources(), lambda done: None) == ["RUNNING"]
+            assert map_shards(jobs.state_of_this_node, [0], Resources(), lambda done: None) == ["ALIVE"]
     finally:
         other.send_signal(signal.SIGINT)
         other.wait()
