@@ -84,6 +84,14 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
     return planned
 
 
+def trials_wanted(config: RunConfig) -> int:
+    """How many trials a search begins: as many as it says, if its space has so many; 0 where nothing is searched."""
+    search, space = config.sweep.search, config.sweep.space
+    if search is None or space is None:
+        return 0
+    return search.trials if space.ranges else min(search.trials, len(feasible(config, space)))
+
+
 def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
     return count_parameters(_base(config), spec, config.training_of(spec).target_modules)
 

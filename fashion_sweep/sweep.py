@@ -16,13 +16,13 @@ from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths, runs_root
-from fashion_sweep.plan import feasible
+from fashion_sweep.plan import feasible, trials_wanted
 from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.timing import Clock
-from fashion_sweep.trials import run_specs, trials_to_begin
+from fashion_sweep.trials import run_specs, suggestions
 
 Catalogues = Mapping[EvaluationSet, Catalogue]
 
@@ -55,7 +55,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
 
         with Mirror(run):
             waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
-            worked = bool(waiting) or trials_to_begin(run, config) > 0
+            worked = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
             if worked:
                 _run_trials(config, run, waiting, clock, console)
             with _busy(console, "writing the report"):

@@ -37,12 +37,6 @@ def run_specs(run: RunPaths, config: RunConfig) -> list[TrialSpec]:
     return [*config.sweep.specs, *(suggestion.spec for suggestion in suggestions(run))]
 
 
-def trials_to_begin(run: RunPaths, config: RunConfig) -> int:
-    """How many a search has still to suggest; 0 where nothing is searched."""
-    search = config.sweep.search
-    return max(search.trials - len(suggestions(run)), 0) if search else 0
-
-
 def _read(run: RunPaths) -> Iterator[Suggestion]:
     for path in run.trials.glob("*/suggestion.json"):
         known = read_json(path)

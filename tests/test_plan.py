@@ -7,7 +7,7 @@ import pytest
 
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.plan import plan, resolved
+from fashion_sweep.plan import plan, resolved, trials_wanted
 
 
 def planned(sweep, preset, *settings):
@@ -89,6 +89,13 @@ def test_training_can_be_an_axis_of_a_space():
     ]
     assert trials[0].training == {"learning_rate": 0.001, "target_modules": ["to_q"]}
     assert trials[2].parameters == 2 * trials[0].parameters
+
+
+def test_a_search_wants_no_more_trials_than_its_space_has():
+    space = "sweep.space={placements: [unet], ranks: [1, 2], budget: {at_most: 140000}}"
+    assert trials_wanted(load_run_config("search", "tiny", [space])) == 2
+    assert trials_wanted(load_run_config("search", "tiny", ["sweep.search.trials=7"])) == 7
+    assert trials_wanted(load_run_config("exp2", "tiny")) == 0
 
 
 def test_at_most_is_a_budget_too():

@@ -22,9 +22,10 @@ from fashion_sweep.cluster.tune import fit_trials
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.split import training_steps
 from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths
-from fashion_sweep.plan import feasible, parameters_of
+from fashion_sweep.plan import feasible, parameters_of, trials_wanted
 from fashion_sweep.search_space import Search, StopEarly
 from fashion_sweep.status import Status
 from fashion_sweep.trials import Suggestion, suggestions
@@ -49,8 +50,6 @@ def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str,
     searcher = StudySearcher(run, config)
     tuning: dict[str, Any] = {"search_alg": searcher, "num_samples": searcher.remaining}
     if search.stop_early is not None:
-        from fashion_sweep.training.adapt import training_steps
-
         steps = training_steps(config.preset.training, read_catalogue(run.catalogue("fashion")))
         if search.stop_early.rungs(steps):
             tuning["scheduler"] = Rungs(run, search.stop_early, steps)
@@ -75,8 +74,7 @@ class StudySearcher(Searcher):
         self._choices = Choices(space, feasible(config, space))
         self._study = open_study(run, search)
         self._running: dict[str, Suggestion] = {}
-        wanted = min(search.trials, self._choices.count or search.trials)
-        self.remaining = len(self._waiting) + max(wanted - len(known), 0)
+        self.remaining = len(self._waiting) + max(trials_wanted(config) - len(known), 0)
         self._catch_up()
 
     def suggest(self, trial_id: str) -> Any:

@@ -24,8 +24,6 @@ class Choices:
     def __init__(self, space: Space, feasible: Sequence[TrialSpec]) -> None:
         """feasible: the trials of the space within its budget, ranges left open."""
         self._space, self._feasible = space, feasible
-        self.count = None if space.ranges else len(feasible)
-        """How many trials there are; None: no end of them."""
 
     def suggest(self, trial: optuna.Trial) -> TrialSpec:
         left = list(self._feasible)

@@ -13,7 +13,7 @@ JUDGED = ("kid", "kid_se", "clip_score", "clip_score_se", "samples", "features",
 
 
 def results_csv(results: Results, conclusions: Conclusions) -> str:
-    """What is not known is empty. `fid_corrected` with its 95 % interval is that of the configuration, which all its
+    """What is not known is empty. `fid_corrected` and the 95 % intervals are those of the configuration, which all its
     replicates share; a component without an adapter has rank 0; training values are those the trial was trained with.
     """
     rows = trial_rows(results, results.config.sweep.judge, conclusions)
@@ -44,14 +44,17 @@ def _row(results: Results, trial: TrialResult, names: Sequence[str], conclusions
         "replicate": spec.replicate,
         "parameters": trial.parameters,
         "state": trial.state,
+        "step_reached": trial.steps,
+        "val_loss": trial.val_loss,
     }
     for name in names:
         judged = trial.judged(name)
         estimates = conclusions[name].estimates if name in conclusions else {}
-        fid = estimates.get(spec.configuration.title, {}).get("fid")
+        known = estimates.get(spec.configuration.title, {})
         row[f"{name}.fid"] = judged.fid
-        for column, attribute in (("fid_corrected", "value"), ("fid_low", "low"), ("fid_high", "high")):
-            row[f"{name}.{column}"] = getattr(fid, attribute, None)
+        row[f"{name}.fid_corrected"] = getattr(known.get("fid"), "value", None)
+        for metric in ("fid", "clip_score"):
+            row |= {f"{name}.{metric}_{end}": getattr(known.get(metric), end, None) for end in ("low", "high")}
         row |= {f"{name}.{key}": getattr(judged, key) for key in JUDGED}
     return row
 
