@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fashion_sweep.report.conclusion import Conclusion
+from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Judgement, Results
 from fashion_sweep.report.wording import listed
 
@@ -34,13 +35,11 @@ def _numbers(judgement: Judgement) -> str:
 
 
 def _forgotten(results: Results) -> list[str]:
-    """Who is shown to have got worse at what it was not trained on; two-sided 95 %."""
+    """Who is shown to have got worse at what it was not trained on."""
     found = []
     for name in results.config.sweep.judge:
-        told = {t.title: (j.loss_increase, j.loss_increase_se) for t in results.trials if (j := t.judged(name))}
-        known = {title: (up, se) for title, (up, se) in told.items() if up is not None and se is not None}
-        worse = [title for title, (up, se) in known.items() if up - 1.96 * se > 0]
-        if known:
+        if told := forgotten(results, name):
+            worse = [one.title for one in told if one.is_shown]
             who = listed(worse) if worse else "no adapter"
             found.append(f"By its loss, {who} is shown to have forgotten some of what the base model knew of {name}.")
     return found

@@ -8,6 +8,7 @@ import rich.table
 
 from fashion_sweep.plan import PlannedTrial
 from fashion_sweep.report.conclusion import margins_of
+from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Judgement, Results, TrialResult
 from fashion_sweep.report.wording import published_sentence
 from fashion_sweep.sweep_file import Sweep
@@ -33,27 +34,23 @@ def forgetting_tables(results: Results) -> list[Table]:
     """What the adapters did to the loss on sets that nothing was trained on."""
     found = []
     for name in results.config.sweep.judge:
-        judged = [(t.title, t.judged(name)) for t in results.trials if t.judged(name).loss_increase is not None]
-        if judged:
-            rows = [(title, _loss(j.base_loss), _loss(j.base_loss, j.loss_increase), _change(j)) for title, j in judged]
+        if told := forgotten(results, name):
+            rows = [
+                (
+                    f.title,
+                    f"{f.base_loss:.5f}",
+                    f"{f.base_loss + f.increase:.5f}",
+                    f"{f.increase:+.5f} ± {1.96 * f.se:.5f}",
+                )
+                for f in told
+            ]
             caption = (
-                f"On {judged[0][1].loss_samples:,} real images that nothing was trained on, with the same noise and "
+                f"On {told[0].samples or GAP} real images that nothing was trained on, with the same noise and "
                 "timesteps for all. Above 0, the adapter has forgotten; below, it helps there too."
             )
             columns = ("configuration", "base model", "with adapter", "change (95 %)")
             found.append(Table(f"Forgetting: the denoising loss on {name}", columns, tuple(rows), caption))
     return found
-
-
-def _loss(base: float | None, increase: float | None = 0.0) -> str:
-    return GAP if base is None or increase is None else f"{base + increase:.5f}"
-
-
-def _change(judged: Judgement) -> str:
-    if judged.loss_increase is None or judged.loss_increase_se is None:
-        return GAP
-    reach = 1.96 * judged.loss_increase_se
-    return f"{judged.loss_increase:+.5f} ± {reach:.5f}"
 
 
 def published_tables(results: Results) -> list[Table]:

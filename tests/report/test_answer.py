@@ -5,6 +5,7 @@ from pathlib import Path
 from synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
 from fashion_sweep.report.answer import answer
+from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import collect
 from fashion_sweep.space import TrialSpec
 
@@ -41,6 +42,17 @@ def test_who_has_forgotten_is_told_where_it_is_shown(tmp_path):
         lost = {"base_loss": 0.1, "loss_increase": increase, "loss_increase_se": 0.001, "loss_samples": 64}
         finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"general": judgement(16.9, **lost)})
     assert "UNet rank 2 is shown to have forgotten some of what the base model knew of general" in said(run)
+
+
+def test_the_spread_between_seeds_makes_forgetting_harder_to_show(tmp_path):
+    run = make_run(tmp_path / "run", settings=["sweep.judge=[general]", "sweep.seeds=2"])
+    for spec, increase in zip(collect(run).config.sweep.specs[:4], (0.003, 0.003, 0.001, 0.005), strict=True):
+        lost = {"base_loss": 0.1, "loss_increase": increase, "loss_increase_se": 0.001, "loss_samples": 64}
+        finish_trial(run, spec, 9216, {"general": judgement(16.9, **lost)})
+    steady, unsteady = forgotten(collect(run), "general")
+    assert (steady.title, unsteady.title) == ("UNet rank 1", "UNet rank 2")
+    assert steady.increase == unsteady.increase == 0.003
+    assert (steady.is_shown, unsteady.is_shown) == (True, False)
 
 
 def test_too_few_images_for_a_fid_are_told(tmp_path):
