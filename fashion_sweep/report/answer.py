@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from fashion_sweep.plan import trials_wanted
 from fashion_sweep.report.conclusion import Conclusion
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Judgement, Results
@@ -53,4 +54,6 @@ def _gaps(results: Results) -> list[str]:
             found.append(f"{len(titles)} of {len(results.trials)} trials {state} ({'; '.join(titles)}).")
     if stopped := sum(trial.state == "stopped" for trial in results.trials):
         found.append(f"{stopped} of {len(results.trials)} trials were stopped early.")
+    if len(results.trials) < (wanted := trials_wanted(results.config)):
+        found.append(f"The search has begun {len(results.trials)} of {wanted} trials.")
     return found

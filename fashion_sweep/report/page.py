@@ -54,12 +54,6 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     write_text(run.page, as_html(title, subtitle, said))
 
 
-def write_results(run: RunPaths, seconds: Mapping[str, float]) -> None:
-    """Writes `results.json` and `results.csv`: every trial, the answer, the facts, and `seconds` by stage."""
-    results = collect(run)
-    _write_results(run, results, conclusions_of(run, results), seconds)
-
-
 def conclusions_of(run: RunPaths, results: Results) -> dict[str, Any]:
     """By evaluation set; one that allows none is left out."""
     found = {name: conclude(run, results, name) for name in results.config.sweep.judge}

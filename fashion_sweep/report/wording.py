@@ -6,6 +6,7 @@ from fashion_sweep.evaluation.choose import Margins, Obstacle, Verdict
 from fashion_sweep.evaluation.compare import Comparison, Difference, Measured
 from fashion_sweep.sweep_file import Published
 
+MOST_NAMED = 4
 WORSE = {"fid": ("FID", "higher"), "clip_score": ("CLIP score", "lower")}
 
 
@@ -25,6 +26,9 @@ def within(margins: Margins) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
+    """In words; of more than `MOST_NAMED` only their number."""
+    if len(names) > MOST_NAMED:
+        return f"{len(names)} configurations"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
@@ -59,12 +63,34 @@ def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evalu
         closest = max(verdict.obstacles, key=lambda name: verdict.obstacles[name].slack)
         said = f"no configuration is shown to be as good as the best; {closest} comes closest"
     worse = [name for name in sizes if verdict.obstacles[name].shown_worse]
+    if len(worse) == len(sizes):
+        return _torn(comparison, margins, evaluation_set)
     shown = f", and {listed(worse)} {_are(worse)} shown to be worse" if worse else ""
-    obstacle, best = verdict.obstacles[closest], min(comparison.measured, key=lambda one: one.fid.value)
+    obstacle, best = verdict.obstacles[closest], _best(comparison)[0]
     return (
         f"Undecided on {evaluation_set}: {said} ({within(margins)}): {_stands_in_the_way(obstacle)}"
         f"{_would_decide(comparison, verdict, [closest])}. "
         f"So far {best.name} has the lowest FID ({best.fid.value:.2f}){shown}."
+    )
+
+
+def _torn(comparison: Comparison, margins: Margins, evaluation_set: str) -> str:
+    """Each is shown to be worse than some other in one of the two numbers: no more images would find a best one."""
+    sharp, apt = _best(comparison)
+    best_fid = f"{sharp.name} ({sharp.fid.value:.2f}, CLIP score {sharp.clip_score.value:.2f})"
+    best_clip_score = f"{apt.name} ({apt.clip_score.value:.2f}, FID {apt.fid.value:.2f})"
+    return (
+        f"No configuration is as good as the best in both numbers on {evaluation_set} ({within(margins)}), and that is "
+        f"shown: the lowest FID is that of {best_fid}, the highest CLIP score that of {best_clip_score}. Which of the "
+        "two matters more is for you to say."
+    )
+
+
+def _best(comparison: Comparison) -> tuple[Measured, Measured]:
+    """In FID and in CLIP score."""
+    return (
+        min(comparison.measured, key=lambda one: one.fid.value),
+        max(comparison.measured, key=lambda one: one.clip_score.value),
     )
 
 

@@ -8,6 +8,7 @@ from fashion_sweep.report.answer import answer
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import collect
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.trials import Suggestion
 
 UNET_1 = TrialSpec.of({"unet": 1})
 
@@ -53,6 +54,13 @@ def test_the_spread_between_seeds_makes_forgetting_harder_to_show(tmp_path):
     assert (steady.title, unsteady.title) == ("UNet rank 1", "UNet rank 2")
     assert steady.increase == unsteady.increase == 0.003
     assert (steady.is_shown, unsteady.is_shown) == (True, False)
+
+
+def test_a_search_that_has_not_begun_all_its_trials_says_so(tmp_path):
+    run = make_run(tmp_path / "run", "search")
+    Suggestion(0, UNET_1, 9216).write(run)
+    finish_trial(run, UNET_1, 9216, {"fashion": judgement(16.9)})
+    assert "The search has begun 1 of 12 trials." in said(run)
 
 
 def test_too_few_images_for_a_fid_are_told(tmp_path):

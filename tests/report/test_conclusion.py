@@ -20,7 +20,7 @@ D = 8
 REFERENCE = FeatureStats(np.zeros(D), np.eye(D), 5000)
 
 
-def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None):
+def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None, cost=1.0):
     """A run whose trials' features are one sample, moved by `shifts[trial_id]`; a shift also costs CLIP score."""
     run = make_run(folder, sweep, settings)
     rng = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None):
         if (shift := shifts.get(spec.trial_id)) is None:
             continue
         features = (common + 0.1 * rng.standard_normal((n, D)) + shift).astype(np.float32)
-        clip_scores = (scores + 0.1 * rng.standard_normal(n) - shift).astype(np.float32)
+        clip_scores = (scores + 0.1 * rng.standard_normal(n) - cost * shift).astype(np.float32)
         fid = frechet_distance(feature_stats(features), REFERENCE)
         parameters = 9216 * sum(rank for _, rank in spec.ranks)
         finish_trial(run, spec, parameters, {"fashion": judgement(fid, float(clip_scores.mean()), samples=n)})
@@ -77,6 +77,14 @@ def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
     assert conclusion.chosen is None
     assert conclusion.sentence.startswith("Undecided on fashion: not even UNet rank 2, the largest,")
     assert "images instead of 20 would decide it" in conclusion.sentence
+
+
+def test_where_the_one_leads_in_fid_and_the_other_in_clip_score_no_more_images_are_asked_for(tmp_path):
+    conclusion = concluded(judged_run(tmp_path / "run", {"unet-r1": 1.0, "unet-r2": 0.0}, cost=-1.0))
+    assert conclusion.chosen is None
+    assert conclusion.sentence.startswith("No configuration is as good as the best in both numbers on fashion")
+    assert "the lowest FID is that of UNet rank 2" in conclusion.sentence
+    assert "the highest CLIP score that of UNet rank 1" in conclusion.sentence
 
 
 def test_margins_are_those_of_the_sweep_file(tmp_path):

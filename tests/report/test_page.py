@@ -8,7 +8,7 @@ from rich.console import Console
 from synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
 from fashion_sweep.report.grid import CELL_WIDTH, write_grid
-from fashion_sweep.report.page import write_report, write_results
+from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.tables import GAP, markdown, published_tables, terminal, time_table, trial_tables
 from fashion_sweep.space import TrialSpec
@@ -75,7 +75,7 @@ def test_a_missing_number_is_a_gap_in_terminal_and_markdown(tmp_path):
 
 def test_time_table_shares_are_of_the_total(tmp_path):
     run = finished_run(tmp_path / "run")
-    write_results(run, {"prepare": 25.0, "start-up and waiting": 5.0, "total": 100.0})
+    write_report(run, {"prepare": 25.0, "start-up and waiting": 5.0, "total": 100.0})
     table = time_table(collect(run))
     assert table is not None
     assert table.rows[0] == ("prepare", "25.0s", "25%")

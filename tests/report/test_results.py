@@ -4,7 +4,7 @@ from synthetic_run import finish_trial, finished_run, judgement, make_run, read
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.answer import answer
-from fashion_sweep.report.page import write_results
+from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.space import TrialSpec
 
@@ -39,13 +39,13 @@ def test_a_value_that_is_no_finite_number_is_a_gap(tmp_path, gap):
     token = {None: "null", "12": '"12"', True: "true"}.get(gap) or ("NaN" if gap != gap else "Infinity")
     run.trial("unet-r1").result.write_text(text.replace("16.9", token))
     assert collect(run).trials[1].judged("fashion").fid is None
-    write_results(run, {})
+    write_report(run, {})
     assert read(run.results)["trials"][1]["evaluations"]["fashion"]["fid"] is None
 
 
 def test_results_file_holds_the_trials_the_answer_and_the_times(tmp_path):
     run = finished_run(tmp_path / "run")
-    write_results(run, {"prepare": 3.0, "total": 10.0})
+    write_report(run, {"prepare": 3.0, "total": 10.0})
     written = read(run.results)
     assert [trial["ranks"] for trial in written["trials"]] == [{"unet": rank} for rank in (1, 2, 4, 8, 64)]
     assert written["trials"][0]["evaluations"]["fashion"]["features"] == "tiny-clip"
