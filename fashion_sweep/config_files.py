@@ -56,7 +56,19 @@ def load_preset(name: str | None = None, settings: Sequence[str] = ()) -> Preset
         ConfigError: a name, key or value does not fit.
     """
     path = _locate(name or os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET, PRESETS, "preset")
-    values = {"name": path.stem, **_read_yaml(path)}
+    return _changed({"name": path.stem, **_read_yaml(path)}, settings, path)
+
+
+def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
+    """The preset with what `settings` replace in it.
+
+    Raises:
+        ConfigError: a key or value does not fit.
+    """
+    return _changed(preset.model_dump(mode="json"), settings, Path(preset.name))
+
+
+def _changed(values: dict[str, Any], settings: Sequence[str], path: Path) -> Preset:
     given = dict(map(_read_setting, settings))
     for key, value in given.items():
         if key.startswith("sweep."):

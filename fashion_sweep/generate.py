@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from fashion_sweep.checks import check_size
 from fashion_sweep.config import Preset
-from fashion_sweep.config_files import PRESETS, load_preset, read_run_config
+from fashion_sweep.config_files import change_preset, load_preset, read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import replacing
@@ -50,8 +50,7 @@ class Adapter:
 
     name: str
     file: Path | None = None
-    preset: str | None = None
-    base_model: str | None = None
+    trained_with: Preset | None = None
     original_size: tuple[int, int] | None = None
     """(height, width) that its training was conditioned on."""
 
@@ -125,8 +124,7 @@ def find_adapter(given: str | None, downloads: Path) -> Adapter:
         adapter = Adapter(
             name=fetched.address,
             file=fetched.file,
-            preset=fetched.tags.get("preset"),
-            base_model=fetched.tags.get("base_model"),
+            trained_with=read_run_config(fetched.config).preset if fetched.config else None,
             original_size=(int(size[1]), int(size[2])) if size else None,
         )
     else:
@@ -160,20 +158,16 @@ def _from_disk(given: str) -> Adapter:
     return Adapter(
         name=str(path),
         file=path,
-        preset=config.preset.name,
-        base_model=config.preset.model.base,
+        trained_with=config.preset,
         original_size=read_catalogue(catalogue).original_size if catalogue.is_file() else None,
     )
 
 
 def _preset(adapter: Adapter, name: str | None, settings: Sequence[str]) -> Preset:
-    """The one asked for, else the one that the adapter was trained with, with the base model of its training."""
-    if name is not None or adapter.preset is None:
+    """The one asked for, else the one that the adapter was trained with, as it was then."""
+    if name is not None or adapter.trained_with is None:
         return load_preset(name, settings)
-    if not (PRESETS / f"{adapter.preset}.yaml").is_file():
-        raise ConfigError(f"--adapter {adapter.name}: was trained with preset {adapter.preset!r}; add --preset FILE")
-    trained_on = [f"model.base={adapter.base_model}"] if adapter.base_model else []
-    return load_preset(adapter.preset, [*trained_on, *settings])
+    return change_preset(adapter.trained_with, settings)
 
 
 def _load(wish: Wish, adapter: Adapter, preset: Preset, console: Console) -> "Generator":

@@ -10,7 +10,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from fashion_sweep import generate as module
-from fashion_sweep.config_files import load_preset
+from fashion_sweep.config_files import load_preset, load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.evaluation.generate import Generator, write_samples
@@ -81,15 +81,19 @@ def test_the_image_is_that_of_the_sample_grid_for_the_same_prompt_seed_and_size_
     assert np.array_equal(pixels(tmp_path / "ours.png"), pixels(tmp_path / "00.png"))
 
 
-def test_the_registry_says_preset_base_model_and_size_conditioning(adapter, monkeypatch, tmp_path):
-    tags = {"preset": "tiny", "base_model": "embedded:base", "original_size": "400x300"}
-    monkeypatch.setattr(module, "fetch", lambda address, folder: Fetched("models:/exp2-tiny/4", adapter, tags))
+def test_an_adapter_of_the_registry_is_drawn_with_the_preset_of_its_training_as_it_was_then(
+    adapter, monkeypatch, tmp_path
+):
+    config = tmp_path / "config.yaml"
+    config.write_text(load_run_config("exp2", "tiny", [*QUICK, "generation.guidance_scale=2"]).to_yaml())
+    tags = {"original_size": "400x300"}
+    monkeypatch.setattr(module, "fetch", lambda address, folder: Fetched("models:/exp2-tiny/4", adapter, tags, config))
     monkeypatch.setenv("FASHION_SWEEP_PRESET", "sdxl")
-    found = find_adapter("models:/exp2-tiny@best", tmp_path)
-    assert (found.preset, found.base_model, found.original_size) == ("tiny", "embedded:base", (400, 300))
-    (path,) = generate(Wish((PROMPT,), adapter="models:/exp2-tiny@best", output=tmp_path), None, QUICK, QUIET)
+    assert find_adapter("models:/exp2-tiny@best", tmp_path).original_size == (400, 300)
+    (path,) = generate(Wish((PROMPT,), adapter="models:/exp2-tiny@best", output=tmp_path), None, [], QUIET)
     with Image.open(path) as image:
-        assert (image.text["adapter"], image.text["preset"]) == ("models:/exp2-tiny/4", "tiny")
+        said = [image.text[key] for key in ("adapter", "preset", "guidance", "steps")]
+        assert said == ["models:/exp2-tiny/4", "tiny", "2", "5"]
 
 
 def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_path):
@@ -180,9 +184,3 @@ def test_a_run_folder_given_for_a_trials_names_one_of_its_trials(adapter, tmp_pa
     trained.adapter.write_bytes(adapter.read_bytes())
     with pytest.raises(ConfigError, match=f"for instance {trained.root}"):
         find_adapter(str(tmp_path / "run"), tmp_path)
-
-
-def test_a_preset_of_ones_own_is_asked_for(adapter, monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "fetch", lambda address, folder: Fetched("models:/x/1", adapter, {"preset": "mine"}))
-    with pytest.raises(ConfigError, match="add --preset FILE"):
-        generate(Wish((PROMPT,), adapter="models:/x@best", output=tmp_path), None, [], QUIET)

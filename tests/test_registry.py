@@ -121,6 +121,8 @@ def test_anyone_can_download_the_winner_by_its_alias(store, tmp_path, monkeypatc
     for given in (address, "models:/exp2-tiny/1"):
         fetched = tracking.fetch(given, tmp_path / "by-us")
         assert (fetched.file.read_bytes(), fetched.address) == (weights, "models:/exp2-tiny/1")
+        assert fetched.config is not None
+        assert fetched.config.read_bytes() == run.config.read_bytes()
 
 
 def test_best_moves_to_a_newer_run_and_not_back_when_the_older_one_is_mirrored_again(store):

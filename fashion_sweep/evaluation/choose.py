@@ -65,7 +65,7 @@ class Verdict:
 
     chosen: str | None
     obstacles: Mapping[str, Obstacle]
-    """Of each configuration; where its slack is positive, it is as good as the best."""
+    """Of each configuration that has a rival; where its slack is positive, it is as good as the best."""
     front: tuple[str, ...]
     """Configurations that no other is shown to beat in FID and CLIP score with as few parameters."""
     along_an_axis: bool
@@ -80,6 +80,8 @@ def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Ver
     Along an axis, by number of parameters, the largest is tested first and the first failure ends the sequence, so
     that the chance of a wrong choice is at most 1 − level without any correction. Otherwise all are tested at once.
     """
+    if len(comparison.measured) == 1:
+        return Verdict(None, {}, (comparison.measured[0].name,), along_an_axis)
     everywhere = comparison.simultaneous_quantile(margins.level)
     obstacles = {
         measured.name: _obstacle(comparison, measured, margins, None if along_an_axis else everywhere)

@@ -8,7 +8,6 @@ seeds were run, of training. Every error comes from an influence function: how m
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy import stats
@@ -188,17 +187,21 @@ class Comparison:
     def simultaneous_quantile(self, level: float, draws: int = 4000) -> float:
         """c such that all pairwise differences of both metrics stay within c standard errors at once, by the
         multiplier bootstrap of the largest. Source: Chernozhukov, Chetverikov & Kato (2013), arXiv:1212.6906."""
-        columns = [
-            np.bincount(self.prompts, weights=getattr(a, metric).influence - getattr(b, metric).influence)
-            for metric in METRICS
-            for a, b in combinations(self.measured, 2)
-        ]
-        scaled = [column / norm for column in columns if (norm := np.linalg.norm(column)) > 0]
-        if not scaled:
+        firsts, seconds = np.triu_indices(len(self.measured), 1)
+        sums = [self._sums_by_prompt(metric) for metric in METRICS]
+        pairs = [(columns[:, a], columns[:, b]) for columns in sums for a, b in zip(firsts, seconds, strict=True)]
+        norm = np.array([np.linalg.norm(one - other) for one, other in pairs])
+        if not norm.any():
             return float(stats.norm.ppf(level))
-        matrix, generator = np.column_stack(scaled), numpy_generator(0, "choose/bootstrap")
-        largest = [  # in parts: all weights for 40,000 images at once would take a gigabyte
-            np.abs(generator.standard_normal((AT_ONCE, len(matrix))) @ matrix).max(axis=1)
-            for _ in range(0, draws, AT_ONCE)
-        ]
+        generator, largest = numpy_generator(0, "choose/bootstrap"), []
+        for _ in range(0, draws, AT_ONCE):  # all weights for 40,000 images at once would take a gigabyte
+            weights = generator.standard_normal((AT_ONCE, len(sums[0])))
+            moved = [weights @ columns for columns in sums]  # AT_ONCE,K
+            apart = np.abs(np.hstack([one[:, firsts] - one[:, seconds] for one in moved]))
+            largest.append((apart[:, norm > 0] / norm[norm > 0]).max(axis=1))
         return float(np.quantile(np.concatenate(largest), level))
+
+    def _sums_by_prompt(self, metric: str) -> np.ndarray:
+        """prompts,K: the influence of all images of a prompt on each configuration."""
+        influences = [getattr(measured, metric).influence for measured in self.measured]
+        return np.column_stack([np.bincount(self.prompts, weights=influence) for influence in influences])

@@ -52,13 +52,13 @@ class Conclusion:
 
 
 def conclude(run: RunPaths, results: Results, name: str) -> Conclusion | None:
-    """None where fewer than two configurations are judged, or the run folder has no reference statistics.
+    """None where no configuration is judged, or the run folder has no reference statistics.
 
     Raises:
         RunError: trials were judged on different images.
     """
     groups = _by_configuration(run, results, name)
-    if len(groups) < 2 or not is_whole(run.reference(name)):
+    if not groups or not is_whole(run.reference(name)):
         return None
     reference = FeatureStats.load(run.reference(name))
     measured, prompts = [], None

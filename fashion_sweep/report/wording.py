@@ -12,13 +12,25 @@ WORSE = {"fid": ("FID", "higher"), "clip_score": ("CLIP score", "lower")}
 
 def sentence(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str) -> str:
     """What is shown, what is not, and what would decide it."""
-    if (pair := _adapter_and_base(comparison)) is not None:
+    if len(comparison.measured) == 1:
+        said = _alone(comparison, evaluation_set)
+    elif (pair := _adapter_and_base(comparison)) is not None:
         said = _against_the_base(comparison, *pair, margins.level, evaluation_set)
     elif verdict.chosen is None:
         said = _undecided(comparison, margins, verdict, evaluation_set)
     else:
         said = _decided(comparison, margins, verdict, evaluation_set)
     return said
+
+
+def _alone(comparison: Comparison, evaluation_set: str) -> str:
+    (one,) = comparison.measured
+    told = []
+    for metric, (name, _) in WORSE.items():
+        estimate = comparison.estimate(metric, one)
+        low, high = estimate.within(0.95)
+        told.append(f"{name} {estimate.value:.2f} ({low:.2f} to {high:.2f})")
+    return f"{one.name} has {' and '.join(told)} on {evaluation_set}, with nothing to compare it to."
 
 
 def within(margins: Margins) -> str:

@@ -77,7 +77,7 @@ def register(store: "MlflowClient", run: RunPaths, config: RunConfig, won: Winne
         return f"nothing: the adapter of {won.spec.trial_id} is no longer in the run folder"
     name = model_name(config)
     tags = _tags(run, config, won) | {"run_started": str(parent.info.start_time)}
-    version = _version(store, name, config, trial, tags)
+    version = _version(store, name, config, run, trial, tags)
     for key, value in tags.items():
         if version.tags.get(key) != value:
             store.set_model_version_tag(name, version.version, key, value)
@@ -88,7 +88,7 @@ def register(store: "MlflowClient", run: RunPaths, config: RunConfig, won: Winne
 
 
 def _version(
-    store: "MlflowClient", name: str, config: RunConfig, trial: "Run", tags: Mapping[str, str]
+    store: "MlflowClient", name: str, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
 ) -> "ModelVersion":
     """The version made of this trial of this run, found by its MLflow run; made where there is none."""
     found = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
@@ -97,6 +97,7 @@ def _version(
     if not store.search_registered_models(f"name = '{name}'"):
         store.create_registered_model(name, description=config.sweep.question)
     _describe(store, trial.info.run_id, config)
+    store.log_artifact(trial.info.run_id, str(run.config), FOLDER)
     source = f"{trial.info.artifact_uri}/{FOLDER}"
     return store.create_model_version(
         name,
@@ -165,6 +166,8 @@ class Fetched:
     """By version, which an alias may no longer point to tomorrow."""
     file: Path
     tags: Mapping[str, str]
+    config: Path | None = None
+    """Of the run that trained it."""
 
 
 def fetch(address: str, folder: Path) -> Fetched:
@@ -195,7 +198,9 @@ def fetch(address: str, folder: Path) -> Fetched:
     files = [downloaded] if downloaded.is_file() else sorted(downloaded.rglob("*.safetensors"))
     if len(files) != 1:
         raise ConfigError(f"--adapter {address}: holds {len(files)} safetensors files where one adapter is expected")
-    return Fetched(f"models:/{version.name}/{version.version}", files[0], version.tags)
+    config = files[0].with_name(RunPaths(files[0].parent).config.name)
+    address = f"models:/{version.name}/{version.version}"
+    return Fetched(address, files[0], version.tags, config if config.is_file() else None)
 
 
 def _look_up(store: "MlflowClient", address: str, name: str, alias: str | None, version: str | None) -> "ModelVersion":

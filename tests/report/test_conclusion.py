@@ -79,6 +79,14 @@ def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
     assert "images instead of 20 would decide it" in conclusion.sentence
 
 
+def test_a_configuration_alone_has_its_intervals_and_nothing_to_compare_it_to(tmp_path):
+    conclusion = concluded(judged_run(tmp_path / "run", {"unet-r1": 0.0}))
+    assert (conclusion.chosen, conclusion.best, conclusion.front) == (None, "UNet rank 1", ("UNet rank 1",))
+    fid = conclusion.estimates["UNet rank 1"]["fid"]
+    assert f"UNet rank 1 has FID {fid.value:.2f} ({fid.low:.2f} to {fid.high:.2f})" in conclusion.sentence
+    assert "nothing to compare it to" in conclusion.sentence
+
+
 def test_where_the_one_leads_in_fid_and_the_other_in_clip_score_no_more_images_are_asked_for(tmp_path):
     conclusion = concluded(judged_run(tmp_path / "run", {"unet-r1": 1.0, "unet-r2": 0.0}, cost=-1.0))
     assert conclusion.chosen is None
