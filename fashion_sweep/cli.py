@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 EXIT_SOME_TRIALS_FAILED = 3
+KNOWN_RUNS = 8
 
 app = typer.Typer(
     name="fashion-sweep",
@@ -197,8 +198,10 @@ def _existing(run: str) -> RunPaths:
     for folder in (Path(run), runs_root() / run):
         if RunPaths(folder).config.is_file():
             return RunPaths(folder.resolve())
-    known = sorted(path.parent.name for path in runs_root().glob("*/config.yaml"))
-    raise RunError(f"no run {run!r} here or in {runs_root()}; known: {', '.join(known[-5:]) or 'none yet'}")
+    known = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    more = f" and {len(known) - KNOWN_RUNS} older" if len(known) > KNOWN_RUNS else ""
+    listed = ", ".join(path.parent.name for path in known[:KNOWN_RUNS]) or "none yet"
+    raise RunError(f"no run {run!r} here or in {runs_root()}; known: {listed}{more}")
 
 
 def main() -> None:

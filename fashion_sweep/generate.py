@@ -51,6 +51,8 @@ class Adapter:
     name: str
     file: Path | None = None
     trained_with: Preset | None = None
+    title: str = ""
+    """Its configuration, and whether a verdict chose it."""
     original_size: tuple[int, int] | None = None
     """(height, width) that its training was conditioned on."""
 
@@ -124,6 +126,7 @@ def find_adapter(given: str | None, downloads: Path) -> Adapter:
         adapter = Adapter(
             name=fetched.address,
             file=fetched.file,
+            title=_title(fetched.tags),
             trained_with=read_run_config(fetched.config).preset if fetched.config else None,
             original_size=(int(size[1]), int(size[2])) if size else None,
         )
@@ -135,6 +138,11 @@ def find_adapter(given: str | None, downloads: Path) -> Adapter:
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
     return adapter
+
+
+def _title(tags: Mapping[str, str]) -> str:
+    undecided = ", undecided" if tags.get("decided") == "false" else ""
+    return f" ({tags['configuration']}{undecided})" if "configuration" in tags else ""
 
 
 def _from_disk(given: str) -> Adapter:
@@ -171,7 +179,7 @@ def _preset(adapter: Adapter, name: str | None, settings: Sequence[str]) -> Pres
 
 
 def _load(wish: Wish, adapter: Adapter, preset: Preset, console: Console) -> "Generator":
-    with_adapter = f" with {wish.adapter}" if wish.adapter else ""
+    with_adapter = f" with {adapter.name}{adapter.title}" if wish.adapter else ""
     console.print(f"{preset.model.base}{with_adapter}, preset {preset.name}", style="dim", soft_wrap=True)
     import torch
 

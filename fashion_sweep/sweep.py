@@ -216,7 +216,7 @@ def show(run: RunPaths, console: Console) -> None:
     results, conclusions = collect(run), read_conclusions(run)
     times = time_table(results)
     sure = [estimate_table(results, name, conclusion) for name, conclusion in conclusions.items()]
-    ours = [*trial_tables(results), *sure, rung_table(run, results), *forgetting_tables(results)]
+    ours = [*sure, *trial_tables(results), rung_table(run, results), *forgetting_tables(results)]
     for table in [*ours, *published_tables(results), times]:
         if table is not None:
             console.print(terminal(table))
@@ -225,4 +225,6 @@ def show(run: RunPaths, console: Console) -> None:
             log = run.trial(trial.spec.trial_id).log
             console.print(f"{trial.title} failed: {trial.error} (log: {log})", soft_wrap=True, markup=False)
     console.print(answer(results, conclusions), markup=False)
+    if registered := read_json(run.mirror, {}).get("registered"):
+        console.print(f"registered: {registered}", soft_wrap=True, markup=False)
     console.print(f"report: {run.page}", soft_wrap=True)

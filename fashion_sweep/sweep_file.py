@@ -33,9 +33,8 @@ class Published(Frozen):
 class Choice(Frozen):
     """How the best configuration is chosen: margins below which a difference does not matter, fixed beforehand."""
 
-    fid_margin: PositiveFloat = 0.5
-    fid_margin_share: float = Field(default=0.03, ge=0, lt=1)
-    """Of the best FID; the larger of this and `fid_margin` counts."""
+    fid_margin: PositiveFloat | None = None
+    """null: 0.5, or 3 % of the best FID where that is more."""
     clip_score_margin: PositiveFloat = 0.3
     level: float = Field(default=0.95, gt=0.5, lt=1)
     """One-sided confidence of each bound."""

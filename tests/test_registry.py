@@ -46,11 +46,17 @@ def client() -> MlflowClient:
 
 
 def run_with_verdict(
-    folder: Path, best: str = "unet-r4", decided: bool = True, started: str = "2026-01-02T03:04:05+00:00"
+    folder: Path,
+    best: str = "unet-r4",
+    decided: bool = True,
+    started: str = "2026-01-02T03:04:05+00:00",
+    samples: int = 256,
 ) -> RunPaths:
     run = make_run(folder, settings=["sweep.trials=[{unet: 0}, {unet: 4}, {unet: 8}]"])
     for rank, fid, score in ((0, 18.1, 20.1), (4, 17.7, 22.5), (8, 16.7, 22.8)):
-        finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"fashion": judgement(fid, score)}, steps=5)
+        finish_trial(
+            run, TrialSpec.of({"unet": rank}), 9216 * rank, {"fashion": judgement(fid, score, samples=samples)}, steps=5
+        )
     run.trial("base-model").adapter.unlink()
     write_json(run.facts, read_json(run.facts) | {"started": started})
     judge(run, best, decided)
@@ -104,7 +110,7 @@ def test_the_winner_becomes_one_version_however_often_the_run_is_mirrored(store)
         "base_model": "embedded:base",
     }
     assert {key: version.tags.get(key) for key in expected} == expected
-    assert told(run) == "exp2-tiny version 1"
+    assert told(run) == "models:/exp2-tiny/1: UNet rank 4; now models:/exp2-tiny@best"
 
 
 def test_anyone_can_download_the_winner_by_its_alias(store, tmp_path, monkeypatch):
@@ -134,6 +140,15 @@ def test_best_moves_to_a_newer_run_and_not_back_when_the_older_one_is_mirrored_a
     tracking.mirror(older)
     assert best() == "newer"
     assert [version.tags["decided"] for version in versions()] == ["true", "false"]
+
+
+def test_a_run_that_was_judged_less_does_not_take_best(store):
+    full = run_with_verdict(store / "full", started="2026-01-02T03:04:05+00:00")
+    tracking.mirror(full)
+    quick = run_with_verdict(store / "quick", started="2026-01-03T03:04:05+00:00", samples=160)
+    tracking.mirror(quick)
+    assert best() == "full"
+    assert told(quick).endswith("models:/exp2-tiny@best stays version 1, with 256 judged images against 160")
 
 
 def test_a_verdict_that_changes_within_a_run_moves_best_to_the_other_trial(store):

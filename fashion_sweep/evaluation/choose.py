@@ -67,7 +67,9 @@ class Verdict:
     obstacles: Mapping[str, Obstacle]
     """Of each configuration that has a rival; where its slack is positive, it is as good as the best."""
     front: tuple[str, ...]
-    """Configurations that no other is shown to beat in FID and CLIP score with as few parameters."""
+    """Configurations that no other beats in FID and CLIP score with as few parameters, as measured."""
+    possible: tuple[str, ...]
+    """Those that no other is shown to beat so: the front, and what may belong to it."""
     along_an_axis: bool
 
     def is_good(self, name: str) -> bool:
@@ -81,7 +83,8 @@ def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Ver
     that the chance of a wrong choice is at most 1 − level without any correction. Otherwise all are tested at once.
     """
     if len(comparison.measured) == 1:
-        return Verdict(None, {}, (comparison.measured[0].name,), along_an_axis)
+        alone = (comparison.measured[0].name,)
+        return Verdict(None, {}, alone, alone, along_an_axis)
     everywhere = comparison.simultaneous_quantile(margins.level)
     obstacles = {
         measured.name: _obstacle(comparison, measured, margins, None if along_an_axis else everywhere)
@@ -96,7 +99,7 @@ def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Ver
     else:
         good = [measured for measured in comparison.measured if obstacles[measured.name].slack > 0]
         chosen = min(good, key=lambda measured: measured.parameters).name if good else None
-    return Verdict(chosen, obstacles, _front(comparison, everywhere), along_an_axis)
+    return Verdict(chosen, obstacles, _front(comparison, 0.0), _front(comparison, everywhere), along_an_axis)
 
 
 def _obstacle(comparison: Comparison, ours: Measured, margins: Margins, quantile: float | None) -> Obstacle:

@@ -40,9 +40,9 @@ def _forgotten(results: Results) -> list[str]:
     found = []
     for name in results.config.sweep.judge:
         if told := forgotten(results, name):
-            worse = [one.title for one in told if one.is_shown]
+            worse = [f"{one.title} ({one.increase / one.base_loss:+.1%})" for one in told if one.is_shown]
             who = listed(worse) if worse else "no adapter"
-            found.append(f"By its loss, {who} is shown to have forgotten some of what the base model knew of {name}.")
+            found.append(f"By the denoising loss on real {name} images, {who} is shown to have forgotten something.")
     return found
 
 

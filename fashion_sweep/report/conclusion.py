@@ -18,6 +18,8 @@ from fashion_sweep.report.wording import basis, sentence
 from fashion_sweep.space import TrialSpec, only_ranks_differ
 from fashion_sweep.sweep_file import Choice
 
+LEAST_FID_MARGIN, FID_MARGIN_SHARE = 0.5, 0.03
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -40,6 +42,9 @@ class Conclusion:
     estimates: Mapping[str, Mapping[str, Interval]]
     """By configuration: `fid`, less its bias, and `clip_score`."""
     front: tuple[str, ...]
+    """As measured."""
+    possible: tuple[str, ...]
+    """The front, and what is not shown to be off it."""
     chosen: str | None
     """None: the numbers decide nothing."""
     best: str
@@ -72,11 +77,15 @@ def conclude(run: RunPaths, results: Results, name: str) -> Conclusion | None:
         measured.append(measure(Candidate(spec.title, parameters, features, scores), reference))
     captions = _captions(run, name)
     _, groups_of_prompts = np.unique([captions[prompt] for prompt in prompts or ()], return_inverse=True)
-    return _conclusion(name, results, groups, Comparison(measured, groups_of_prompts))
+    return _conclusion(name, results, groups, Comparison(measured, groups_of_prompts), len(captions))
 
 
 def _conclusion(
-    name: str, results: Results, groups: Mapping[TrialSpec, Sequence[TrialResult]], comparison: Comparison
+    name: str,
+    results: Results,
+    groups: Mapping[TrialSpec, Sequence[TrialResult]],
+    comparison: Comparison,
+    captions: int,  # that could be judged
 ) -> Conclusion:
     margins = margins_of(results.config.sweep.choose, min(one.fid.value for one in comparison.measured))
     verdict = decide(comparison, margins, only_ranks_differ(list(groups)))
@@ -89,16 +98,18 @@ def _conclusion(
         seeds=min((len(trials) for spec, trials in groups.items() if not spec.is_base_model), default=1),
         estimates={one.name: _estimates(comparison, one) for one in comparison.measured},
         front=verdict.front,
+        possible=verdict.possible,
         chosen=verdict.chosen,
         best=best,
         best_trial=min(trials, key=lambda trial: trial.judged(name).fid or np.inf).spec.trial_id,
-        sentence=sentence(comparison, margins, verdict, name),
+        sentence=sentence(comparison, margins, verdict, name, captions),
         basis=basis(comparison),
     )
 
 
 def margins_of(choice: Choice, best_fid: float) -> Margins:
-    return Margins(max(choice.fid_margin, choice.fid_margin_share * best_fid), choice.clip_score_margin, choice.level)
+    fid = choice.fid_margin or max(LEAST_FID_MARGIN, FID_MARGIN_SHARE * best_fid)
+    return Margins(fid, choice.clip_score_margin, choice.level)
 
 
 def read_conclusions(run: RunPaths) -> dict[str, Conclusion]:
@@ -115,8 +126,8 @@ def _read(values: Mapping[str, Any]) -> Conclusion:
         title: {metric: Interval(**interval) for metric, interval in metrics.items()}
         for title, metrics in values["estimates"].items()
     }
-    margins, front = Margins(**values["margins"]), tuple(values["front"])
-    return Conclusion(**{**values, "estimates": estimates, "margins": margins, "front": front})
+    parts = {"estimates": estimates, "margins": Margins(**values["margins"])}
+    return Conclusion(**{**values, **parts, **{name: tuple(values[name]) for name in ("front", "possible")}})
 
 
 def _by_configuration(run: RunPaths, results: Results, name: str) -> dict[TrialSpec, list[TrialResult]]:

@@ -14,6 +14,8 @@ from fashion_sweep.space import TrialSpec
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
 """With the colours, 28 curves that differ without relying on colour alone."""
+ASTRAY = 1.5
+"""Times the median of all trials' last losses."""
 Series = list[tuple[float, float]]
 
 
@@ -61,7 +63,9 @@ def _limits(curves: Sequence[tuple[TrialResult, Series]]) -> tuple[float, float]
     if not later:
         return None
     low, middle, high = min(later), float(np.quantile(later, 0.75)), max(later)
-    high = min(high, middle + 2 * max(middle - low, 1e-9))
+    ends = [series[-1][1] for _, series in curves if series]
+    usual = float(np.median(ends))
+    high = min(high, max([middle + 2 * max(middle - low, 1e-9), *(end for end in ends if end < ASTRAY * usual)]))
     pad = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     return low - pad, high + pad
 

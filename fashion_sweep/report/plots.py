@@ -157,7 +157,7 @@ def _legend(figure: Figure, conclusion: Conclusion | None) -> None:
     trained = f"{conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''}"
     handles = [
         axes.plot([], [], "o", color=BLUE, markerfacecolor=face, markersize=7, label=label)[0]
-        for face, label in ((BLUE, "on the Pareto front"), ("white", "not on it"))
+        for face, label in ((BLUE, "on the Pareto front, as measured"), ("white", "not on it"))
     ]
     bars = f"95 % interval: {conclusion.images:,} images, {trained}"
     handles.append(axes.plot([], [], color=BLUE + "66", label=bars)[0])

@@ -11,6 +11,7 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
     facts, config = results.facts, results.config
     training, evaluation = config.preset.training, config.preset.evaluation
     length = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
+    negative = config.preset.generation.base_negative_prompt
     seeds = f" and {config.sweep.seeds - 1} more" if config.sweep.seeds > 1 else ""
     said = [
         ("Run", f"{results.run}, started {facts.get('started', GAP)}, git commit {facts.get('git_commit') or GAP}"),
@@ -23,7 +24,8 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
         (
             "Judged by",
             f"{evaluation.samples:,} images a trial: {evaluation.features} features, "
-            f"CLIP model {evaluation.clip_model}",
+            f"CLIP model {evaluation.clip_model}"
+            + (f"; the base model with the negative prompt “{negative}”" if _has_base(results) and negative else ""),
         ),
         ("Hardware", _hardware(facts.get("hardware") or {})),
     ]
@@ -31,6 +33,10 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
         said.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))))
     said += [(f"Data, {name}", _data(counts)) for name, counts in (facts.get("data") or {}).items()]
     return tuple(said)
+
+
+def _has_base(results: Results) -> bool:
+    return any(trial.spec.is_base_model for trial in results.trials)
 
 
 def _own(results: Results) -> bool:

@@ -9,6 +9,7 @@ from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.provenance import provenance
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.tables import GAP, Table, published_tables, time_table, trial_tables
+from fashion_sweep.sweep_file import EvaluationSet
 
 
 @dataclass(frozen=True)
@@ -95,18 +96,24 @@ def estimate_table(results: Results, name: str, conclusion: Conclusion) -> Table
             GAP if point.parameters is None else f"{point.parameters:,}",
             with_interval(point.fid),
             with_interval(point.clip_score),
-            "yes" if point.on_front else "no",
+            _standing(point, conclusion),
         )
         for point in points(results, name, conclusion)
     ]
     judged = results.judgements(name)[0]
     caption = (
-        f"FID less the bias of {conclusion.images:,} images, on {judged.features or GAP} features; CLIP score by "
-        f"{judged.clip_model or GAP}; {conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''} each. "
-        "On the (Pareto) front: no other configuration with as few parameters is shown to be better in both."
+        f"FID∞ is FID less the bias of {conclusion.images:,} images, on {judged.features or GAP} features; CLIP score "
+        f"by {judged.clip_model or GAP}; {conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''} each. "
+        "Pareto front: yes, if no other with as few parameters measures better in both; no, if one is shown to."
     )
-    columns = ("configuration", "parameters", "FID ↓ (95 %)", "CLIP score ↑ (95 %)", "front")
+    columns = ("configuration", "parameters", "FID∞ ↓ (95 %)", "CLIP ↑ (95 %)", "front")
     return Table(f"Configurations on {name}, with 95 % intervals", columns, tuple(rows), caption)
+
+
+def _standing(point: Point, conclusion: Conclusion) -> str:
+    if point.on_front:
+        return "yes"
+    return "perhaps" if point.title in conclusion.possible else "no"
 
 
 def with_interval(value: Interval | None) -> str:
@@ -162,7 +169,20 @@ def _published(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
         Beside((_ours(results, name, conclusions.get(name)), theirs))
         for name, theirs in zip(tables, published_tables(results), strict=True)
     ]
-    return (warning, *beside)
+    orders = [Text(said) for name in tables if (said := _same_order(results, name, conclusions.get(name)))]
+    return (warning, *beside, *orders)
+
+
+def _same_order(results: Results, name: EvaluationSet, conclusion: Conclusion | None) -> str | None:
+    """Whether FID puts the configurations that both tables have into the same order."""
+    ours = {point.title: point.fid.value for point in points(results, name, conclusion) if point.fid}
+    theirs = {row.configuration: row.fid for row in results.config.sweep.published[name] if row.configuration in ours}
+    if len(theirs) < 2:
+        return None
+    mine, study = (sorted(theirs, key=values.__getitem__) for values in (ours, theirs))
+    if mine == study:
+        return f"By FID the order on {name} is the study's: {' < '.join(mine)}."
+    return f"By FID the order on {name} is not the study's: ours {' < '.join(mine)}; the study's {' < '.join(study)}."
 
 
 def _ours(results: Results, name: str, conclusion: Conclusion | None) -> Table:

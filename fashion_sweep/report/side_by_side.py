@@ -152,11 +152,11 @@ def _table(compared: Sequence[Compared], name: str, shown: Mapping[str, Sequence
         for point in found
         if point.title == title
     ]
-    columns = ("configuration", "run", "parameters", "FID ↓ (95 %)", "CLIP score ↑ (95 %)")
+    columns = ("configuration", "run", "parameters", "FID∞ ↓ (95 %)", "CLIP ↑ (95 %)")
     judged = _any_judgement(compared, name)
     real = GAP if judged.reference_samples is None else f"{judged.reference_samples:,}"
     caption = f"{'; '.join(_titles(compared, name).values())}; {real} real images."
-    return Table(f"Configurations on {name}", columns, tuple(rows), caption)
+    return Table(f"Configurations on {name}", columns, tuple(rows), caption, text_columns=2)
 
 
 def _any_judgement(compared: Sequence[Compared], name: str) -> Judgement:

@@ -21,8 +21,9 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    """The first cell is text, the others are right-aligned numbers; a gap is `–`."""
+    """Text first, then right-aligned numbers; a gap is `–`."""
     caption: str = ""
+    text_columns: int = 1
 
 
 def trial_tables(results: Results) -> list[Table]:
@@ -107,8 +108,9 @@ def terminal(table: Table) -> rich.table.Table:
         collapse_padding=True,
         pad_edge=False,
     )
-    shown.add_column(table.columns[0], min_width=len(table.columns[0]))
-    for column in table.columns[1:]:
+    for column in table.columns[: table.text_columns]:
+        shown.add_column(column, min_width=len(column), overflow="fold")
+    for column in table.columns[table.text_columns :]:
         shown.add_column(column, justify="right", no_wrap=True)
     for row in table.rows:
         shown.add_row(*row)
@@ -187,6 +189,8 @@ def _caption(results: Results, name: str) -> str:
         f"{judged[0].features or GAP} features ({dimensions} dimensions), "
         f"CLIP score by {judged[0].clip_model or GAP}; ± is one standard error."
     )
+    if any((judgement.kid or 0) < 0 for judgement in judged):
+        text += " KID is unbiased, so it may fall below 0."
     if any(judgement.too_few_samples for judgement in judged):
         text += " Fewer than 2.5 images a feature dimension: FID is mostly bias here; look at KID."
     for trial in results.trials:

@@ -10,16 +10,16 @@ MOST_NAMED = 4
 WORSE = {"fid": ("FID", "higher"), "clip_score": ("CLIP score", "lower")}
 
 
-def sentence(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str) -> str:
-    """What is shown, what is not, and what would decide it."""
+def sentence(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str, captions: int) -> str:
+    """What is shown, what is not, and what would decide it. captions: how many there are to be judged at most."""
     if len(comparison.measured) == 1:
         said = _alone(comparison, evaluation_set)
     elif (pair := _adapter_and_base(comparison)) is not None:
         said = _against_the_base(comparison, *pair, margins.level, evaluation_set)
     elif verdict.chosen is None:
-        said = _undecided(comparison, margins, verdict, evaluation_set)
+        said = _undecided(comparison, margins, verdict, evaluation_set, captions)
     else:
-        said = _decided(comparison, margins, verdict, evaluation_set)
+        said = _decided(comparison, margins, verdict, evaluation_set, captions)
     return said
 
 
@@ -44,7 +44,7 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str) -> str:
+def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str, captions: int) -> str:
     chosen = verdict.chosen
     assert chosen is not None
     sizes = {one.name: one.parameters for one in comparison.measured}
@@ -54,11 +54,10 @@ def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
     unclear = [name for name in smaller if name not in worse and name not in passing]
     said = f"{chosen} is the smallest configuration that is as good as the best on {evaluation_set} ({within(margins)})"
     if worse:
-        said += f"; {listed(worse)} {_are(worse)} shown to be worse"
+        said += f"; {_shown_worse(verdict, worse)}"
     if unclear:
-        said += (
-            f"; {listed(unclear)} {_are(unclear)} not shown to be as good{_would_decide(comparison, verdict, unclear)}"
-        )
+        decide_by = _would_decide(comparison, verdict, unclear, captions)
+        said += f"; {listed(unclear)} {_are(unclear)} not shown to be as good{decide_by}"
     if passing:
         said += (
             f"; {listed(passing)} would pass, but {'comes' if len(passing) == 1 else 'come'} after one that does not"
@@ -66,7 +65,7 @@ def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
     return f"{said}."
 
 
-def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str) -> str:
+def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str, captions: int) -> str:
     sizes = {one.name: one.parameters for one in comparison.measured}
     if verdict.along_an_axis:
         closest = max(sizes, key=sizes.__getitem__)
@@ -77,12 +76,12 @@ def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evalu
     worse = [name for name in sizes if verdict.obstacles[name].shown_worse]
     if len(worse) == len(sizes):
         return _torn(comparison, margins, evaluation_set)
-    shown = f", and {listed(worse)} {_are(worse)} shown to be worse" if worse else ""
-    obstacle, best = verdict.obstacles[closest], _best(comparison)[0]
+    shown = f"; {_shown_worse(verdict, worse)}" if worse else ""
+    obstacle = verdict.obstacles[closest]
     return (
         f"Undecided on {evaluation_set}: {said} ({within(margins)}): {_stands_in_the_way(obstacle)}"
-        f"{_would_decide(comparison, verdict, [closest])}. "
-        f"So far {best.name} has the lowest FID ({best.fid.value:.2f}){shown}."
+        f"{_would_decide(comparison, verdict, [closest], captions)}. "
+        f"So far {_leads(comparison)}{shown}."
     )
 
 
@@ -96,6 +95,21 @@ def _torn(comparison: Comparison, margins: Margins, evaluation_set: str) -> str:
         f"shown: the lowest FID is that of {best_fid}, the highest CLIP score that of {best_clip_score}. Which of the "
         "two matters more is for you to say."
     )
+
+
+def _leads(comparison: Comparison) -> str:
+    sharp, apt = _best(comparison)
+    leads = "leads in both, with FID" if sharp is apt else "has the lowest FID,"
+    return f"{sharp.name} {leads} {sharp.fid.value:.2f} and CLIP score {sharp.clip_score.value:.2f}"
+
+
+def _shown_worse(verdict: Verdict, names: Sequence[str]) -> str:
+    """With the rival and the number by which it is shown, where there are few."""
+    if len(names) > 2:
+        return f"{listed(names)} are shown to be worse"
+    found = [(name, verdict.obstacles[name]) for name in names]
+    told = [f"{name} is shown to be worse than {one.rival} in {WORSE[one.metric][0]}" for name, one in found]
+    return listed(told)
 
 
 def _best(comparison: Comparison) -> tuple[Measured, Measured]:
@@ -115,19 +129,20 @@ def _stands_in_the_way(obstacle: Obstacle) -> str:
     return f"its {metric} may be up to {bound:.2f} {worse} than that of {obstacle.rival} (measured: {measured})"
 
 
-def _would_decide(comparison: Comparison, verdict: Verdict, names: Sequence[str]) -> str:
+def _would_decide(comparison: Comparison, verdict: Verdict, names: Sequence[str], captions: int) -> str:
     """What it would take for all of `names`, if the differences stay as they are."""
     images, seeds = len(comparison.prompts), min(len(one.fid.by_seed) for one in comparison.measured if one.parameters)
     obstacles = [verdict.obstacles[name] for name in names]
     needed = [obstacle.images_needed(images) for obstacle in obstacles]
     known = [count for count in needed if count is not None]
     if known and len(known) == len(needed):
-        return f"; about {_rounded(max(known)):,} images instead of {images:,} would decide it"
+        enough = "" if max(known) <= captions else f", more than the {captions:,} captions there are"
+        return f"; about {_rounded(max(known)):,} images instead of {images:,} would decide it{enough}"
     trainings = [obstacle.seeds_needed(seeds) for obstacle in obstacles]
     more = [count for count in trainings if count is not None]
     if more and len(more) == len(trainings):
         return f"; about {max(more)} training seeds instead of {seeds} would decide it"
-    return "; as measured, the difference itself is no smaller than the margin" if not known else ""
+    return "; more images would not help it, for the difference as measured is beyond the margin" if not known else ""
 
 
 def _rounded(count: int) -> int:

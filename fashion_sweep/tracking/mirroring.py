@@ -34,6 +34,8 @@ class Mirroring:
         known = read_json(run.mirror, {})
         self._done: dict[str, Any] = known.get("runs", {}) if known.get("uri") == uri else {}
         """By MLflow run: the last step sent of each metric, and the files sent. Losing it costs time, nothing else."""
+        self._registered: str | None = known.get("registered")
+        """What became of the winner, in words."""
 
     def everything(self) -> None:
         experiment_id = self._experiment()
@@ -54,6 +56,8 @@ class Mirroring:
             trial = self._child(experiment_id, parent, won.spec, None)
             said = register(self._client, self._run, self._config, won, parent, trial)
             self._set_tags(parent, {"registered": said})
+            self._registered = said
+            self._save(parent.info.run_id)
 
     def _experiment(self) -> str:
         name = f"{self._config.sweep.name}/{self._config.preset.name}"
@@ -179,6 +183,6 @@ class Mirroring:
         return progress
 
     def _save(self, parent_id: str) -> None:
-        now = {"uri": self._uri, "run_id": parent_id, "runs": self._done}
+        now = {"uri": self._uri, "run_id": parent_id, "runs": self._done, "registered": self._registered}
         if read_json(self._run.mirror) != now:
             write_json(self._run.mirror, now)

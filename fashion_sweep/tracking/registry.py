@@ -31,6 +31,8 @@ BEST = "best"
 """The alias of the newest run's version."""
 FOLDER = "adapter"
 """Of a trial's artifacts."""
+LESS = {"samples": "judged images", "steps": "steps"}
+"""Tags of a version by which it may be less than another, in words."""
 JUDGED = ("fid", "clip_score", "samples", "features")
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(@(?P<alias>[^/@:]+)|/(?P<version>\d+))")
 
@@ -83,8 +85,10 @@ def register(store: "MlflowClient", run: RunPaths, config: RunConfig, won: Winne
             store.set_model_version_tag(name, version.version, key, value)
     if version.description != tags["verdict"]:
         store.update_model_version(name, version.version, tags["verdict"])
-    _point_alias(store, name, version, parent.info.start_time)
-    return f"{name} version {version.version}"
+    kept = _point_alias(store, name, version, tags)
+    decided = "" if tags["decided"] == "true" else ", though undecided"
+    made = f"models:/{name}/{version.version}: {won.spec.title}{decided}"
+    return f"{made}; {kept}" if kept else f"{made}; now models:/{name}@{BEST}"
 
 
 def _version(
@@ -147,15 +151,29 @@ def _tags(run: RunPaths, config: RunConfig, won: Winner) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value is not None}
 
 
-def _point_alias(store: "MlflowClient", name: str, version: "ModelVersion", started: int) -> None:
-    """To the newest run's version: bringing MLflow up to date with an old run does not take it back."""
+def _point_alias(store: "MlflowClient", name: str, version: "ModelVersion", tags: Mapping[str, str]) -> str | None:
+    """To the newest run's version, unless that was trained or judged less: a trial of the machinery is no winner.
+
+    Returns:
+        Why the alias stays elsewhere; None where it points to `version` now.
+    """
     current = store.get_registered_model(name).aliases.get(BEST)
     if current is not None:
         if str(current) == str(version.version):
-            return
-        if int(store.get_model_version(name, str(current)).tags.get("run_started", 0)) > started:
-            return
+            return None
+        theirs = store.get_model_version(name, str(current)).tags
+        stays = f"models:/{name}@{BEST} stays version {current}"
+        for key, what in LESS.items():
+            if _number(tags.get(key)) < _number(theirs.get(key)):
+                return f"{stays}, with {theirs[key]} {what} against {tags.get(key)}"
+        if _number(theirs.get("run_started")) > _number(tags["run_started"]):
+            return f"{stays}, of a newer run"
     store.set_registered_model_alias(name, BEST, version.version)
+    return None
+
+
+def _number(text: str | None) -> float:
+    return float(text) if text else 0.0
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
 
 def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, Any], dict[str, str]]:
     """The finished trial's metrics, and the tags that say what they rest on."""
-    metrics = {"adapter_bytes": result.get("adapter_bytes")}
-    metrics |= {f"seconds_{stage}": value for stage, value in (result.get("seconds") or {}).items()}
-    tags = {"adapter_from": str(source)} if (source := result.get("adapter_from")) else {}
+    metrics = {f"seconds_{stage}": value for stage, value in (result.get("seconds") or {}).items()}
+    tags = {"adapter_bytes": str(result.get("adapter_bytes", "unknown"))}  # as a metric it would lead MLflow's plots
+    tags |= {"adapter_from": str(source)} if (source := result.get("adapter_from")) else {}
     for name, judged in (result.get("evaluations") or {}).items():
         suffix = f"_{name}" if many_sets else ""
         metrics |= {f"{key}{suffix}": judged.get(key) for key in FINAL_METRICS}

@@ -42,7 +42,7 @@ def test_who_has_forgotten_is_told_where_it_is_shown(tmp_path):
     for rank, increase in ((1, 0.001), (2, 0.003)):
         lost = {"base_loss": 0.1, "loss_increase": increase, "loss_increase_se": 0.001, "loss_samples": 64}
         finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"general": judgement(16.9, **lost)})
-    assert "UNet rank 2 is shown to have forgotten some of what the base model knew of general" in said(run)
+    assert "on real general images, UNet rank 2 (+3.0%) is shown to have forgotten something" in said(run)
 
 
 def test_the_spread_between_seeds_makes_forgetting_harder_to_show(tmp_path):

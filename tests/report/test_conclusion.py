@@ -95,12 +95,27 @@ def test_where_the_one_leads_in_fid_and_the_other_in_clip_score_no_more_images_a
     assert "the highest CLIP score that of UNet rank 1" in conclusion.sentence
 
 
+def test_more_images_than_there_are_captions_are_called_so(tmp_path):
+    run = judged_run(
+        tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=20, settings=["sweep.choose={clip_score_margin: 0.05}"]
+    )
+    assert "would decide it, more than the 20 captions there are" in concluded(run).sentence
+
+
+def test_a_configuration_measured_worse_in_both_is_off_the_front_and_possible_until_that_is_shown(tmp_path):
+    conclusion = concluded(judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.1, "unet-r4": 1.0}, n=200))
+    assert conclusion.front == ("UNet rank 1",)
+    assert conclusion.possible == ("UNet rank 1", "UNet rank 2")
+
+
 def test_margins_are_those_of_the_sweep_file(tmp_path):
     shifts = {"unet-r1": 0.2, "unet-r2": 0.0}
     strict = concluded(judged_run(tmp_path / "a", shifts, settings=["sweep.choose={clip_score_margin: 0.1}"]))
     loose = concluded(judged_run(tmp_path / "b", shifts, settings=["sweep.choose={clip_score_margin: 0.5}"]))
     assert (strict.chosen, loose.chosen) == ("UNet rank 2", "UNet rank 1")
-    assert margins_of(load_run_config("exp2").sweep.choose, best_fid=100.0).fid == pytest.approx(3.0)
+    by_itself, given = (load_run_config("exp2", "tiny", [f"sweep.choose={c}"]) for c in ("{}", "{fid_margin: 0.7}"))
+    assert margins_of(by_itself.sweep.choose, best_fid=100.0).fid == pytest.approx(3.0)
+    assert margins_of(given.sweep.choose, best_fid=100.0).fid == 0.7
 
 
 def test_one_adapter_is_told_against_the_base_model_with_an_interval(tmp_path):
