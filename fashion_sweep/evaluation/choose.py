@@ -28,6 +28,9 @@ class Obstacle:
     worse_by: Difference
     margin: float
     quantile: float
+    """Of the bound that has to keep the margin."""
+    everywhere: float
+    """Of a bound that holds for all pairs and both metrics at once: what a loser is called by."""
 
     @property
     def slack(self) -> float:
@@ -36,7 +39,7 @@ class Obstacle:
 
     @property
     def shown_worse(self) -> bool:
-        return self.worse_by.value - self.quantile * self.worse_by.se > self.margin
+        return self.worse_by.value - self.everywhere * self.worse_by.se > self.margin
 
     def images_needed(self, images: int) -> int | None:
         """Images with which the margin would be kept if the difference stayed as it is; None: no number would do."""
@@ -87,7 +90,7 @@ def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Ver
         return Verdict(None, {}, alone, alone, along_an_axis)
     everywhere = comparison.simultaneous_quantile(margins.level)
     obstacles = {
-        measured.name: _obstacle(comparison, measured, margins, None if along_an_axis else everywhere)
+        measured.name: _obstacle(comparison, measured, margins, everywhere, along_an_axis)
         for measured in comparison.measured
     }
     chosen = None
@@ -102,15 +105,18 @@ def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Ver
     return Verdict(chosen, obstacles, _front(comparison, 0.0), _front(comparison, everywhere), along_an_axis)
 
 
-def _obstacle(comparison: Comparison, ours: Measured, margins: Margins, quantile: float | None) -> Obstacle:
+def _obstacle(
+    comparison: Comparison, ours: Measured, margins: Margins, everywhere: float, along_an_axis: bool
+) -> Obstacle:
     found = []
     for rival in comparison.measured:
         if rival is ours:
             continue
         for metric, margin in (("fid", margins.fid), ("clip_score", margins.clip_score)):
             worse_by = comparison.difference(metric, *((ours, rival) if metric == "fid" else (rival, ours)))
-            bound = worse_by.quantile(margins.level if quantile is None else float(stats.norm.cdf(quantile)))
-            found.append(Obstacle(rival.name, metric, worse_by, margin, bound))
+            at_once = worse_by.quantile(float(stats.norm.cdf(everywhere)))
+            alone = worse_by.quantile(margins.level)
+            found.append(Obstacle(rival.name, metric, worse_by, margin, alone if along_an_axis else at_once, at_once))
     return min(found, key=lambda obstacle: obstacle.slack)
 
 
