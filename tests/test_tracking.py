@@ -268,3 +268,14 @@ def test_a_trial_that_a_search_stopped_is_killed_with_the_step_and_the_run_is_co
     expected = {"learning_rate": "0.001", "parameters": "17184", "unet_rank": "1", "text_encoders_rank": "0"}
     assert expected.items() <= child.data.params.items()
     assert found["parent"].info.status == "FINISHED"
+
+
+def test_fid_less_its_bias_is_mirrored_once_the_report_has_it(store):
+    run = finished_run(store / "run")
+    tracking.mirror(run)
+    assert "fid_corrected" not in runs()["unet-r1"].data.metrics
+    verdict = {"estimates": {"UNet rank 1": {"fid": {"value": 12.5}}}}
+    write_json(run.results, {"verdicts": {"fashion": verdict}})
+    tracking.mirror(run)
+    assert runs()["unet-r1"].data.metrics["fid_corrected"] == 12.5
+    assert "fid_corrected" not in runs()["unet-r2"].data.metrics

@@ -11,7 +11,7 @@ from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking.registry import register, winner
 from fashion_sweep.tracking.store import is_server
-from fashion_sweep.tracking.values import final_metrics, finite, trial_params
+from fashion_sweep.tracking.values import corrected_fids, final_metrics, finite, trial_params
 from fashion_sweep.trials import run_specs
 
 if TYPE_CHECKING:
@@ -34,15 +34,17 @@ class Mirroring:
         known = read_json(run.mirror, {})
         self._done: dict[str, Any] = known.get("runs", {}) if known.get("uri") == uri else {}
         """By MLflow run: the last step sent of each metric, and the files sent. Losing it costs time, nothing else."""
+        self._results: dict[str, Any] = {}
+        """Of the report, as far as there is one."""
         self._registered: str | None = known.get("registered")
         """What became of the winner, in words."""
 
     def everything(self) -> None:
         experiment_id = self._experiment()
         parent = self._parent(experiment_id)
+        results = self._results = read_json(self._run.results, {})
         specs = run_specs(self._run, self._config)
         states = [self._trial(experiment_id, parent, spec) for spec in specs]
-        results = read_json(self._run.results, {})
         note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()
         self._set_tags(parent, {"mlflow.note.content": note})
         pages = [self._run.config, self._run.facts, self._run.report, self._run.page]
@@ -94,7 +96,7 @@ class Mirroring:
         self._send_params(child, trial_params(self._config, spec, known))
         self._send_steps(child, read_json_lines(paths.metrics))
         if result:
-            self._send_final(child, result, paths.result.stat().st_mtime)
+            self._send_final(child, spec, result, paths.result.stat().st_mtime)
             self._send_files(child, [(self._run.config, ""), (paths.adapter, "adapter")])
             self._send_files(child, [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))])
         if state == "failed":
@@ -134,10 +136,12 @@ class Mirroring:
                     last[key] = step
         self._send_metrics(run, new)
 
-    def _send_final(self, run: "Run", result: dict[str, Any], written: float) -> None:
+    def _send_final(self, run: "Run", spec: TrialSpec, result: dict[str, Any], written: float) -> None:
         from mlflow.entities import Metric
 
-        final, tags = final_metrics(result, many_sets=len(self._config.sweep.judge) > 1)
+        many_sets = len(self._config.sweep.judge) > 1
+        final, tags = final_metrics(result, many_sets)
+        final |= corrected_fids(self._results.get("verdicts") or {}, spec, many_sets)
         new = [
             Metric(key, float(value), int(written * 1000), int(result.get("steps") or 0))
             for key, value in final.items()

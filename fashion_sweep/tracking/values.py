@@ -41,6 +41,16 @@ def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, An
     return metrics, tags | {"mlflow.note.content": "\n\n".join([str(result.get("title", "")), *notes])}
 
 
+def corrected_fids(verdicts: dict[str, Any], spec: TrialSpec, many_sets: bool) -> dict[str, float]:
+    """FID less its bias, as the report has it: of the configuration, which all its replicates share."""
+    title = spec.configuration.title
+    return {
+        f"fid_corrected_{name}" if many_sets else "fid_corrected": verdict["estimates"][title]["fid"]["value"]
+        for name, verdict in verdicts.items()
+        if title in (verdict.get("estimates") or {})
+    }
+
+
 def finite(value: Any) -> TypeGuard[float]:
     """A gap stays a gap: MLflow would draw NaN as a number of its own."""
     return isinstance(value, int | float) and math.isfinite(value)
