@@ -104,7 +104,7 @@ def _locate(name: str, folder: Path, kind: str) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -119,9 +119,19 @@ def _read_setting(setting: str) -> tuple[str, Any]:
     return key, _parse_value(setting, text)
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which by itself would keep the last of two equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if repeated := [key for key in keys if isinstance(key, str) and keys.count(key) > 1]:
+            raise yaml.YAMLError(f"{repeated[0]!r} is given twice, line {node.start_mark.line + 1} on")
+        return super().construct_mapping(node, deep)
+
+
 def _parse_value(setting: str, text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {setting!r}: the value is not valid YAML") from error
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text

@@ -19,12 +19,16 @@ from fashion_sweep.paths import RunPaths, runs_root
 
 def new_run(config: RunConfig, name: str | None) -> RunPaths:
     """The folder of that name under the runs folder, or one named by sweep, preset and time."""
-    if name is not None and (not name or name in {".", ".."} or "/" in name or "\\" in name or len(name) > LONGEST):
+    if name is not None and (not name or "/" in name or "\\" in name or name[0] in ".-" or len(name) > LONGEST):
         raise RunError(f"--name {name!r}: must be a plain folder name of at most {LONGEST} characters")
+    if name in RESERVED:
+        raise RunError(f"--name {name!r}: lies beside the runs already; give another")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
 
 
+RESERVED = {"cache", "comparisons", "mlflow-artifacts", "mlflow.db", "mlflow-ui.log"}
+"""What else lies beside the runs."""
 LONGEST = 100
 """Characters of a run's name, which becomes part of longer ones."""
 

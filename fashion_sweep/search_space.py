@@ -1,5 +1,6 @@
 """What a sweep file may say of the space that trials come from: placements, ranks, axes, budget, and a search in it."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,6 +19,9 @@ from fashion_sweep.space import TRAINING_AXES, Placement, TrialSpec, placement_e
 
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 Objective = Literal["fid", "clip_score", "parameters", "kid"]
+LARGEST_RANK = 4096
+"""More than the width of any layer: a larger rank says nothing new."""
+MOST_TRIALS = 100_000
 RANGED_AXES = ("learning_rate", "lora_alpha")
 
 
@@ -98,7 +102,7 @@ class Space(Frozen):
     """Trials by rule: every placement at each of the ranks or not at all, within the budget."""
 
     placements: list[Placement] = Field(min_length=1)
-    ranks: list[PositiveInt] = Field(min_length=1)
+    ranks: list[Annotated[int, Field(ge=1, le=LARGEST_RANK)]] = Field(min_length=1)
     training: dict[str, list[Any] | Range] = {}
     """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`. In a search, numbers may
     come from a range."""
@@ -112,6 +116,9 @@ class Space(Frozen):
         if {"steps", "epochs"} <= set(self.training):
             raise ValueError("training: a trial's length is given in steps or in epochs, not in both")
         axes: dict[str, list[Any]] = {"placements": self.placements, "ranks": self.ranks, **self.listed}
+        combined = (len(self.ranks) + 1) ** len(self.placements) * math.prod(map(len, self.listed.values()))
+        if combined > MOST_TRIALS:
+            raise ValueError(f"{combined:,} combinations are more than the {MOST_TRIALS:,} that can be looked through")
         for key, values in axes.items():
             if repeated := [value for value in values if values.count(value) > 1]:
                 raise ValueError(f"{key}: {repeated[0]} is listed twice")
@@ -168,8 +175,8 @@ def trial_values(values: dict[str, Any]) -> dict[str, Any]:
     for name, rank in ranks.items():
         if error := placement_error(TrialSpec.of({name: 1})):
             raise ValueError(error)
-        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 0:
-            raise ValueError(f"{name}: the rank must be a whole number from 0 on, not {rank!r}")
+        if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank <= LARGEST_RANK:
+            raise ValueError(f"{name}: the rank must be a whole number from 0 to {LARGEST_RANK}, not {rank!r}")
     given = {name: value for name, value in values.items() if name in TRAINING_AXES}
     try:
         training = _TrialTraining.model_validate(given)

@@ -117,3 +117,10 @@ def test_broken_yaml_is_one_line(tmp_path):
     path.write_text("trials: [\n - {")
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_run_config(str(path))
+
+
+def test_a_key_that_a_file_gives_twice_is_told(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("question: One?\nquestion: Two?\ntrials: [{unet: 1}]\n")
+    with pytest.raises(ConfigError, match="'question' is given twice"):
+        load_run_config(str(path), "tiny")

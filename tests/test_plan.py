@@ -67,6 +67,7 @@ def test_a_space_is_written_out_as_trials():
         ("sweep.space.budget={tolerance: 0.1}", "exactly one of parameters, equal_to and at_most must"),
         ("sweep.space.budget={parameters: 5, equal_to: {unet: 1}}", "exactly one of parameters, equal_to and"),
         ("sweep.trials=[{unet: 1}]", "exactly one of trials and space must be given"),
+        (f"sweep.space.ranks={list(range(1, 400))}", "160,000 combinations are more than the 100,000"),
         ("sweep.space.ranks=[2, 2]", "ranks: 2 is listed twice"),
         ("sweep.space.placements=[unet, unet]", "placements: unet is listed twice"),
         ("sweep.name=../elsewhere", "sweep.name: string should match"),
@@ -112,8 +113,10 @@ def test_several_seeds_train_each_configuration_as_often_but_not_the_base_model(
 @pytest.mark.parametrize(
     ("trial", "said"),
     [
-        ("{unet: one}", "unet: the rank must be a whole number from 0 on, not 'one'"),
-        ("{unet: -1}", "from 0 on, not -1"),
+        ("{unet: one}", "unet: the rank must be a whole number from 0 to 4096, not 'one'"),
+        ("{unet: -1}", "from 0 to 4096, not -1"),
+        ("{unet: 1000000000000}", "from 0 to 4096, not 1000000000000"),
+        ("{unet: 1, unet: 4}", "not valid YAML"),
         ("{unet: 1, learning_rate: 0}", "learning_rate: Input should be greater than 0"),
         ("{unet: 1, learning_rat: 1}", "did you mean 'learning_rate'?"),
         ("{unet: 1, steps: 5}, {unet: 1, steps: 5}", "trial 'unet-r1-steps5' is listed twice"),

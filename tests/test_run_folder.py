@@ -41,12 +41,12 @@ def test_a_name_that_is_no_folders_is_refused(config, name):
 
 
 def test_what_is_there_and_is_no_run_is_left_alone(config, runs_root):
-    (runs_root / "cache" / "images").mkdir(parents=True)
-    (runs_root / "mlflow.db").write_text("a store")
-    for name in ("cache", "mlflow.db"):
+    (runs_root / "photos" / "images").mkdir(parents=True)
+    (runs_root / "notes.txt").write_text("mine")
+    for name in ("photos", "notes.txt"):
         with pytest.raises(RunError, match="is no run folder"), claimed(new_run(config, name), config):
             pass
-    assert {path.name for path in runs_root.rglob("*")} == {"cache", "images", "mlflow.db"}
+    assert {path.name for path in runs_root.rglob("*")} == {"photos", "images", "notes.txt"}
 
 
 def test_a_folder_of_another_configuration_is_refused(config):
@@ -60,10 +60,15 @@ def test_a_folder_of_another_configuration_is_refused(config):
         pass
 
 
-@pytest.mark.parametrize("name", ["../out", "a/b", "..", ""])
+@pytest.mark.parametrize("name", ["../out", "a/b", "..", "", "-x"])
 def test_a_run_cannot_be_named_outside_the_runs_folder(config, name):
     with pytest.raises(RunError, match="must be a plain folder name"):
         new_run(config, name)
+
+
+def test_a_run_cannot_take_the_place_of_what_lies_beside_the_runs(config):
+    with pytest.raises(RunError, match="lies beside the runs already"):
+        new_run(config, "cache")
 
 
 def test_left_out_files_are_listed_whatever_their_names():

@@ -1,7 +1,10 @@
 """What a trial hands on to training and judging."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from fashion_sweep import trial as module
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
@@ -36,3 +39,22 @@ def test_images_are_made_at_the_evaluation_size_and_conditioned_on_the_datas(tri
     generator = trial_of({"unet": 1}).generator(model, "fashion")
     assert (generator.size.height, generator.size.width) == (64, 48)
     assert generator.original_size == (160, 109)
+
+
+def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, monkeypatch):
+    settings = ["sweep.trials=[{unet: 1, learning_rate: 0.5}]", "sweep.seeds=3", "training.seed=10"]
+    config, run, seen = load_run_config("exp2", "tiny", settings), RunPaths(tmp_path), []
+    write_catalogue(
+        run.catalogue("fashion"), Catalogue((Record("a.jpg", tmp_path / "a.jpg", "A shirt.", 9, 16),), 0, ())
+    )
+    monkeypatch.setattr(module, "read_caches", lambda run: SimpleNamespace(images=None, captions=None))
+    monkeypatch.setattr(module, "load_model", lambda *arguments: None)
+    monkeypatch.setattr(
+        module, "Adaptation", lambda **given: seen.append(given) or SimpleNamespace(run=lambda *a: None)
+    )
+    for spec in config.sweep.specs:
+        paths = run.trial(spec.trial_id)
+        Trial(run, paths, config, spec, Worker(0, 1, "cpu", print), Status(paths)).train()
+    assert [given["config"].learning_rate for given in seen] == [0.5] * 3
+    assert [given["seed"] for given in seen] == [10, 11, 12]
+    assert {given["config"].seed for given in seen} == {10}  # of the split, which all share

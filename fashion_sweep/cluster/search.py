@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from sqlalchemy.exc import DatabaseError
 
 from fashion_sweep.cluster.suggest import Choices
 from fashion_sweep.cluster.tune import fit_trials
@@ -23,6 +24,7 @@ from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import training_steps
+from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import feasible, parameters_of, trials_wanted
@@ -181,12 +183,17 @@ def open_study(run: RunPaths, search: Search) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    study = optuna.create_study(
-        storage=f"sqlite:///{run.study}",
-        study_name=STUDY,
-        load_if_exists=True,
-        directions=["maximize" if name in MAXIMISED else "minimize" for name in search.objectives],
-    )
+    try:
+        study = optuna.create_study(
+            storage=f"sqlite:///{run.study}",
+            study_name=STUDY,
+            load_if_exists=True,
+            directions=["maximize" if name in MAXIMISED else "minimize" for name in search.objectives],
+        )
+    except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
+        raise RunError(
+            f"{run.study} is damaged; remove it to go on: trials that were begun are kept, what Optuna learnt is lost"
+        ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.sampler = optuna.samplers.TPESampler(

@@ -21,7 +21,7 @@ class Margins:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """The bound that stands most in a configuration's way."""
+    """A bound that a configuration has to keep against a rival, in one metric."""
 
     rival: str
     metric: str
@@ -63,20 +63,53 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """One configuration against all others, in both metrics."""
+
+    obstacles: tuple[Obstacle, ...]
+
+    @property
+    def worst(self) -> Obstacle:
+        """With the least slack."""
+        return min(self.obstacles, key=lambda obstacle: obstacle.slack)
+
+    @property
+    def is_good(self) -> bool:
+        """As good as the best: every margin is kept."""
+        return self.worst.slack > 0
+
+    @property
+    def shown_worse_by(self) -> Obstacle | None:
+        """The one that shows it most clearly to be worse than another; None where it is not shown."""
+        shown = [obstacle for obstacle in self.obstacles if obstacle.shown_worse]
+        return max(shown, key=lambda obstacle: obstacle.worse_by.value / obstacle.worse_by.se, default=None)
+
+    def images_needed(self, images: int) -> int | None:
+        """For every margin to be kept, if the differences stay as they are; None: no number would do."""
+        return _most([one.images_needed(images) for one in self.obstacles if one.slack <= 0])
+
+    def seeds_needed(self, seeds: int) -> int | None:
+        """Likewise of training seeds."""
+        return _most([one.seeds_needed(seeds) for one in self.obstacles if one.slack <= 0])
+
+
+def _most(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return max(known) if known and len(known) == len(counts) else None
+
+
+@dataclass(frozen=True)
 class Verdict:
     """`chosen` is None where the numbers decide nothing."""
 
     chosen: str | None
-    obstacles: Mapping[str, Obstacle]
-    """Of each configuration that has a rival; where its slack is positive, it is as good as the best."""
+    standings: Mapping[str, Standing]
+    """Of each configuration that has a rival."""
     front: tuple[str, ...]
     """Configurations that no other beats in FID and CLIP score with as few parameters, as measured."""
     possible: tuple[str, ...]
     """Those that no other is shown to beat so: the front, and what may belong to it."""
     along_an_axis: bool
-
-    def is_good(self, name: str) -> bool:
-        return self.obstacles[name].slack > 0
 
 
 def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Verdict:
@@ -89,25 +122,25 @@ def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Ver
         alone = (comparison.measured[0].name,)
         return Verdict(None, {}, alone, alone, along_an_axis)
     everywhere = comparison.simultaneous_quantile(margins.level)
-    obstacles = {
-        measured.name: _obstacle(comparison, measured, margins, everywhere, along_an_axis)
+    standings = {
+        measured.name: _standing(comparison, measured, margins, everywhere, along_an_axis)
         for measured in comparison.measured
     }
     chosen = None
     if along_an_axis:
         for measured in sorted(comparison.measured, key=lambda measured: -measured.parameters):
-            if obstacles[measured.name].slack <= 0:
+            if not standings[measured.name].is_good:
                 break
             chosen = measured.name
     else:
-        good = [measured for measured in comparison.measured if obstacles[measured.name].slack > 0]
+        good = [measured for measured in comparison.measured if standings[measured.name].is_good]
         chosen = min(good, key=lambda measured: measured.parameters).name if good else None
-    return Verdict(chosen, obstacles, _front(comparison, 0.0), _front(comparison, everywhere), along_an_axis)
+    return Verdict(chosen, standings, _front(comparison, 0.0), _front(comparison, everywhere), along_an_axis)
 
 
-def _obstacle(
+def _standing(
     comparison: Comparison, ours: Measured, margins: Margins, everywhere: float, along_an_axis: bool
-) -> Obstacle:
+) -> Standing:
     found = []
     for rival in comparison.measured:
         if rival is ours:
@@ -117,7 +150,7 @@ def _obstacle(
             at_once = worse_by.quantile(float(stats.norm.cdf(everywhere)))
             alone = worse_by.quantile(margins.level)
             found.append(Obstacle(rival.name, metric, worse_by, margin, alone if along_an_axis else at_once, at_once))
-    return min(found, key=lambda obstacle: obstacle.slack)
+    return Standing(tuple(found))
 
 
 def _front(comparison: Comparison, quantile: float) -> tuple[str, ...]:

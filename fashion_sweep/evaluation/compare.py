@@ -146,10 +146,13 @@ class Comparison:
     Args:
         measured: at the same prompts and noise, in the same order.
         prompts: which prompt each image had; where one repeats, its images are no independent draws.
+        dimension: of the features.
     """
 
     measured: Sequence[Measured]
     prompts: np.ndarray
+    dimension: int
+    """Of the features."""
 
     def difference(self, metric: str, a: Measured, b: Measured) -> Difference:
         first, second = getattr(a, metric), getattr(b, metric)

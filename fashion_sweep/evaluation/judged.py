@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+
+from fashion_sweep.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,22 @@ class Judged:
 
     @classmethod
     def load(cls, path: Path) -> "Judged":
-        with safe_open(path, "np") as file:
-            prompts = json.loads(file.metadata()["prompts"])
-            return cls(file.get_tensor("features"), file.get_tensor("clip_scores"), prompts)
+        """Raises:
+        RunError: the file is not there, damaged, or holds values that are not finite.
+        """
+        try:
+            with safe_open(path, "np") as file:
+                prompts = json.loads((file.metadata() or {})["prompts"])
+                judged = cls(file.get_tensor("features"), file.get_tensor("clip_scores"), prompts)
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise _unusable(path, f"damaged ({type(error).__name__})") from error
+        features, scores = judged.features, judged.clip_scores
+        if features.ndim != 2 or not len(features) == len(scores) == len(prompts):
+            raise _unusable(path, "not one row of features and one score for each prompt")
+        if not (np.isfinite(features).all() and np.isfinite(scores).all()):
+            raise _unusable(path, "holding values that are not finite")
+        return judged
+
+
+def _unusable(path: Path, what: str) -> RunError:
+    return RunError(f"{path} is {what}; remove result.json beside it and run again to have the trial judged anew")

@@ -60,9 +60,9 @@ def conclude(run: RunPaths, results: Results, name: str) -> Conclusion | None:
     """None where no configuration is judged, or the run folder has no reference statistics.
 
     Raises:
-        RunError: trials were judged on different images.
+        RunError: trials were judged on different images, or the features of one are damaged.
     """
-    groups = _by_configuration(run, results, name)
+    groups = _by_configuration(results, name)
     if not groups or not is_whole(run.reference(name)):
         return None
     reference = FeatureStats.load(run.reference(name))
@@ -72,12 +72,16 @@ def conclude(run: RunPaths, results: Results, name: str) -> Conclusion | None:
         prompts = judged[0].prompts if prompts is None else prompts
         if any(other.prompts != prompts for other in judged):
             raise RunError(f"{run.name}: the trials of {spec.title} were judged on {name} by other prompts")
+        if any(one.features.shape[1] != len(reference.mean) for one in judged):
+            raise RunError(f"{run.name}: the features of {spec.title} are of another extractor than the real images'")
         parameters = trials[0].parameters or 0
         features, scores = [one.features for one in judged], [one.clip_scores for one in judged]
         measured.append(measure(Candidate(spec.title, parameters, features, scores), reference))
     captions = _captions(run, name)
     _, groups_of_prompts = np.unique([captions[prompt] for prompt in prompts or ()], return_inverse=True)
-    return _conclusion(name, results, groups, Comparison(measured, groups_of_prompts), len(captions))
+    return _conclusion(
+        name, results, groups, Comparison(measured, groups_of_prompts, len(reference.mean)), len(captions)
+    )
 
 
 def _conclusion(
@@ -130,13 +134,9 @@ def _read(values: Mapping[str, Any]) -> Conclusion:
     return Conclusion(**{**values, **parts, **{name: tuple(values[name]) for name in ("front", "possible")}})
 
 
-def _by_configuration(run: RunPaths, results: Results, name: str) -> dict[TrialSpec, list[TrialResult]]:
+def _by_configuration(results: Results, name: str) -> dict[TrialSpec, list[TrialResult]]:
     """The judged trials of each configuration, in the sweep's order."""
-    judged = [
-        trial
-        for trial in results.trials
-        if trial.state == "done" and is_whole(run.trial(trial.spec.trial_id).features(name))
-    ]
+    judged = [trial for trial in results.trials if trial.state == "done" and name in trial.evaluations]
     groups: dict[TrialSpec, list[TrialResult]] = {}
     for trial in judged:
         groups.setdefault(trial.spec.configuration, []).append(trial)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import rich.box
 import rich.table
+from rich.text import Text
 
 from fashion_sweep.plan import PlannedTrial
 from fashion_sweep.report.conclusion import margins_of
@@ -100,8 +101,8 @@ def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep) -> Table:
 
 def terminal(table: Table) -> rich.table.Table:
     shown = rich.table.Table(
-        title=table.title,
-        caption=table.caption or None,
+        title=Text(table.title, style="italic") if table.title else None,
+        caption=Text(table.caption, style="dim italic") if table.caption else None,
         box=rich.box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -113,7 +114,7 @@ def terminal(table: Table) -> rich.table.Table:
     for column in table.columns[table.text_columns :]:
         shown.add_column(column, justify="right", no_wrap=True)
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     return shown
 
 

@@ -7,6 +7,8 @@ from fashion_sweep.evaluation.compare import Comparison, Difference, Measured
 from fashion_sweep.sweep_file import Published
 
 MOST_NAMED = 4
+FEW_PER_DIMENSION = 10
+"""Images a feature dimension; below, C/n falls short of the bias by a few per cent of the FID in simulation."""
 WORSE = {"fid": ("FID", "higher"), "clip_score": ("CLIP score", "lower")}
 
 
@@ -49,8 +51,8 @@ def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
     assert chosen is not None
     sizes = {one.name: one.parameters for one in comparison.measured}
     smaller = sorted((name for name in sizes if sizes[name] < sizes[chosen]), key=sizes.__getitem__)
-    worse = [name for name in smaller if verdict.obstacles[name].shown_worse]
-    passing = [name for name in smaller if verdict.is_good(name)]
+    worse = [name for name in smaller if verdict.standings[name].shown_worse_by]
+    passing = [name for name in smaller if verdict.standings[name].is_good]
     unclear = [name for name in smaller if name not in worse and name not in passing]
     said = f"{chosen} is the smallest configuration that is as good as the best on {evaluation_set} ({within(margins)})"
     if worse:
@@ -71,18 +73,27 @@ def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evalu
         closest = max(sizes, key=sizes.__getitem__)
         said = f"not even {closest}, the largest, is shown to be as good as the best"
     else:
-        closest = max(verdict.obstacles, key=lambda name: verdict.obstacles[name].slack)
+        closest = _closest(comparison, verdict)
         said = f"no configuration is shown to be as good as the best; {closest} comes closest"
-    worse = [name for name in sizes if verdict.obstacles[name].shown_worse]
+    worse = [name for name in sizes if verdict.standings[name].shown_worse_by]
     if len(worse) == len(sizes):
         return _torn(comparison, margins, evaluation_set)
     shown = f"; {_shown_worse(verdict, worse)}" if worse else ""
-    obstacle = verdict.obstacles[closest]
+    obstacle = verdict.standings[closest].worst
     return (
         f"Undecided on {evaluation_set}: {said} ({within(margins)}): {_stands_in_the_way(obstacle)}"
         f"{_would_decide(comparison, verdict, [closest], captions)}. "
         f"So far {_leads(comparison)}{shown}."
     )
+
+
+def _closest(comparison: Comparison, verdict: Verdict) -> str:
+    """The one that the fewest images more would show to be as good; where no number would, the one nearest to it."""
+    images = len(comparison.prompts)
+    needed = {name: count for name, one in verdict.standings.items() if (count := one.images_needed(images))}
+    if needed:
+        return min(needed, key=needed.__getitem__)
+    return max(verdict.standings, key=lambda name: verdict.standings[name].worst.slack)
 
 
 def _torn(comparison: Comparison, margins: Margins, evaluation_set: str) -> str:
@@ -107,8 +118,8 @@ def _shown_worse(verdict: Verdict, names: Sequence[str]) -> str:
     """With the rival and the number by which it is shown, where there are few."""
     if len(names) > 2:
         return f"{listed(names)} are shown to be worse"
-    found = [(name, verdict.obstacles[name]) for name in names]
-    told = [f"{name} is shown to be worse than {one.rival} in {WORSE[one.metric][0]}" for name, one in found]
+    found = [(name, verdict.standings[name].shown_worse_by) for name in names]
+    told = [f"{name} is shown to be worse than {one.rival} in {WORSE[one.metric][0]}" for name, one in found if one]
     return listed(told)
 
 
@@ -132,13 +143,13 @@ def _stands_in_the_way(obstacle: Obstacle) -> str:
 def _would_decide(comparison: Comparison, verdict: Verdict, names: Sequence[str], captions: int) -> str:
     """What it would take for all of `names`, if the differences stay as they are."""
     images, seeds = len(comparison.prompts), min(len(one.fid.by_seed) for one in comparison.measured if one.parameters)
-    obstacles = [verdict.obstacles[name] for name in names]
-    needed = [obstacle.images_needed(images) for obstacle in obstacles]
+    standings = [verdict.standings[name] for name in names]
+    needed = [standing.images_needed(images) for standing in standings]
     known = [count for count in needed if count is not None]
     if known and len(known) == len(needed):
         enough = "" if max(known) <= captions else f", more than the {captions:,} captions there are"
         return f"; about {_rounded(max(known)):,} images instead of {images:,} would decide it{enough}"
-    trainings = [obstacle.seeds_needed(seeds) for obstacle in obstacles]
+    trainings = [standing.seeds_needed(seeds) for standing in standings]
     more = [count for count in trainings if count is not None]
     if more and len(more) == len(trainings):
         return f"; about {max(more)} training seeds instead of {seeds} would decide it"
@@ -182,9 +193,11 @@ def basis(comparison: Comparison) -> str:
     trained = (
         "one training each, so what another training seed would change is not in these bounds"
         if seeds == {1}
-        else f"{listed(sorted(map(str, seeds)))} training seeds each"
+        else f"{listed(sorted(map(str, seeds)))} training seeds each, whose spread is taken as alike for all"
     )
-    return f"{len(comparison.prompts):,} images each on common prompts and noise; FID less its bias; {trained}."
+    images, dimension = len(comparison.prompts), comparison.dimension
+    rest = ", of which some stays at so few images" if images < FEW_PER_DIMENSION * dimension else ""
+    return f"{images:,} images each on common prompts and noise; FID less its expected bias{rest}; {trained}."
 
 
 def _are(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from fashion_sweep.cluster.search import Rungs, StudySearcher, open_study
 from fashion_sweep.config_files import load_run_config
-from fashion_sweep.errors import ConfigError
+from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.files import write_json, write_json_lines
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import parameters_of
@@ -147,3 +147,10 @@ def test_a_search_that_makes_no_sense_is_refused(settings, said):
     with pytest.raises(ConfigError) as raised:
         load_run_config("search", "tiny", settings)
     assert said in str(raised.value)
+
+
+def test_a_damaged_study_is_one_line(run):
+    config = load_run_config("search", "tiny", SMALL)
+    run.study.write_text("no database")
+    with pytest.raises(RunError, match="is damaged; remove it to go on"):
+        StudySearcher(run, config)

@@ -1,13 +1,14 @@
 """Intervals and the rule on Gaussian features, whose true FID is known: right about as often as they say."""
 
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fashion_sweep.evaluation.choose import Margins, decide
-from fashion_sweep.evaluation.compare import Candidate, Comparison, fid_with_error, measure
+from fashion_sweep.evaluation.choose import Margins, Obstacle, Standing, decide
+from fashion_sweep.evaluation.compare import METRICS, Candidate, Comparison, Difference, fid_with_error, measure
 from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
 
 D, N = 8, 400
@@ -31,7 +32,7 @@ def candidate(name, parameters, rng, shared, shift=0.1, scale=1.0, clip_score=20
 
 def compared(candidates, prompts=None):
     measured = [measure(candidate, REFERENCE) for candidate in candidates]
-    return Comparison(measured, np.arange(len(measured[0].fid.influence)) if prompts is None else prompts)
+    return Comparison(measured, np.arange(len(measured[0].fid.influence)) if prompts is None else prompts, D)
 
 
 def drawn(rng, n=N):
@@ -118,17 +119,16 @@ def test_the_sequence_ends_at_its_first_failure_even_if_a_smaller_one_would_pass
     make = partial(candidate, rng=rng, shared=drawn(rng, 4000))
     comparison = compared([make("rank 1", 1), make("rank 2", 2, clip_score=18.0), make("rank 4", 4)])
     verdict = decide(comparison, Margins(0.5, 0.3), along_an_axis=True)
-    assert verdict.is_good("rank 1")
+    assert verdict.standings["rank 1"].is_good
     assert verdict.chosen == "rank 4"
-    assert verdict.obstacles["rank 2"].shown_worse
-    assert verdict.obstacles["rank 2"].metric == "clip_score"
+    assert verdict.standings["rank 2"].shown_worse_by.metric == "clip_score"
 
 
 def test_undecided_says_how_many_images_would_decide():
     rng = np.random.default_rng(6)
     make = partial(candidate, rng=rng, shared=drawn(rng, 60))
     comparison = compared([make("rank 1", 1), make("rank 2", 2)])
-    obstacle = decide(comparison, Margins(0.5, 0.3), along_an_axis=True).obstacles["rank 1"]
+    obstacle = decide(comparison, Margins(0.5, 0.3), along_an_axis=True).standings["rank 1"].worst
     assert obstacle.slack <= 0
     needed = obstacle.images_needed(60)
     assert needed > 60
@@ -136,6 +136,58 @@ def test_undecided_says_how_many_images_would_decide():
     bound = worse_by.value + obstacle.quantile * np.sqrt(worse_by.image_variance * 60 / needed)
     assert bound == pytest.approx(obstacle.margin, rel=0.01)
     assert obstacle.seeds_needed(1) is None  # one seed says nothing of others
+
+
+def obstacle(value, image_se, margin, training_se=0.0, quantile=1.645, everywhere=3.0, metric="fid"):
+    return Obstacle("rival", metric, Difference(value, image_se**2, training_se**2, 10), margin, quantile, everywhere)
+
+
+def test_a_sure_loser_in_one_number_is_one_whatever_the_other_number_hides():
+    sure, vague = obstacle(1.0, 0.05, 0.5), obstacle(0.0, 1.2, 0.3, metric="clip_score")
+    standing = Standing((sure, vague))
+    assert standing.worst is vague
+    assert standing.shown_worse_by is sure
+    assert vague.images_needed(256) > 256
+    assert standing.images_needed(256) is None  # of the sure one no number of images would do
+
+
+def test_worse_is_said_only_by_the_bound_that_holds_for_all_at_once():
+    between = obstacle(1.0, 0.2, 0.5)  # 0.5 + 1.645 x 0.2 < 1.0 < 0.5 + 3 x 0.2
+    assert not between.shown_worse
+    assert obstacle(1.0, 0.1, 0.5).shown_worse
+    rng = np.random.default_rng(11)
+    make = partial(candidate, rng=rng, shared=drawn(rng))
+    found = decide(compared([make("a", 1), make("b", 2), make("c", 3)]), Margins(0.5, 0.3), along_an_axis=True)
+    assert all(one.everywhere > one.quantile for standing in found.standings.values() for one in standing.obstacles)
+
+
+def test_images_cannot_buy_back_what_training_seeds_leave_open():
+    one = obstacle(0.1, 0.3, 0.5, training_se=0.1)
+    needed = one.images_needed(100)
+    bound = one.worse_by.value + one.quantile * np.sqrt(0.3**2 * 100 / needed + 0.1**2)
+    assert bound == pytest.approx(one.margin, rel=0.01)
+    assert obstacle(0.1, 0.3, 0.5, training_se=0.3).images_needed(100) is None
+
+
+def test_the_simultaneous_quantile_holds_all_pairs_of_equals_at_once():
+    rng, within = np.random.default_rng(12), 0
+    for _ in range(150):
+        make = partial(candidate, rng=rng, shared=drawn(rng))
+        comparison = compared([make(str(k), k) for k in range(1, 5)])
+        quantile = comparison.simultaneous_quantile(0.95, draws=1000)
+        differences = [
+            comparison.difference(metric, a, b) for metric in METRICS for a, b in combinations(comparison.measured, 2)
+        ]
+        within += all(abs(one.value) <= quantile * one.se for one in differences)
+        assert quantile > 2.3  # of a single difference it would be 1.96
+    assert 0.90 <= within / 150 <= 0.99
+
+
+def test_a_larger_configuration_cannot_push_a_smaller_one_off_the_front():
+    rng = np.random.default_rng(13)
+    make = partial(candidate, rng=rng, shared=drawn(rng, 2000))
+    comparison = compared([make("small", 1, shift=0.6, clip_score=15.0), make("large", 4)])
+    assert decide(comparison, Margins(0.5, 0.3), along_an_axis=False).front == ("small", "large")
 
 
 def test_images_of_one_prompt_are_no_independent_draws():

@@ -10,7 +10,7 @@ from synthetic_run import finish_trial, judgement, make_run
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.errors import RunError
 from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
-from fashion_sweep.files import write_json
+from fashion_sweep.files import read_json, write_json
 from fashion_sweep.report.conclusion import as_json, conclude, margins_of, read_conclusions
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
@@ -142,6 +142,40 @@ def test_trials_judged_on_other_prompts_are_not_compared(tmp_path):
     save_file(tensors, path, metadata={"prompts": json.dumps([f"{i}.jpg" for i in range(1, 51)])})
     with pytest.raises(RunError, match="judged on fashion by other prompts"):
         conclude(run, collect(run), "fashion")
+
+
+@pytest.mark.parametrize("damage", ["missing", "torn", "not finite", "rows", "extractor"])
+def test_damaged_features_are_an_error_and_never_a_configuration_less(tmp_path, damage):
+    run = judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=50)
+    path, metadata = run.trial("unet-r2").features("fashion"), {"prompts": json.dumps([f"{i}.jpg" for i in range(50)])}
+    tensors = {"features": np.zeros((50, D), np.float32), "clip_scores": np.zeros(50, np.float32)}
+    if damage == "missing":
+        path.unlink()
+    elif damage == "torn":
+        path.write_bytes(path.read_bytes()[:300])
+    elif damage == "not finite":
+        save_file(tensors | {"features": np.full((50, D), np.nan, np.float32)}, path, metadata=metadata)
+    elif damage == "rows":
+        save_file(tensors | {"clip_scores": np.zeros(49, np.float32)}, path, metadata=metadata)
+    else:
+        save_file(tensors | {"features": np.zeros((50, D + 1), np.float32)}, path, metadata=metadata)
+    with pytest.raises(RunError, match="features"):
+        conclude(run, collect(run), "fashion")
+
+
+def test_images_with_one_caption_are_counted_as_one_draw(tmp_path):
+    shifts = {"unet-r1": 0.0, "unet-r2": 0.0}
+    apart, alike = (judged_run(tmp_path / name, shifts, n=200) for name in ("apart", "alike"))
+    records = read_json(alike.catalogue("fashion"))
+    for number, record in enumerate(records["records"]):
+        record["caption"] = f"Caption {number // 50}."
+    write_json(alike.catalogue("fashion"), records)
+    widths = [
+        interval.high - interval.low
+        for run in (apart, alike)
+        for interval in [concluded(run).estimates["UNet rank 1"]["clip_score"]]
+    ]
+    assert abs(widths[0] - widths[1]) > 0.1 * widths[0]
 
 
 def test_the_report_keeps_the_conclusion_for_others_to_read(tmp_path):

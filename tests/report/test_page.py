@@ -10,7 +10,7 @@ from synthetic_run import finish_trial, finished_run, judgement, make_run, set_s
 from fashion_sweep.report.grid import CELL_WIDTH, write_grid
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.tables import GAP, markdown, published_tables, terminal, time_table, trial_tables
+from fashion_sweep.report.tables import GAP, Table, markdown, published_tables, terminal, time_table, trial_tables
 from fashion_sweep.space import TrialSpec
 
 
@@ -108,3 +108,10 @@ def pixels_of(image: Image.Image, colour: tuple[int, ...]) -> tuple[int, int, in
     box = mask.getbbox()
     assert box is not None
     return box
+
+
+def test_a_name_that_looks_like_markup_is_shown_as_it_is():
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal(Table("[/red]", ("a",), (("[red]x[/]",),), "[/bold]")))
+    shown = console.export_text()
+    assert all(text in shown for text in ("[/red]", "[red]x[/]", "[/bold]"))

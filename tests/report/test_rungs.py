@@ -43,6 +43,16 @@ def test_correlation_is_that_of_the_loss_at_the_rung_with_the_objective(searched
     assert "Warning" not in table.caption
 
 
+def test_of_a_clip_score_more_is_better(tmp_path):
+    run = make_run(tmp_path / "run", "search", ["sweep.search.objectives=[clip_score]"])
+    for number, loss in enumerate(LOSSES):
+        spec = suggest(run, number)
+        finish_trial(run, spec, 17184, {"fashion": judgement(16.0, 30 - 10 * loss)})
+        write_json_lines(run.trial(spec.trial_id).metrics, [{"step": 100, "val_loss": loss}])
+    (rung,) = rungs(run, collect(run))
+    assert rung.correlation == pytest.approx(1.0)
+
+
 def test_a_loss_that_does_not_foretell_the_objective_is_warned_of(searched):
     for number, loss in enumerate(LOSSES):
         finish(searched, number, loss, fid=1 - loss)
