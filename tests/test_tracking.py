@@ -212,6 +212,7 @@ def test_a_server_that_hangs_is_waited_for_only_so_long(store, monkeypatch, caps
     assert mirror.behind is not None
     assert "is behind" in capsys.readouterr().err
     released.set()
+    mirror._thread.join()  # else it goes on in the next test's surroundings
 
 
 def test_a_folder_without_a_configuration_is_no_run(tmp_path):
