@@ -9,19 +9,21 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fashion_sweep import generate as module
+from fashion_sweep import adapters as module
+from fashion_sweep.adapters import find_adapter
 from fashion_sweep.config_files import load_preset, load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.evaluation.generate import Generator, write_samples
 from fashion_sweep.files import write_text
-from fashion_sweep.generate import Wish, find_adapter, generate
+from fashion_sweep.generate import generate
 from fashion_sweep.models import lora
 from fashion_sweep.models.load import load_model
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.sweep_file import SamplePrompt
 from fashion_sweep.tracking.registry import Fetched
+from fashion_sweep.wishes import Wish
 
 PROMPT = "a woman in a red cotton dress"
 QUICK = ["generation.num_inference_steps=5"]
@@ -47,7 +49,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def draw(output: Path, adapter: Path | None = None, **others) -> Path:
-    wish = Wish((PROMPT,), adapter=str(adapter) if adapter else None, output=output, **others)
+    wish = Wish((PROMPT,), adapters=(str(adapter),) if adapter else (), output=output, **others)
     (path,) = generate(wish, "tiny", QUICK, QUIET)
     return path
 
@@ -71,7 +73,7 @@ def test_the_image_is_that_of_the_sample_grid_for_the_same_prompt_seed_and_size_
     write_catalogue(
         run.catalogue("fashion"), Catalogue((Record("a", tmp_path / "a", "A shirt.", width=300, height=400),), 0, ())
     )
-    wish = Wish((PROMPT,), (3,), str(trained.parent.parent), output=tmp_path / "ours.png")
+    wish = Wish((PROMPT,), (3,), (str(trained.parent.parent),), output=tmp_path / "ours.png")
     generate(wish, None, QUICK, QUIET)
     preset = load_preset("tiny", QUICK)
     model = load_model(preset.model, "cpu", with_refiner=True)
@@ -90,7 +92,7 @@ def test_an_adapter_of_the_registry_is_drawn_with_the_preset_of_its_training_as_
     monkeypatch.setattr(module, "fetch", lambda address, folder: Fetched("models:/exp2-tiny/4", adapter, tags, config))
     monkeypatch.setenv("FASHION_SWEEP_PRESET", "sdxl")
     assert find_adapter("models:/exp2-tiny@best", tmp_path).original_size == (400, 300)
-    (path,) = generate(Wish((PROMPT,), adapter="models:/exp2-tiny@best", output=tmp_path), None, [], QUIET)
+    (path,) = generate(Wish((PROMPT,), adapters=("models:/exp2-tiny@best",), output=tmp_path), None, [], QUIET)
     with Image.open(path) as image:
         said = [image.text[key] for key in ("adapter", "preset", "guidance", "steps")]
         assert said == ["models:/exp2-tiny/4", "tiny", "2", "5"]
@@ -112,6 +114,10 @@ def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_
             "base_model": "embedded:base",
             "steps": "5",
             "guidance": "3",
+            "size": "64x48",
+            "original_size": "64x48",
+            "refine_fraction": "0.2",
+            "refiner": "embedded:refiner",
             "negative_prompt": load_preset("tiny").generation.base_negative_prompt,
         }
     more = generate(wish, "tiny", QUICK, QUIET)
@@ -143,17 +149,17 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
     [
         ({"prompts": ("  ",)}, "--prompt: is empty"),
         ({"seeds": (-1,)}, "--seed -1: must be 0 or more"),
-        ({"scale": float("nan"), "adapter": "good.safetensors"}, "--scale nan"),
+        ({"scale": float("nan"), "adapters": ("good.safetensors",)}, "--scale nan"),
         ({"scale": 0.5}, "give one with --adapter"),
-        ({"adapter": "nowhere.safetensors"}, "there is no such file"),
-        ({"adapter": "empty"}, "holds no adapter/pytorch_lora_weights.safetensors"),
-        ({"adapter": "text.safetensors"}, "is no whole safetensors file"),
-        ({"adapter": "cut.safetensors"}, "is no whole safetensors file"),
-        ({"adapter": "weights.bin"}, "must be a .safetensors file"),
-        ({"adapter": "models:/exp2-tiny@best"}, "there is no MLflow store"),
-        ({"adapter": "wide.safetensors"}, "does not fit embedded:base"),
-        ({"adapter": "layer.safetensors"}, "does not fit embedded:base: the model has no layer unet."),
-        ({"adapter": "vae.safetensors"}, "cannot be applied to embedded:base"),
+        ({"adapters": ("nowhere.safetensors",)}, "there is no such file"),
+        ({"adapters": ("empty",)}, "holds no adapter/pytorch_lora_weights.safetensors"),
+        ({"adapters": ("text.safetensors",)}, "is no whole safetensors file"),
+        ({"adapters": ("cut.safetensors",)}, "is no whole safetensors file"),
+        ({"adapters": ("weights.bin",)}, "must be a .safetensors file"),
+        ({"adapters": ("models:/exp2-tiny@best",)}, "there is no MLflow store"),
+        ({"adapters": ("wide.safetensors",)}, "does not fit embedded:base"),
+        ({"adapters": ("layer.safetensors",)}, "does not fit embedded:base: the model has no layer unet."),
+        ({"adapters": ("vae.safetensors",)}, "cannot be applied to embedded:base"),
         ({"output": Path("taken.png")}, "exists already"),
         ({"output": Path("note")}, "is a file; name a folder"),
         ({"output": Path("note/below")}, "nothing can be written in"),
