@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,6 +12,7 @@ from fashion_sweep.config import Preset
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.about import PREFIX
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.tracking import fetch
 
@@ -57,23 +58,29 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
     """
     if given.startswith("models:"):
         fetched = fetch(given, downloads)
-        size = re.fullmatch(r"(\d+)x(\d+)", fetched.tags.get("original_size", ""))
         adapter = Adapter(
             name=fetched.address,
             label=fetched.tags.get("configuration", fetched.address),
             file=fetched.file,
             title=_title(fetched.tags),
             trained_with=read_run_config(fetched.config).preset if fetched.config else None,
-            original_size=(int(size[1]), int(size[2])) if size else None,
+            original_size=_size(fetched.tags.get("original_size", "")),
         )
     else:
         adapter = _from_disk(given)
     try:
-        with safe_open(adapter.file, "np"):
-            pass
+        with safe_open(adapter.file, "np") as file:
+            said = file.metadata() or {}
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
+    if adapter.original_size is None:
+        return replace(adapter, original_size=_size(said.get(f"{PREFIX}original_size", "")))
     return adapter
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    parts = re.fullmatch(r"(\d+)x(\d+)", text)
+    return (int(parts[1]), int(parts[2])) if parts else None
 
 
 def _title(tags: Mapping[str, str]) -> str:

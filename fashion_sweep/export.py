@@ -125,7 +125,7 @@ def _metadata(
         | ({"fid_corrected": fid} if (fid := corrected_fid(verdicts.get(name), trial)) is not None else {})
         for name, judged in trial.evaluations.items()
     }
-    said = own_keys(config, trial.spec, results.run, words, card.base_model) | metrics_key(metrics)
+    said = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model) | metrics_key(metrics)
     title, started = f"{results.run}: {trial.title}", str(results.facts.get("started", ""))
     sentences = [verdict.get("sentence", "") for verdict in verdicts.values() if verdict]
     said |= modelspec_keys(config, title, " ".join(sentences), started, words, kohya=request.format == "kohya")

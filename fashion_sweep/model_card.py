@@ -120,13 +120,14 @@ class Card:
         prompt = ", ".join([*self.trigger_words, "a woman in a long-sleeved cotton shirt"])
         conditioned = f", original_size={self.original_size}" if self.original_size else ""
         load = [f'pipeline.load_lora_weights(".", weight_name="{self.file}")']
-        imports = ["from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]
+        imports = ["import torch", "from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]
         if self.format == "peft":
             imports.append("from peft import PeftModel")
             load = [
                 f'pipeline.{part} = PeftModel.from_pretrained(pipeline.{part}, "{part}").merge_and_unload()'
                 for part in self.trial.spec.component_ranks
             ]
+        dtype = self.config.preset.model.dtype
         base = f'"{self.base_model}"'
         if self.base_model.startswith(EMBEDDED):  # no other tool has it
             imports.append("from fashion_sweep.models.locate import locate")
@@ -134,7 +135,7 @@ class Card:
         lines = [
             *imports,
             "",
-            f"pipeline = StableDiffusionXLPipeline.from_pretrained({base})",
+            f"pipeline = StableDiffusionXLPipeline.from_pretrained({base}, torch_dtype=torch.{dtype})",
             "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)",
             *load,
             f'image = pipeline("{prompt}", height={size.height}, width={size.width}{conditioned},',

@@ -91,7 +91,7 @@ class Trial:
             captions=caches.captions,
             rank=self.worker.rank,
             workers=self.worker.world_size,
-            about=own_keys(self.config, self.spec, self.run.name),
+            about=own_keys(self.config, self.spec, self.run.name, catalogue.original_size),
         )
         with self.status.stage("train"):
             adaptation.run(model, self.paths, self._report, self._progress)

@@ -25,9 +25,23 @@ def base_model_id(base: str) -> str:
 
 
 def own_keys(
-    config: RunConfig, spec: TrialSpec, run: str, trigger_words: Sequence[str] = (), base_model: str | None = None
+    config: RunConfig,
+    spec: TrialSpec,
+    run: str,
+    original_size: tuple[int, int] | None = None,
+    trigger_words: Sequence[str] = (),
+    base_model: str | None = None,
 ) -> dict[str, str]:
-    """What is known when training ends."""
+    """What is known when training ends.
+
+    Args:
+        config: of the run.
+        spec: the trial.
+        run: its name.
+        original_size: (height, width) that the training was conditioned on, which `generate` repeats.
+        trigger_words: that call up what was learnt.
+        base_model: a name for it in place of the configuration's.
+    """
     training = config.training_of(spec)
     said = {
         "version": version("fashion-sweep"),
@@ -40,6 +54,8 @@ def own_keys(
         "configuration": spec.configuration.title,
         "preset": config.preset.name,
     }
+    if original_size is not None:
+        said["original_size"] = "{}x{}".format(*original_size)
     return {PREFIX + key: value for key, value in said.items()}
 
 
