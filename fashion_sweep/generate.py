@@ -142,7 +142,7 @@ def _draw(wish: Wish, rows: Sequence[Row], model: "Family", targets: Sequence[Pa
     """One image at a time: its bytes depend on its own adapter, prompt and seed, not on what else is wished for."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     remaining = iter(targets)
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(targets))
         for row in rows:
             progress.update(task, description=row.title)

@@ -2,9 +2,17 @@
 
 import json
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionXLPipeline
+from diffusers.utils.state_dict_utils import (
+    DIFFUSERS_OLD_TO_PEFT,
+    convert_state_dict,
+    convert_unet_state_dict_to_peft,
+)
 from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -12,10 +20,11 @@ from safetensors.torch import load_file
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.models import lora
 from fashion_sweep.models.about import base_model_id, own_keys, sd_scripts_keys
-from fashion_sweep.models.counting import layers_of
+from fashion_sweep.models.counting import count_parameters, layers_of, target_modules
 from fashion_sweep.models.family import GenerationRequest
 from fashion_sweep.models.formats import (
     PEFT_FILE,
+    SavedAdapter,
     kohya_name,
     read_adapter,
     write_diffusers,
@@ -168,6 +177,32 @@ def test_all_linear_layers_of_sdxl_but_one_have_a_kohya_name_of_their_own():
                 names.append(kohya_name(component, layer))
     assert len(set(names)) == len(names) > 900
     assert all(re.fullmatch(r"lora_(unet|te1|te2)_\w+", name) for name in names)
+
+
+@pytest.mark.parametrize("ranks", [{"unet": 2}, {"unet": 1, "text_encoders": 4}, {"text_encoders": 8}])
+def test_at_full_size_the_tensors_are_the_studys_count_and_diffusers_finds_the_layer_of_each(ranks, tmp_path):
+    spec = TrialSpec.of(ranks)
+    tensors, configs = {}, {}
+    for component, rank in spec.component_ranks.items():
+        configs[component] = {"r": rank, "lora_alpha": 1.0}
+        for layer, (inputs, outputs) in layers_of(SDXL_CONFIGS, component).linear.items():
+            if f".{layer}".endswith(tuple(f".{target}" for target in target_modules(component))):
+                tensors[component, layer, "A"] = np.zeros((rank, inputs), np.float32)
+                tensors[component, layer, "B"] = np.zeros((outputs, rank), np.float32)
+    path = tmp_path / "mine.safetensors"
+    write_kohya(path, SavedAdapter(tensors, configs, {}), {})
+    file = load_file(path)
+    weights = {name: value for name, value in file.items() if not name.endswith(".alpha")}
+    assert sum(value.numel() for value in weights.values()) == count_parameters(SDXL_CONFIGS, spec)
+    read, alphas = StableDiffusionXLPipeline.lora_state_dict(file, unet_config=SimpleNamespace(layers_per_block=2))
+    text = {name: value for name, value in read.items() if name.startswith("text")}
+    unet = {name: value for name, value in read.items() if name.startswith("unet")}
+    found = convert_unet_state_dict_to_peft(unet) | convert_state_dict(text, DIFFUSERS_OLD_TO_PEFT)
+    assert len(alphas) == len(tensors) / 2
+    assert {name.replace(".text_model.", "."): tuple(value.shape) for name, value in found.items()} == {
+        f"{component}.{layer}.lora_{half}.weight".replace(".text_model.", "."): values.shape
+        for (component, layer, half), values in tensors.items()
+    }
 
 
 @pytest.mark.parametrize(
