@@ -11,6 +11,8 @@ import typer
 from typer import Option
 
 from fashion_sweep import __version__
+from fashion_sweep.cli_adapters import export, generate
+from fashion_sweep.cli_options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
 from fashion_sweep.paths import RunPaths, runs_root
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 EXIT_SOME_TRIALS_FAILED = 3
-KNOWN_RUNS = 8
 
 app = typer.Typer(
     name="fashion-sweep",
@@ -26,20 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-Preset = Annotated[
-    str | None, Option(help="Preset name or YAML file. Default: $FASHION_SWEEP_PRESET, else tiny.", metavar="PRESET")
-]
-Settings = Annotated[
-    list[str] | None,
-    Option(
-        "--set",
-        help="Replace a value of the preset, or of the sweep as sweep.KEY; may be repeated.",
-        metavar="KEY=VALUE",
-    ),
-]
-SweepName = Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) or YAML file.", metavar="SWEEP")]
-RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
 
 
 def _say_version(wanted: bool) -> None:
@@ -79,7 +66,7 @@ def run(
 
     config = resolved(load_run_config(sweep, preset, settings or ()))
     paths = new_run(config, name)
-    source = _existing(adapters_from) if adapters_from is not None else None
+    source = existing_run(adapters_from) if adapters_from is not None else None
     try:
         with impatient_interrupt():
             complete = run_sweep(config, paths, Console(highlight=False), source)
@@ -126,14 +113,14 @@ def report(
 
     console = Console(highlight=False)
     if len(runs) > 1:
-        _compare([_existing(run) for run in runs], output, console)
+        _compare([existing_run(run) for run in runs], output, console)
         return
     if output is not None:
         raise RunError("--output is for several runs; the report of one lies in its folder")
     from fashion_sweep.report.page import write_report
     from fashion_sweep.sweep import show
 
-    paths = _existing(runs[0])
+    paths = existing_run(runs[0])
     write_report(paths)
     show(paths, console)
 
@@ -148,33 +135,8 @@ def _compare(runs: list[RunPaths], output: Path | None, console: "Console") -> N
     console.print(f"report: {folder / 'side-by-side.html'}", soft_wrap=True)
 
 
-@app.command()
-def generate(
-    prompt: Annotated[list[str], Option(help="What to show; may be repeated.", metavar="TEXT")],
-    adapter: Annotated[
-        str | None,
-        Option(
-            help="models:/NAME@best of MLflow's registry, a safetensors file, or a trial's folder. "
-            "Default: none, the base model.",
-            metavar="ADAPTER",
-        ),
-    ] = None,
-    seed: Annotated[list[int] | None, Option(help="Draws the noise; may be repeated. Default: 0.")] = None,
-    output: Annotated[
-        Path | None, Option(help="A folder, or a PNG file for a single image. Default: generated/.", metavar="PATH")
-    ] = None,
-    preset: Preset = None,
-    settings: Settings = None,
-    scale: Annotated[float, Option(help="Strength of the adapter.")] = 1.0,
-) -> None:
-    """Make images with an adapter, as in judging."""
-    from rich.console import Console
-
-    from fashion_sweep.generate import Wish, generate
-
-    wish = Wish(tuple(dict.fromkeys(prompt)), tuple(dict.fromkeys(seed or [0])), adapter, scale, output)
-    for path in generate(wish, preset, settings or (), Console(stderr=True, highlight=False)):
-        typer.echo(path)
+app.command()(generate)
+app.command()(export)
 
 
 @app.command()
@@ -182,7 +144,7 @@ def sync(run: RunFolder) -> None:
     """Bring MLflow up to date with a run folder."""
     from fashion_sweep.tracking import mirror, tracking_uri
 
-    mirror(_existing(run))
+    mirror(existing_run(run))
     typer.echo(f"{run} is up to date in {tracking_uri()}")
 
 
@@ -192,16 +154,6 @@ def ui(port: Annotated[int, Option(help="Port on this machine's loopback address
     from fashion_sweep.tracking import open_ui
 
     open_ui(port)
-
-
-def _existing(run: str) -> RunPaths:
-    for folder in (Path(run), runs_root() / run):
-        if RunPaths(folder).config.is_file():
-            return RunPaths(folder.resolve())
-    known = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    more = f" and {len(known) - KNOWN_RUNS} older" if len(known) > KNOWN_RUNS else ""
-    listed = ", ".join(path.parent.name for path in known[:KNOWN_RUNS]) or "none yet"
-    raise RunError(f"no run {run!r} here or in {runs_root()}; known: {listed}{more}")
 
 
 def main() -> None:

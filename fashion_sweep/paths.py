@@ -159,6 +159,11 @@ class RunPaths:
         return self.root / "mlflow.json"
 
     @property
+    def exports(self) -> Path:
+        """Adapters in other tools' formats, a folder each."""
+        return self.root / "exports"
+
+    @property
     def trials(self) -> Path:
         return self.root / "trials"
 

@@ -26,6 +26,7 @@ from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses, lo
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
 from fashion_sweep.files import is_whole, read_json, read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.models.about import own_keys
 from fashion_sweep.models.counting import count_parameters
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import load_model
@@ -90,6 +91,7 @@ class Trial:
             captions=caches.captions,
             rank=self.worker.rank,
             workers=self.worker.world_size,
+            about=own_keys(self.config, self.spec, self.run.name, catalogue.original_size),
         )
         with self.status.stage("train"):
             adaptation.run(model, self.paths, self._report, self._progress)

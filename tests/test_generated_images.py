@@ -9,19 +9,24 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fashion_sweep import generate as module
+from fashion_sweep import adapters as module
+from fashion_sweep.adapters import find_adapter, split_scale
 from fashion_sweep.config_files import load_preset, load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.evaluation.generate import Generator, write_samples
 from fashion_sweep.files import write_text
-from fashion_sweep.generate import Wish, find_adapter, generate
+from fashion_sweep.generate import generate
 from fashion_sweep.models import lora
+from fashion_sweep.models.about import own_keys
+from fashion_sweep.models.formats import read_adapter, write_kohya
 from fashion_sweep.models.load import load_model
+from fashion_sweep.models.sdxl import SDXL
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.sweep_file import SamplePrompt
 from fashion_sweep.tracking.registry import Fetched
+from fashion_sweep.wishes import Wish
 
 PROMPT = "a woman in a red cotton dress"
 QUICK = ["generation.num_inference_steps=5"]
@@ -47,7 +52,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def draw(output: Path, adapter: Path | None = None, **others) -> Path:
-    wish = Wish((PROMPT,), adapter=str(adapter) if adapter else None, output=output, **others)
+    wish = Wish((PROMPT,), adapters=(str(adapter),) if adapter else (), output=output, **others)
     (path,) = generate(wish, "tiny", QUICK, QUIET)
     return path
 
@@ -71,7 +76,7 @@ def test_the_image_is_that_of_the_sample_grid_for_the_same_prompt_seed_and_size_
     write_catalogue(
         run.catalogue("fashion"), Catalogue((Record("a", tmp_path / "a", "A shirt.", width=300, height=400),), 0, ())
     )
-    wish = Wish((PROMPT,), (3,), str(trained.parent.parent), output=tmp_path / "ours.png")
+    wish = Wish((PROMPT,), (3,), (str(trained.parent.parent),), output=tmp_path / "ours.png")
     generate(wish, None, QUICK, QUIET)
     preset = load_preset("tiny", QUICK)
     model = load_model(preset.model, "cpu", with_refiner=True)
@@ -90,7 +95,7 @@ def test_an_adapter_of_the_registry_is_drawn_with_the_preset_of_its_training_as_
     monkeypatch.setattr(module, "fetch", lambda address, folder: Fetched("models:/exp2-tiny/4", adapter, tags, config))
     monkeypatch.setenv("FASHION_SWEEP_PRESET", "sdxl")
     assert find_adapter("models:/exp2-tiny@best", tmp_path).original_size == (400, 300)
-    (path,) = generate(Wish((PROMPT,), adapter="models:/exp2-tiny@best", output=tmp_path), None, [], QUIET)
+    (path,) = generate(Wish((PROMPT,), adapters=("models:/exp2-tiny@best",), output=tmp_path), None, [], QUIET)
     with Image.open(path) as image:
         said = [image.text[key] for key in ("adapter", "preset", "guidance", "steps")]
         assert said == ["models:/exp2-tiny/4", "tiny", "2", "5"]
@@ -112,12 +117,106 @@ def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_
             "base_model": "embedded:base",
             "steps": "5",
             "guidance": "3",
+            "size": "64x48",
+            "original_size": "64x48",
+            "refine_fraction": "0.2",
+            "refiner": "embedded:refiner",
             "negative_prompt": load_preset("tiny").generation.base_negative_prompt,
         }
     more = generate(wish, "tiny", QUICK, QUIET)
     assert [path.name for path in more] == ["04.png", "05.png", "06.png", "07.png", "grid-1.png"]
     assert {path: path.read_bytes() for path in paths} == kept
     assert more[0].read_bytes() == paths[0].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def others(adapter, tmp_path_factory):
+    """The adapter, and one that has it the other way round in the UNet alone."""
+    turned = {name: -value if "lora_B" in name else value for name, value in load_file(adapter).items()}
+    path = tmp_path_factory.mktemp("other") / "turned.safetensors"
+    save_file({name: value for name, value in turned.items() if name.startswith("unet.")}, path)
+    return str(adapter), str(path)
+
+
+def test_adapters_side_by_side_give_the_very_bytes_that_each_gives_alone(others, tmp_path, monkeypatch):
+    loaded = []
+    load = SDXL.load.__func__
+    monkeypatch.setattr(SDXL, "load", classmethod(lambda cls, *args: loaded.append(1) or load(cls, *args)))
+    first, second = others
+    wish = Wish((PROMPT,), (0, 7), (f"{first}:0.5", second, first), output=tmp_path / "grid")
+    together = generate(wish, "tiny", QUICK, QUIET)
+    assert (len(loaded), len(together)) == (1, 9)
+    alone = []
+    for number, (adapters, scale) in enumerate([((), 1.0), ((first,), 0.5), ((second,), 1.0), ((first,), 1.0)]):
+        wish = Wish((PROMPT,), (0, 7), adapters, scale, tmp_path / str(number))
+        alone += generate(wish, "tiny", QUICK, QUIET)[:2]
+    assert [path.read_bytes() for path in together[:8]] == [path.read_bytes() for path in alone]
+    assert len({path.read_bytes() for path in alone}) == 8
+
+
+def test_the_grid_has_a_row_for_each_adapter_and_a_column_for_each_prompt_and_seed(others, tmp_path, monkeypatch):
+    grids = []
+    monkeypatch.setattr("fashion_sweep.generate.write_grid", lambda path, *parts: grids.append(parts))
+    wish = Wish((PROMPT, "a hat"), (0, 7), (f"{others[0]}:0.5", others[1]), output=tmp_path)
+    generate(wish, "tiny", QUICK, QUIET)
+    ((titles, headings, cells),) = grids
+    assert titles == ["base model", "mine x 0.5", "turned"]
+    assert headings == [f"seed {seed}: {prompt}" for prompt in (PROMPT, "a hat") for seed in (0, 7)]
+    for row, name in zip(cells, ("none: the base model", *others), strict=True):
+        for path, heading in zip(row, headings, strict=True):
+            with Image.open(path) as image:
+                assert (image.text["adapter"], f"seed {image.text['seed']}: {image.text['prompt']}") == (name, heading)
+
+
+def test_the_base_models_row_can_be_left_out_or_asked_for(others, tmp_path):
+    def scales(folder, **wanted):
+        paths = generate(Wish((PROMPT,), output=tmp_path / folder, **wanted), "tiny", QUICK, QUIET)
+        return [Image.open(path).text["adapter"] for path in paths if path.name != "grid.png"]
+
+    assert scales("without", adapters=others, with_base=False) == list(others)
+    assert scales("with", adapters=others[:1], with_base=True) == ["none: the base model", others[0]]
+
+
+def test_size_steps_guidance_and_refiner_are_as_wished_for_and_told_in_the_image(tmp_path):
+    path = tmp_path / "own.png"
+    wish = Wish((PROMPT,), output=path, size="80x56", steps=7, guidance=2.5, negative_prompt="a hat")
+    generate(wish, "tiny", [], QUIET)
+    with Image.open(path) as image:
+        assert image.size == (56, 80)
+        keys = ("size", "steps", "guidance", "refine_fraction", "refiner", "negative_prompt")
+        assert [image.text[key] for key in keys] == ["80x56", "7", "2.5", "0.142857", "embedded:refiner", "a hat"]
+    preset = load_preset("tiny", ["generation.num_inference_steps=7", "generation.refine_fraction=0"])
+    generation = preset.generation.model_copy(update={"refine_fraction": 1 / 7, "guidance_scale": 2.5})
+    size = preset.data.fashion.evaluation.model_copy(update={"height": 80, "width": 56})
+    model = load_model(preset.model, "cpu", with_refiner=True)
+    expected = Generator(model, generation, size, (80, 56), "a hat").images([PROMPT], [(0, 0)], batch_size=1)[0]
+    assert np.array_equal(pixels(path), expected.permute(1, 2, 0).numpy())
+
+
+def test_without_the_refiner_none_is_loaded_and_an_empty_negative_prompt_is_none(tmp_path):
+    plain = tmp_path / "plain.png"
+    generate(Wish((PROMPT,), output=plain, refine_fraction=0.0, negative_prompt=""), "tiny", QUICK, QUIET)
+    with Image.open(plain) as image:
+        assert image.text["refine_fraction"] == "0"
+        assert not {"refiner", "negative_prompt"} & set(image.text)
+    without = [*QUICK, "model.refiner=null", "generation.base_negative_prompt=null"]
+    generate(Wish((PROMPT,), output=tmp_path / "same.png"), "tiny", without, QUIET)
+    assert np.array_equal(pixels(plain), pixels(tmp_path / "same.png"))
+
+
+def test_an_exported_file_brings_the_size_conditioning_of_its_training(adapter, config, tmp_path):
+    said = own_keys(config, TrialSpec.of({"unet": 2, "text_encoders": 1}), "run", original_size=(400, 300))
+    write_kohya(tmp_path / "mine.safetensors", read_adapter(adapter), said)
+    assert find_adapter(str(tmp_path), tmp_path).original_size == (400, 300)
+
+
+def test_a_number_after_a_colon_is_a_scale_unless_the_file_is_called_so(tmp_path):
+    odd = tmp_path / "odd:2"
+    assert split_scale(str(odd), 1.0) == (str(tmp_path / "odd"), 2.0)
+    odd.touch()
+    assert split_scale(str(odd), 1.0) == (str(odd), 1.0)
+    assert split_scale("models:/exp2-tiny@best:.5", 1.0) == ("models:/exp2-tiny@best", 0.5)
+    assert split_scale("models:/exp2-tiny/3", 0.7) == ("models:/exp2-tiny/3", 0.7)
 
 
 @pytest.fixture
@@ -143,17 +242,28 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
     [
         ({"prompts": ("  ",)}, "--prompt: is empty"),
         ({"seeds": (-1,)}, "--seed -1: must be 0 or more"),
-        ({"scale": float("nan"), "adapter": "good.safetensors"}, "--scale nan"),
+        ({"scale": float("nan"), "adapters": ("good.safetensors",)}, "--scale nan"),
         ({"scale": 0.5}, "give one with --adapter"),
-        ({"adapter": "nowhere.safetensors"}, "there is no such file"),
-        ({"adapter": "empty"}, "holds no adapter/pytorch_lora_weights.safetensors"),
-        ({"adapter": "text.safetensors"}, "is no whole safetensors file"),
-        ({"adapter": "cut.safetensors"}, "is no whole safetensors file"),
-        ({"adapter": "weights.bin"}, "must be a .safetensors file"),
-        ({"adapter": "models:/exp2-tiny@best"}, "there is no MLflow store"),
-        ({"adapter": "wide.safetensors"}, "does not fit embedded:base"),
-        ({"adapter": "layer.safetensors"}, "does not fit embedded:base: the model has no layer unet."),
-        ({"adapter": "vae.safetensors"}, "cannot be applied to embedded:base"),
+        ({"adapters": ("good.safetensors:nan",)}, "--adapter good.safetensors:nan: the scale must be a number"),
+        ({"adapters": ("good.safetensors", "wide.safetensors")}, "does not fit embedded:base"),
+        ({"adapters": ("good.safetensors", "vae.safetensors")}, "cannot be applied to embedded:base"),
+        ({"adapters": ("good.safetensors",), "with_base": True, "output": Path("two.png")}, "2 images need a folder"),
+        ({"with_base": False}, "--without-base: leaves nothing to draw"),
+        ({"size": "64"}, "--size '64': write it as HEIGHTxWIDTH"),
+        ({"size": "0x48"}, "--size '0x48'"),
+        ({"size": "62x48"}, "--size: 62x48 pixels do not divide by"),
+        ({"steps": 0}, "--steps 0: must be from 1"),
+        ({"guidance": -1.0}, "--guidance -1.0: must be 0 or more"),
+        ({"refine_fraction": 1.0}, "--refine-fraction 1.0: must be from 0 to below 1"),
+        ({"adapters": ("nowhere.safetensors",)}, "there is no such file"),
+        ({"adapters": ("empty",)}, "holds no adapter/pytorch_lora_weights.safetensors"),
+        ({"adapters": ("text.safetensors",)}, "is no whole safetensors file"),
+        ({"adapters": ("cut.safetensors",)}, "is no whole safetensors file"),
+        ({"adapters": ("weights.bin",)}, "must be a .safetensors file"),
+        ({"adapters": ("models:/exp2-tiny@best",)}, "there is no MLflow store"),
+        ({"adapters": ("wide.safetensors",)}, "does not fit embedded:base"),
+        ({"adapters": ("layer.safetensors",)}, "does not fit embedded:base: the model has no layer unet."),
+        ({"adapters": ("vae.safetensors",)}, "cannot be applied to embedded:base"),
         ({"output": Path("taken.png")}, "exists already"),
         ({"output": Path("note")}, "is a file; name a folder"),
         ({"output": Path("note/below")}, "nothing can be written in"),

@@ -1,6 +1,7 @@
 """What training and judging need of a family of base models. A new family is one new module with these methods."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,6 +54,9 @@ class Family(Protocol):
 
     def load_adapter(self, path: Any, scale: float = 1.0) -> None:
         """Fuses the adapter file into the weights."""
+
+    def adapted(self, path: Any, scale: float = 1.0) -> AbstractContextManager[None]:
+        """The adapter fused while the block runs; after it the weights are what they were, bit for bit."""
 
 
 @dataclass(frozen=True)

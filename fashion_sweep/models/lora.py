@@ -5,11 +5,12 @@ Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x 
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from diffusers import StableDiffusionXLPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from fashion_sweep.config import TrainingConfig
 from fashion_sweep.draws import torch_generator
+from fashion_sweep.models.about import PREFIX
 from fashion_sweep.models.counting import target_modules
 from fashion_sweep.models.family import Family
+from fashion_sweep.models.formats import SavedAdapter, write_diffusers
 from fashion_sweep.space import TrialSpec
 
 
@@ -47,14 +50,26 @@ def _initial_value(name: str, parameter: Tensor, seed: int) -> Tensor:
     return value
 
 
-def save(path: Path, model: Family, spec: TrialSpec) -> None:
-    """Writes a file that `pipeline.load_lora_weights` takes, with rank and lora_alpha in its metadata."""
-    layers: dict[str, Any] = {}
+def save(path: Path, model: Family, spec: TrialSpec, about: Mapping[str, str] | None = None) -> None:
+    """Writes a file that `pipeline.load_lora_weights` takes, with rank, lora_alpha and base model in its metadata.
+
+    Args:
+        path: the file.
+        model: the model that carries the adapter.
+        spec: which components do.
+        about: what else the file says of itself, as `about.own_keys` has it.
+    """
+    tensors: dict[tuple[str, str, str], np.ndarray] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    base_model = (about or {}).get(f"{PREFIX}base_model")
     for component in spec.component_ranks:
         module: Any = model.components[component]
-        layers[f"{component}_lora_layers"] = get_peft_model_state_dict(module)
-        layers[f"{component}_lora_adapter_metadata"] = _metadata(module.peft_config["default"])
-    StableDiffusionXLPipeline.save_lora_weights(path.parent, weight_name=path.name, **layers)
+        for name, value in get_peft_model_state_dict(module).items():
+            layer, half = re.fullmatch(r"(.+)\.lora_([AB])\.weight", name).groups()  # type: ignore[union-attr]
+            tensors[component, layer, half] = value.detach().float().cpu().numpy()
+        # transformers puts the component's folder on this disk there
+        configs[component] = _metadata(module.peft_config["default"]) | {"base_model_name_or_path": base_model}
+    write_diffusers(path, SavedAdapter(tensors, configs, {}), about or {})
 
 
 def _metadata(config: LoraConfig) -> dict[str, Any]:
@@ -83,7 +98,8 @@ def misfit(path: Path, model: Family) -> str | None:
             if parts is None:
                 continue
             layer, axis = parts["layer"], "BA".index(parts["half"])
-            weight = getattr(layers.get(layer), "weight", None)
+            found = layers.get(layer) or layers.get(layer.replace(".text_model.", ".", 1))  # as transformers has it
+            weight = getattr(found, "weight", None)
             if weight is None:
                 return f"the model has no layer {layer}"
             own = file.get_slice(name).get_shape()[axis]

@@ -4,13 +4,15 @@ Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952; the loaded
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 from diffusers.utils.logging import disable_progress_bar as disable_diffusers_bar
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
@@ -99,6 +101,26 @@ class SDXL:
 
     def load_adapter(self, path: Path, scale: float = 1.0) -> None:
         self.pipeline.load_lora_weights(path.parent, weight_name=path.name)
+        self._fuse(scale)
+
+    @contextmanager
+    def adapted(self, path: Path, scale: float = 1.0) -> Iterator[None]:
+        self.pipeline.load_lora_weights(path.parent, weight_name=path.name)
+        kept = {  # subtracting what was fused would leave rounding behind
+            (part, name): layer.get_base_layer().weight.detach().to("cpu", copy=True)
+            for part, module in self.components.items()
+            for name, layer in module.named_modules()
+            if isinstance(layer, BaseTunerLayer)
+        }
+        try:
+            self._fuse(scale)
+            yield
+        finally:
+            for (part, name), weight in kept.items():
+                layer: Any = self.components[part].get_submodule(name)
+                layer.weight.data.copy_(weight)
+
+    def _fuse(self, scale: float) -> None:
         self.pipeline.fuse_lora(
             components=[c for c in COMPONENTS if _has_adapter(self.components[c])], lora_scale=scale
         )

@@ -1,8 +1,8 @@
 """Trains one trial's adapter on one of its workers: loads, attaches, restores, runs the loop, saves."""
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -37,6 +37,8 @@ class Adaptation:
     captions: ShardedCache
     rank: int
     workers: int
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the adapter file says of itself."""
 
     def run(self, model: Family, paths: TrialPaths, report: Report, progress: Report) -> None:
         """Trains from the newest checkpoint to the end; worker 0 writes checkpoints and the adapter file."""
@@ -69,7 +71,7 @@ class Adaptation:
         trainer.train(start, report, progress, self._saving(paths, trainer))
         if self.rank == 0:
             with replacing(paths.adapter) as temporary:
-                lora.save(temporary, model, self.spec)
+                lora.save(temporary, model, self.spec, self.about)
         accelerator.wait_for_everyone()
 
     def _saving(self, paths: TrialPaths, trainer: Trainer) -> Callable[[int], None]:

@@ -1,0 +1,116 @@
+"""Adapters as `generate` is given them: from MLflow's registry, a trial's folder, an export, or a plain file."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from fashion_sweep.config import Preset
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.about import PREFIX
+from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.tracking import fetch
+
+WITH_SCALE = re.compile(r"(?P<given>.+):(?P<scale>[+-]?(\d+\.?\d*|\.\d+|nan|inf))")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter file, and what is known of its training."""
+
+    name: str
+    label: str
+    """Short, for a grid."""
+    file: Path | None = None
+    trained_with: Preset | None = None
+    title: str = ""
+    """Its configuration, and whether a verdict chose it."""
+    original_size: tuple[int, int] | None = None
+    """(height, width) that its training was conditioned on."""
+
+
+def split_scale(given: str, default: float) -> tuple[str, float]:
+    """`FILE:0.8` → the file and 0.8. A file whose very name ends so is meant as it is.
+
+    Raises:
+        ConfigError: the scale is no finite number.
+    """
+    parts = WITH_SCALE.fullmatch(given)
+    if parts is None or Path(given).expanduser().exists():
+        return given, default
+    scale = float(parts["scale"])
+    if not math.isfinite(scale):
+        raise ConfigError(f"--adapter {given}: the scale must be a number such as 0.8")
+    return parts["given"], scale
+
+
+def find_adapter(given: str, downloads: Path) -> Adapter:
+    """Opens what was given, as far as a safetensors file can be opened.
+
+    Raises:
+        ConfigError: it is not there, or no adapter.
+        RunError: MLflow does not deliver it.
+    """
+    if given.startswith("models:"):
+        fetched = fetch(given, downloads)
+        adapter = Adapter(
+            name=fetched.address,
+            label=fetched.tags.get("configuration", fetched.address),
+            file=fetched.file,
+            title=_title(fetched.tags),
+            trained_with=read_run_config(fetched.config).preset if fetched.config else None,
+            original_size=_size(fetched.tags.get("original_size", "")),
+        )
+    else:
+        adapter = _from_disk(given)
+    try:
+        with safe_open(adapter.file, "np") as file:
+            said = file.metadata() or {}
+    except SafetensorError as error:
+        raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
+    if adapter.original_size is None:
+        return replace(adapter, original_size=_size(said.get(f"{PREFIX}original_size", "")))
+    return adapter
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    parts = re.fullmatch(r"(\d+)x(\d+)", text)
+    return (int(parts[1]), int(parts[2])) if parts else None
+
+
+def _title(tags: Mapping[str, str]) -> str:
+    undecided = ", undecided" if tags.get("decided") == "false" else ""
+    return f" ({tags['configuration']}{undecided})" if "configuration" in tags else ""
+
+
+def _from_disk(given: str) -> Adapter:
+    path = Path(given).expanduser().absolute()
+    if path.is_dir():
+        inside = [TrialPaths(path).adapter, path / TrialPaths(path).adapter.name]
+        single = [*path.glob("*.safetensors")]  # of an export, which has a name of its own
+        found = next((file for file in [*inside, *(single if len(single) == 1 else [])] if file.is_file()), None)
+        if found is None:
+            trials = sorted(file.parent.parent for file in path.glob("trials/*/adapter/*.safetensors"))
+            remedy = f"; give one of its trials, for instance {trials[0]}" if trials else ""
+            raise ConfigError(f"--adapter {given}: holds no {inside[0].relative_to(path)}{remedy}")
+        path = found
+    if not path.is_file():
+        raise ConfigError(f"--adapter {given}: there is no such file; adapters of the registry are models:/NAME@best")
+    if path.suffix != ".safetensors":
+        raise ConfigError(f"--adapter {given}: must be a .safetensors file")
+    run = RunPaths(path.parents[min(3, len(path.parents) - 1)])
+    if run.trial(path.parent.parent.name).adapter != path or not run.config.is_file():
+        return Adapter(str(path), path.stem if path.name != TrialPaths(path).adapter.name else path.parent.name, path)
+    config, catalogue = read_run_config(run.config), run.catalogue("fashion")
+    return Adapter(
+        name=str(path),
+        label=f"{run.name}: {path.parent.parent.name}",
+        file=path,
+        trained_with=config.preset,
+        original_size=read_catalogue(catalogue).original_size if catalogue.is_file() else None,
+    )

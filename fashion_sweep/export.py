@@ -1,0 +1,146 @@
+"""`export`: a run's adapter as other tools read it, with a model card. Loads neither torch nor weights."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.errors import ConfigError, RunError, did_you_mean
+from fashion_sweep.files import is_whole, read_json, write_text
+from fashion_sweep.model_card import Card, corrected_fid
+from fashion_sweep.models.about import base_model_id, metrics_key, modelspec_keys, own_keys, sd_scripts_keys
+from fashion_sweep.models.formats import (
+    ADAPTER_FILE,
+    FORMATS,
+    SavedAdapter,
+    read_adapter,
+    write_diffusers,
+    write_kohya,
+    write_peft,
+)
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.report.results import Results, TrialResult, collect
+from fashion_sweep.tracking.registry import winner
+
+TOLD = ("fid", "kid", "kid_se", "features", "samples", "clip_score", "clip_score_se", "clip_model")
+"""Of each evaluation set, in the file's metadata."""
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    run: RunPaths
+    format: str
+    trial: str | None = None
+    """None: the run's best."""
+    output: Path | None = None
+    """A folder that does not exist yet; None: `exports/` in the run's."""
+    trigger_words: Sequence[str] = ()
+    base_model: str | None = None
+    """As the hub knows it, where the preset has a path."""
+
+
+def export(request: ExportRequest) -> list[Path]:
+    """Writes the adapter and its card; their paths.
+
+    Raises:
+        ConfigError: an unknown format or trial, a layer that the format has no name for, or an output that exists.
+        RunError: the run has no such adapter, or no best one.
+    """
+    if request.format not in FORMATS:
+        raise ConfigError(f"--format {request.format!r}: must be one of {', '.join(FORMATS)}")
+    results, verdicts = collect(request.run), read_json(request.run.results, {}).get("verdicts") or {}
+    trial = _trial(request, results)
+    adapter = read_adapter(_adapter_file(request.run, trial))
+    folder = request.output or request.run.exports / f"{trial.spec.trial_id}-{request.format}"
+    _check_output(folder)
+    card = _card(request, results.config, trial, verdicts)
+    metadata = _metadata(request, results, trial, verdicts, card)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
+        written = Path(made) / "export"
+        _write(written, card, adapter.with_base(card.base_model), metadata)
+        if folder.is_dir():
+            folder.rmdir()  # an empty one
+        written.rename(folder)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _trial(request: ExportRequest, results: Results) -> TrialResult:
+    trials = {trial.spec.trial_id: trial for trial in results.trials}
+    if request.trial is not None:
+        if request.trial not in trials:
+            raise ConfigError(f"--trial {request.trial!r}: is no trial of {results.run}{_known(request.trial, trials)}")
+        return trials[request.trial]
+    won = winner(results.config, [trial.spec for trial in results.trials], read_json(request.run.results, {}))
+    if won is None:
+        raise RunError(f"{results.run} has come to no verdict; name a trial with --trial{_known('', trials)}")
+    return trials[won.spec.trial_id]
+
+
+def _known(name: str, trials: Mapping[str, TrialResult]) -> str:
+    return did_you_mean(name, [name for name, trial in trials.items() if not trial.spec.is_base_model] or ["none"])
+
+
+def _adapter_file(run: RunPaths, trial: TrialResult) -> Path:
+    path = run.trial(trial.spec.trial_id).adapter
+    if trial.spec.is_base_model:
+        raise RunError(f"{trial.spec.trial_id} of {run.name} has no adapter; name another trial with --trial")
+    if not path.is_file():
+        raise RunError(f"{trial.spec.trial_id} of {run.name} has no adapter: {trial.error or trial.state}")
+    if not is_whole(path):
+        raise RunError(f"{path} is damaged: not a whole safetensors file")
+    return path
+
+
+def _check_output(folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ConfigError(f"--output {folder}: exists already; name another folder, or remove it")
+
+
+def _card(request: ExportRequest, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> Card:
+    catalogue, trial_id = request.run.catalogue("fashion"), trial.spec.trial_id
+    files = {"diffusers": ADAPTER_FILE, "kohya": f"{request.run.name}-{trial_id}.safetensors", "peft": ""}
+    return Card(
+        run=request.run.name,
+        config=config,
+        trial=trial,
+        verdicts={name: verdicts.get(name) for name in config.sweep.judge},
+        format=request.format,
+        file=files[request.format],
+        base_model=request.base_model or base_model_id(config.preset.model.base),
+        trigger_words=request.trigger_words,
+        original_size=read_catalogue(catalogue).original_size if catalogue.is_file() else None,
+    )
+
+
+def _metadata(
+    request: ExportRequest, results: Results, trial: TrialResult, verdicts: Mapping[str, Any], card: Card
+) -> dict[str, str]:
+    config, words = results.config, request.trigger_words
+    metrics = {
+        name: {key: value for key in TOLD if (value := getattr(judged, key)) is not None}
+        | ({"fid_corrected": fid} if (fid := corrected_fid(verdicts.get(name), trial)) is not None else {})
+        for name, judged in trial.evaluations.items()
+    }
+    said = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model) | metrics_key(metrics)
+    title, started = f"{results.run}: {trial.title}", str(results.facts.get("started", ""))
+    sentences = [verdict.get("sentence", "") for verdict in verdicts.values() if verdict]
+    said |= modelspec_keys(config, title, " ".join(sentences), started, words, kohya=request.format == "kohya")
+    if request.format == "kohya":
+        said |= sd_scripts_keys(
+            config, trial.spec, card.file.removesuffix(".safetensors"), card.base_model, trial.steps
+        )
+    return said
+
+
+def _write(folder: Path, card: Card, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:
+    if card.format == "diffusers":
+        write_diffusers(folder / card.file, adapter, metadata)
+    elif card.format == "kohya":
+        write_kohya(folder / card.file, adapter, metadata)
+    else:
+        write_peft(folder, adapter, metadata)
+    write_text(folder / "README.md", card.text())

@@ -1,0 +1,175 @@
+"""The model card beside an exported adapter: a README.md as the Hugging Face hub reads it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.models.locate import EMBEDDED
+from fashion_sweep.report.results import Judgement, TrialResult
+
+GAP = "–"
+TAGS = ("lora", "text-to-image", "stable-diffusion-xl", "diffusers", "fashion")
+SET_TITLES = {"fashion": "fashion (what it was trained on)", "general": "general prompts"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that the card tells."""
+
+    run: str
+    config: RunConfig
+    trial: TrialResult
+    verdicts: Mapping[str, Any]
+    """By evaluation set, as `results.json` has them."""
+    format: str
+    file: str
+    """Name of the exported file; of a peft export nothing."""
+    base_model: str
+    trigger_words: Sequence[str]
+    original_size: tuple[int, int] | None
+    """(height, width) that training was conditioned on."""
+
+    def text(self) -> str:
+        paragraphs = [self._front_matter(), f"# {self.run}: {self.trial.title}", self._introduction()]
+        paragraphs += ["## Verdict", *self._verdicts(), "## Metrics", self._metrics()]
+        paragraphs += ["## Use", *self._use(), "## Training", self._training()]
+        return "\n\n".join(paragraphs) + "\n"
+
+    def _front_matter(self) -> str:
+        values: dict[str, Any] = {
+            "base_model": self.base_model,
+            "base_model_relation": "adapter",
+            "library_name": "diffusers",
+            "pipeline_tag": "text-to-image",
+            "tags": [*TAGS, *(["peft"] if self.format == "peft" else [])],
+        }
+        if self.trigger_words:
+            values["instance_prompt"] = ", ".join(self.trigger_words)
+        return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
+
+    def _introduction(self) -> str:
+        words = ", ".join(f"`{word}`" for word in self.trigger_words) or "none; describe what is to be seen"
+        size = "" if self.trial.parameters is None else f", {self.trial.parameters:,} parameters"
+        return (
+            f"A LoRA adapter of `{self.base_model}` ({self.trial.title}{size}), trial `{self.trial.spec.trial_id}` of "
+            f"the run `{self.run}` of fashion_sweep. Trigger words: {words}."
+        )
+
+    def _verdicts(self) -> Iterable[str]:
+        told = [verdict for verdict in self.verdicts.values() if verdict]
+        for verdict in told:
+            title = self.trial.spec.configuration.title
+            if title == verdict.get("chosen"):
+                place = "This is the chosen configuration."
+            elif title == verdict.get("best"):
+                place = "This configuration leads, without being shown to."
+            else:
+                place = f"This is another configuration of that run, not the one that leads ({verdict.get('best')})."
+            yield f"{verdict.get('sentence', '')} {verdict.get('basis', '')} {place}".strip()
+        if not told:
+            yield f"The run came to no verdict{' on ' + ' or '.join(self.verdicts) if self.verdicts else ''}."
+
+    def _metrics(self) -> str:
+        if not self.trial.evaluations:
+            return "Not judged."
+        columns = ("judged on", "FID ↓", "FID∞ ↓", "KID x 1000 ↓", "extractor", "CLIP score ↑", "CLIP model", "n")
+        rows = [self._row(name, judged) for name, judged in self.trial.evaluations.items()]
+        note = (
+            "n images, on prompts and noise that all trials of the run share. FID∞ is FID less its bias at n images. "
+            "FID and KID compare only with those of the same extractor and n."
+        )
+        lines = [columns, tuple("---" for _ in columns), *rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{note}"
+
+    def _row(self, name: str, judged: Judgement) -> tuple[str, ...]:
+        corrected = corrected_fid(self.verdicts.get(name), self.trial)
+        return (
+            SET_TITLES.get(name, name),
+            _number(judged.fid),
+            _number(corrected),
+            _number(None if judged.kid is None else 1000 * judged.kid),
+            judged.features or GAP,
+            _number(judged.clip_score),
+            judged.clip_model or GAP,
+            GAP if judged.samples is None else f"{judged.samples:,}",
+        )
+
+    def _use(self) -> Iterable[str]:
+        if self.format == "kohya":
+            name = self.file.removesuffix(".safetensors")
+            yield (
+                f"**ComfyUI**: put `{self.file}` into `models/loras`, and a *Load LoRA* node behind the checkpoint "
+                f"loader. **Forge, AUTOMATIC1111**: into `models/Lora`; write `<lora:{name}:1>` "
+                "into the prompt. Strength 1 is the strength that was judged."
+            )
+        yield "**diffusers**:" if self.format != "peft" else "**peft**, on the components of a diffusers pipeline:"
+        yield f"```python\n{self._python()}\n```"
+        generation = self.config.preset.generation
+        parts = [f"DDIM, {generation.num_inference_steps} steps", f"guidance scale {generation.guidance_scale:g}"]
+        if self.config.preset.model.refiner and generation.refine_fraction:
+            parts.append(f"the refiner for the last {generation.refine_fraction:.0%} of the steps")
+        if self.original_size:
+            parts.append("`original_size` as the photographs'")
+        yield f"Judged with {', '.join(parts)}; no negative prompt."
+
+    def _python(self) -> str:
+        size = self.config.preset.data.fashion.evaluation
+        prompt = ", ".join([*self.trigger_words, "a woman in a long-sleeved cotton shirt"])
+        conditioned = f", original_size={self.original_size}" if self.original_size else ""
+        load = [f'pipeline.load_lora_weights(".", weight_name="{self.file}")']
+        imports = ["import torch", "from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]
+        if self.format == "peft":
+            imports.append("from peft import PeftModel")
+            load = [
+                f'pipeline.{part} = PeftModel.from_pretrained(pipeline.{part}, "{part}").merge_and_unload()'
+                for part in self.trial.spec.component_ranks
+            ]
+        dtype = self.config.preset.model.dtype
+        base = f'"{self.base_model}"'
+        if self.base_model.startswith(EMBEDDED):  # no other tool has it
+            imports.append("from fashion_sweep.models.locate import locate")
+            base = f'locate("{self.base_model}", "model.base")'
+        lines = [
+            *imports,
+            "",
+            f"pipeline = StableDiffusionXLPipeline.from_pretrained({base}, torch_dtype=torch.{dtype})",
+            "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)",
+            *load,
+            f'image = pipeline("{prompt}", height={size.height}, width={size.width}{conditioned},',
+            f"                 num_inference_steps={self.config.preset.generation.num_inference_steps}, "
+            f"guidance_scale={self.config.preset.generation.guidance_scale:g}).images[0]",
+        ]
+        return "\n".join(lines)
+
+    def _training(self) -> str:
+        training, spec = self.config.training_of(self.trial.spec), self.trial.spec
+        ranks = ", ".join(f"{part} {rank}" for part, rank in spec.component_ranks.items())
+        length = f"{training.epochs} epochs" if training.epochs else f"{training.steps} steps"
+        rows = {
+            "rank": ranks,
+            "lora_alpha": f"{training.lora_alpha:g}",
+            "target_modules": ", ".join(training.target_modules or ()) or "query, key, value and output projections",
+            "length": length + (f" ({self.trial.steps:,} steps)" if training.epochs and self.trial.steps else ""),
+            "batch size": str(training.batch_size),
+            "learning rate": f"{training.learning_rate:g}, {training.schedule}",
+            "image": f"{training.image.height} x {training.image.width} pixels (height x width)",
+            "seed": str(training.seed + spec.replicate),
+        }
+        if self.trial.adapter_from:
+            rows["trained in"] = f"run {self.trial.adapter_from}"
+        return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def corrected_fid(verdict: Mapping[str, Any] | None, trial: TrialResult) -> float | None:
+    """FID less its bias, of the configuration."""
+    estimates = (verdict or {}).get("estimates") or {}
+    known = estimates.get(trial.spec.configuration.title) or {}
+    value: float | None = (known.get("fid") or {}).get("value")
+    return value
+
+
+def _number(value: float | None) -> str:
+    return GAP if value is None else f"{value:.2f}"

@@ -1,0 +1,184 @@
+"""What `generate` is asked for, and the rows of images that come of it."""
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fashion_sweep.adapters import Adapter
+from fashion_sweep.config import Preset
+from fashion_sweep.config_files import change_preset, load_preset
+from fashion_sweep.errors import ConfigError
+
+MOST_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Each prompt is drawn with each seed, by each adapter."""
+
+    prompts: Sequence[str]
+    seeds: Sequence[int] = (0,)
+    adapters: Sequence[str] = ()
+    """`models:/…`, a file, or a trial's folder, each with `:SCALE` where it is not `scale`; none: the base model."""
+    scale: float = 1.0
+    output: Path | None = None
+    with_base: bool | None = None
+    """Whether the base model has a row too; None: where there are several adapters."""
+    size: str | None = None
+    """HEIGHTxWIDTH in pixels; this and the following: None is as in judging."""
+    steps: int | None = None
+    guidance: float | None = None
+    refine_fraction: float | None = None
+    negative_prompt: str | None = None
+    """Of every row; empty: none at all."""
+
+    @property
+    def has_base(self) -> bool:
+        chosen = len(self.adapters) > 1 if self.with_base is None else self.with_base
+        return chosen or not self.adapters
+
+    @property
+    def images(self) -> int:
+        return len(self.prompts) * len(self.seeds) * (len(self.adapters) + self.has_base)
+
+    def draws(self, rows: int) -> list[tuple[str, int]]:
+        """(prompt, seed) of one row's images, in the order of the grid's cells."""
+        if rows == 1:
+            return [(prompt, seed) for seed, prompt in itertools.product(self.seeds, self.prompts)]
+        return list(itertools.product(self.prompts, self.seeds))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images of one adapter, or of the base model: as they would be drawn if nothing else were asked for."""
+
+    adapter: Adapter
+    scale: float
+    preset: Preset
+    original_size: tuple[int, int]
+    negative_prompt: str | None
+
+    @property
+    def title(self) -> str:
+        return self.adapter.label if self.scale == 1 else f"{self.adapter.label} x {self.scale:g}"
+
+    def description(self) -> dict[str, Any]:
+        """What its images are told to come from."""
+        generation, size = self.preset.generation, self.preset.data.fashion.evaluation
+        refined = generation.refine_fraction if self.preset.model.refiner else 0
+        said = {
+            "adapter": self.adapter.name,
+            "scale": f"{self.scale:g}",
+            "preset": self.preset.name,
+            "base_model": self.preset.model.base,
+            "steps": generation.num_inference_steps,
+            "guidance": f"{generation.guidance_scale:g}",
+            "size": f"{size.height}x{size.width}",
+            "original_size": "{}x{}".format(*self.original_size),
+            "refine_fraction": f"{refined:g}",
+        }
+        if refined:
+            said["refiner"] = str(self.preset.model.refiner)
+        if self.negative_prompt is not None:
+            said["negative_prompt"] = self.negative_prompt
+        return said
+
+
+def check_wish(wish: Wish) -> None:
+    """Raises:
+    ConfigError: a value that no model could take.
+    """
+    if not all(prompt.strip() for prompt in wish.prompts):
+        raise ConfigError("--prompt: is empty; say what to show")
+    for seed in wish.seeds:
+        if seed < 0:
+            raise ConfigError(f"--seed {seed}: must be 0 or more")
+    if not math.isfinite(wish.scale):
+        raise ConfigError(f"--scale {wish.scale}: must be a number such as 0.8")
+    if wish.scale != 1 and not wish.adapters:
+        raise ConfigError("--scale: is the strength of an adapter; give one with --adapter")
+    if wish.with_base is False and not wish.adapters:
+        raise ConfigError("--without-base: leaves nothing to draw; give an --adapter")
+    if wish.steps is not None and not 1 <= wish.steps <= MOST_STEPS:
+        raise ConfigError(f"--steps {wish.steps}: must be from 1 to {MOST_STEPS}")
+    if wish.guidance is not None and not (math.isfinite(wish.guidance) and wish.guidance >= 0):
+        raise ConfigError(f"--guidance {wish.guidance}: must be 0 or more, for instance 5")
+    if wish.refine_fraction is not None and not 0 <= wish.refine_fraction < 1:
+        raise ConfigError(f"--refine-fraction {wish.refine_fraction}: must be from 0 to below 1, for instance 0.2")
+    _size(wish)
+
+
+def _size(wish: Wish) -> tuple[int, int] | None:
+    if wish.size is None:
+        return None
+    parts = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", wish.size)
+    if parts is None or not (int(parts[1]) and int(parts[2])):
+        raise ConfigError(f"--size {wish.size!r}: write it as HEIGHTxWIDTH in pixels, for instance 512x360")
+    return int(parts[1]), int(parts[2])
+
+
+def make_rows(
+    wish: Wish, adapters: Sequence[tuple[Adapter, float]], preset: str | None, settings: Sequence[str]
+) -> list[Row]:
+    """One for each adapter with its scale, in the order given, after the base model's where that is wished for.
+
+    Raises:
+        ConfigError: they do not share one base model, or a setting does not fit.
+    """
+    rows = [_row(wish, adapter, scale, preset, settings) for adapter, scale in adapters]
+    if wish.has_base:
+        like = adapters[0][0] if adapters else None
+        rows.insert(0, _row(wish, base_like(like), 1.0, preset, settings))
+    first = rows[0]
+    for row, (key, ours) in itertools.product(rows[1:], first.preset.model.model_dump().items()):
+        theirs = getattr(row.preset.model, key)
+        if theirs != ours:
+            raise ConfigError(
+                f"--adapter {row.adapter.name}: model.{key} of its preset is {theirs}, where that of the first is "
+                f"{ours}; one grid has one model"
+            )
+    return rows
+
+
+def base_like(like: Adapter | None) -> Adapter:
+    """The base model, drawn with the preset and the size conditioning of `like`."""
+    if like is None:
+        return Adapter("none: the base model", "base model")
+    return Adapter("none: the base model", "base model", None, like.trained_with, "", like.original_size)
+
+
+def _row(wish: Wish, adapter: Adapter, scale: float, preset: str | None, settings: Sequence[str]) -> Row:
+    resolved = _preset(wish, adapter, preset, settings)
+    size = resolved.data.fashion.evaluation
+    negative = resolved.generation.base_negative_prompt if adapter.file is None else None
+    if wish.negative_prompt is not None:
+        negative = wish.negative_prompt or None
+    return Row(adapter, scale, resolved, adapter.original_size or (size.height, size.width), negative)
+
+
+def _preset(wish: Wish, adapter: Adapter, name: str | None, settings: Sequence[str]) -> Preset:
+    """The one asked for, else the one that the adapter was trained with, as it was then; with what is wished for."""
+    if name is not None or adapter.trained_with is None:
+        preset = load_preset(name, settings)
+    else:
+        preset = change_preset(adapter.trained_with, settings)
+    generation = preset.generation
+    steps = wish.steps or generation.num_inference_steps
+    fraction = generation.refine_fraction if wish.refine_fraction is None else wish.refine_fraction
+    changed = {
+        "num_inference_steps": steps,
+        # handed over on the nearest step; the last one always leaves something for the base model
+        "refine_fraction": min(round(steps * fraction), steps - 1) / steps,
+        "guidance_scale": generation.guidance_scale if wish.guidance is None else wish.guidance,
+    }
+    preset = preset.model_copy(update={"generation": generation.model_copy(update=changed)})
+    if size := _size(wish):
+        fashion = preset.data.fashion
+        wanted = fashion.evaluation.model_copy(update={"height": size[0], "width": size[1], "shorter_side": min(size)})
+        data = preset.data.model_copy(update={"fashion": fashion.model_copy(update={"evaluation": wanted})})
+        preset = preset.model_copy(update={"data": data})
+    return preset
