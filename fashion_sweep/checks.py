@@ -105,7 +105,7 @@ def _check_batches(config: RunConfig) -> None:
         raise ConfigError(
             f"training.batch_size: {training.batch_size} does not divide among {workers} workers per trial"
         )
-    if training.micro_batch_size and own % training.micro_batch_size:
+    if own % min(training.micro_batch_size or own, own):
         raise ConfigError(
             f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {own} samples"
         )

@@ -66,7 +66,8 @@ class TrainingConfig(Frozen):
     batch_size: PositiveInt = 16
     """Global: over all workers and accumulation steps."""
     micro_batch_size: PositiveInt | None = None
-    """Samples a worker sends through the model at once; null: its whole share of the batch."""
+    """Samples a worker sends through the model at once, its share of the batch at most; null: all of that. With the
+    same value, any number of workers gives the same adapter; halved where memory does not suffice."""
     learning_rate: PositiveFloat = 1e-5
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 1e-2
@@ -78,6 +79,8 @@ class TrainingConfig(Frozen):
     value and output projections of every attention module."""
     seed: Count = 0
     autocast: Literal["bf16", "no"] = "bf16"
+    tf32: bool = True
+    """Lets CUDA devices compute float32 as TF32 in training; features never are."""
     gradient_checkpointing: bool = False
     image: Size
     views: PositiveInt = 4
