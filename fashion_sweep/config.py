@@ -32,11 +32,18 @@ class ModelConfig(Frozen):
     family: Literal["sdxl"] = "sdxl"
     """Which module of `models/` knows the model."""
     base: str
-    """Hub id, diffusers folder, or `embedded:<name>`."""
+    """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`."""
     refiner: str | None = None
+    vae: str | None = None
+    """Autoencoder of base and refiner, likewise; null: the base's own. It always computes in float32."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the frozen weights. Adapter weights are always float32."""
-    attention: Literal["sdpa", "xformers"] = "sdpa"
+    attention: Literal["auto", "sdpa", "xformers"] = "auto"
+    """auto: xformers where its kernels run, else torch's own scaled_dot_product_attention."""
+    channels_last: bool = False
+    """Memory layout of the convolutions; may be faster on GPUs with tensor cores."""
+    compile: bool = False
+    """`torch.compile` of the UNets' transformer blocks: a minute or more before the first step, faster ones after."""
 
 
 class DataSource(Frozen):

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
 from safetensors import SafetensorError, safe_open
 
-from fashion_sweep.checks import check_size
+from fashion_sweep.checks import check_model, check_size
 from fashion_sweep.config import Preset
 from fashion_sweep.config_files import change_preset, load_preset, read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
@@ -70,7 +70,8 @@ def generate(wish: Wish, preset: str | None, settings: Sequence[str], console: C
         adapter = find_adapter(wish.adapter, Path(downloads))
         resolved = _preset(adapter, preset, settings)
         size = resolved.data.fashion.evaluation
-        check_size(resolved.model.base, "data.fashion.evaluation", size)
+        check_model(resolved.model)
+        check_size(resolved.model, "data.fashion.evaluation", size)
         generator = _load(wish, adapter, resolved, console)
     return _write(wish, generator, targets, _description(wish, adapter, resolved), console)
 

@@ -168,5 +168,5 @@ def images_at_once_of(generator, judge, folder):
 
 
 def test_one_image_that_does_not_fit_fails_and_names_what_to_change(generator, monkeypatch):
-    with pytest.raises(TrialError, match="out of memory with one image of 64x48; set model.dtype=bfloat16"):
+    with pytest.raises(TrialError, match=r"out of memory with one image of 64x48; set model\.dtype=bfloat16"):
         limited(generator, 0, monkeypatch).images(CAPTIONS[:2], [(0, 0), (0, 1)], batch_size=2)
