@@ -31,7 +31,7 @@ class Caches:
     """`latents` c,h,w float16, `time_ids` 6 float32 and the base model's `loss` of the first images judged, by
     evaluation set that nothing is trained on."""
     models: tuple[str, ...]
-    """Fingerprints of base, refiner and CLIP."""
+    """Fingerprints of base, refiner, CLIP and the autoencoder, where it is not the base's."""
 
     def named(self) -> dict[str, ShardedCache]:
         return {"images": self.images, "captions": self.captions} | {
@@ -48,6 +48,8 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
     precision = preset.model.dtype
     views = {"size": preset.training.image, "views": preset.training.views, "seed": preset.training.seed}
     refiner = fingerprint(locate(preset.model.refiner, "model.refiner")) if preset.model.refiner else ""
+    vae = fingerprint(locate(preset.model.vae, "model.vae")) if preset.model.vae else None
+    latents = {"base": base} | ({"vae": vae} if vae else {})
     clip = _clip_fingerprint(preset.evaluation)
     extractor = {"features": preset.evaluation.features, "clip": clip}
 
@@ -56,7 +58,7 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
 
     captions = fashion.distinct_captions
     return Caches(
-        images=cache("images", len(fashion.records), base=base, data=_identity(fashion.records), **views),
+        images=cache("images", len(fashion.records), **latents, data=_identity(fashion.records), **views),
         captions=cache("captions", len(captions), base=base, precision=precision, captions=captions),
         references={
             name: cache(
@@ -75,14 +77,14 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
                 min(preset.evaluation.loss_samples, len(catalogue.records)),
                 data=_identity(catalogue.records),
                 size=config.preset.data.of(name).evaluation,
-                base=base,
+                **latents,
                 precision=precision,
                 seed=preset.generation.seed,
             )
             for name, catalogue in catalogues.items()
             if name in config.sweep.judge and name != TRAINED_ON
         },
-        models=(base, refiner, clip),
+        models=(base, refiner, clip, *([vae] if vae else [])),
     )
 
 

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
-from fashion_sweep.config import EvaluationConfig, RunConfig, Size
+from fashion_sweep.config import EvaluationConfig, ModelConfig, RunConfig, Size
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.sets import locate_data
 from fashion_sweep.data.split import split
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.evaluation.fid import SAMPLES_PER_DIMENSION, enough_samples
+from fashion_sweep.models.attention import check_attention
 from fashion_sweep.models.locate import EMBEDDED, locate
 from fashion_sweep.sweep_file import EvaluationSet
 
@@ -20,9 +21,7 @@ def check_config(config: RunConfig) -> None:
     ConfigError: the first thing that cannot work together.
     """
     preset = config.preset
-    locate(preset.model.base, "model.base")
-    if preset.model.refiner:
-        locate(preset.model.refiner, "model.refiner")
+    check_model(preset.model)
     if preset.evaluation.clip_model.startswith(EMBEDDED):
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
     if preset.evaluation.features == "tiny-clip" and not preset.evaluation.clip_model.startswith(EMBEDDED):
@@ -67,10 +66,21 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
             )
 
 
-def check_size(base: str, key: str, size: Size) -> None:
+def check_model(model: ModelConfig) -> None:
+    """Raises:
+    ConfigError: a part of the model is nowhere, or something else; or attention is asked for that is not installed.
+    """
+    for key, name in (("model.base", model.base), ("model.refiner", model.refiner), ("model.vae", model.vae)):
+        if name is not None:
+            locate(name, key)
+    check_attention(model.attention)
+
+
+def check_size(model: ModelConfig, key: str, size: Size) -> None:
     """Images must divide into latents; for a model that is not on this disk yet, SDXL's factor of 8."""
-    path = Path(locate(base, "model.base")) / "vae" / "config.json"
-    blocks = json.loads(path.read_text(encoding="utf-8"))["block_out_channels"] if path.is_file() else range(4)
+    folder = Path(locate(model.vae, "model.vae") if model.vae else locate(model.base, "model.base"))
+    path = next((path for path in (folder / "vae" / "config.json", folder / "config.json") if path.is_file()), None)
+    blocks = json.loads(path.read_text(encoding="utf-8"))["block_out_channels"] if path else range(4)
     factor = 2 ** (len(blocks) - 1)
     if size.height % factor or size.width % factor:
         raise ConfigError(f"{key}: {size.height}x{size.width} pixels do not divide by the autoencoder's {factor}")
@@ -95,7 +105,7 @@ def _check_sizes(config: RunConfig) -> None:
     sizes = {"training.image": config.preset.training.image}
     sizes |= {f"data.{name}.evaluation": data.of(name).evaluation for name in data_sets(config)}
     for key, size in sizes.items():
-        check_size(config.preset.model.base, key, size)
+        check_size(config.preset.model, key, size)
 
 
 def _check_batches(config: RunConfig) -> None:
@@ -105,7 +115,7 @@ def _check_batches(config: RunConfig) -> None:
         raise ConfigError(
             f"training.batch_size: {training.batch_size} does not divide among {workers} workers per trial"
         )
-    if training.micro_batch_size and own % training.micro_batch_size:
+    if own % min(training.micro_batch_size or own, own):
         raise ConfigError(
             f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {own} samples"
         )

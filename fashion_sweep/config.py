@@ -32,11 +32,18 @@ class ModelConfig(Frozen):
     family: Literal["sdxl"] = "sdxl"
     """Which module of `models/` knows the model."""
     base: str
-    """Hub id, diffusers folder, or `embedded:<name>`."""
+    """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`."""
     refiner: str | None = None
+    vae: str | None = None
+    """Autoencoder of base and refiner, likewise; null: the base's own. It always computes in float32."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the frozen weights. Adapter weights are always float32."""
-    attention: Literal["sdpa", "xformers"] = "sdpa"
+    attention: Literal["auto", "sdpa", "xformers"] = "auto"
+    """auto: xformers where its kernels run, else torch's own scaled_dot_product_attention."""
+    channels_last: bool = False
+    """Memory layout of the convolutions; may be faster on GPUs with tensor cores."""
+    compile: bool = False
+    """`torch.compile` of the UNets' transformer blocks: a minute or more before the first step, faster ones after."""
 
 
 class DataSource(Frozen):
@@ -66,7 +73,8 @@ class TrainingConfig(Frozen):
     batch_size: PositiveInt = 16
     """Global: over all workers and accumulation steps."""
     micro_batch_size: PositiveInt | None = None
-    """Samples a worker sends through the model at once; null: its whole share of the batch."""
+    """Samples a worker sends through the model at once, its share of the batch at most; null: all of that. With the
+    same value, any number of workers gives the same adapter; halved where memory does not suffice."""
     learning_rate: PositiveFloat = 1e-5
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 1e-2
@@ -78,6 +86,8 @@ class TrainingConfig(Frozen):
     value and output projections of every attention module."""
     seed: Count = 0
     autocast: Literal["bf16", "no"] = "bf16"
+    tf32: bool = True
+    """Lets CUDA devices compute float32 as TF32 in training; features never are."""
     gradient_checkpointing: bool = False
     image: Size
     views: PositiveInt = 4

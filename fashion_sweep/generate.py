@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_sweep.adapters import find_adapter, split_scale
-from fashion_sweep.checks import check_size
+from fashion_sweep.checks import check_model, check_size
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import replacing
 from fashion_sweep.report.grid import write_grid
@@ -44,7 +44,8 @@ def generate(wish: Wish, preset: str | None, settings: Sequence[str], console: C
             rows = make_rows(wish, found, preset, settings)
             for row in rows:
                 key = "--size" if wish.size else "data.fashion.evaluation"
-                check_size(row.preset.model.base, key, row.preset.data.fashion.evaluation)
+                check_model(row.preset.model)
+                check_size(row.preset.model, key, row.preset.data.fashion.evaluation)
         model = _load(rows, console)
         written = _draw(wish, rows, model, targets, console)
     return [*written, *_grid(wish, rows, written)]

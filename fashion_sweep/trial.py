@@ -23,7 +23,14 @@ from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.split import evaluation_order, training_steps
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses, loss_increase
-from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
+from fashion_sweep.evaluation.generate import (
+    AT_ONCE,
+    Generator,
+    collect_batches,
+    images_at_once,
+    judge_batches,
+    write_samples,
+)
 from fashion_sweep.evaluation.metrics import evaluate
 from fashion_sweep.files import is_whole, read_json, read_json_lines, replacing, write_json, write_json_lines
 from fashion_sweep.models.about import own_keys
@@ -100,7 +107,8 @@ class Trial:
         torch.cuda.empty_cache()
 
     def _progress(self, values: dict[str, float]) -> None:
-        self.status.update(step=int(values["step"]), loss=values["train_loss"])
+        micro_batch_size = int(values["micro_batch_size"])
+        self.status.update(step=int(values["step"]), loss=values["train_loss"], micro_batch_size=micro_batch_size)
 
     def _report(self, values: dict[str, float]) -> None:
         """Into the trial's folder first, then to Ray Tune. Lines of steps that are made again are dropped."""
@@ -162,6 +170,7 @@ class Trial:
         row = {record.name: index for index, record in enumerate(catalogue.records)}
         reference = read_caches(self.run).references[name].all("features")[[row[record.name] for record in order]]
         metrics = evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference.numpy(), evaluation)
+        metrics[AT_ONCE] = images_at_once(self.paths.judged(name), len(captions), generation.batch_size)
         return metrics | self._forgotten(name, model, order)
 
     def _forgotten(self, name: EvaluationSet, model: Family, order: Sequence[Record]) -> dict[str, float]:
@@ -202,7 +211,7 @@ class Trial:
         }
         if source := read_json(self.paths.adapter_source):
             result["adapter_from"] = source["run"]
-        result |= {name: last[name] for name in ("train_loss", "val_loss") if name in last}
+        result |= {name: last[name] for name in ("train_loss", "val_loss", "micro_batch_size") if name in last}
         for name, metrics in evaluations.items():
             logger.info("%s: %s", name, _said(metrics))
         write_json(self.paths.result, result)

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from fashion_sweep.config import EvaluationConfig
 from fashion_sweep.models.locate import EMBEDDED, locate
+from fashion_sweep.models.precision import tf32
 
 
 class Clip:
@@ -91,8 +92,8 @@ class Judge:
         self.extractor: Any = self.clip if config.features == "tiny-clip" else Inception(torch.device(device))
 
     def features(self, images: Tensor) -> Tensor:
-        """uint8 N,3,H,W → N,d float32. TF32 convolutions are off: they move FID."""
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        """uint8 N,3,H,W → N,d float32. TF32 is off: it moves FID."""
+        with tf32(False):
             return self.extractor.image_features(images)
 
     def scores(self, images: Tensor, captions: Sequence[str]) -> Scores:

@@ -3,6 +3,7 @@
 Both see the same latents, noise and timesteps, so that the difference of two losses has a small error.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,10 @@ from torch.nn import functional
 
 from fashion_sweep.draws import standard_normal
 from fashion_sweep.models.family import Conditions, Family
+from fashion_sweep.models.memory import as_much_as_fits
 from fashion_sweep.space import TrialSpec
 
+logger = logging.getLogger(__name__)
 BATCH_SIZE = 16
 
 
@@ -36,14 +39,14 @@ class LossSample:
 @torch.no_grad()
 def denoising_losses(model: Family, sample: LossSample) -> Tensor:
     """Mean squared error of the predicted noise: n float32. Timesteps are spread evenly over the schedule."""
-    denoiser = model.denoiser(TrialSpec.of({}))
-    return torch.cat(
-        [_losses(model, denoiser, sample, slice(start, start + BATCH_SIZE)) for start in _starts(sample)]
-    ).cpu()
+    denoiser, count = model.denoiser(TrialSpec.of({})), len(sample.captions)
+    parts: list[Tensor] = []
 
+    def compute(size: int) -> None:
+        parts[:] = [_losses(model, denoiser, sample, slice(at, at + size)).cpu() for at in range(0, count, size)]
 
-def _starts(sample: LossSample) -> range:
-    return range(0, len(sample.captions), BATCH_SIZE)
+    as_much_as_fits(compute, BATCH_SIZE, lambda size: logger.warning("out of memory; now with %d at a time", size))
+    return torch.cat(parts)
 
 
 def _losses(model: Family, denoiser: Any, sample: LossSample, part: slice) -> Tensor:

@@ -1,26 +1,34 @@
 """Generating and scoring the evaluation images of a trial, batch by batch, each batch a file of its own.
 
 Batch k holds the same prompts and noise whoever makes it, so several workers share the batches, and what a killed
-worker finished is not made again. A last short batch is padded, since kernels differ a little by batch size.
+worker finished is not made again. A last short batch is padded, since kernels differ a little by batch size. Where
+memory does not suffice for a batch it goes through the model in parts, and its file says how large they were.
 """
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
+from safetensors import safe_open
 from torch import Tensor
 
 from fashion_sweep.config import GenerationConfig, Size
 from fashion_sweep.draws import standard_normal
+from fashion_sweep.errors import TrialError
 from fashion_sweep.evaluation.features import Judge, Scores
 from fashion_sweep.files import is_whole, replacing
 from fashion_sweep.models.family import Family, GenerationRequest
+from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory
 from fashion_sweep.sweep_file import SamplePrompt
 
+logger = logging.getLogger(__name__)
+AT_ONCE = "images_at_once"
 
-@dataclass(frozen=True)
+
+@dataclass
 class Generator:
     """A loaded model with all that stays the same over the images of one evaluation set."""
 
@@ -30,11 +38,16 @@ class Generator:
     original_size: tuple[int, int]
     """(height, width) for the size conditioning: as in training."""
     negative_prompt: str | None
+    at_once: int | None = None
+    """Images that go through the model together; None: as many as a batch has, until memory does not suffice."""
 
     def images(self, prompts: Sequence[str], draws: Sequence[tuple[int, int]], batch_size: int) -> Tensor:
         """uint8 N,3,H,W; image i's noise is that of `draws[i]` = (seed, index), whatever batch it is in.
 
         N is at most `batch_size`, to which a shorter batch is padded.
+
+        Raises:
+            TrialError: memory does not suffice for one image.
         """
         shape = self.model.latent_shape(self.size.height, self.size.width)
         missing = batch_size - len(prompts)
@@ -47,7 +60,31 @@ class Generator:
             original_size=self.original_size,
             negative_prompt=self.negative_prompt,
         )
-        return self.model.generate(request, self.config)[: len(prompts)]
+        return self._as_much_as_fits(request)[: len(prompts)]
+
+    def _as_much_as_fits(self, request: GenerationRequest) -> Tensor:
+        count = len(request.prompts)
+        made: list[Tensor] = []
+
+        def make(size: int) -> None:
+            made.clear()
+            for start in range(0, count, size):
+                prompts, noise = request.prompts[start : start + size], request.noise[start : start + size]
+                made.append(self.model.generate(replace(request, prompts=prompts, noise=noise), self.config))
+
+        size = min(self.at_once or count, count)
+        try:
+            fitting = as_much_as_fits(make, size, _say_fewer)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrialError(
+                f"out of memory with one image of {self.size.height}x{self.size.width}; set model.dtype=bfloat16 where "
+                "it is float32, a smaller data.fashion.evaluation, or use a larger device"
+            ) from error
+        if fitting < size:
+            self.at_once = fitting
+        return torch.cat(made)
 
 
 def judge_batches(
@@ -68,7 +105,8 @@ def judge_batches(
             draws = [(generator.config.seed, i) for i in indices]
             images = generator.images(prompts, draws, generator.config.batch_size)
             with replacing(path) as temporary:
-                judge.scores(images, prompts).save(temporary)
+                at_once = min(generator.at_once or generator.config.batch_size, generator.config.batch_size)
+                judge.scores(images, prompts).save(temporary, {AT_ONCE: str(at_once)})
         finished += len(indices)
         progress(finished)
 
@@ -76,6 +114,15 @@ def judge_batches(
 def collect_batches(folder: Path, count: int, batch_size: int) -> Scores:
     """The scores of all `count` images, in the order of their prompts, once every batch is there."""
     return Scores.load(_batch_path(folder, start) for start in range(0, count, batch_size))
+
+
+def images_at_once(folder: Path, count: int, batch_size: int) -> int:
+    """The fewest images that went through the model together: `batch_size`, or less where memory did not suffice."""
+    sizes = []
+    for start in range(0, count, batch_size):
+        with safe_open(_batch_path(folder, start), "pt") as file:
+            sizes.append(int((file.metadata() or {}).get(AT_ONCE, batch_size)))
+    return min(sizes)
 
 
 def write_samples(generator: Generator, samples: Sequence[SamplePrompt], folder: Path) -> None:
@@ -88,6 +135,14 @@ def write_samples(generator: Generator, samples: Sequence[SamplePrompt], folder:
         for number, image in enumerate(images, start):
             with replacing(folder / f"{number:02d}.png") as temporary:
                 Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(temporary)
+
+
+def _say_fewer(size: int) -> None:
+    logger.warning(
+        "out of memory; now with %d images at a time, which differ from those of a whole batch by rounding "
+        "(generation.batch_size=%d saves the attempt, for all trials alike)",
+        *(size, size),
+    )
 
 
 def _batch_path(folder: Path, start: int) -> Path:

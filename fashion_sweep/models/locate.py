@@ -3,19 +3,28 @@
 import hashlib
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.tiny import WEIGHTS
 
 EMBEDDED = "embedded:"
+SUFFIX = ".safetensors"
 ARCHITECTURES = Path(__file__).parent / "architectures"
 """Configs, without weights, of models on the hub, in folders of their names."""
+SINGLE_FILES = {
+    "model.base": ("stable-diffusion-xl-base-1.0", "conditioner.embedders.1.model.ln_final.weight"),
+    "model.refiner": ("stable-diffusion-xl-refiner-1.0", "conditioner.embedders.0.model.ln_final.weight"),
+    "model.vae": ("stable-diffusion-xl-base-1.0", "decoder.conv_in.weight"),
+}
+"""By key: the architecture of a single-file checkpoint, and a tensor by which one is known."""
 
 
 def locate(name: str, key: str) -> str:
-    """A folder for `embedded:<name>` and for local paths, else the hub id as it is.
+    """A folder for `embedded:<name>`, a folder or file for local paths, else the hub id as it is.
 
     Raises:
-        ConfigError: the embedded model or the local folder does not exist.
+        ConfigError: the embedded model, the folder or the file does not exist, or the file holds something else.
     """
     if name.startswith(EMBEDDED):
         folder = WEIGHTS / name.removeprefix(EMBEDDED)
@@ -26,26 +35,58 @@ def locate(name: str, key: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         return str(path.resolve())
-    if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise ConfigError(f"{key}: {name!r} is neither a folder nor a hub id such as owner/name")
+    if path.is_file():
+        _check_file(path, key)
+        return str(path.resolve())
+    if path.suffix == SUFFIX or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ConfigError(f"{key}: {name!r} is neither a folder nor a hub id such as owner/name, nor a {SUFFIX} file")
     return name
 
 
+def is_file(location: str) -> bool:
+    """Whether `locate` found a single-file checkpoint."""
+    return location.endswith(SUFFIX) and Path(location).is_file()
+
+
+def architecture_of(key: str) -> Path:
+    """The folder with the configs of what a single-file checkpoint at `key` holds."""
+    return ARCHITECTURES / SINGLE_FILES[key][0]
+
+
+def _check_file(path: Path, key: str) -> None:
+    """By its header alone, so that a file of gigabytes is told from another in no time."""
+    if path.suffix != SUFFIX or key not in SINGLE_FILES:
+        raise ConfigError(f"{key}: {path} is a file that cannot be read; give a folder, or a {SUFFIX} checkpoint")
+    architecture, tensor = SINGLE_FILES[key]
+    try:
+        with safe_open(path, "np") as file:
+            names = set(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise ConfigError(f"{key}: {path} is no whole {SUFFIX} file ({error})") from error
+    if not any(name.endswith(tensor) for name in names):
+        kind = "autoencoder" if key == "model.vae" else f"single-file checkpoint of {architecture}"
+        raise ConfigError(f"{key}: {path} holds no {kind}: it has no tensor {tensor}")
+
+
 def locate_architecture(name: str, key: str) -> str:
-    """A folder with at least the configs of the model's components: for known hub ids that of this package.
+    """A folder with at least the configs of the model's components: for known hub ids and files that of this package.
 
     Raises:
         ConfigError: as `locate`.
     """
     location = locate(name, key)
-    packaged = ARCHITECTURES / Path(name).name
+    packaged = architecture_of(key) if is_file(location) else ARCHITECTURES / Path(name).name
     return location if Path(location).is_dir() or not packaged.is_dir() else str(packaged)
 
 
 def fingerprint(location: str) -> str:
-    """Hash over the names and contents of a local folder's weights and configs; of the id itself for a hub id."""
+    """Hash over the names and contents of a local folder's weights and configs, or of a file's contents; of the id
+    itself for a hub id."""
     digest = hashlib.blake2b(digest_size=16)
     folder = Path(location)
+    if folder.is_file():
+        with folder.open("rb") as file:
+            return hashlib.file_digest(file, lambda: digest).hexdigest()
     if not folder.is_dir():
         return hashlib.blake2b(location.encode(), digest_size=16).hexdigest()
     for path in sorted(folder.rglob("*")):

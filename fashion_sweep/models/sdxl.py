@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
+from diffusers import DDIMScheduler
 from diffusers.utils.logging import disable_progress_bar as disable_diffusers_bar
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
 from fashion_sweep.config import GenerationConfig, ModelConfig
+from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.family import Conditions, GenerationRequest, TextEmbeds
-from fashion_sweep.models.locate import locate
+from fashion_sweep.models.pipelines import open_base, open_refiner
 from fashion_sweep.models.sampling import Stage, denoise
 from fashion_sweep.space import COMPONENTS, TrialSpec
 
@@ -42,20 +43,21 @@ class SDXL:
         """Frozen weights in `config.dtype`; the autoencoder in float32, since bf16 decoding shows."""
         disable_diffusers_bar()
         disable_transformers_bar()
-        dtypes = {"default": getattr(torch, config.dtype), "vae": torch.float32}
-        options = {"dtype": dtypes, "use_safetensors": True, "add_watermarker": False}
-        pipeline = StableDiffusionXLPipeline.from_pretrained(locate(config.base, "model.base"), **options)
-        refiner = None
-        if with_refiner and config.refiner:
-            location = locate(config.refiner, "model.refiner")
-            refiner = StableDiffusionXLImg2ImgPipeline.from_pretrained(location, vae=pipeline.vae, **options)
+        pipeline = open_base(config)
+        refiner = open_refiner(config, pipeline.vae) if with_refiner and config.refiner else None
+        attention = choose_attention(config.attention, device)
         for pipe in filter(None, [pipeline, refiner]):
             pipe.to(device)
             for module in pipe.components.values():
                 if isinstance(module, nn.Module):
                     module.requires_grad_(False).eval()
-            if config.attention == "xformers":
+            if attention == "xformers":
                 pipe.unet.enable_xformers_memory_efficient_attention()
+            if config.channels_last:
+                pipe.unet.to(memory_format=torch.channels_last)
+                pipe.vae.to(memory_format=torch.channels_last)
+            if config.compile:  # at the first call, by when an adapter is attached or fused
+                pipe.unet.compile_repeated_blocks()
         return cls(pipeline, refiner, torch.device(device), bool(config.refiner) and refiner is None)
 
     @property

@@ -33,6 +33,7 @@ def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, An
     metrics = {f"seconds_{stage}": value for stage, value in (result.get("seconds") or {}).items()}
     tags = {"adapter_bytes": str(result.get("adapter_bytes", "unknown"))}  # as a metric it would lead MLflow's plots
     tags |= {"adapter_from": str(source)} if (source := result.get("adapter_from")) else {}
+    tags |= {"micro_batch_size": str(int(size))} if (size := result.get("micro_batch_size")) else {}
     for name, judged in (result.get("evaluations") or {}).items():
         suffix = f"_{name}" if many_sets else ""
         metrics |= {f"{key}{suffix}": judged.get(key) for key in FINAL_METRICS}

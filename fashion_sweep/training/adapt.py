@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 
 from fashion_sweep.config import TrainingConfig
 from fashion_sweep.data.cache import ShardedCache
@@ -16,10 +15,11 @@ from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.files import replacing
 from fashion_sweep.models import lora
 from fashion_sweep.models.family import Family
+from fashion_sweep.models.precision import tf32
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.training.batches import TrainingSet
-from fashion_sweep.training.checkpoint import load_checkpoint, save_checkpoint
+from fashion_sweep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from fashion_sweep.training.loop import Report, Share, Trainer
 
 
@@ -50,25 +50,25 @@ class Adaptation:
             weight_decay=self.config.weight_decay,
             fused=True,
         )
-        start, losses = load_checkpoint(paths.checkpoint, parameters, optimizer)
+        checkpoint = load_checkpoint(paths.checkpoint, parameters, optimizer)
         if self.config.gradient_checkpointing:
             for name in self.spec.component_ranks:
                 _checkpoint_gradients(model.components[name])
-        accelerator = self._accelerator(model.device)
-        denoiser = model.denoiser(self.spec).train()
+        accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
         trainer = Trainer(
             model=model,
-            denoiser=accelerator.prepare(denoiser),
+            denoiser=model.denoiser(self.spec).train(),
             parameters=parameters,
             optimizer=optimizer,
             data=self._training_set(model),
             config=self.config,
             steps=training_steps(self.config, self.catalogue),
-            share=self._share(),
+            share=self._share(checkpoint.micro_batch_size),
             accelerator=accelerator,
-            recent=deque(losses, maxlen=self.config.validation_every),
+            recent=deque(checkpoint.losses, maxlen=self.config.validation_every),
         )
-        trainer.train(start, report, progress, self._saving(paths, trainer))
+        with tf32(self.config.tf32):
+            trainer.train(checkpoint.step, report, progress, self._saving(paths, trainer))
         if self.rank == 0:
             with replacing(paths.adapter) as temporary:
                 lora.save(temporary, model, self.spec, self.about)
@@ -77,23 +77,16 @@ class Adaptation:
     def _saving(self, paths: TrialPaths, trainer: Trainer) -> Callable[[int], None]:
         def save(step: int) -> None:
             if self.rank == 0:
-                save_checkpoint(paths.checkpoint, step, trainer.parameters, trainer.optimizer, trainer.recent)
+                at = Checkpoint(step, list(trainer.recent), trainer.share.micro_batch_size)
+                save_checkpoint(paths.checkpoint, at, trainer.parameters, trainer.optimizer)
 
         return save
 
-    def _share(self) -> Share:
+    def _share(self, reduced: int | None) -> Share:
+        """`reduced`: the micro-batch of an earlier attempt, which may have run out of memory."""
         own = self.config.batch_size // self.workers
-        return Share(self.rank, self.workers, self.config.batch_size, self.config.micro_batch_size or own)
-
-    def _accelerator(self, device: torch.device) -> Accelerator:
-        share = self._share()
-        return Accelerator(
-            cpu=device.type == "cpu",
-            mixed_precision=self.config.autocast,
-            gradient_accumulation_steps=len(share.micro_batches),
-            # CLIP's last layer is not used by SDXL, so its adapter never gets a gradient
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=self.spec.trains_text_encoders)],
-        )
+        size = reduced or min(self.config.micro_batch_size or own, own)
+        return Share(self.rank, self.workers, self.config.batch_size, size)
 
     def _training_set(self, model: Family) -> TrainingSet:
         records = self.catalogue.records

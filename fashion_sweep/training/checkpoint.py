@@ -3,8 +3,9 @@
 Learning rate and random draws are functions of the step, so nothing else needs saving.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,43 +17,45 @@ from fashion_sweep.files import replacing
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
+class Checkpoint(NamedTuple):
+    """Where a training stands, besides its tensors."""
+
+    step: int = 0
+    """Steps done."""
+    losses: list[float] = []  # noqa: RUF012
+    """Of the last steps."""
+    micro_batch_size: int | None = None
+    """In use; None where nothing was trained yet."""
+
+
 def save_checkpoint(
-    path: Path,
-    step: int,
-    parameters: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    losses: Iterable[float],
+    path: Path, at: Checkpoint, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Writes the state after `step` steps, of which the last had these losses."""
     tensors = {f"adapter/{name}": parameter.detach().cpu() for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer/{key}/{name}"] = value.detach().cpu()
-    tensors["losses"] = torch.tensor(list(losses), dtype=torch.float64)
+    tensors["losses"] = torch.tensor(at.losses, dtype=torch.float64)
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"step": str(step)})
+        save_file(tensors, temporary, metadata={"step": str(at.step), "micro_batch_size": str(at.micro_batch_size)})
 
 
-def load_checkpoint(
-    path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
-) -> tuple[int, list[float]]:
-    """Restores adapter and optimizer.
-
-    Returns:
-        The number of steps done and the losses of the last; 0 and none where there is no whole checkpoint.
-    """
+def load_checkpoint(path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> Checkpoint:
+    """Restores adapter and optimizer; where there is no whole checkpoint, the beginning."""
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
     except (FileNotFoundError, SafetensorError):
-        return 0, []
+        return Checkpoint()
     if not {"losses", *(f"adapter/{name}" for name in parameters)} <= tensors.keys() or "step" not in metadata:
-        return 0, []
+        return Checkpoint()
     state = optimizer.state_dict()
     for index, (name, parameter) in enumerate(parameters.items()):
         parameter.data.copy_(tensors[f"adapter/{name}"])
         keys = [key for key in OPTIMIZER_STATE if f"optimizer/{key}/{name}" in tensors]
         state["state"][index] = {key: tensors[f"optimizer/{key}/{name}"] for key in keys}
     optimizer.load_state_dict(state)
-    return int(metadata["step"]), tensors["losses"].tolist()
+    micro_batch_size = metadata.get("micro_batch_size", "")
+    size = int(micro_batch_size) if micro_batch_size.isdigit() else None
+    return Checkpoint(int(metadata["step"]), tensors["losses"].tolist(), size)

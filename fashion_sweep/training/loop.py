@@ -1,10 +1,12 @@
 """The training loop: reads top to bottom, receives what it calls, and knows neither Ray nor MLflow."""
 
+import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +16,11 @@ from torch.nn import functional
 from fashion_sweep.config import TrainingConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.family import Conditions, Family, TextEmbeds
+from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory, release_memory
 from fashion_sweep.training.batches import Batch, TrainingSet
+from fashion_sweep.training.gradients import Gradients, sum_over_workers
+
+logger = logging.getLogger(__name__)
 
 Report = Callable[[dict[str, float]], None]
 VALIDATION_BATCH_SIZE = 16
@@ -22,7 +28,10 @@ VALIDATION_BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker does of each global batch: slots rank, rank + workers, … in micro-batches of equal size."""
+    """What one worker does of each global batch: every `workers`-th of its micro-batches, `rank` the first.
+
+    A micro-batch holds neighbouring slots, the same ones however many workers there are, so that its gradient is too.
+    """
 
     rank: int
     workers: int
@@ -31,11 +40,11 @@ class Share:
 
     @property
     def micro_batches(self) -> list[list[int]]:
-        slots = list(range(self.rank, self.batch_size, self.workers))
-        return [slots[i : i + self.micro_batch_size] for i in range(0, len(slots), self.micro_batch_size)]
+        starts = range(0, self.batch_size, self.micro_batch_size)[self.rank :: self.workers]
+        return [list(range(start, min(start + self.micro_batch_size, self.batch_size))) for start in starts]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trainer:
     """One trial's training on one worker. Everything is on the accelerator's device but `data`."""
 
@@ -47,8 +56,9 @@ class Trainer:
     config: TrainingConfig
     steps: int
     share: Share
+    """Its micro-batches are halved when memory does not suffice."""
     accelerator: Any
-    """accelerate's: precision, accumulation, averaging over the workers."""
+    """accelerate's: device and precision. The workers are brought together here, so that all can repeat a step."""
     recent: deque[float]
     """Losses of the last `validation_every` steps."""
 
@@ -59,15 +69,18 @@ class Trainer:
         `train_loss` is the mean of the last `validation_every` steps.
 
         Raises:
-            TrialError: the loss is not finite; raised before the optimizer takes the step.
+            TrialError: the loss is not finite, raised before the optimizer takes the step; or memory does not suffice
+                for one sample.
         """
+        gradients = Gradients(list(self.parameters.values()))
         since, since_step = time.monotonic(), start
         if start == 0:
             report({"step": 0, "val_loss": self.validation_loss()})
         for step in range(start, self.steps):
-            self.recent.append(self._step(step))
+            self.recent.append(self._step(step, gradients))
             done, train_loss = step + 1, sum(self.recent) / len(self.recent)
-            progress({"step": done, "train_loss": train_loss})
+            micro_batch_size = self.share.micro_batch_size
+            progress({"step": done, "train_loss": train_loss, "micro_batch_size": micro_batch_size})
             if done % self.config.validation_every == 0 or done == self.steps:
                 report(
                     {
@@ -75,6 +88,7 @@ class Trainer:
                         "train_loss": train_loss,
                         "val_loss": self.validation_loss(),
                         "learning_rate": self.learning_rate(step),
+                        "micro_batch_size": micro_batch_size,
                         "seconds_per_step": (time.monotonic() - since) / (done - since_step),
                     }
                 )
@@ -87,37 +101,81 @@ class Trainer:
         peak = self.config.learning_rate
         return peak if self.config.schedule == "constant" else peak * (1 + math.cos(math.pi * step / self.steps)) / 2
 
-    def _step(self, step: int) -> float:
+    def _step(self, step: int, gradients: Gradients) -> float:
         """One optimizer step; returns the mean loss of the global batch."""
-        losses = []
-        for slots in self.share.micro_batches:
-            batch = self.data.training_batch(step, self.share.batch_size, slots)
-            with self.accelerator.accumulate(self.denoiser):
-                loss = self._losses(self.denoiser, batch).mean()
-                losses.append(loss.detach())
-                self.accelerator.backward(loss)
-        mean = self.accelerator.gather(torch.stack(losses)).mean().item()
+        losses = self._backward(step, gradients)
+        while losses is None:
+            release_memory()
+            self._halve(step)
+            losses = self._backward(step, gradients)
+        mean = losses.mean().item()
         if not math.isfinite(mean):
             names = self.data.training_batch(step, self.share.batch_size, range(self.share.batch_size)).names
             raise TrialError(f"loss={mean} at step {step}, samples {', '.join(names)}")
-        self.accelerator.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
+        gradients.give(self.share.workers)
+        nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         self.optimizer.step()
-        self.optimizer.zero_grad()
         return mean
+
+    def _backward(self, step: int, gradients: Gradients) -> Tensor | None:
+        """Loss of each sample of the global batch, and this worker's gradients; None where any worker lacks memory.
+
+        Workers meet only after this, whether or not their own part went well: none waits for one that gave up.
+        """
+        size = self.share.batch_size
+        shared = torch.zeros(size + 1, dtype=torch.float64, device=self.accelerator.device)
+        gradients.clear()
+        try:
+            for slots in self.share.micro_batches:
+                with self.accelerator.autocast():
+                    losses = self._losses(self.denoiser, self.data.training_batch(step, size, slots))
+                (losses.sum() / size).backward()
+                gradients.take()
+                shared[slots] = losses.detach().double()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            shared[size] = 1
+        sum_over_workers(shared, self.share.workers)
+        return None if shared[size] else shared[:size]
+
+    def _halve(self, step: int) -> None:
+        size = self.share.micro_batch_size
+        if size == 1:
+            raise TrialError(f"out of memory at step {step} with one sample at a time; {self._remedy()}")
+        self.share = replace(self.share, micro_batch_size=size // 2)
+        logger.warning(
+            "out of memory at step %d with %d samples at a time; from here on with %d, which changes nothing but "
+            "rounding (training.micro_batch_size=%d saves the attempt)",
+            *(step, size, size // 2, size // 2),
+        )
+
+    def _remedy(self) -> str:
+        if not self.config.gradient_checkpointing:
+            return "set training.gradient_checkpointing=true"
+        return "set a smaller training.image, model.dtype=bfloat16 where it is float32, or use a larger device"
 
     @torch.no_grad()
     def validation_loss(self) -> float:
         """Mean over the held-out images at their fixed noise and timesteps; the workers share the batches."""
         count = len(self.data.validation_rows)
         losses = torch.zeros(count, device=self.accelerator.device)
-        denoiser = self.accelerator.unwrap_model(self.denoiser)
+
+        def fill(start: int, size: int) -> None:
+            """In parts of `size` samples."""
+            end = min(start + VALIDATION_BATCH_SIZE, count)
+            for first in range(start, end, size):
+                indices = range(first, min(first + size, end))
+                with self.accelerator.autocast():
+                    losses[first : indices.stop] = self._losses(self.denoiser, self.data.validation_batch(indices))
+
+        size = VALIDATION_BATCH_SIZE
         for start in range(0, count, VALIDATION_BATCH_SIZE)[self.share.rank :: self.share.workers]:
-            indices = range(start, min(start + VALIDATION_BATCH_SIZE, count))
-            with self.accelerator.autocast():
-                losses[start : indices.stop] = self._losses(denoiser, self.data.validation_batch(indices))
-        return self.accelerator.reduce(losses, "sum").mean().item()
+            size = as_much_as_fits(partial(fill, start), size, _say_validating)
+        sum_over_workers(losses, self.share.workers)
+        return losses.mean().item()
 
     def _losses(self, denoiser: nn.Module, batch: Batch) -> Tensor:
         """Mean squared error of the prediction, one value a sample: N float32."""
@@ -127,6 +185,10 @@ class Trainer:
         predicted = denoiser(noisy, timesteps, _to_device(batch.conditions, device))
         target = self.model.training_target(latents, noise, timesteps)
         return functional.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))
+
+
+def _say_validating(size: int) -> None:
+    logger.warning("out of memory in validation; now with %d samples at a time", size)
 
 
 def _to_device(conditions: Conditions, device: torch.device) -> Conditions:

@@ -8,7 +8,13 @@ from PIL import Image
 
 from fashion_sweep.errors import TrialError
 from fashion_sweep.evaluation.features import Judge
-from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
+from fashion_sweep.evaluation.generate import (
+    Generator,
+    collect_batches,
+    images_at_once,
+    judge_batches,
+    write_samples,
+)
 from fashion_sweep.evaluation.metrics import evaluate
 from fashion_sweep.models.locate import locate
 from fashion_sweep.sweep_file import SamplePrompt
@@ -130,3 +136,37 @@ def test_kid_is_unbiased_although_each_image_has_the_caption_of_a_photograph(con
         features = 0.8 * reference[:64] + 0.6 * draw.standard_normal((64, 8))
         values.append(evaluate(features, draw.standard_normal(64), reference, settings)["kid"])
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+
+
+def limited(generator, samples, monkeypatch):
+    """The generator on a device whose memory holds only so many images."""
+    generate = generator.model.generate
+
+    def limit(request, config):
+        if len(request.prompts) > samples:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return generate(request, config)
+
+    monkeypatch.setattr(generator.model, "generate", limit)
+    return replace(generator)
+
+
+def test_a_batch_that_does_not_fit_is_made_in_parts_and_its_file_says_so(
+    generator, judge, whole, tmp_path, monkeypatch, caplog
+):
+    assert images_at_once_of(generator, judge, tmp_path / "whole") == 4
+    small = limited(generator, 2, monkeypatch)
+    judge_batches(small, judge, CAPTIONS, tmp_path, slice(0, None, 1), lambda images: None)
+    assert images_at_once(tmp_path, len(CAPTIONS), 4) == 2
+    assert caplog.text.count("out of memory; now with 2 images at a time") == 1  # later batches begin with 2
+    assert torch.allclose(collect_batches(tmp_path, len(CAPTIONS), 4).clip_scores, whole.clip_scores, atol=0.5)
+
+
+def images_at_once_of(generator, judge, folder):
+    judge_batches(generator, judge, CAPTIONS[:4], folder, slice(0, None, 1), lambda images: None)
+    return images_at_once(folder, 4, 4)
+
+
+def test_one_image_that_does_not_fit_fails_and_names_what_to_change(generator, monkeypatch):
+    with pytest.raises(TrialError, match=r"out of memory with one image of 64x48; set model\.dtype=bfloat16"):
+        limited(generator, 0, monkeypatch).images(CAPTIONS[:2], [(0, 0), (0, 1)], batch_size=2)

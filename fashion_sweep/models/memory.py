@@ -1,0 +1,39 @@
+"""What to do when a device is out of memory: the same work in halves."""
+
+import gc
+from collections.abc import Callable
+
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Of a CUDA device, or of the CPU's allocator."""
+    return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
+
+
+def release_memory() -> None:
+    """Gives back what the failed attempt has left; called once its exception, which holds its tensors, is gone."""
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def as_much_as_fits(work: Callable[[int], None], size: int, said: Callable[[int], None]) -> int:
+    """Calls `work(size)` with ever smaller halves of `size` until one fits, and returns that.
+
+    `work` starts from the beginning each time; `said` gets every smaller size before it is tried.
+
+    Raises:
+        RuntimeError: out of memory even with a size of 1.
+    """
+    while True:
+        try:
+            work(size)
+        except RuntimeError as error:
+            if size == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            return size
+        release_memory()
+        size //= 2
+        said(size)

@@ -1,0 +1,95 @@
+"""Options that make things faster or smaller and leave what comes out within rounding."""
+
+import pytest
+import torch
+
+from fashion_sweep.evaluation.features import Judge
+from fashion_sweep.models import lora
+from fashion_sweep.models.family import Conditions, TextEmbeds
+from fashion_sweep.models.precision import tf32
+from fashion_sweep.models.sdxl import SDXL
+from fashion_sweep.space import TrialSpec
+from tests.models.test_sdxl import request as images_of
+
+SPEC = TrialSpec.of({"unet": 1})
+
+
+@pytest.fixture(scope="module")
+def generation(config):
+    return config.preset.generation.model_copy(update={"num_inference_steps": 5})
+
+
+def loaded(config, **changes) -> SDXL:
+    return SDXL.load(config.preset.model.model_copy(update=changes), "cpu", with_refiner=True)
+
+
+@pytest.mark.parametrize("option", ["channels_last", "compile"])
+def test_images_stay_the_same(config, model, generation, option):
+    images = loaded(config, **{option: True}).generate(images_of(), generation)
+    difference = (images.int() - model.generate(images_of(), generation).int()).abs()
+    assert difference.max() <= 1
+    assert difference.float().mean() < 0.01
+
+
+def test_channels_last_is_how_convolutions_are_stored(config):
+    model = loaded(config, channels_last=True)
+    for convolution in (model.pipeline.unet.conv_in, model.refiner.unet.conv_in, model.pipeline.vae.decoder.conv_in):
+        assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_transformer_blocks_are_compiled_where_it_is_asked_for(config, model):
+    def compiled(network):
+        blocks = [part for part in network.modules() if type(part).__name__ == "BasicTransformerBlock"]
+        return {block._compiled_call_impl is not None for block in blocks}
+
+    asked = loaded(config, compile=True)
+    assert compiled(asked.pipeline.unet) == compiled(asked.refiner.unet) == {True}
+    assert compiled(model.pipeline.unet) == {False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [({"compile": True}, 1e-4), ({"channels_last": True}, 1e-4), ({"dtype": "bfloat16"}, 0.25)],
+)
+def test_the_gradient_of_an_adapter_stays_the_same_and_in_float32(config, gradient, settings, tolerance):
+    other = gradient_of(loaded(config, **settings), config)
+    assert (gradient - other).norm() < tolerance * gradient.norm()
+
+
+@pytest.fixture(scope="module")
+def gradient(config):
+    return gradient_of(loaded(config), config)
+
+
+def gradient_of(model: SDXL, config) -> torch.Tensor:
+    """With regard to B, of one sample, with gradient checkpointing, as the study trains."""
+    parameters = lora.attach(model, SPEC, config.preset.training, seed=0)
+    model.pipeline.unet.enable_gradient_checkpointing()
+    text = model.encode_captions(["The shirt is of cotton."])
+    text = TextEmbeds(text.prompt_embeds.clone(), text.pooled.clone())
+    time_ids = torch.tensor([[64.0, 48.0, 0, 0, 64, 48]])
+    noise = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(0))
+    denoiser = model.denoiser(SPEC).train()
+    denoiser(noise, torch.tensor([500]), Conditions(time_ids, text)).float().square().mean().backward()
+    assert all(parameter.dtype == torch.float32 for parameter in parameters.values())
+    return torch.cat([p.grad.flatten() for name, p in parameters.items() if "lora_B" in name])
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tf32_is_set_within_and_as_it_was_after(allowed):
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    with tf32(allowed):
+        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (allowed, allowed)
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
+
+
+def test_features_are_computed_without_tf32_even_where_it_is_on(config, monkeypatch):
+    judge, seen = Judge(config.preset.evaluation, "cpu"), []
+    monkeypatch.setattr(
+        judge.extractor,
+        "image_features",
+        lambda images: seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)),
+    )
+    with tf32(True):
+        judge.features(torch.zeros(1, 3, 64, 48, dtype=torch.uint8))
+    assert seen == [(False, False)]
