@@ -1,6 +1,5 @@
 """What a user may say of a run: the typed, frozen preset, and the sweep with it. `config_files.py` reads both."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
@@ -40,8 +39,8 @@ class ModelConfig(Frozen):
 
 
 class DataSource(Frozen):
-    root: Path | None = None
-    """Folder in the data set's published layout; null renders the embedded world."""
+    root: str | None = Field(None, min_length=1)
+    """Folder in the data set's published layout, or a URL that fsspec knows; null renders the embedded world."""
     rendered_images: PositiveInt | None = None
     """How many images to render where `root` is null."""
     min_aspect_ratio: PositiveFloat | None = None
