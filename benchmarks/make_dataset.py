@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 FASHION_IMAGES = 44_096
 COCO_IMAGES, COCO_CAPTIONS = 82_783, 414_113
 QUALITY = 30
-FASHION_SIZES = [(750, 1101)]
-COCO_SIZES = [(640, 480), (640, 427), (480, 640), (640, 426), (500, 375), (427, 640)]
+FASHION_SIZE = (750, 1101)
+COCO_SIZES = [*[(640, 480)] * 3, *[(640, 427)] * 2, *[(480, 640)] * 2, (640, 426), (500, 375), (427, 640)]
 
 CLOTHES = ("shirt", "T-shirt", "tank top", "sweater", "dress", "skirt", "pair of trousers", "denim jacket")
 FABRICS = ("cotton", "chiffon", "denim", "knitting", "leather", "furry")
@@ -81,7 +81,7 @@ def write_fashion(root: Path, count: int) -> None:
         kind = ("MEN-Denim", "WOMEN-Dresses", "WOMEN-Tees_Tanks", "MEN-Sweaters")[index % 4]
         name = f"{kind}-id_{index // 6:08d}-{1 + index % 6:02d}_{1 + index % 7}_front.jpg"
         captions[name] = caption(index)
-        _save(picture(index, FASHION_SIZES[0]), folder / name)
+        _write(folder / name, index, FASHION_SIZE)
     (root / "captions.json").write_text(json.dumps(captions), encoding="utf-8")
 
 
@@ -93,8 +93,8 @@ def write_coco(root: Path, count: int) -> None:
     images, annotations = [], []
     captions = COCO_CAPTIONS * count // COCO_IMAGES
     for index in range(count):
-        size, name = COCO_SIZES[min(index % 10, 5)], f"COCO_train2014_{7 * index + 9:012d}.jpg"
-        _save(picture(index, size), folder / name)
+        size, name = COCO_SIZES[index % 10], f"COCO_train2014_{7 * index + 9:012d}.jpg"
+        _write(folder / name, index, size)
         images.append(
             {
                 "license": 1 + index % 8,
@@ -109,14 +109,14 @@ def write_coco(root: Path, count: int) -> None:
         )
     for number in range(captions):
         image_id = 7 * (number % count) + 9
-        annotations.append({"image_id": image_id, "id": number + 37, "caption": caption(number)[:60]})
+        annotations.append({"image_id": image_id, "id": number + 37, "caption": f"Number {number}: {caption(number)}"[:60]})
     index = {"info": {"year": 2014}, "images": images, "licenses": [], "annotations": annotations}
     (root / "annotations" / "captions_train2014.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _save(image: Image.Image, path: Path) -> None:
+def _write(path: Path, index: int, size: tuple[int, int]) -> None:
     if not path.exists():
-        image.save(path, quality=QUALITY)
+        picture(index, size).save(path, quality=QUALITY)
 
 
 def main() -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from fashion_sweep import __version__
+from fashion_sweep import __version__, data_commands
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
+from fashion_sweep.options import Preset, Settings
 from fashion_sweep.paths import RunPaths, runs_root
 
 if TYPE_CHECKING:
@@ -26,18 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_commands.app, name="data")
 
-Preset = Annotated[
-    str | None, Option(help="Preset name or YAML file. Default: $FASHION_SWEEP_PRESET, else tiny.", metavar="PRESET")
-]
-Settings = Annotated[
-    list[str] | None,
-    Option(
-        "--set",
-        help="Replace a value of the preset, or of the sweep as sweep.KEY; may be repeated.",
-        metavar="KEY=VALUE",
-    ),
-]
 SweepName = Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) or YAML file.", metavar="SWEEP")]
 RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
 

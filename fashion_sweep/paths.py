@@ -22,6 +22,11 @@ def data_index(data_set: str, root: str) -> Path:
     return cache_root() / f"index-{data_set}-{digest}.jsonl"
 
 
+def data_findings(data_set: str, root: str) -> Path:
+    """What reading all of the data set in `root` has brought to light: equal files, lengths of captions."""
+    return data_index(data_set, root).with_name(data_index(data_set, root).name.replace("index-", "findings-"))
+
+
 @dataclass(frozen=True)
 class TrialPaths:
     """Files of one trial, under `<run>/trials/<trial_id>/`."""

@@ -27,6 +27,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "training",
     "evaluation",
     "checks",
+    "data_check",
     "plan",
     "caches",
     "prepare",
@@ -39,12 +40,15 @@ LAYERS = [  # each imports only itself and what stands before it
     "run_folder",
     "reuse",
     "sweep",
+    "options",
+    "data_commands",
     "cli",
     "__main__",
 ]
 TORCH_FREE = ["fashion_sweep.cli", "fashion_sweep.config_files", "fashion_sweep.paths", "fashion_sweep.space"]
 TORCH_FREE += [
     "fashion_sweep.checks",
+    "fashion_sweep.data_check",
     "fashion_sweep.plan",
     "fashion_sweep.reuse",
     "fashion_sweep.sweep",
