@@ -109,7 +109,9 @@ def write_coco(root: Path, count: int) -> None:
         )
     for number in range(captions):
         image_id = 7 * (number % count) + 9
-        annotations.append({"image_id": image_id, "id": number + 37, "caption": f"Number {number}: {caption(number)}"[:60]})
+        annotations.append(
+            {"image_id": image_id, "id": number + 37, "caption": f"Number {number}: {caption(number)}"[:60]}
+        )
     index = {"info": {"year": 2014}, "images": images, "licenses": [], "annotations": annotations}
     (root / "annotations" / "captions_train2014.json").write_text(json.dumps(index), encoding="utf-8")
 

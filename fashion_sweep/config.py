@@ -138,6 +138,12 @@ class Resources(Frozen):
     """How often a failed trial is tried again."""
 
 
+class CacheConfig(Frozen):
+    max_gb: PositiveFloat | None = None
+    """How large a run's part of the shared cache may become, 10⁹ bytes; null: as large as it does. Beyond that prompt
+    embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at least one."""
+
+
 class Preset(Frozen):
     name: Name
     model: ModelConfig
@@ -146,6 +152,7 @@ class Preset(Frozen):
     generation: GenerationConfig
     evaluation: EvaluationConfig
     resources: Resources
+    cache: CacheConfig = CacheConfig()
 
 
 class RunConfig(Frozen):

@@ -16,6 +16,11 @@ def cache_root() -> Path:
     return runs_root() / "cache"
 
 
+def cache_rates() -> Path:
+    """How fast parts of the cache were filled, and where."""
+    return cache_root() / "rates.json"
+
+
 def data_index(data_set: str, root: str) -> Path:
     """What is known of the files of the data set in `root`."""
     digest = hashlib.blake2b(root.encode(errors="surrogateescape"), digest_size=8).hexdigest()

@@ -29,6 +29,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "checks",
     "data_check",
     "plan",
+    "cache_size",
     "caches",
     "prepare",
     "cluster",
@@ -49,6 +50,7 @@ TORCH_FREE = ["fashion_sweep.cli", "fashion_sweep.config_files", "fashion_sweep.
 TORCH_FREE += [
     "fashion_sweep.checks",
     "fashion_sweep.data_check",
+    "fashion_sweep.cache_size",
     "fashion_sweep.plan",
     "fashion_sweep.reuse",
     "fashion_sweep.sweep",

@@ -98,7 +98,7 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
 
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:
     """In one line: an indented file of the study's size takes seconds."""
-    write_text(path, json.dumps(asdict(catalogue), ensure_ascii=False, separators=(",", ":")) + "\n")
+    write_text(path, json.dumps(asdict(catalogue), ensure_ascii=False, default=str) + "\n")
 
 
 def read_catalogue(path: Path) -> Catalogue:
