@@ -11,11 +11,13 @@ def data_tables(check: DataCheck) -> list[Table]:
 def data_sentences(check: DataCheck, base: str, wanted: int) -> list[str]:
     """What no table holds: repeated captions, equal files, the split."""
     caption, times = check.most_repeated_caption
+    read = f"{check.headers_read:,} headers were read now" if check.headers_read else "all headers were known"
     said = [
+        f"{check.root}: {check.bytes / 1e9:.3g} GB of images; {read}.",
         f"Captions: {check.captions_in_index:,} in the index; {check.distinct_captions:,} different ones among the "
         f"{check.kept:,} that are used"
         + (f", the most common {times:,} times: {_short(caption)}" if times > 1 else "")
-        + "."
+        + ".",
     ]
     if check.tokens is None:
         said.append(f"Caption lengths in tokens: unknown, for the tokenizers of {base} are not on this machine.")
@@ -41,10 +43,8 @@ def _files(check: DataCheck) -> Table:
     counts = {"kept": check.kept, **check.dropped}
     rows = [(what, f"{count:,}", f"{100 * count / check.images:.2f}") for what, count in counts.items()]
     rows.append(("all", f"{check.images:,}", "100.00"))
-    read = f"{check.headers_read:,} headers were read, the others known" if check.headers_read else "nothing was opened"
-    filtered = f"The filter keeps {bounds}" if bounds else "No filter"
-    caption = f"{filtered}. {check.bytes / 1e9:.2f} GB; {read}."
-    return Table(f"{check.name}: {check.root}", ("images", "count", "share, %"), tuple(rows), caption)
+    caption = f"The filter keeps {bounds}." if bounds else "No filter."
+    return Table(f"{check.name} data", ("images", "count", "share, %"), tuple(rows), caption)
 
 
 def _sizes(check: DataCheck) -> Table:

@@ -99,6 +99,15 @@ def test_micro_batches_do_not_change_the_result_beyond_rounding(world, undisturb
     assert reports[-1]["train_loss"] == pytest.approx(undisturbed[1][-1]["train_loss"], rel=1e-5)
 
 
+def test_captions_that_are_encoded_while_training_give_the_same_adapter_as_cached_ones(world, undisturbed, tmp_path):
+    catalogue, images, _ = world
+    adapter, reports = trained((catalogue, images, None), tmp_path)
+    moved = sum(((adapter[name] - values) ** 2).sum() for name, values in undisturbed[0].items())
+    assert moved < 1e-4 * sum((values**2).sum() for values in undisturbed[0].values())
+    for ours, theirs in zip(reports, undisturbed[1], strict=True):
+        assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)
+
+
 def test_validation_and_training_loss_are_reported_by_step(undisturbed):
     reports = undisturbed[1]
     assert [report["step"] for report in reports] == [0, 3, 6]
