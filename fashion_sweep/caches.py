@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config import EvaluationConfig, RunConfig
+from fashion_sweep.cache_size import Counts, cache_size
+from fashion_sweep.config import EvaluationConfig, RunConfig, TrainingConfig
 from fashion_sweep.data.cache import ShardedCache, content_key
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate
 from fashion_sweep.paths import RunPaths, cache_root
+from fashion_sweep.plan import specs_of
 from fashion_sweep.sweep_file import EvaluationSet
 
 TRAINED_ON: EvaluationSet = "fashion"
@@ -23,8 +25,9 @@ class Caches:
 
     images: ShardedCache
     """`latents` views,c,h,w float16 and `time_ids` views,6 float32 of the fashion records."""
-    captions: ShardedCache
-    """`prompt_embeds` tokens,d and `pooled` p, float16, of the distinct fashion captions, sorted."""
+    captions: ShardedCache | None
+    """`prompt_embeds` tokens,d and `pooled` p, float16, of the distinct fashion captions, sorted; None where
+    `cache.max_gb` leaves no room for them."""
     references: dict[str, ShardedCache]
     """`features` d float32 of the real images, by evaluation set."""
     losses: dict[str, ShardedCache]
@@ -32,21 +35,36 @@ class Caches:
     evaluation set that nothing is trained on."""
     models: tuple[str, ...]
     """Fingerprints of base, refiner, CLIP and the autoencoder, where it is not the base's."""
+    views: int | None = None
+    """How many views `images` holds; None: as many as the configuration says."""
+
+    def training(self, config: TrainingConfig) -> TrainingConfig:
+        """The same with as many views as there are."""
+        return config.model_copy(update={"views": self.views or config.views})
 
     def named(self) -> dict[str, ShardedCache]:
-        return {"images": self.images, "captions": self.captions} | {
-            f"{kind}-{name}": cache
-            for kind, caches in (("reference", self.references), ("loss", self.losses))
-            for name, cache in caches.items()
-        }
+        captions = {"captions": self.captions} if self.captions else {}
+        return (
+            {"images": self.images}
+            | captions
+            | {
+                f"{kind}-{name}": cache
+                for kind, caches in (("reference", self.references), ("loss", self.losses))
+                for name, cache in caches.items()
+            }
+        )
 
 
 def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -> Caches:
     """Where each part lies: folders named by what goes into them (weights, transform, data)."""
     preset, fashion = config.preset, catalogues["fashion"]
+    captions = fashion.distinct_captions
+    counts = Counts({name: len(c.records) for name, c in catalogues.items()}, len(captions), "the data")
+    size = cache_size(config, specs_of(config), counts)
+    identity = {name: _identity(catalogue.records) for name, catalogue in catalogues.items()}
     base = fingerprint(locate(preset.model.base, "model.base"))
     precision = preset.model.dtype
-    views = {"size": preset.training.image, "views": preset.training.views, "seed": preset.training.seed}
+    views = {"size": preset.training.image, "views": size.views, "seed": preset.training.seed}
     refiner = fingerprint(locate(preset.model.refiner, "model.refiner")) if preset.model.refiner else ""
     vae = fingerprint(locate(preset.model.vae, "model.vae")) if preset.model.vae else None
     latents = {"base": base} | ({"vae": vae} if vae else {})
@@ -56,15 +74,16 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
     def cache(kind: str, rows: int, **parts: Any) -> ShardedCache:
         return ShardedCache(cache_root() / f"{kind}-{content_key(parts)}", rows)
 
-    captions = fashion.distinct_captions
     return Caches(
-        images=cache("images", len(fashion.records), **latents, data=_identity(fashion.records), **views),
-        captions=cache("captions", len(captions), base=base, precision=precision, captions=captions),
+        images=cache("images", len(fashion.records), **latents, data=identity["fashion"], **views),
+        captions=None
+        if size.without_captions
+        else cache("captions", len(captions), base=base, precision=precision, captions=captions),
         references={
             name: cache(
                 f"reference-{name}",
                 len(catalogue.records),
-                data=_identity(catalogue.records),
+                data=identity[name],
                 size=config.preset.data.of(name).evaluation,
                 **extractor,
             )
@@ -75,7 +94,7 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
             name: cache(
                 f"loss-{name}",
                 min(preset.evaluation.loss_samples, len(catalogue.records)),
-                data=_identity(catalogue.records),
+                data=identity[name],
                 size=config.preset.data.of(name).evaluation,
                 **latents,
                 precision=precision,
@@ -85,6 +104,7 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
             if name in config.sweep.judge and name != TRAINED_ON
         },
         models=(base, refiner, clip, *([vae] if vae else [])),
+        views=size.views,
     )
 
 
@@ -98,9 +118,11 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
     """Raises:
     RunError: the run began with other data or weights, which its finished trials rest on.
     """
-    values = {name: [str(cache.root), cache.rows] for name, cache in caches.named().items()}
-    values["models"] = list(caches.models)
+    values: dict[str, Any] = {name: [str(cache.root), cache.rows] for name, cache in caches.named().items()}
+    values |= {"models": list(caches.models), "views": caches.views}
     known = read_json(run.caches)
+    if known:
+        known.setdefault("views", caches.views)  # of a run from before it was written down
     changed = [name for name in values if known and known.get(name) != values[name]]
     if changed:
         what = ", ".join(changed)
@@ -110,16 +132,15 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
 
 def read_caches(run: RunPaths) -> Caches:
     values = read_json(run.caches)
-    models = tuple(values.pop("models"))
+    models, views = tuple(values.pop("models")), values.pop("views", None)
     caches = {name: ShardedCache(Path(root), rows) for name, (root, rows) in values.items()}
 
     def of(kind: str) -> dict[str, ShardedCache]:
         return {name.removeprefix(kind): cache for name, cache in caches.items() if name.startswith(kind)}
 
-    return Caches(caches["images"], caches["captions"], of("reference-"), of("loss-"), models)
+    return Caches(caches["images"], caches.get("captions"), of("reference-"), of("loss-"), models, views)
 
 
 def _identity(records: Sequence[Record]) -> list[Any]:
     """What tells a changed data set from the same one without reading every pixel."""
-    stats = [record.path.stat() for record in records]
-    return [(r.name, r.width, r.height, stat.st_size, stat.st_mtime_ns) for r, stat in zip(records, stats, strict=True)]
+    return [(record.name, record.width, record.height, record.bytes, record.modified) for record in records]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from fashion_sweep import __version__
+from fashion_sweep import __version__, cli_data
 from fashion_sweep.cli_adapters import export, generate
 from fashion_sweep.cli_options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
@@ -27,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_data.app, name="data")
 
 
 def _say_version(wanted: bool) -> None:
@@ -83,20 +84,28 @@ def plan(
     settings: Settings = None,
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show the trials of a sweep and their exact sizes, without weights or data."""
+    """Show the trials of a sweep and their exact sizes, and those of the cache, without weights or data."""
+    from fashion_sweep.cache_size import cache_size, known_counts
     from fashion_sweep.config_files import load_run_config
-    from fashion_sweep.plan import plan, resolved
+    from fashion_sweep.plan import plan, resolved, specs_of
 
     config = resolved(load_run_config(sweep, preset, settings or ()))
-    planned = plan(config)
+    planned, counts = plan(config), known_counts(config)
+    size = cache_size(config, specs_of(config), counts)
     if as_json:
-        typer.echo(json.dumps([asdict(trial) for trial in planned], indent=2))
+        cache = asdict(size) | {"counts": counts.source}
+        typer.echo(json.dumps({"trials": [asdict(trial) for trial in planned], "cache": cache}, indent=2))
         return
     from rich.console import Console
 
+    from fashion_sweep.report.cache_table import cache_sentences, cache_table
     from fashion_sweep.report.tables import plan_table, terminal
 
-    Console(highlight=False).print(terminal(plan_table(planned, config.sweep)))
+    console = Console(highlight=False)
+    console.print(terminal(plan_table(planned, config.sweep)))
+    console.print(terminal(cache_table(config, size)))
+    for sentence in cache_sentences(config, size, counts):
+        console.print(sentence, markup=False)
 
 
 @app.command()

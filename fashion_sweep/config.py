@@ -1,6 +1,5 @@
 """What a user may say of a run: the typed, frozen preset, and the sweep with it. `config_files.py` reads both."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
@@ -47,8 +46,8 @@ class ModelConfig(Frozen):
 
 
 class DataSource(Frozen):
-    root: Path | None = None
-    """Folder in the data set's published layout; null renders the embedded world."""
+    root: str | None = Field(None, min_length=1)
+    """Folder in the data set's published layout, or a URL that fsspec knows; null renders the embedded world."""
     rendered_images: PositiveInt | None = None
     """How many images to render where `root` is null."""
     min_aspect_ratio: PositiveFloat | None = None
@@ -149,6 +148,12 @@ class Resources(Frozen):
     """How often a failed trial is tried again."""
 
 
+class CacheConfig(Frozen):
+    max_gb: PositiveFloat | None = None
+    """How large a run's part of the shared cache may become, 10⁹ bytes; null: as large as it does. Beyond that prompt
+    embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at least one."""
+
+
 class Preset(Frozen):
     name: Name
     model: ModelConfig
@@ -157,6 +162,7 @@ class Preset(Frozen):
     generation: GenerationConfig
     evaluation: EvaluationConfig
     resources: Resources
+    cache: CacheConfig = CacheConfig()
 
 
 class RunConfig(Frozen):

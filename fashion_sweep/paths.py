@@ -1,5 +1,6 @@
 """Every file name of a run and of the shared cache, in one place."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,22 @@ def runs_root() -> Path:
 def cache_root() -> Path:
     """Encodings, references and rendered data sets, shared by all runs."""
     return runs_root() / "cache"
+
+
+def cache_rates() -> Path:
+    """How fast parts of the cache were filled, and where."""
+    return cache_root() / "rates.json"
+
+
+def data_index(data_set: str, root: str) -> Path:
+    """What is known of the files of the data set in `root`."""
+    digest = hashlib.blake2b(root.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    return cache_root() / f"index-{data_set}-{digest}.jsonl"
+
+
+def data_findings(data_set: str, root: str) -> Path:
+    """What reading all of the data set in `root` has brought to light: equal files, lengths of captions."""
+    return data_index(data_set, root).with_name(data_index(data_set, root).name.replace("index-", "findings-"))
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,7 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
     base = _base(config)
     whole = sum(component_parameters(base, component) for component in COMPONENTS)
     planned = []
-    searched = config.sweep.space if config.sweep.search else None
-    for spec in feasible(config, searched) if searched else config.sweep.specs:
+    for spec in specs_of(config):
         parameters = parameters_of(config, spec)
         planned.append(
             PlannedTrial(
@@ -82,6 +81,12 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
             )
         )
     return planned
+
+
+def specs_of(config: RunConfig) -> list[TrialSpec]:
+    """Every trial there is; of a search, those it may choose from."""
+    space = config.sweep.space
+    return feasible(config, space) if space else list(config.sweep.specs)
 
 
 def trials_wanted(config: RunConfig) -> int:

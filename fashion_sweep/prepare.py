@@ -1,5 +1,8 @@
 """Fills the cache that all trials share: latents, prompt embeddings, features of real images. In shards, resumable."""
 
+import shutil
+import statistics
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,19 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fashion_sweep.cache_size import rate_key, row_bytes
 from fashion_sweep.caches import read_caches
 from fashion_sweep.config import RunConfig, TrainingConfig
 from fashion_sweep.config_files import read_run_config
-from fashion_sweep.data.catalogue import Record, read_catalogue
+from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.split import evaluation_order
-from fashion_sweep.data.transforms import augmented_view, centre_view, to_model_range
+from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
 from fashion_sweep.draws import standard_normal
+from fashion_sweep.errors import RunError
 from fashion_sweep.evaluation.fid import feature_stats
 from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses
-from fashion_sweep.files import is_whole, replacing
+from fashion_sweep.files import is_whole, read_json, replacing, write_json
 from fashion_sweep.models.family import Family
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, cache_rates
 from fashion_sweep.space import TrialSpec
 
 ENCODE_BATCH_SIZE = 16
@@ -35,6 +40,17 @@ class Shard:
     run: Path
     kind: str
     index: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """What making a shard took."""
+
+    kind: str
+    rows: int
+    seconds: float
+    hardware: str
+    """Of one worker."""
 
 
 def write_references(run: RunPaths) -> None:
@@ -65,24 +81,52 @@ def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
     ]
 
 
-def make_shard(shard: Shard) -> None:
-    """Makes one shard, in a worker. Models stay loaded for the next one."""
-    run = RunPaths(shard.run)
-    config, cache = read_run_config(run.config), read_caches(run).named()[shard.kind]
+def make_shard(shard: Shard) -> Made:
+    """Makes one shard, in a worker. Models and catalogues stay loaded for the next one."""
+    run, started = RunPaths(shard.run), time.monotonic()
+    config, caches = read_run_config(run.config), read_caches(run)
+    cache = caches.named()[shard.kind]
     rows = slice(cache.shards[shard.index].start, cache.shards[shard.index].stop)
-    fashion = read_catalogue(run.catalogue("fashion"))
+    name = shard.kind.partition("-")[2] or "fashion"
+    catalogue = _catalogue(run.catalogue(name))
     if shard.kind == "captions":
-        cache.write(shard.index, encode_captions(_model(config), fashion.distinct_captions[rows]))
+        tensors = encode_captions(_model(config), catalogue.distinct_captions[rows])
     elif shard.kind == "images":
-        cache.write(shard.index, encode_images(_model(config), config.preset.training, fashion.records[rows]))
+        training = caches.training(config.preset.training)
+        tensors = encode_images(_model(config), training, catalogue.records[rows])
     elif shard.kind.startswith("loss-"):
-        name = shard.kind.removeprefix("loss-")
-        order = evaluation_order(read_catalogue(run.catalogue(name)), config.preset.generation.seed)
-        cache.write(shard.index, _base_losses(config, name, order[rows], rows.start, cache.rows))
+        order = evaluation_order(catalogue, config.preset.generation.seed)
+        tensors = _base_losses(config, name, order[rows], rows.start, cache.rows)
     else:
-        name = shard.kind.removeprefix("reference-")
-        records = read_catalogue(run.catalogue(name)).records[rows]
-        cache.write(shard.index, _features(config, name, records))
+        tensors = _features(config, name, catalogue.records[rows])
+    cache.write(shard.index, tensors)
+    return Made(shard.kind, rows.stop - rows.start, time.monotonic() - started, _hardware())
+
+
+def write_rates(run: RunPaths, made: Sequence[Made]) -> None:
+    """Tells `plan` how fast each part was filled: by the median shard, since a worker's first one loads the model."""
+    config, caches, rates = read_run_config(run.config), read_caches(run), read_json(cache_rates(), {})
+    for kind in sorted({shard.kind for shard in made}):
+        shards = [shard for shard in made if shard.kind == kind]
+        rate = statistics.median(shard.rows / shard.seconds for shard in shards)
+        key = rate_key(config, kind, caches.views or config.preset.training.views)
+        rates[key] = {"rows_per_second": rate, "where": f"{shards[0].hardware}, run {run.name}"}
+    write_json(cache_rates(), rates)
+
+
+def check_room(run: RunPaths, shards: Sequence[Shard]) -> None:
+    """Raises:
+    RunError: the disk has less room than the missing shards take.
+    """
+    config, caches = read_run_config(run.config), read_caches(run)
+    views, named = caches.views or config.preset.training.views, caches.named()
+    needed = sum(row_bytes(config, s.kind, views) * len(named[s.kind].shards[s.index]) for s in shards)
+    free = shutil.disk_usage(run.root).free
+    if needed > free:
+        raise RunError(
+            f"the cache needs {needed / 1e9:.3g} GB more, and the disk of {run.root} has {free / 1e9:.3g} GB free; "
+            "make room, or keep less with --set cache.max_gb=GB"
+        )
 
 
 def encode_captions(model: Family, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -101,7 +145,7 @@ def encode_images(model: Family, config: TrainingConfig, records: Sequence[Recor
     latents, time_ids = [], []
     for record in records:
         image = load_rgb(record.path)
-        augmented = [augmented_view(image, size, config.seed, record.name, view) for view in views]
+        augmented = augmented_views(image, size, config.seed, record.name, views)
         noise = [standard_normal(config.seed, "data/posterior", record.name, v, shape=shape) for v in views]
         pixels = to_model_range(np.stack([view.pixels for view in augmented]))
         latents.append(model.encode_images(pixels, torch.stack(noise)).half().cpu())
@@ -136,6 +180,18 @@ def _base_losses(config: RunConfig, name: str, records: Sequence[Record], first:
 
 def _parts(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (items[i : i + ENCODE_BATCH_SIZE] for i in range(0, len(items), ENCODE_BATCH_SIZE))
+
+
+@lru_cache(maxsize=2)
+def _catalogue(path: Path) -> Catalogue:
+    """Stays the same while a run lasts; at the study's size reading it takes as long as encoding many images."""
+    return read_catalogue(path)
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU thread{'s' if torch.get_num_threads() > 1 else ''}"
 
 
 def _device() -> str:

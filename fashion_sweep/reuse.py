@@ -73,14 +73,15 @@ def _data_differences(run: RunPaths, other: RunPaths) -> list[str]:
     if not (other.caches.is_file() and other.catalogue("fashion").is_file()):
         return ["data.fashion, of which it tells nothing"]
     (ours, our_captions), (theirs, their_captions) = _data(run), _data(other)
-    differences = [name for name in ours if ours[name] != theirs.get(name)]
+    differences = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     return differences + (["data.fashion"] if our_captions != their_captions else [])
 
 
 def _data(run: RunPaths) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     caches = read_json(run.caches)
     parts = {"weights of model.base": caches["models"][0]}
-    parts |= {f"data.fashion {part}": [Path(caches[part][0]).name, caches[part][1]] for part in ("images", "captions")}
+    kept = [part for part in ("images", "captions") if part in caches]  # cache.max_gb may leave no room for captions
+    parts |= {f"data.fashion {part}": [Path(caches[part][0]).name, caches[part][1]] for part in kept}
     return parts, [(record.name, record.caption) for record in read_catalogue(run.catalogue("fashion")).records]
 
 

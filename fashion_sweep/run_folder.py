@@ -11,7 +11,7 @@ from typing import Any
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
-from fashion_sweep.data.catalogue import Problem
+from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import write_text
 from fashion_sweep.paths import RunPaths, runs_root

@@ -16,7 +16,7 @@ from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths, runs_root
-from fashion_sweep.plan import feasible, trials_wanted
+from fashion_sweep.plan import specs_of, trials_wanted
 from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
@@ -49,6 +49,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
         _say_what_is_judged(config, catalogues, console)
+        _say_what_is_not_cached(config, run, console)
         if adapters_from:
             take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
         from fashion_sweep.tracking import Mirror
@@ -122,6 +123,16 @@ def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Cons
             console.print(f"{name} data: all {count} captions are judged, for there are no {samples:,}")
 
 
+def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) -> None:
+    from fashion_sweep.caches import read_caches
+
+    caches, limit, views = read_caches(run), config.preset.cache.max_gb, config.preset.training.views
+    if caches.captions is None:
+        console.print(f"cache: within {limit:g} GB no prompt embeddings are kept; captions are encoded while training")
+    if caches.views and caches.views < views:
+        console.print(f"cache: within {limit:g} GB {caches.views} of {views} views an image are kept")
+
+
 def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clock, console: Console) -> None:
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
     for trial_id in waiting:
@@ -159,13 +170,14 @@ def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
 def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.cluster.shards import map_shards
-    from fashion_sweep.prepare import make_shard, missing_shards, write_references
+    from fashion_sweep.prepare import check_room, make_shard, missing_shards, write_rates, write_references
 
-    space = config.sweep.space
-    shards = missing_shards(run, feasible(config, space) if space else config.sweep.specs)
+    shards = missing_shards(run, specs_of(config))
     if shards:
+        check_room(run, shards)
         with _progress(console, "encoding images and captions", len(shards)) as advance:
-            map_shards(make_shard, shards, config.preset.resources, advance)
+            made = map_shards(make_shard, shards, config.preset.resources, advance)
+        write_rates(run, made)
     write_references(run)
 
 

@@ -84,7 +84,8 @@ class Trial:
         return training_steps(self.config.training_of(self.spec), read_catalogue(self.run.catalogue("fashion")))
 
     def train(self) -> None:
-        training, caches = self.config.training_of(self.spec), read_caches(self.run)
+        caches = read_caches(self.run)
+        training = caches.training(self.config.training_of(self.spec))
         self.paths.adapter_source.unlink(missing_ok=True)  # of a copy that was damaged
         catalogue = read_catalogue(self.run.catalogue("fashion"))
         with self.status.stage("load", step=0, steps=self.steps):

@@ -27,7 +27,9 @@ LAYERS = [  # each imports only itself and what stands before it
     "training",
     "evaluation",
     "checks",
+    "data_check",
     "plan",
+    "cache_size",
     "caches",
     "prepare",
     "cluster",
@@ -45,12 +47,15 @@ LAYERS = [  # each imports only itself and what stands before it
     "sweep",
     "cli_options",
     "cli_adapters",
+    "cli_data",
     "cli",
     "__main__",
 ]
 TORCH_FREE = ["fashion_sweep.cli", "fashion_sweep.config_files", "fashion_sweep.paths", "fashion_sweep.space"]
 TORCH_FREE += [
     "fashion_sweep.checks",
+    "fashion_sweep.data_check",
+    "fashion_sweep.cache_size",
     "fashion_sweep.plan",
     "fashion_sweep.reuse",
     "fashion_sweep.sweep",

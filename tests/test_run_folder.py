@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from fashion_sweep.config_files import load_run_config
-from fashion_sweep.data.catalogue import Problem
+from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.run_folder import claimed, new_run, problems_csv

@@ -1,7 +1,7 @@
 """The cache of encodings: a folder of safetensors shards, named by the content it was made from, shared by all runs.
 
-A shard holds `SHARD_SIZE` rows of one or more tensors. It is written whole and renamed, so a shard that exists is
-complete; whatever is missing is made again. Rows are read by memory mapping.
+A shard holds `SHARD_SIZE` rows of one or more tensors. It is written whole and renamed; what is missing, torn or of
+another number of rows is made again by the next run. Rows are read by memory mapping.
 """
 
 import hashlib
@@ -45,7 +45,8 @@ class ShardedCache:
         return self.root / f"{shard:05d}.safetensors"
 
     def missing(self) -> list[int]:
-        return [shard for shard in range(len(self.shards)) if not self.path(shard).exists()]
+        """Shards that are not there, or not as they should be."""
+        return [shard for shard in range(len(self.shards)) if not self._is_sound(shard)]
 
     def write(self, shard: int, tensors: Mapping[str, Tensor]) -> None:
         assert all(len(tensor) == len(self.shards[shard]) for tensor in tensors.values())
@@ -63,10 +64,23 @@ class ShardedCache:
         """All rows of tensor `name`, in memory."""
         return torch.cat([self._map(shard).get_tensor(name) for shard in range(len(self.shards))])
 
-    def _map(self, shard: int) -> Any:
+    def _is_sound(self, shard: int) -> bool:
         try:
-            return safe_open(self.path(shard), "pt")
-        except (SafetensorError, FileNotFoundError) as error:
-            raise DataError(
-                f"{self.path(shard)}: cache shard cannot be read ({error}); delete it and run again"
-            ) from error
+            self._map(shard)
+        except DataError:
+            return False
+        return True
+
+    def _map(self, shard: int) -> Any:
+        """Raises DataError: it is missing, torn, or has another number of rows."""
+        try:
+            file = safe_open(self.path(shard), "pt")
+        except (SafetensorError, OSError) as error:
+            raise self._damaged(shard, error) from error
+        rows = {file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118
+        if rows != {len(self.shards[shard])}:
+            raise self._damaged(shard, f"{rows} rows instead of {len(self.shards[shard])}")
+        return file
+
+    def _damaged(self, shard: int, why: object) -> DataError:
+        return DataError(f"{self.path(shard)}: cache shard cannot be read ({why}); run again to have it made again")

@@ -1,52 +1,39 @@
 """A data set as the rest of the system sees it: records that passed the filter, and what was left out and why."""
 
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
-
-from PIL import Image
+from typing import Any
 
 from fashion_sweep.config import DataSource
-from fashion_sweep.data.images import read_size
+from fashion_sweep.data import storage
+from fashion_sweep.data.index import Index, open_index
+from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import read_json, write_json
+from fashion_sweep.files import read_json, write_text
 
 TOLERATED_SHARE = 0.1
-HEADER_THREADS = 16
+UNREADABLE = "unreadable or truncated"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One captioned image. Size in pixels, upright."""
 
     name: str
-    path: Path
+    path: str
+    """A file, or a URL that `data/storage.py` opens."""
     caption: str
     width: int
     height: int
+    bytes: int = 0
+    modified: int = 0
+    """Nanoseconds since 1970, as the folder lists it."""
 
     @property
     def aspect_ratio(self) -> float:
         return self.width / self.height
-
-
-@dataclass(frozen=True)
-class Problem:
-    file: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a data set's own index says, before any image is opened: path and caption by name."""
-
-    images: Mapping[str, tuple[Path, str]]
-    problems: list[Problem]
 
 
 @dataclass(frozen=True)
@@ -81,60 +68,49 @@ class Catalogue:
         }
 
 
-def load_catalogue(read: Callable[[Path], Listing], root: Path, source: DataSource) -> Catalogue:
-    """Opens every file's header and applies the filter.
+def load_catalogue(
+    layout: Layout, root: storage.Location, source: DataSource, index_path: Path | None = None
+) -> Catalogue:
+    """Reads every file's header, or the index in `index_path` where nothing changed since, and applies the filter.
 
     Raises:
         DataError: the folder or its index is missing or malformed, or no image is left.
     """
-    if not root.is_dir():
-        raise DataError(f"data folder {root} does not exist")
-    listing = read(root)
-    names = sorted(listing.images)
-    with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        opened = list(pool.map(lambda name: _open(name, *listing.images[name]), names))
-    readable = [item for item in opened if isinstance(item, Record)]
-    problems = [*listing.problems, *(item for item in opened if isinstance(item, Problem))]
-    kept = [record for record in readable if _inside(record.aspect_ratio, source)]
-    catalogue = Catalogue(tuple(kept), len(readable) - len(kept), tuple(problems))
+    location = storage.absolute(str(root))
+    return catalogue_of(open_index(layout, location, index_path), layout, location, source)
+
+
+def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) -> Catalogue:
+    """Raises DataError: no image is left."""
+    folder = storage.join(root, layout.folder)
+    problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
+    readable = sum(1 for row in index.rows if row.width)
+    kept = tuple(
+        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.bytes, r.modified)
+        for r in index.rows
+        if r.width and inside(r.width / r.height, source)
+    )
+    catalogue = Catalogue(kept, readable - len(kept), tuple(problems))
     if not kept:
         raise DataError(_why_nothing_is_left(root, catalogue, source))
     return catalogue
 
 
-def read_index(path: Path) -> Any:
-    """The JSON of a data set's index.
-
-    Raises:
-        DataError: it is missing or malformed.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; captions are expected there") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
-
-
-def is_caption(value: object) -> TypeGuard[str]:
-    """Text, not empty, that can be written as UTF-8: JSON may hold halves of characters."""
-    return isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
-
-
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:
-    write_json(path, asdict(catalogue) | {"records": [asdict(r) | {"path": str(r.path)} for r in catalogue.records]})
+    """In one line: an indented file of the study's size takes seconds."""
+    write_text(path, json.dumps(asdict(catalogue), ensure_ascii=False, default=str) + "\n")
 
 
 def read_catalogue(path: Path) -> Catalogue:
     values = read_json(path)
     return Catalogue(
-        records=tuple(Record(**{**record, "path": Path(record["path"])}) for record in values["records"]),
+        records=tuple(Record(**record) for record in values["records"]),
         filtered=values["filtered"],
         problems=tuple(Problem(**problem) for problem in values["problems"]),
     )
 
 
-def check_tolerable(catalogue: Catalogue, root: Path, listed_in: Path) -> None:
+def check_tolerable(catalogue: Catalogue, root: storage.Location, listed_in: Path | None = None) -> None:
     """Raises:
     DataError: more than a tenth of the files had to be left out.
     """
@@ -142,26 +118,19 @@ def check_tolerable(catalogue: Catalogue, root: Path, listed_in: Path) -> None:
     if len(catalogue.problems) > TOLERATED_SHARE * total:
         reasons = Counter(problem.reason for problem in catalogue.problems)
         counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        listed = f"; they are listed in {listed_in}" if listed_in else ""
         raise DataError(
-            f"{root}: {len(catalogue.problems)} of {total} files cannot be used ({counted}), "
-            f"more than a tenth; they are listed in {listed_in}"
+            f"{root}: {len(catalogue.problems)} of {total} files cannot be used ({counted}), more than a tenth{listed}"
         )
 
 
-def _open(name: str, path: Path, caption: str) -> Record | Problem:
-    try:
-        width, height = read_size(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: some broken PNG files
-        return Problem(name, "unreadable or truncated")
-    return Record(name, path, caption, width, height)
-
-
-def _inside(ratio: float, source: DataSource) -> bool:
+def inside(ratio: float, source: DataSource) -> bool:
+    """Whether the aspect filter keeps width/height of `ratio`."""
     low, high = source.min_aspect_ratio, source.max_aspect_ratio
     return (low is None or ratio >= low) and (high is None or ratio <= high)
 
 
-def _why_nothing_is_left(root: Path, catalogue: Catalogue, source: DataSource) -> str:
+def _why_nothing_is_left(root: str, catalogue: Catalogue, source: DataSource) -> str:
     if not catalogue.filtered:
         return f"{root}: no usable image ({len(catalogue.problems)} files left out)"
     bounds = ", ".join(

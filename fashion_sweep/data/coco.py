@@ -3,34 +3,57 @@
 Of an image's five captions the one with the lowest annotation id is used. Source: https://cocodataset.org/#format-data.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import Any
 
-from fashion_sweep.data.catalogue import Listing, Problem, is_caption, read_index
+from fashion_sweep.data import storage
+from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_index
 from fashion_sweep.errors import DataError
 
+INDEX = "annotations/captions_train2014.json"
 
-def read(root: Path) -> Listing:
-    """Raises DataError: the annotations or the image folder are missing or malformed."""
-    path, folder = root / "annotations" / "captions_train2014.json", root / "train2014"
-    if not folder.is_dir():
-        raise DataError(f"{folder} does not exist; images are expected there")
-    index = read_index(path)
+
+def read(root: str, files: dict[str, storage.Entry]) -> Listing:
+    """Raises DataError: the annotations are missing or malformed."""
+    path = storage.join(root, INDEX)
+    index = _Index()
     try:
-        names = {image["id"]: PurePosixPath(image["file_name"]).name for image in index["images"]}
-        captions: dict[int, tuple[int, str]] = {}
-        for annotation in index["annotations"]:
-            candidate = (annotation["id"], annotation["caption"].strip())
-            image_id = annotation["image_id"]
-            captions[image_id] = min(captions.get(image_id, candidate), candidate)
+        whole = read_index(path, index.take)
+        if any(part is not None for name in ("images", "annotations") for part in whole[name]):
+            raise TypeError("images and annotations must be lists of objects")
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not in the layout of COCO captions ({error})") from error
-    images: dict[str, tuple[Path, str]] = {}
+    images: dict[str, str] = {}
     problems: list[Problem] = []
-    for image_id, name in names.items():
-        if not (folder / name).is_file():
+    for image_id, name in index.names.items():
+        if name not in files:
             problems.append(Problem(name, "caption without image"))
-        elif image_id not in captions or not is_caption(captions[image_id][1]):
+        elif image_id not in index.captions or not is_caption(index.captions[image_id][1]):
             problems.append(Problem(name, "image without caption"))
         else:
-            images[name] = (folder / name, captions[image_id][1])
-    return Listing(images, problems)
+            images[name] = index.captions[image_id][1]
+    return Listing(images, problems, index.count)
+
+
+class _Index:
+    """Takes from each object of the annotations, as soon as it is parsed, what is needed: the published file's 414,113
+    captions as objects are half a gigabyte."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.captions: dict[int, tuple[int, str]] = {}
+        self.count = 0
+
+    def take(self, item: dict[str, Any]) -> dict[str, Any] | None:
+        if "caption" in item:
+            candidate, image_id = (item["id"], item["caption"].strip()), item["image_id"]
+            self.captions[image_id] = min(self.captions.get(image_id, candidate), candidate)
+            self.count += 1
+            return None
+        if "file_name" in item:
+            self.names[item["id"]] = PurePosixPath(item["file_name"]).name
+            return None
+        return item
+
+
+LAYOUT = Layout("train2014", INDEX, read)

@@ -3,35 +3,35 @@
 Source: Jiang et al., Text2Human (SIGGRAPH 2022), https://github.com/yumingj/DeepFashion-MultiModal.
 """
 
-from pathlib import Path
+import os
 
-from fashion_sweep.data.catalogue import Listing, Problem, is_caption, read_index
+from fashion_sweep.data import storage
+from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_index
 from fashion_sweep.errors import DataError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+INDEX = "captions.json"
 
 
-def read(root: Path) -> Listing:
-    """Raises DataError: `images/` or `captions.json` is missing or malformed."""
-    index = root / "captions.json"
+def read(root: str, files: dict[str, storage.Entry]) -> Listing:
+    """Raises DataError: `captions.json` is missing or malformed."""
+    index = storage.join(root, INDEX)
     captions = read_index(index)
     if not isinstance(captions, dict):
         raise DataError(f"{index}: must be one object from file name to caption")
-    folder = root / "images"
-    if not folder.is_dir():
-        raise DataError(f"{folder} does not exist; images are expected there")
-    files = {path.name: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
-    by_stem = {path.stem: name for name, path in files.items()}
-    images: dict[str, tuple[Path, str]] = {}
+    by_stem = {os.path.splitext(name)[0]: name for name in files}
+    images: dict[str, str] = {}
     problems: list[Problem] = []
     for key, caption in captions.items():
         name = key if key in files else by_stem.get(key)
         if name is None:
             problems.append(Problem(key, "caption without image"))
         elif is_caption(caption):
-            images[name] = (files[name], caption.strip())
+            images[name] = caption.strip()
         else:
             problems.append(Problem(name, "caption is empty or no text"))
     listed = {*images, *(problem.file for problem in problems)}
     problems += [Problem(name, "image without caption") for name in sorted(set(files) - listed)]
-    return Listing(images, problems)
+    return Listing(images, problems, len(captions))
+
+
+LAYOUT = Layout("images", INDEX, read)

@@ -1,40 +1,42 @@
 """Opening image files as their owners made them: any orientation tag, colour mode or format Pillow reads."""
 
-from pathlib import Path
+import os
+from typing import IO
 
 from PIL import Image, ImageOps
 
+from fashion_sweep.data.storage import Location, open_binary
 from fashion_sweep.errors import DataError
 
 EXIF_ORIENTATION = 0x0112
 JPEG_END = b"\xff\xd9"
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(path: Location) -> tuple[int, int]:
     """(width, height) in pixels as the image is to be seen, from the header.
 
     Raises:
         OSError: the file is no image, or is truncated.
     """
-    with Image.open(path) as image:
-        if image.format != "JPEG" or not _ends_as_a_jpeg(path):
+    with open_binary(path) as file, Image.open(file) as image:
+        if image.format != "JPEG" or not _ends_as_a_jpeg(file):
             image.load()  # only a full decode tells whether the file is whole
         width, height = image.size
         turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
     return (height, width) if turned else (width, height)
 
 
-def load_rgb(path: Path) -> Image.Image:
+def load_rgb(path: Location) -> Image.Image:
     """The upright image in RGB; transparency is laid on white.
 
     Raises:
         DataError: the file cannot be decoded, though its header and its end are those of an image.
     """
     try:
-        with Image.open(path) as opened:
+        with open_binary(path) as file, Image.open(file) as opened:
             return _to_rgb(ImageOps.exif_transpose(opened))
     except OSError as error:
-        raise DataError(f"{path}: cannot be decoded ({error}); remove it and run again") from error
+        raise DataError(f"{os.fspath(path)}: cannot be decoded ({error}); remove it and run again") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -49,7 +51,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _ends_as_a_jpeg(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-2, 2)
-        return file.read(2) == JPEG_END
+def _ends_as_a_jpeg(file: IO[bytes]) -> bool:
+    """Leaves the file where it was: Pillow goes on reading there."""
+    place = file.tell()
+    file.seek(-2, os.SEEK_END)
+    end = file.read(2)
+    file.seek(place)
+    return end == JPEG_END

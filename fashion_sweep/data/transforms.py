@@ -1,5 +1,6 @@
 """From a file's pixels to the model's size, with the crop corner that SDXL is conditioned on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +38,16 @@ def centre_view(image: Image.Image, size: Size) -> View:
 
 def augmented_view(image: Image.Image, size: Size, seed: int, name: str, view: int) -> View:
     """The training transform: resize, horizontal flip with probability ½, random crop. A function of its arguments."""
-    draw = numpy_generator(seed, "data/view", name, view)
+    return augmented_views(image, size, seed, name, [view])[0]
+
+
+def augmented_views(image: Image.Image, size: Size, seed: int, name: str, views: Iterable[int]) -> list[View]:
+    """Several of one image, which is resized once."""
     resized = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
+    return [_augmented(resized, size, numpy_generator(seed, "data/view", name, view)) for view in views]
+
+
+def _augmented(resized: Image.Image, size: Size, draw: np.random.Generator) -> View:
     if draw.integers(2):
         resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     top = int(draw.integers(resized.height - size.height + 1))

@@ -8,10 +8,8 @@ import rich.table
 from rich.text import Text
 
 from fashion_sweep.plan import PlannedTrial
-from fashion_sweep.report.conclusion import margins_of
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Judgement, Results, TrialResult
-from fashion_sweep.report.wording import published_sentence
 from fashion_sweep.sweep_file import Sweep
 
 GAP = "–"
@@ -57,6 +55,9 @@ def forgetting_tables(results: Results) -> list[Table]:
 
 def published_tables(results: Results) -> list[Table]:
     """The study's own rows, apart from ours: another model, another extractor. The caption says what they allow."""
+    from fashion_sweep.report.conclusion import margins_of  # imports SciPy, which takes most of a second
+    from fashion_sweep.report.wording import published_sentence
+
     sweep = results.config.sweep
     return [
         Table(

@@ -18,7 +18,7 @@ from fashion_sweep.models.family import Family
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.training.batches import TrainingSet
+from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, TrainingSet
 from fashion_sweep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from fashion_sweep.training.loop import Report, Share, Trainer
 
@@ -34,7 +34,8 @@ class Adaptation:
     """Of this trial's own draws: initial weights, order, views, noise and timesteps."""
     catalogue: Catalogue
     images: ShardedCache
-    captions: ShardedCache
+    captions: ShardedCache | None
+    """None: captions are encoded while training."""
     rank: int
     workers: int
     about: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +97,7 @@ class Adaptation:
         caption_row = {caption: index for index, caption in enumerate(captions)}
         return TrainingSet(
             images=self.images,
-            captions=self.captions,
+            captions=CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions),
             names=[record.name for record in records],
             caption_rows=[caption_row[record.caption] for record in records],
             input_ids=model.tokenize(captions) if self.spec.trains_text_encoders else None,

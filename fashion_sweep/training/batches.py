@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.draws import permutation, standard_normal, uniform_integer
-from fashion_sweep.models.family import Conditions, TextEmbeds
+from fashion_sweep.models.family import Conditions, Family, TextEmbeds
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,46 @@ class Batch:
     conditions: Conditions
 
 
+class Captions(Protocol):
+    """Embeddings of captions by their number."""
+
+    def embeds(self, rows: Sequence[int]) -> TextEmbeds:
+        """float32."""
+
+
+@dataclass(frozen=True)
+class CachedCaptions:
+    cache: ShardedCache
+    """`prompt_embeds` and `pooled` a row."""
+
+    def embeds(self, rows: Sequence[int]) -> TextEmbeds:
+        prompt_embeds, pooled = (
+            torch.stack([self.cache.row(name, row) for row in rows]).float() for name in ("prompt_embeds", "pooled")
+        )
+        return TextEmbeds(prompt_embeds, pooled)
+
+
+@dataclass(frozen=True)
+class EncodedCaptions:
+    """Encoded when they are needed, where the cache has no room for them; rounded as there."""
+
+    model: Family
+    captions: Sequence[str]
+
+    def embeds(self, rows: Sequence[int]) -> TextEmbeds:
+        with torch.autocast(self.model.device.type, enabled=False):
+            text = self.model.encode_captions([self.captions[row] for row in rows])
+        return TextEmbeds(text.prompt_embeds.half().float(), text.pooled.half().float())
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """The encoded images of a run; rows of `images` are in the order of `names`."""
 
     images: ShardedCache
     """`latents` views,c,h,w and `time_ids` views,6 a row."""
-    captions: ShardedCache
-    """`prompt_embeds` and `pooled` of a distinct caption a row."""
+    captions: "Captions"
+    """Of the distinct captions."""
     names: Sequence[str]
     caption_rows: Sequence[int]
     input_ids: Tensor | None
@@ -94,10 +127,7 @@ class TrainingSet:
     def _conditions(self, time_ids: Tensor, captions: Sequence[int]) -> Conditions:
         if self.input_ids is not None:
             return Conditions(time_ids, input_ids=self.input_ids[:, list(captions)])
-        embeds = [
-            torch.stack([self.captions.row(name, c) for c in captions]).float() for name in ("prompt_embeds", "pooled")
-        ]
-        return Conditions(time_ids, text=TextEmbeds(*embeds))
+        return Conditions(time_ids, text=self.captions.embeds(captions))
 
 
 @lru_cache(maxsize=2)

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fashion_sweep.data.cache import SHARD_SIZE, ShardedCache, content_key
 from fashion_sweep.errors import DataError
@@ -22,6 +25,31 @@ def test_a_torn_shard_is_an_error_that_names_it(tmp_path):
     cache.path(0).write_bytes(cache.path(0).read_bytes()[:-8])
     with pytest.raises(DataError, match=r"00000.safetensors: cache shard cannot be read"):
         cache.row("x", 0)
+
+
+def tear(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def shorten(path):
+    save_file({"x": torch.zeros(SHARD_SIZE - 1, 3)}, path)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [tear, shorten, empty, Path.unlink])
+def test_a_shard_that_is_not_as_it_should_be_is_made_again(tmp_path, damage):
+    cache = ShardedCache(tmp_path, 2 * SHARD_SIZE)
+    for shard in range(2):
+        cache.write(shard, {"x": torch.full((SHARD_SIZE, 3), float(shard))})
+    damage(cache.path(1))
+    assert cache.missing() == [1]
+    with pytest.raises(DataError, match="run again to have it made again"):
+        cache.all("x")
+    cache.write(1, {"x": torch.ones(SHARD_SIZE, 3)})
+    assert cache.missing() == []
 
 
 def test_the_key_changes_with_any_part():

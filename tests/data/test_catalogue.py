@@ -18,7 +18,7 @@ def source(**bounds):
 
 def test_the_aspect_filter_keeps_its_bound_and_drops_beyond_it(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (69, 100), "b.jpg": (70, 100), "c.jpg": (50, 100)})
-    catalogue = load_catalogue(fashion.read, root, source(max_aspect_ratio=0.69))
+    catalogue = load_catalogue(fashion.LAYOUT, root, source(max_aspect_ratio=0.69))
     assert [record.name for record in catalogue.records] == ["a.jpg", "c.jpg"]
     assert catalogue.filtered == 1
 
@@ -26,7 +26,7 @@ def test_the_aspect_filter_keeps_its_bound_and_drops_beyond_it(tmp_path):
 def test_caption_keys_with_and_without_suffix_are_understood(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.png": (60, 90)})
     (root / "captions.json").write_text(json.dumps({"a": "A shirt.", "b.png": "A hat."}))
-    records = load_catalogue(fashion.read, root, source()).records
+    records = load_catalogue(fashion.LAYOUT, root, source()).records
     assert {record.name: record.caption for record in records} == {"a.jpg": "A shirt.", "b.png": "A hat."}
 
 
@@ -37,7 +37,7 @@ def test_what_cannot_be_used_is_counted_by_reason_and_the_rest_is_used(tmp_path)
     captions |= {"1.jpg": "  ", "2.jpg": 5, "gone.jpg": "A ghost."}
     (root / "captions.json").write_text(json.dumps(captions))
     (root / "images" / "3.jpg").write_bytes(b"no image at all")
-    catalogue = load_catalogue(fashion.read, root, source())
+    catalogue = load_catalogue(fashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["4.jpg", "5.jpg", "6.jpg", "7.jpg"]
     assert {problem.file: problem.reason for problem in catalogue.problems} == {
         "0.jpg": "image without caption",
@@ -55,7 +55,7 @@ def test_what_cannot_be_used_is_counted_by_reason_and_the_rest_is_used(tmp_path)
 def test_what_is_no_caption_is_a_problem_even_where_a_file_is_named_twice(tmp_path, caption):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (60, 90)})
     (root / "captions.json").write_text(json.dumps({"a.jpg": caption, "a": caption, "b": "A hat."}))
-    catalogue = load_catalogue(fashion.read, root, source())
+    catalogue = load_catalogue(fashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["b.jpg"]
     assert {problem.reason for problem in catalogue.problems} == {"caption is empty or no text"}
 
@@ -63,7 +63,7 @@ def test_what_is_no_caption_is_a_problem_even_where_a_file_is_named_twice(tmp_pa
 def test_an_image_too_large_to_open_safely_is_a_problem(tmp_path, monkeypatch):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (10, 15)})
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    catalogue = load_catalogue(fashion.read, root, source())
+    catalogue = load_catalogue(fashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["b.jpg"]
 
 
@@ -72,21 +72,21 @@ def test_an_index_that_is_no_json_is_refused(tmp_path, text):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
     (root / "captions.json").write_text(text, encoding="latin-1")
     with pytest.raises(DataError, match=r"captions\.json: not valid JSON"):
-        load_catalogue(fashion.read, root, source())
+        load_catalogue(fashion.LAYOUT, root, source())
 
 
 def test_a_caption_cannot_name_a_file_outside_its_folder(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
     noise_image(60, 90).save(tmp_path / "secret.jpg")
     (root / "captions.json").write_text(json.dumps({"a.jpg": "A shirt.", "../../secret.jpg": "A secret."}))
-    catalogue = load_catalogue(fashion.read, root, source())
+    catalogue = load_catalogue(fashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["a.jpg"]
 
 
 def test_a_filter_that_drops_everything_says_which(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (90, 60)})
     with pytest.raises(DataError, match=r"max_aspect_ratio=0.69 drops all 1 images"):
-        load_catalogue(fashion.read, root, source(max_aspect_ratio=0.69))
+        load_catalogue(fashion.LAYOUT, root, source(max_aspect_ratio=0.69))
 
 
 @pytest.mark.parametrize("missing", ["images", "captions.json", "."])
@@ -94,12 +94,12 @@ def test_a_missing_folder_or_index_is_named(tmp_path, missing):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
     (root / missing).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="does not exist"):
-        load_catalogue(fashion.read, root, source())
+        load_catalogue(fashion.LAYOUT, root, source())
 
 
 def test_a_catalogue_survives_its_file(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (90, 60)})
-    catalogue = load_catalogue(fashion.read, root, source(max_aspect_ratio=1))
+    catalogue = load_catalogue(fashion.LAYOUT, root, source(max_aspect_ratio=1))
     write_catalogue(tmp_path / "c.json", catalogue)
     assert read_catalogue(tmp_path / "c.json") == catalogue
 
@@ -121,7 +121,7 @@ def test_of_cocos_captions_the_one_with_the_lowest_id_counts(tmp_path):
         {"id": 3, "image_id": 7, "caption": " First. "},
         {"id": 4, "image_id": 9, "caption": "Nine."},
     ]
-    records = load_catalogue(coco.read, write_coco(tmp_path / "c", annotations), source()).records
+    records = load_catalogue(coco.LAYOUT, write_coco(tmp_path / "c", annotations), source()).records
     assert [record.caption for record in records] == ["First.", "Nine."]
 
 
@@ -129,9 +129,9 @@ def test_coco_images_without_caption_or_file_are_problems(tmp_path):
     root = write_coco(tmp_path / "c", [{"id": 1, "image_id": 9, "caption": "Nine."}])
     (root / "train2014" / "COCO_train2014_000000000009.jpg").unlink()
     with pytest.raises(DataError, match=r"no usable image \(2 files left out\)"):
-        load_catalogue(coco.read, root, source())
+        load_catalogue(coco.LAYOUT, root, source())
 
 
 def test_annotations_in_another_layout_are_refused(tmp_path):
     with pytest.raises(DataError, match="not in the layout of COCO captions"):
-        load_catalogue(coco.read, write_coco(tmp_path / "c", [{"caption": "No id."}]), source())
+        load_catalogue(coco.LAYOUT, write_coco(tmp_path / "c", [{"caption": "No id."}]), source())

@@ -27,7 +27,7 @@ def world(tmp_path_factory):
     config = load_run_config("exp2", "tiny", ["training.views=2"])
     model = SDXL.load(config.preset.model, "cpu")
     folder = write_fashion(root / "data", {f"{i:02d}.jpg": (60, 90) for i in range(24)})
-    catalogue = load_catalogue(fashion.read, folder, config.preset.data.fashion)
+    catalogue = load_catalogue(fashion.LAYOUT, folder, config.preset.data.fashion)
     images = ShardedCache(root / "images", len(catalogue.records))
     images.write(0, encode_images(model, config.preset.training, catalogue.records))
     captions = ShardedCache(root / "captions", len(catalogue.distinct_captions))
@@ -97,6 +97,15 @@ def test_micro_batches_do_not_change_the_result_beyond_rounding(world, undisturb
     moved = sum(((adapter[name] - values) ** 2).sum() for name, values in undisturbed[0].items())
     assert moved < 1e-4 * sum((values**2).sum() for values in undisturbed[0].values())
     assert reports[-1]["train_loss"] == pytest.approx(undisturbed[1][-1]["train_loss"], rel=1e-5)
+
+
+def test_captions_that_are_encoded_while_training_give_the_same_adapter_as_cached_ones(world, undisturbed, tmp_path):
+    catalogue, images, _ = world
+    adapter, reports = trained((catalogue, images, None), tmp_path)
+    moved = sum(((adapter[name] - values) ** 2).sum() for name, values in undisturbed[0].items())
+    assert moved < 1e-4 * sum((values**2).sum() for values in undisturbed[0].values())
+    for ours, theirs in zip(reports, undisturbed[1], strict=True):
+        assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)
 
 
 def test_validation_and_training_loss_are_reported_by_step(undisturbed):

@@ -1,0 +1,136 @@
+"""What is known of a data set's files: captions and image headers, kept in the cache.
+
+The index rests on the folder's listing (name, size and time of change of each file) and on the caption file. Where
+these are as they were, no file is opened; where some changed, only those are.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from fashion_sweep.data import storage
+from fashion_sweep.data.images import read_size
+from fashion_sweep.data.listing import Layout, Problem
+from fashion_sweep.files import replacing
+
+FORMAT = 1
+"""Counts up when the same files would be understood in another way."""
+HEADER_THREADS = 16
+CHUNK = 256
+"""Files that a thread opens before it asks for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One captioned image file; width and height are 0 where it cannot be read."""
+
+    name: str
+    caption: str
+    bytes: int
+    modified: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Index:
+    key: str
+    """Of the listing that it rests on."""
+    captions: int
+    """How many the caption file holds."""
+    problems: tuple[Problem, ...]
+    """Of the caption file and the listing; unreadable images are rows."""
+    rows: tuple[Row, ...]
+    """In the order of their names."""
+    opened: int = 0
+    """How many headers had to be read for it."""
+
+
+def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
+    """The index of the data set in `root`, brought up to date in `path`.
+
+    Raises:
+        DataError: the folder or its captions are missing or malformed.
+    """
+    files = layout.files(root)
+    key = _key(files, storage.entry(storage.join(root, layout.index)))
+    known = read(path) if path else None
+    if known and known.key == key:
+        return known
+    listing = layout.read(root, files)
+    earlier = {row.name: row for row in known.rows} if known else {}
+    rows: list[Row | None] = []
+    todo: list[tuple[int, str]] = []
+    for name in sorted(listing.images):
+        caption, entry, row = listing.images[name], files[name], earlier.get(name)
+        if row and (row.bytes, row.modified) == (entry.bytes, entry.modified):
+            rows.append(Row(name, caption, row.bytes, row.modified, row.width, row.height))
+        else:
+            todo.append((len(rows), name))
+            rows.append(None)
+    folder = storage.join(root, layout.folder)
+    sizes = _sizes(folder, [name for _, name in todo])
+    for (place, name), (width, height) in zip(todo, sizes, strict=True):
+        rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, width, height)
+    index = Index(key, listing.captions, tuple(listing.problems), tuple(filter(None, rows)), len(todo))
+    if path:
+        write(path, index)
+    return index
+
+
+def read(path: Path) -> Index | None:
+    """None where there is none, or none that can be used: it is made again."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            head = json.loads(next(lines))
+            if head["format"] != FORMAT:
+                return None
+            problems = tuple(Problem(*problem) for problem in head["problems"])
+            rows = tuple(Row(*json.loads(line)) for line in lines)
+    except (FileNotFoundError, StopIteration, ValueError, KeyError, TypeError):
+        return None
+    return Index(head["key"], head["captions"], problems, rows) if len(rows) == head["rows"] else None
+
+
+def write(path: Path, index: Index) -> None:
+    """One row a line, so that neither writing nor reading holds the whole text."""
+    problems = [astuple(problem) for problem in index.problems]
+    head = {"format": FORMAT, "key": index.key, "captions": index.captions, "problems": problems}
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(head | {"rows": len(index.rows)}) + "\n")
+        for row in index.rows:
+            values = [row.name, row.caption, row.bytes, row.modified, row.width, row.height]
+            file.write(json.dumps(values) + "\n")
+
+
+def _key(files: dict[str, storage.Entry], captions: storage.Entry | None) -> str:
+    digest = hashlib.blake2b(repr((FORMAT, captions)).encode(), digest_size=16)
+    for name in sorted(files):
+        entry = files[name]
+        digest.update(f"{name}\0{entry.bytes}\0{entry.modified}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _sizes(folder: str, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Upright (width, height) by file; (0, 0) where it cannot be read."""
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        for sizes in pool.map(partial(_chunk_of_sizes, folder), chunks):
+            yield from sizes
+
+
+def _chunk_of_sizes(folder: str, names: Sequence[str]) -> list[tuple[int, int]]:
+    return [_size(storage.join(folder, name)) for name in names]
+
+
+def _size(location: str) -> tuple[int, int]:
+    try:
+        return read_size(location)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: some broken PNG files
+        return 0, 0

@@ -1,0 +1,189 @@
+"""What a careful person wants to know of a data set before paying for a run on it. Loads neither torch nor weights."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fashion_sweep.config import DataSource, Preset
+from fashion_sweep.data import storage
+from fashion_sweep.data.catalogue import Catalogue, catalogue_of, inside
+from fashion_sweep.data.index import Index, open_index
+from fashion_sweep.data.sets import LAYOUTS, render_if_needed
+from fashion_sweep.data.split import split
+from fashion_sweep.files import read_json, write_json
+from fashion_sweep.models.caption_lengths import TokenLengths, caption_lengths, find_tokenizers
+from fashion_sweep.models.locate import fingerprint
+from fashion_sweep.paths import data_findings, data_index
+from fashion_sweep.sweep_file import EvaluationSet
+
+COMMON_SIZES = 5
+EXAMPLES = 5
+READ_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Spread:
+    minimum: float
+    median: float
+    maximum: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        array = np.fromiter(values, np.float64)
+        return cls(float(array.min()), float(np.median(array)), float(array.max()))
+
+
+@dataclass(frozen=True)
+class CommonSize:
+    width: int
+    height: int
+    images: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Of one data set. What is said of sizes is of all readable images, of captions and splits of those kept."""
+
+    name: str
+    root: str
+    images: int
+    kept: int
+    dropped: dict[str, int]
+    """By reason."""
+    problem_files: list[str]
+    """Some of them."""
+    filter: dict[str, float]
+    bytes: int
+    sizes: dict[str, Spread]
+    """width, height, aspect_ratio, kilobytes."""
+    distinct_sizes: int
+    common_sizes: list[CommonSize]
+    captions_in_index: int
+    distinct_captions: int
+    most_repeated_caption: tuple[str, int]
+    tokens: list[TokenLengths] | None
+    """Of each tokenizer of the base model; None where they are not on this machine."""
+    duplicate_files: int
+    """Files whose content another file has, too: how many more there are than contents."""
+    duplicate_examples: list[list[str]]
+    training: int | None
+    validation: int | None
+    judged: int
+    headers_read: int
+    """The others were known from an earlier time."""
+
+
+def configured(preset: Preset) -> list[EvaluationSet]:
+    """Fashion, and general where it has a folder or is to be rendered."""
+    general = preset.data.general
+    return ["fashion", *(["general"] if general.root or general.rendered_images else [])]  # type: ignore[list-item]
+
+
+def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogue]:
+    """Raises:
+    ConfigError: the data's place is not given.
+    DataError: it is missing or malformed, or nothing is left of it.
+    """
+    source = preset.data.of(name)
+    root = render_if_needed(name, source)
+    index = open_index(LAYOUTS[name], root, data_index(name, root))
+    catalogue = catalogue_of(index, LAYOUTS[name], root, source)
+    counts = Counter(record.caption for record in catalogue.records)
+    parts = split(catalogue, preset.training.validation_fraction, preset.training.seed) if name == "fashion" else None
+    duplicates, tokens = _findings(name, root, index, counts, preset)
+    summary = catalogue.summary()
+    check = DataCheck(
+        name=name,
+        root=root,
+        images=summary["images"],
+        kept=summary["kept"],
+        dropped=summary["dropped"],
+        problem_files=[f"{problem.file}: {problem.reason}" for problem in catalogue.problems[:EXAMPLES]],
+        filter=_bounds(source),
+        bytes=sum(row.bytes for row in index.rows),
+        captions_in_index=index.captions,
+        distinct_captions=len(counts),
+        most_repeated_caption=counts.most_common(1)[0],
+        tokens=tokens,
+        duplicate_files=sum(len(group) - 1 for group in duplicates),
+        duplicate_examples=duplicates[:EXAMPLES],
+        training=len(parts[0]) if parts else None,
+        validation=len(parts[1]) if parts else None,
+        judged=min(preset.evaluation.samples, summary["kept"]),
+        headers_read=index.opened,
+        **_sizes(index, source),
+    )
+    return check, catalogue
+
+
+def _sizes(index: Index, source: DataSource) -> dict[str, Any]:
+    readable = [row for row in index.rows if row.width]
+    counted = Counter((row.width, row.height) for row in readable)
+    return {
+        "sizes": {
+            "width": Spread.of(row.width for row in readable),
+            "height": Spread.of(row.height for row in readable),
+            "aspect_ratio": Spread.of(row.width / row.height for row in readable),
+            "kilobytes": Spread.of(row.bytes / 1000 for row in readable),
+        },
+        "distinct_sizes": len(counted),
+        "common_sizes": [
+            CommonSize(width, height, images, inside(width / height, source))
+            for (width, height), images in counted.most_common(COMMON_SIZES)
+        ],
+    }
+
+
+def _findings(
+    name: str, root: str, index: Index, counts: Counter[str], preset: Preset
+) -> tuple[list[list[str]], list[TokenLengths] | None]:
+    """Groups of equal files, and lengths of captions: kept, since both take reading everything."""
+    path = data_findings(name, root)
+    known = read_json(path, {})
+    known = known if known.get("index") == index.key else {"index": index.key, "tokens": {}}
+    before = repr(known)
+    if "duplicates" not in known:
+        known["duplicates"] = _equal_files(storage.join(root, LAYOUTS[name].folder), index)
+    tokens = []
+    folders = find_tokenizers(preset.model.base)
+    for folder in folders:
+        key = f"{fingerprint(str(folder))} {_bounds(preset.data.of(name))}"
+        if key not in known["tokens"]:
+            known["tokens"][key] = asdict(caption_lengths(folder, counts))
+        tokens.append(TokenLengths(**known["tokens"][key]))
+    if repr(known) != before:
+        write_json(path, known)
+    return known["duplicates"], tokens if folders else None
+
+
+def _equal_files(folder: str, index: Index) -> list[list[str]]:
+    """Names of files with the same bytes; only files of one size are read."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for row in index.rows:
+        by_size[row.bytes].append(row.name)
+    candidates = [names for names in by_size.values() if len(names) > 1]
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        found = pool.map(lambda names: _equal(folder, names), candidates)
+        return sorted(group for groups in found for group in groups)
+
+
+def _equal(folder: str, names: Sequence[str]) -> list[list[str]]:
+    by_content: dict[bytes, list[str]] = defaultdict(list)
+    for name in names:
+        try:
+            with storage.open_binary(storage.join(folder, name)) as file:
+                by_content[hashlib.file_digest(file, "blake2b").digest()].append(name)  # type: ignore[arg-type]
+        except OSError:
+            continue  # is among the unreadable ones
+    return [group for group in by_content.values() if len(group) > 1]
+
+
+def _bounds(source: DataSource) -> dict[str, float]:
+    bounds = {"min_aspect_ratio": source.min_aspect_ratio, "max_aspect_ratio": source.max_aspect_ratio}
+    return {name: value for name, value in bounds.items() if value is not None}

@@ -1,0 +1,52 @@
+"""The shared cache of a sweep to come: its size, and the time it takes to fill."""
+
+from fashion_sweep.cache_size import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, CacheSize, Counts
+from fashion_sweep.config import RunConfig
+from fashion_sweep.report.tables import Table, duration
+
+NAMES = {"images": "latents of views", "captions": "prompt embeddings"}
+
+
+def cache_table(config: RunConfig, size: CacheSize) -> Table:
+    workers = config.preset.resources.workers_per_trial
+    rows = [
+        (_name(part.kind), f"{part.rows:,}", f"{part.bytes / 1e9:.3g}", duration(part.seconds(workers)))
+        for part in size.parts
+    ]
+    known = [part.seconds(workers) for part in size.parts]
+    total = sum(seconds or 0 for seconds in known) if all(seconds is not None for seconds in known) else None
+    rows.append(("all", "", f"{size.bytes / 1e9:.3g}", duration(total)))
+    with_workers = f"time, {workers} worker{'s' if workers > 1 else ''}"
+    return Table("Shared cache, filled once", ("part", "rows", "GB", with_workers), tuple(rows))
+
+
+def cache_sentences(config: RunConfig, size: CacheSize, counts: Counts) -> list[str]:
+    """What its numbers rest on, and what the limit leaves out."""
+    limit, views = config.preset.cache.max_gb, config.preset.training.views
+    said = [f"Counts: {counts.source}. {size.views} view{'s' if size.views > 1 else ''} an image."]
+    measured: dict[str, list[str]] = {}
+    for part in size.parts:
+        if part.measured:
+            measured.setdefault(part.measured, []).append(_name(part.kind))
+    said += [f"Measured on {where}: {', '.join(names)}." for where, names in measured.items()]
+    assumed = [_name(part.kind) for part in size.parts if part.rows_per_second and not part.measured]
+    if assumed:
+        said.append(
+            f"Assumed, for an A100-class GPU with {FLOAT32_FLOPS / 1e12:g} TFLOP/s in float32 (autoencoder, "
+            f"Inception) and {BFLOAT16_FLOPS / 1e12:g} in bfloat16, and {1000 * FILE_S:g} ms of a CPU core for a "
+            f"photograph: {', '.join(assumed)}."
+        )
+    if any(part.rows_per_second is None for part in size.parts):
+        said.append("The time is known once a run has filled such a cache here.")
+    if size.without_captions:
+        said.append(f"Within cache.max_gb={limit:g} no prompt embeddings are kept: captions are encoded in training.")
+    if size.views < views:
+        said.append(f"Within cache.max_gb={limit:g} {size.views} of {views} views an image are kept.")
+    return said
+
+
+def _name(kind: str) -> str:
+    what, _, data_set = kind.partition("-")
+    if what == "reference":
+        return f"features of {data_set} images"
+    return f"{data_set} images and their loss" if what == "loss" else NAMES[what]

@@ -1,0 +1,93 @@
+"""What `data check` says of a data set, as tables and sentences."""
+
+from fashion_sweep.data_check import DataCheck, Spread
+from fashion_sweep.report.tables import GAP, Table
+
+
+def data_tables(check: DataCheck) -> list[Table]:
+    return [_files(check), _sizes(check), _common_sizes(check), *_tokens(check)]
+
+
+def data_sentences(check: DataCheck, base: str, wanted: int) -> list[str]:
+    """What no table holds: repeated captions, equal files, the split."""
+    caption, times = check.most_repeated_caption
+    read = f"{check.headers_read:,} headers were read now" if check.headers_read else "all headers were known"
+    said = [
+        f"{check.root}: {check.bytes / 1e9:.3g} GB of images; {read}.",
+        f"Captions: {check.captions_in_index:,} in the index; {check.distinct_captions:,} different ones among the "
+        f"{check.kept:,} that are used"
+        + (f", the most common {times:,} times: {_short(caption)}" if times > 1 else "")
+        + ".",
+    ]
+    if check.tokens is None:
+        said.append(f"Caption lengths in tokens: unknown, for the tokenizers of {base} are not on this machine.")
+    if check.duplicate_files:
+        examples = "; ".join(" = ".join(group[:3]) for group in check.duplicate_examples)
+        said.append(f"Equal files: {check.duplicate_files:,} more than there are contents, for instance {examples}.")
+    else:
+        said.append("Equal files: none.")
+    if check.training is not None:
+        said.append(f"Split: {check.training:,} images train, {check.validation:,} validate.")
+    fewer = f", all there are, for {wanted:,} are asked for" if check.judged < wanted else ""
+    said.append(f"Judged, where a sweep judges {check.name}: {check.judged:,} captions{fewer}.")
+    if check.problem_files:
+        said.append(f"Left out, for instance: {'; '.join(check.problem_files)}.")
+    return said
+
+
+def _files(check: DataCheck) -> Table:
+    bounds = " and ".join(
+        f"width/height {'at least' if name.startswith('min') else 'at most'} {value:g}"
+        for name, value in check.filter.items()
+    )
+    counts = {"kept": check.kept, **check.dropped}
+    rows = [(what, f"{count:,}", f"{100 * count / check.images:.2f}") for what, count in counts.items()]
+    rows.append(("all", f"{check.images:,}", "100.00"))
+    caption = f"The filter keeps {bounds}." if bounds else "No filter."
+    return Table(f"{check.name} data", ("images", "count", "share, %"), tuple(rows), caption)
+
+
+def _sizes(check: DataCheck) -> Table:
+    digits = {"aspect_ratio": 3, "kilobytes": 1}
+    names = {"width": "width, pixels", "height": "height, pixels", "aspect_ratio": "width/height", "kilobytes": "kB"}
+    rows = [(names[name], *_shown(spread, digits.get(name, 0))) for name, spread in check.sizes.items()]
+    return Table("", ("of readable images", "min", "median", "max"), tuple(rows))
+
+
+def _shown(spread: Spread, digits: int) -> tuple[str, str, str]:
+    low, middle, high = (f"{value:,.{digits}f}" for value in (spread.minimum, spread.median, spread.maximum))
+    return low, middle, high
+
+
+def _common_sizes(check: DataCheck) -> Table:
+    rows = [
+        (f"{size.width}x{size.height}", f"{size.images:,}", f"{size.width / size.height:.3f}", _kept(size.kept))
+        for size in check.common_sizes
+    ]
+    rest = check.distinct_sizes - len(rows)
+    caption = f"And {rest:,} other sizes." if rest else ""
+    return Table("", ("most common sizes", "images", "width/height", "filter"), tuple(rows), caption)
+
+
+def _kept(kept: bool) -> str:
+    return "keeps" if kept else "drops"
+
+
+def _tokens(check: DataCheck) -> list[Table]:
+    if not check.tokens:
+        return []
+    rows = [
+        (t.tokenizer, f"{t.shortest}", f"{t.median:g}", f"{t.longest}", f"{t.cut:,}", _share(t.cut, check.kept))
+        for t in check.tokens
+    ]
+    limit = check.tokens[0].limit
+    columns = ("tokens of a caption", "min", "median", "max", f"cut at {limit}", "share, %")
+    return [Table("", columns, tuple(rows), "With begin and end.")]
+
+
+def _share(count: int, of: int) -> str:
+    return f"{100 * count / of:.2f}" if of else GAP
+
+
+def _short(text: str, length: int = 60) -> str:
+    return repr(text if len(text) <= length else text[: length - 1] + "…")
