@@ -10,7 +10,7 @@ from fashion_sweep.data.cache import ShardedCache, content_key
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, write_json
-from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate
+from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate, model_fingerprint
 from fashion_sweep.paths import RunPaths, cache_root
 from fashion_sweep.sweep_file import EvaluationSet
 
@@ -44,10 +44,10 @@ class Caches:
 def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -> Caches:
     """Where each part lies: folders named by what goes into them (weights, transform, data)."""
     preset, fashion = config.preset, catalogues["fashion"]
-    base = fingerprint(locate(preset.model.base, "model.base"))
+    base = model_fingerprint(preset.model.base, "model.base")
     precision = preset.model.dtype
     views = {"size": preset.training.image, "views": preset.training.views, "seed": preset.training.seed}
-    refiner = fingerprint(locate(preset.model.refiner, "model.refiner")) if preset.model.refiner else ""
+    refiner = model_fingerprint(preset.model.refiner, "model.refiner") if preset.model.refiner else ""
     clip = _clip_fingerprint(preset.evaluation)
     extractor = {"features": preset.evaluation.features, "clip": clip}
 

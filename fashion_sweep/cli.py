@@ -113,6 +113,44 @@ def plan(
 
 
 @app.command()
+def rehearse(
+    sweep: SweepName,
+    preset: Preset = None,
+    settings: Settings = None,
+    random_weights: Annotated[
+        bool, Option("--random-weights", help="The true architectures with random weights; downloads nothing.")
+    ] = False,
+    gpus: Annotated[
+        int | None, Option(help="GPUs of the cluster to forecast for. Default: one trial's.", min=1)
+    ] = None,
+    tflops: Annotated[
+        float, Option(help="1e12 bfloat16 operations a second that a GPU sustains, if none is here to be timed.", min=1)
+    ] = 90.0,
+    as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Go through every stage of a sweep on two samples, and forecast its memory, hours and disk."""
+    from rich.console import Console
+
+    from fashion_sweep.config_files import load_run_config
+    from fashion_sweep.plan import resolved
+
+    config = resolved(load_run_config(sweep, preset, settings or ()))
+    from fashion_sweep.rehearsal.rehearse import rehearse
+    from fashion_sweep.rehearsal.setting import Wish
+    from fashion_sweep.rehearsal.tables import as_json as outcome_as_json
+    from fashion_sweep.rehearsal.tables import tables
+    from fashion_sweep.report.tables import terminal
+
+    wish = Wish(random_weights, gpus, tflops)
+    outcome = rehearse(config, wish, Console(stderr=as_json, highlight=False))
+    if as_json:
+        typer.echo(json.dumps(outcome_as_json(outcome, wish), indent=2))
+        return
+    for table in tables(outcome, wish):
+        Console(highlight=False).print(terminal(table))
+
+
+@app.command()
 def report(
     runs: Annotated[
         list[str], typer.Argument(help="Run folders, or their names under the runs folder.", metavar="RUN…")

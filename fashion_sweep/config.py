@@ -32,7 +32,7 @@ class ModelConfig(Frozen):
     family: Literal["sdxl"] = "sdxl"
     """Which module of `models/` knows the model."""
     base: str
-    """Hub id, diffusers folder, or `embedded:<name>`."""
+    """Hub id, diffusers folder, or `embedded:<name>`; `random:` before it: its architecture with random weights."""
     refiner: str | None = None
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the frozen weights. Adapter weights are always float32."""
@@ -119,10 +119,10 @@ class GenerationConfig(Frozen):
 class EvaluationConfig(Frozen):
     samples: PositiveInt
     """Generated images per trial and evaluation set."""
-    features: Literal["tiny-clip", "inception-v3"]
-    """Extractor for FID and KID."""
+    features: Literal["tiny-clip", "inception-v3", "random-inception-v3"]
+    """Extractor for FID and KID; the random one is for rehearsals."""
     clip_model: str
-    """open_clip model name, or `embedded:clip`."""
+    """open_clip model name, or `embedded:clip`; `random:` before a name: with random weights."""
     clip_pretrained: str | None = None
     kid_subset_size: int = Field(1000, ge=2)
     loss_samples: int = Field(256, ge=2)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import distributed
+from torch import Tensor, distributed
 
 from fashion_sweep.caches import read_caches
 from fashion_sweep.cluster.worker import Worker
@@ -21,7 +21,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.split import evaluation_order, training_steps
-from fashion_sweep.evaluation.features import Judge
+from fashion_sweep.evaluation.features import Judge, Scores
 from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses, loss_increase
 from fashion_sweep.evaluation.generate import Generator, collect_batches, judge_batches, write_samples
 from fashion_sweep.evaluation.metrics import evaluate
@@ -75,6 +75,9 @@ class Trial:
             return 0
         return training_steps(self.config.training_of(self.spec), read_catalogue(self.run.catalogue("fashion")))
 
+    def load_judge(self) -> Judge:
+        return Judge(self.config.preset.evaluation, self.worker.device)
+
     def train(self) -> None:
         training, caches = self.config.training_of(self.spec), read_caches(self.run)
         self.paths.adapter_source.unlink(missing_ok=True)  # of a copy that was damaged
@@ -109,12 +112,12 @@ class Trial:
         self.worker.report(values)
 
     def judge(self) -> dict[str, Any]:
-        preset, sweep = self.config.preset, self.config.sweep
+        sweep = self.config.sweep
         with self.status.stage("load"):
-            model = load_model(preset.model, self.worker.device, with_refiner=True)
+            model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
             if not self.spec.is_base_model:
                 model.load_adapter(self.paths.adapter)
-            judge = Judge(preset.evaluation, self.worker.device)
+            judge = self.load_judge()
         evaluations: dict[str, Any] = {}
         for name in sweep.judge:
             with self.status.stage("judge", evaluation_set=name):
@@ -159,8 +162,12 @@ class Trial:
             scores.save(temporary, metadata={"prompts": json.dumps([record.name for record in judged])})
         row = {record.name: index for index, record in enumerate(catalogue.records)}
         reference = read_caches(self.run).references[name].all("features")[[row[record.name] for record in order]]
-        metrics = evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference.numpy(), evaluation)
-        return metrics | self._forgotten(name, model, order)
+        return self.evaluate(scores, reference) | self._forgotten(name, model, order)
+
+    def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
+        """The metrics of one evaluation set; `reference` has the features of the real images in judging's order."""
+        numbers = (values.numpy() for values in (scores.features, scores.clip_scores, reference))
+        return evaluate(*numbers, self.config.preset.evaluation)
 
     def _forgotten(self, name: EvaluationSet, model: Family, order: Sequence[Record]) -> dict[str, float]:
         """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""

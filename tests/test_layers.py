@@ -39,6 +39,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "run_folder",
     "reuse",
     "sweep",
+    "rehearsal",
     "cli",
     "__main__",
 ]

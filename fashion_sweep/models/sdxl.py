@@ -4,7 +4,7 @@ Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952; the loaded
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from transformers.utils.logging import disable_progress_bar as disable_transform
 
 from fashion_sweep.config import GenerationConfig, ModelConfig
 from fashion_sweep.models.family import Conditions, GenerationRequest, TextEmbeds
-from fashion_sweep.models.locate import locate
+from fashion_sweep.models.locate import RANDOM, locate
+from fashion_sweep.models.random_weights import random_pipeline
 from fashion_sweep.models.sampling import Stage, denoise
 from fashion_sweep.space import COMPONENTS, TrialSpec
 
@@ -41,12 +42,12 @@ class SDXL:
         disable_diffusers_bar()
         disable_transformers_bar()
         dtypes = {"default": getattr(torch, config.dtype), "vae": torch.float32}
-        options = {"dtype": dtypes, "use_safetensors": True, "add_watermarker": False}
-        pipeline = StableDiffusionXLPipeline.from_pretrained(locate(config.base, "model.base"), **options)
+        options: dict[str, Any] = {"dtype": dtypes, "add_watermarker": False}
+        pipeline = _open(StableDiffusionXLPipeline, config.base, "model.base", options)
         refiner = None
         if with_refiner and config.refiner:
-            location = locate(config.refiner, "model.refiner")
-            refiner = StableDiffusionXLImg2ImgPipeline.from_pretrained(location, vae=pipeline.vae, **options)
+            options |= {"vae": pipeline.vae}
+            refiner = _open(StableDiffusionXLImg2ImgPipeline, config.refiner, "model.refiner", options)
         for pipe in filter(None, [pipeline, refiner]):
             pipe.to(device)
             for module in pipe.components.values():
@@ -143,6 +144,13 @@ class Denoiser(nn.Module):
             encoder_hidden_states=text.prompt_embeds.to(dtype),
             added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": conditions.time_ids},
         ).sample
+
+
+def _open(family: Any, name: str, key: str, options: Mapping[str, Any]) -> Any:
+    location = locate(name, key)
+    if name.startswith(RANDOM):
+        return random_pipeline(family, Path(location), **options)
+    return family.from_pretrained(location, use_safetensors=True, **options)
 
 
 def _token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
