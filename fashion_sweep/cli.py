@@ -118,36 +118,20 @@ def rehearse(
     preset: Preset = None,
     settings: Settings = None,
     random_weights: Annotated[
-        bool, Option("--random-weights", help="The true architectures with random weights; downloads nothing.")
+        bool, Option("--random-weights", help="True architectures with random weights: needs no weights.")
     ] = False,
-    gpus: Annotated[
-        int | None, Option(help="GPUs of the cluster to forecast for. Default: one trial's.", min=1)
-    ] = None,
-    tflops: Annotated[
-        float, Option(help="1e12 bfloat16 operations a second that a GPU sustains, if none is here to be timed.", min=1)
-    ] = 90.0,
+    gpus: Annotated[int | None, Option(help="GPUs to forecast for. Default: those of one trial.", min=1)] = None,
+    tflops: Annotated[float, Option(help="What a GPU sustains, in bfloat16, where none can be timed.", min=1)] = 90.0,
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Go through every stage of a sweep on two samples, and forecast its memory, hours and disk."""
-    from rich.console import Console
-
+    """Go through every stage of a sweep on two samples; forecast memory, hours and disk."""
     from fashion_sweep.config_files import load_run_config
     from fashion_sweep.plan import resolved
 
     config = resolved(load_run_config(sweep, preset, settings or ()))
-    from fashion_sweep.rehearsal.rehearse import rehearse
-    from fashion_sweep.rehearsal.setting import Wish
-    from fashion_sweep.rehearsal.tables import as_json as outcome_as_json
-    from fashion_sweep.rehearsal.tables import tables
-    from fashion_sweep.report.tables import terminal
+    from fashion_sweep.rehearsal.rehearse import Wish, rehearse_and_show
 
-    wish = Wish(random_weights, gpus, tflops)
-    outcome = rehearse(config, wish, Console(stderr=as_json, highlight=False))
-    if as_json:
-        typer.echo(json.dumps(outcome_as_json(outcome, wish), indent=2))
-        return
-    for table in tables(outcome, wish):
-        Console(highlight=False).print(terminal(table))
+    rehearse_and_show(config, Wish(random_weights, gpus, tflops), as_json)
 
 
 @app.command()

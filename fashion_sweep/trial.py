@@ -166,8 +166,8 @@ class Trial:
 
     def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
         """The metrics of one evaluation set; `reference` has the features of the real images in judging's order."""
-        numbers = (values.numpy() for values in (scores.features, scores.clip_scores, reference))
-        return evaluate(*numbers, self.config.preset.evaluation)
+        features, clip_scores = scores.features.numpy(), scores.clip_scores.numpy()
+        return evaluate(features, clip_scores, reference.numpy(), self.config.preset.evaluation)
 
     def _forgotten(self, name: EvaluationSet, model: Family, order: Sequence[Record]) -> dict[str, float]:
         """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""

@@ -4,6 +4,7 @@ Images come as uint8 N,3,H,W and features leave as float32 N,d: both what torch-
 that numbers from the same extractor can be compared with those of other tools.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from torch.nn import functional
 
 from fashion_sweep.config import EvaluationConfig
 from fashion_sweep.models.locate import EMBEDDED, RANDOM, locate
+
+# open_clip warns of random weights, by the root logger; they are there only where they are asked for
+logging.getLogger().addFilter(lambda record: "No pretrained weights loaded" not in record.getMessage())
 
 
 class Clip:

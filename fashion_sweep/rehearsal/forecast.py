@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fashion_sweep.config import Preset, RunConfig
 from fashion_sweep.data.split import held_out_count, steps_for
@@ -57,8 +57,19 @@ class Amount:
     """Images kept, by data set."""
     captions: int
     """Distinct captions of the fashion images."""
-    gpus: int
-    """Of the whole cluster; 0: there are none, and trials run one after the other."""
+    workers_per_trial: int
+    gpus_per_worker: int
+    cluster: int
+    """Workers that fit into the cluster, of one trial at least."""
+
+    @property
+    def gpus(self) -> int:
+        """Of the cluster."""
+        return self.cluster * self.gpus_per_worker
+
+    def on_one_worker(self) -> "Amount":
+        """The same work without any GPU, trials one after the other."""
+        return replace(self, workers_per_trial=1, gpus_per_worker=0, cluster=1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,6 @@ class TrialForecast:
     training: float
     judging: float
     steps: int
-    workers: int
     gpus: int
 
     @property
@@ -86,8 +96,8 @@ class Forecast:
     """Seconds by the clock, with all workers of the cluster at it."""
     at_once: int
     """Trials side by side."""
-    cluster: int
-    """Workers that fit into the cluster, at least one."""
+    gpus: int
+    """Of the cluster."""
 
     @property
     def hours(self) -> float:
@@ -97,27 +107,21 @@ class Forecast:
 
     @property
     def gpu_hours(self) -> float:
-        gpus = self.trials[0].gpus / self.trials[0].workers if self.trials else 0
-        return sum(trial.gpu_hours for trial in self.trials) + self.preparing * self.cluster * gpus / HOUR
+        return sum(trial.gpu_hours for trial in self.trials) + self.preparing * self.gpus / HOUR
 
 
 def forecast(config: RunConfig, pace: Pace, amount: Amount) -> Forecast:
-    resources = config.preset.resources
-    per_worker = resources.gpus_per_worker if amount.gpus else 0
-    cluster = max(amount.gpus // per_worker, 1) if per_worker else 1
-    workers = resources.workers_per_trial if per_worker else 1
+    side_by_side = amount.cluster // amount.workers_per_trial
     return Forecast(
-        trials=[_trial(config, spec, pace, amount, workers, per_worker) for spec in all_specs(config)],
-        preparing=_preparing(config, pace, amount) / cluster,
-        at_once=max(min(cluster // workers, resources.max_concurrent_trials or cluster), 1),
-        cluster=cluster,
+        trials=[_trial(config, spec, pace, amount) for spec in all_specs(config)],
+        preparing=_preparing(config, pace, amount) / amount.cluster,
+        at_once=min(side_by_side, config.preset.resources.max_concurrent_trials or side_by_side),
+        gpus=amount.gpus,
     )
 
 
-def _trial(
-    config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, workers: int, per_worker: int
-) -> TrialForecast:
-    training, preset = config.training_of(spec), config.preset
+def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount) -> TrialForecast:
+    training, preset, workers = config.training_of(spec), config.preset, amount.workers_per_trial
     steps, trained = 0, 0.0
     if not spec.is_base_model:
         records = amount.records["fashion"]
@@ -133,7 +137,7 @@ def _trial(
         judged += math.ceil(count / workers) * images.image(preset) + pace.statistics
         if name != "fashion" and not spec.is_base_model:
             judged += min(preset.evaluation.loss_samples, count) * images.forward
-    return TrialForecast(spec.title, trained, judged, steps, workers, workers * per_worker)
+    return TrialForecast(spec.title, trained, judged, steps, workers * amount.gpus_per_worker)
 
 
 def _preparing(config: RunConfig, pace: Pace, amount: Amount) -> float:

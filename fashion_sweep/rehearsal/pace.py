@@ -31,7 +31,8 @@ class Measured:
 
 def measured_pace(config: RunConfig, measured: Measured) -> Pace:
     """Of this machine."""
-    training, images = config.preset.training, {}
+    training = config.preset.training
+    images: dict[str, ImagePace] = {}
     timings, scale = measured.timings, measured.scale
     passes = 2 if config.preset.generation.guidance_scale > 1 else 1
     for name in config.sweep.judge:

@@ -1,6 +1,6 @@
 """The configuration of a rehearsal: the true model, sizes and placements, but two samples and a few steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from fashion_sweep.models.locate import EMBEDDED, RANDOM
 from fashion_sweep.plan import feasible, parameters_of
 from fashion_sweep.rehearsal.samples import SAMPLES
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.sweep_file import EvaluationSet
 
 LONGEST_NAME = 60
 LENGTHS = ("steps", "epochs")
@@ -25,6 +26,8 @@ class Scale:
     base_steps: int
     refiner_steps: int
     images_at_once: int
+    cache_passes: int
+    """How often each shard is made: the second time, all that starts up is behind it."""
 
     @classmethod
     def of(cls, preset: Preset, device: str) -> "Scale":
@@ -37,6 +40,7 @@ class Scale:
             base_steps=2 if small else 4,
             refiner_steps=(1 if small else 2) if refines else 0,
             images_at_once=1 if small else preset.generation.batch_size,
+            cache_passes=1 if small else 2,
         )
 
 
@@ -64,10 +68,10 @@ def _random(name: str) -> str:
     return name if name.startswith(RANDOM) else RANDOM + name
 
 
-def with_roots(config: RunConfig, roots: dict[str, Path]) -> RunConfig:
+def with_roots(config: RunConfig, roots: Mapping[EvaluationSet, Path]) -> RunConfig:
     """The same, with the data sets of `roots` in these folders."""
     data = config.preset.data
-    sources = {name: data.of(name).model_copy(update={"root": root}) for name, root in roots.items()}
+    sources: dict[str, Any] = {name: data.of(name).model_copy(update={"root": root}) for name, root in roots.items()}
     preset = config.preset.model_copy(update={"data": data.model_copy(update=sources)})
     return config.model_copy(update={"preset": preset})
 

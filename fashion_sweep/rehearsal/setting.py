@@ -12,7 +12,7 @@ from rich.console import Console
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, write_catalogue
-from fashion_sweep.errors import FashionSweepError
+from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.files import write_json, write_text
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.rehearsal.forecast import Amount
@@ -69,10 +69,11 @@ def set_up(config: RunConfig, wish: Wish, console: Console) -> Setting:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if wish.random_weights:
         config = config.model_copy(update={"preset": with_random_weights(config.preset)})
+    _check_gpus(config, wish)
     folder = RunPaths(_folder(config))
     real: dict[EvaluationSet, Catalogue | None] = {}
     roots = {n: folder.root / "made-up" / n for n in data_sets(config) if config.preset.data.of(n).root is None}
-    check_config(with_roots(config, dict(roots)))
+    check_config(with_roots(config, roots))
     scale = Scale.of(config.preset, device)
     specs = representatives(config)
     console.print(f"rehearsal of sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/], on {device}")
@@ -104,11 +105,18 @@ def set_up(config: RunConfig, wish: Wish, console: Console) -> Setting:
         warnings=warnings,
     )
     for line in setting.notes:
-        console.print(f"- {line}", markup=False)
+        console.print(f"- {line}", markup=False, soft_wrap=True)
     for line in warnings:
-        console.print(f"warning: run would refuse this: {line}", markup=False)
+        console.print(f"warning: run would refuse this: {line}", markup=False, soft_wrap=True)
     _lay_out(setting, samples)
     return setting
+
+
+def _check_gpus(config: RunConfig, wish: Wish) -> None:
+    resources = config.preset.resources
+    needed = resources.gpus_per_worker * resources.workers_per_trial
+    if wish.gpus is not None and wish.gpus < needed:
+        raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")
 
 
 def _model_notes(config: RunConfig, wish: Wish) -> list[str]:
@@ -121,14 +129,18 @@ def _model_notes(config: RunConfig, wish: Wish) -> list[str]:
 
 
 def _amount(config: RunConfig, real: dict[EvaluationSet, Catalogue | None], wish: Wish) -> Amount:
-    records = {n: len(c.records) if c else published_count(n, config) for n, c in real.items()}
-    fashion = real["fashion"]
-    resources = config.preset.resources
-    gpus = wish.gpus or resources.gpus_per_worker * resources.workers_per_trial
+    fashion, resources = real["fashion"], config.preset.resources
+    records: dict[str, int] = {n: len(c.records) if c else published_count(n, config) for n, c in real.items()}
+    if resources.gpus_per_worker:
+        cluster = (wish.gpus or 0) // resources.gpus_per_worker
+    else:
+        cluster = len(os.sched_getaffinity(0)) // resources.cpus_per_worker
     return Amount(
-        records={str(name): count for name, count in records.items()},
+        records=records,
         captions=len(fashion.distinct_captions) if fashion else records["fashion"],
-        gpus=gpus,
+        workers_per_trial=resources.workers_per_trial,
+        gpus_per_worker=resources.gpus_per_worker,
+        cluster=max(cluster, resources.workers_per_trial),
     )
 
 

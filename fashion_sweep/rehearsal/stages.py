@@ -1,9 +1,11 @@
 """The stages that cost something, in the order of a run, each by the function that `run` does it with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from fashion_sweep.caches import read_caches
@@ -23,8 +25,8 @@ from fashion_sweep.prepare import (
 from fashion_sweep.rehearsal.forecast import Forecast, Row, disk, forecast
 from fashion_sweep.rehearsal.meter import GIB, Meter, Stage
 from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
+from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
 from fashion_sweep.rehearsal.setting import Setting, Wish
-from fashion_sweep.rehearsal.scale import all_specs
 from fashion_sweep.rehearsal.watched import RehearsedTrial, Timings, WatchedStatus
 from fashion_sweep.rehearsal.work import count_work
 from fashion_sweep.tracking import mirror, remove_experiment
@@ -41,6 +43,8 @@ class Outcome:
     """On GPUs that were not here to be measured."""
     pace: Pace
     disk: Mapping[str, float]
+    weights: Mapping[str, int]
+    """Bytes of base, refiner and judge."""
     sustained: float | None
     """Operations a second of the base UNet here; None where its architecture is not at hand."""
 
@@ -48,7 +52,7 @@ class Outcome:
 def play(setting: Setting, wish: Wish, console: Console) -> Outcome:
     meter = Meter(setting.device, lambda done: _say(done, console), setting.run.log)
     timings = Timings()
-    with meter.watching():
+    with meter.watching(), _threads_of_a_worker(setting):
         _fill_cache(setting, meter)
         for spec in setting.specs:
             meter.trial = spec.title
@@ -61,6 +65,18 @@ def play(setting: Setting, wish: Wish, console: Console) -> Outcome:
     return _foretell(setting, Measured(meter, timings, setting.scale, captions), wish)
 
 
+@contextmanager
+def _threads_of_a_worker(setting: Setting) -> Iterator[None]:
+    """As many as the preset allows it; all, where the preset counts on a GPU that is not here."""
+    before, resources = torch.get_num_threads(), setting.config.preset.resources
+    if not resources.gpus_per_worker:
+        torch.set_num_threads(resources.cpus_per_worker)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _fill_cache(setting: Setting, meter: Meter) -> None:
     """As the workers of a cluster do, one shard of each kind. What they keep loaded is loaded first, by itself."""
     config: RunConfig = setting.scaled
@@ -69,20 +85,21 @@ def _fill_cache(setting: Setting, meter: Meter) -> None:
         with meter.stage("load base"):
             shard_model(config)
     for shard in (shard for shard in shards if not shard.kind.startswith("reference")):
-        _make(shard, meter)
+        _make(shard, setting, meter)
     forget_models()
     with meter.stage("load judge"):
         shard_judge(config)
     for shard in (shard for shard in shards if shard.kind.startswith("reference")):
-        _make(shard, meter)
+        _make(shard, setting, meter)
     forget_models()
     with meter.stage("reference statistics"):
         write_references(setting.run)
 
 
-def _make(shard: Shard, meter: Meter) -> None:
-    with meter.stage(f"cache {shard.kind}"):
-        make_shard(shard)
+def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
+    for _ in range(setting.scale.cache_passes):
+        with meter.stage(f"cache {shard.kind}"):
+            make_shard(shard)
 
 
 def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) -> RehearsedTrial:
@@ -118,9 +135,10 @@ def _foretell(setting: Setting, measured: Measured, wish: Wish) -> Outcome:
     config, amount = setting.config, setting.amount
     pace = measured_pace(config, measured)
     work = count_work(config)
-    here = amount if setting.device == "cuda" else type(amount)(amount.records, amount.captions, gpus=0)
+    short = is_short_of_gpus(config.preset, setting.device)
+    here = amount.on_one_worker() if short else amount
     elsewhere = None
-    if work is not None and setting.device == "cpu" and amount.gpus:
+    if work is not None and short:
         elsewhere = forecast(config, reckoned_pace(config, work, wish.tflops, pace.statistics), amount)
     results = {spec.trial_id: read_json(setting.run.trial(spec.trial_id).result, {}) for spec in setting.specs}
     planned = {spec.trial_id: parameters_of(config, spec) for spec in all_specs(config)}
@@ -132,6 +150,7 @@ def _foretell(setting: Setting, measured: Measured, wish: Wish) -> Outcome:
         elsewhere=elsewhere,
         pace=pace,
         disk=disk(config, _row(setting, measured.captions), amount, planned),
+        weights=measured.timings.weights,
         sustained=sustained(config, pace, work) if work else None,
     )
 

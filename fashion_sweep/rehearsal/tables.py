@@ -7,6 +7,7 @@ from typing import Any
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
 from fashion_sweep.rehearsal.meter import GIB, Stage
 from fashion_sweep.rehearsal.pace import FLOAT32_SHARE
+from fashion_sweep.rehearsal.scale import is_short_of_gpus
 from fashion_sweep.rehearsal.setting import Wish
 from fashion_sweep.rehearsal.stages import Outcome
 from fashion_sweep.report.tables import GAP, Table
@@ -22,7 +23,38 @@ def tables(outcome: Outcome, wish: Wish) -> list[Table]:
         gpus = outcome.setting.amount.gpus
         title = f"Forecast for {gpus} GPU{'s' * (gpus > 1)} of the class of an A100, from operations"
         found.append(_forecast_table(title, outcome.elsewhere, _assumed_elsewhere(outcome, wish)))
+        found.append(_memory_table(outcome))
     return [*found, _disk_table(outcome.disk)]
+
+
+def _memory_table(outcome: Outcome) -> Table:
+    rows = [(name, f"{size / GIB:.1f}") for name, size in gpu_memory(outcome).items()]
+    caption = (
+        "Assumes: the weights, and beside them what one sample at a time added to the process here, as many times as a "
+        "worker has samples at once. Rough: kernels on a GPU keep other things than those of a CPU."
+    )
+    return Table("Forecast of a worker's peak GPU memory", ("stage", "GiB"), tuple(rows), caption)
+
+
+def gpu_memory(outcome: Outcome) -> dict[str, float]:
+    """Bytes at the peak of each stage that fills a GPU, reckoned from the growth of the process here."""
+    preset, scale = outcome.setting.config.preset, outcome.setting.scale
+    share = preset.training.batch_size // preset.resources.workers_per_trial
+    at_once = preset.training.micro_batch_size or share
+    base, refiner, judge = (outcome.weights.get(name, 0) for name in ("base", "refiner", "judge"))
+    grown: dict[tuple[str, str], int] = {}
+    for stage in outcome.stages:
+        key = (stage.name, stage.trial or "")
+        grown[key] = max(grown.get(key, 0), stage.peak_rss - stage.started_rss)
+    found = {
+        f"training {title}, {at_once} samples at once": base + at_once / scale.batch_size * size
+        for (name, title), size in grown.items()
+        if name == "train and checkpoint"
+    }
+    drawing = max((size for (name, _), size in grown.items() if name == "generate"), default=0)
+    many = preset.generation.batch_size
+    found[f"generating, {many} images at once"] = base + refiner + judge + many / scale.images_at_once * drawing
+    return found
 
 
 def _stage_table(stages: Sequence[Stage]) -> Table:
@@ -94,10 +126,11 @@ def _forecast_table(title: str, forecast: Forecast, assumed: Sequence[str]) -> T
 def _assumed_here(outcome: Outcome) -> list[str]:
     resources, scale = outcome.setting.config.preset.resources, outcome.setting.scale
     assumed = ["the pace above holds for all samples and steps"]
-    if outcome.setting.device == "cpu":
+    if is_short_of_gpus(outcome.setting.config.preset, outcome.setting.device):
         assumed.append("one worker, trials one after the other")
-    elif resources.workers_per_trial > 1:
-        assumed.append(f"{resources.workers_per_trial} workers a trial, each as fast as the one measured here alone")
+    elif outcome.here.at_once * resources.workers_per_trial > 1:
+        workers = f"{outcome.here.at_once} x {resources.workers_per_trial} workers at once"
+        assumed.append(f"{workers}, each as fast as the one that ran here alone")
     if scale.batch_size == 1:
         assumed.append("samples one at a time")
     return [*assumed, *_amounts(outcome)]
@@ -153,6 +186,7 @@ def as_json(outcome: Outcome, wish: Wish) -> dict[str, Any]:
         "operations_per_second": outcome.sustained,
         "forecast_here": forecast(outcome.here, _assumed_here(outcome)),
         "forecast_gpus": forecast(elsewhere, _assumed_elsewhere(outcome, wish)) if elsewhere else None,
+        "gpu_memory_bytes": gpu_memory(outcome) if elsewhere else None,
         "disk_bytes": dict(outcome.disk),
     }
 

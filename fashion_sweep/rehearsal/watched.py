@@ -34,6 +34,8 @@ class Timings:
     """By part of the model and evaluation set, of each call: for one batch of images."""
     steps: dict[str, list[float]] = field(default_factory=dict)
     """By trial: of each optimizer step."""
+    weights: dict[str, int] = field(default_factory=dict)
+    """Bytes of base, refiner and judge."""
     evaluation_set: str = ""
 
     def watch(self, part: str, module: nn.Module, device: torch.device) -> None:
@@ -165,6 +167,7 @@ class RehearsedTrial(Trial):
         for part, module in parts(model).items():
             if not module._forward_hooks:
                 self.timings.watch(part, module, model.device)
+        self.timings.weights |= pipeline_bytes(model)
         made = super().generator(model, name)
         known = {key: getattr(made, key) for key in Generator.__dataclass_fields__}
         return WatchedGenerator(**known, meter=self.meter, timings=self.timings, name=name)
@@ -172,6 +175,8 @@ class RehearsedTrial(Trial):
     def load_judge(self) -> Judge:
         judge = WatchedJudge(self.config.preset.evaluation, self.worker.device)
         judge.meter = self.meter
+        networks = {id(used): used.model for used in (judge.clip, judge.extractor)}.values()
+        self.timings.weights["judge"] = sum(map(_bytes, networks))
         return judge
 
     def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
@@ -191,3 +196,17 @@ def parts(model: Any) -> dict[str, nn.Module]:
     """What an image costs: the modules whose calls are timed."""
     found = {"base": model.pipeline.unet, "decoder": model.pipeline.vae.decoder}
     return found | ({"refiner": model.refiner.unet} if model.refiner else {})
+
+
+def pipeline_bytes(model: Any) -> dict[str, int]:
+    """Of the weights of base and refiner; what the two share is the base's."""
+    sizes, seen = {}, set()
+    for name, pipeline in (("base", model.pipeline), ("refiner", model.refiner)):
+        own = [part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)]
+        sizes[name] = sum(_bytes(part) for part in own if id(part) not in seen)
+        seen |= {id(part) for part in own}
+    return sizes
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())

@@ -115,8 +115,9 @@ class Trainer:
         denoiser = self.accelerator.unwrap_model(self.denoiser)
         for start in range(0, count, VALIDATION_BATCH_SIZE)[self.share.rank :: self.share.workers]:
             indices = range(start, min(start + VALIDATION_BATCH_SIZE, count))
+            batch = self.data.validation_batch(indices)  # not under autocast, which takes no float16 on a CPU
             with self.accelerator.autocast():
-                losses[start : indices.stop] = self._losses(denoiser, self.data.validation_batch(indices))
+                losses[start : indices.stop] = self._losses(denoiser, batch)
         return self.accelerator.reduce(losses, "sum").mean().item()
 
     def _losses(self, denoiser: nn.Module, batch: Batch) -> Tensor:
