@@ -14,7 +14,7 @@ from fashion_sweep.config import DataSource, RunConfig, Size
 from fashion_sweep.data.catalogue import inside
 from fashion_sweep.data.index import Index
 from fashion_sweep.data.index import read as read_index
-from fashion_sweep.data.sets import locate_data
+from fashion_sweep.data.sets import PUBLISHED, locate_data
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import read_json
 from fashion_sweep.models.locate import locate_architecture
@@ -24,8 +24,6 @@ from fashion_sweep.sweep_file import EvaluationSet
 
 TRAINED_ON = "fashion"
 TOKENS, TIME_IDS, FACTOR, CHANNELS = 77, 6, 8, 4
-STUDY = {"fashion": 44_096, "general": 82_783}
-"""Images before the filter."""
 FLOAT32_FLOPS, BFLOAT16_FLOPS = 8e12, 60e12
 """Per second, of an A100-class GPU: about 40 % and 20 % of its peaks. An assumption, not a measurement."""
 FILE_S = 0.015
@@ -122,7 +120,7 @@ def known_counts(config: RunConfig) -> Counts:
             sources.append(f"{len(kept):,} {name} images by the index of {locate_data(name, source)[0]}")
         else:
             rendered = source.root is None and source.rendered_images
-            images[name] = distinct = rendered or STUDY[name]
+            images[name] = distinct = rendered or PUBLISHED[name]
             sources.append(f"{images[name]:,} {name} images {'to be rendered' if rendered else 'as in the study'}")
             sources[-1] += ", none filtered out and each with a caption of its own (an assumption)"
         captions = distinct if name == TRAINED_ON else captions

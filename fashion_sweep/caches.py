@@ -11,7 +11,7 @@ from fashion_sweep.data.cache import ShardedCache, content_key
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, write_json
-from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate
+from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate, model_fingerprint
 from fashion_sweep.paths import RunPaths, cache_root
 from fashion_sweep.plan import specs_of
 from fashion_sweep.sweep_file import EvaluationSet
@@ -62,11 +62,11 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
     counts = Counts({name: len(c.records) for name, c in catalogues.items()}, len(captions), "the data")
     size = cache_size(config, specs_of(config), counts)
     identity = {name: _identity(catalogue.records) for name, catalogue in catalogues.items()}
-    base = fingerprint(locate(preset.model.base, "model.base"))
+    base = model_fingerprint(preset.model.base, "model.base")
     precision = preset.model.dtype
     views = {"size": preset.training.image, "views": size.views, "seed": preset.training.seed}
-    refiner = fingerprint(locate(preset.model.refiner, "model.refiner")) if preset.model.refiner else ""
-    vae = fingerprint(locate(preset.model.vae, "model.vae")) if preset.model.vae else None
+    refiner = model_fingerprint(preset.model.refiner, "model.refiner") if preset.model.refiner else ""
+    vae = model_fingerprint(preset.model.vae, "model.vae") if preset.model.vae else None
     latents = {"base": base} | ({"vae": vae} if vae else {})
     clip = _clip_fingerprint(preset.evaluation)
     extractor = {"features": preset.evaluation.features, "clip": clip}

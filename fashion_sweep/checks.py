@@ -94,7 +94,7 @@ def data_sets(config: RunConfig) -> list[EvaluationSet]:
 
 def feature_dimension(config: EvaluationConfig) -> int:
     """d of the features, without loading weights."""
-    if config.features == "inception-v3":
+    if config.features != "tiny-clip":
         return INCEPTION_DIMENSION
     path = Path(locate(config.clip_model, "evaluation.clip_model")) / "open_clip_config.json"
     return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["embed_dim"])

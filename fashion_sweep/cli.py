@@ -109,6 +109,28 @@ def plan(
 
 
 @app.command()
+def rehearse(
+    sweep: SweepName,
+    preset: Preset = None,
+    settings: Settings = None,
+    random_weights: Annotated[
+        bool, Option("--random-weights", help="True architectures with random weights: needs no weights.")
+    ] = False,
+    gpus: Annotated[int | None, Option(help="GPUs to forecast for. Default: those of one trial.", min=1)] = None,
+    tflops: Annotated[float, Option(help="What a GPU sustains, in bfloat16, where none can be timed.", min=1)] = 90.0,
+    as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Go through every stage of a sweep on two samples; forecast memory, hours and disk."""
+    from fashion_sweep.config_files import load_run_config
+    from fashion_sweep.plan import resolved
+
+    config = resolved(load_run_config(sweep, preset, settings or ()))
+    from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse_and_show
+
+    rehearse_and_show(config, RehearsalWish(random_weights, gpus, tflops), as_json)
+
+
+@app.command()
 def report(
     runs: Annotated[
         list[str], typer.Argument(help="Run folders, or their names under the runs folder.", metavar="RUN…")

@@ -31,7 +31,8 @@ class ModelConfig(Frozen):
     family: Literal["sdxl"] = "sdxl"
     """Which module of `models/` knows the model."""
     base: str
-    """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`."""
+    """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`; `random:` before a name:
+    its architecture with random weights."""
     refiner: str | None = None
     vae: str | None = None
     """Autoencoder of base and refiner, likewise; null: the base's own. It always computes in float32."""
@@ -128,10 +129,10 @@ class GenerationConfig(Frozen):
 class EvaluationConfig(Frozen):
     samples: PositiveInt
     """Generated images per trial and evaluation set."""
-    features: Literal["tiny-clip", "inception-v3"]
-    """Extractor for FID and KID."""
+    features: Literal["tiny-clip", "inception-v3", "random-inception-v3"]
+    """Extractor for FID and KID; the random one is for rehearsals."""
     clip_model: str
-    """open_clip model name, or `embedded:clip`."""
+    """open_clip model name, or `embedded:clip`; `random:` before a name: with random weights."""
     clip_pretrained: str | None = None
     kid_subset_size: int = Field(1000, ge=2)
     loss_samples: int = Field(256, ge=2)

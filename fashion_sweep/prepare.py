@@ -90,10 +90,10 @@ def make_shard(shard: Shard) -> Made:
     name = shard.kind.partition("-")[2] or "fashion"
     catalogue = _catalogue(run.catalogue(name))
     if shard.kind == "captions":
-        tensors = encode_captions(_model(config), catalogue.distinct_captions[rows])
+        tensors = encode_captions(shard_model(config), catalogue.distinct_captions[rows])
     elif shard.kind == "images":
         training = caches.training(config.preset.training)
-        tensors = encode_images(_model(config), training, catalogue.records[rows])
+        tensors = encode_images(shard_model(config), training, catalogue.records[rows])
     elif shard.kind.startswith("loss-"):
         order = evaluation_order(catalogue, config.preset.generation.seed)
         tensors = _base_losses(config, name, order[rows], rows.start, cache.rows)
@@ -158,13 +158,13 @@ def _features(config: RunConfig, name: str, records: Sequence[Record]) -> dict[s
     size, features = config.preset.data.of(name).evaluation, []
     for part in _parts(records):
         pixels = np.stack([centre_view(load_rgb(record.path), size).pixels for record in part])
-        features.append(_judge(config).features(torch.from_numpy(pixels).movedim(-1, 1)))
+        features.append(shard_judge(config).features(torch.from_numpy(pixels).movedim(-1, 1)))
     return {"features": torch.cat(features)}
 
 
 def _base_losses(config: RunConfig, name: str, records: Sequence[Record], first: int, total: int) -> dict[str, Tensor]:
     """A row a record: `latents` float16 and `time_ids` float32 of its centre view, and the base model's `loss`."""
-    model, size, seed = _model(config), config.preset.data.of(name).evaluation, config.preset.generation.seed
+    model, size, seed = shard_model(config), config.preset.data.of(name).evaluation, config.preset.generation.seed
     shape = model.latent_shape(size.height, size.width)
     latents, time_ids = [], []
     for record in records:
@@ -205,7 +205,8 @@ def _load_model(model_config: Any) -> Any:
     return load_model(model_config, _device())
 
 
-def _model(config: RunConfig) -> Any:
+def shard_model(config: RunConfig) -> Any:
+    """The base model, which stays loaded for the next shard."""
     return _load_model(config.preset.model)
 
 
@@ -216,5 +217,12 @@ def _load_judge(evaluation_config: Any) -> Any:
     return Judge(evaluation_config, _device())
 
 
-def _judge(config: RunConfig) -> Any:
+def shard_judge(config: RunConfig) -> Any:
+    """The feature extractors, which stay loaded for the next shard."""
     return _load_judge(config.preset.evaluation)
+
+
+def forget_models() -> None:
+    """Frees what is kept for the next shard."""
+    _load_model.cache_clear()
+    _load_judge.cache_clear()

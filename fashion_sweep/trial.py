@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import distributed
+from torch import Tensor, distributed
 
 from fashion_sweep.caches import read_caches
 from fashion_sweep.cluster.worker import Worker
@@ -21,7 +21,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.split import evaluation_order, training_steps
-from fashion_sweep.evaluation.features import Judge
+from fashion_sweep.evaluation.features import Judge, Scores
 from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses, loss_increase
 from fashion_sweep.evaluation.generate import (
     AT_ONCE,
@@ -83,6 +83,9 @@ class Trial:
             return 0
         return training_steps(self.config.training_of(self.spec), read_catalogue(self.run.catalogue("fashion")))
 
+    def load_judge(self) -> Judge:
+        return Judge(self.config.preset.evaluation, self.worker.device)
+
     def train(self) -> None:
         caches = read_caches(self.run)
         training = caches.training(self.config.training_of(self.spec))
@@ -120,12 +123,12 @@ class Trial:
         self.worker.report(values)
 
     def judge(self) -> dict[str, Any]:
-        preset, sweep = self.config.preset, self.config.sweep
+        sweep = self.config.sweep
         with self.status.stage("load"):
-            model = load_model(preset.model, self.worker.device, with_refiner=True)
+            model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
             if not self.spec.is_base_model:
                 model.load_adapter(self.paths.adapter)
-            judge = Judge(preset.evaluation, self.worker.device)
+            judge = self.load_judge()
         evaluations: dict[str, Any] = {}
         for name in sweep.judge:
             with self.status.stage("judge", evaluation_set=name):
@@ -170,9 +173,14 @@ class Trial:
             scores.save(temporary, metadata={"prompts": json.dumps([record.name for record in judged])})
         row = {record.name: index for index, record in enumerate(catalogue.records)}
         reference = read_caches(self.run).references[name].all("features")[[row[record.name] for record in order]]
-        metrics = evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference.numpy(), evaluation)
+        metrics = self.evaluate(scores, reference)
         metrics[AT_ONCE] = images_at_once(self.paths.judged(name), len(captions), generation.batch_size)
         return metrics | self._forgotten(name, model, order)
+
+    def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
+        """The metrics of one evaluation set; `reference` has the features of the real images in judging's order."""
+        features, clip_scores = scores.features.numpy(), scores.clip_scores.numpy()
+        return evaluate(features, clip_scores, reference.numpy(), self.config.preset.evaluation)
 
     def _forgotten(self, name: EvaluationSet, model: Family, order: Sequence[Record]) -> dict[str, float]:
         """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""

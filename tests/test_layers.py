@@ -45,6 +45,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "run_folder",
     "reuse",
     "sweep",
+    "rehearsal",
     "cli_options",
     "cli_adapters",
     "cli_data",

@@ -13,6 +13,8 @@ from fashion_sweep.paths import cache_root, data_index
 from fashion_sweep.sweep_file import EvaluationSet
 
 LAYOUTS: Mapping[str, Layout] = {"fashion": fashion.LAYOUT, "general": coco.LAYOUT}
+PUBLISHED = {"fashion": 44_096, "general": 82_783}
+"""Images of DeepFashion-MultiModal and of COCO 2014 train, before the filter."""
 WORLD_SEED = 0
 
 

@@ -9,17 +9,26 @@ def split(catalogue: Catalogue, validation_fraction: float, seed: int) -> tuple[
     """(training, validation) records; at least one of each."""
     order = permutation(seed, "data/split", length=len(catalogue.records))
     shuffled = [catalogue.records[i] for i in order]
-    held_out = max(1, round(validation_fraction * len(shuffled)))
+    held_out = held_out_count(len(shuffled), validation_fraction)
     return shuffled[held_out:], shuffled[:held_out]
+
+
+def held_out_count(records: int, validation_fraction: float) -> int:
+    return max(1, round(validation_fraction * records))
 
 
 def training_steps(config: TrainingConfig, catalogue: Catalogue) -> int:
     """Optimizer steps of a trial: as given, or epochs over the training split (a last short batch is filled up)."""
+    return steps_for(config, len(catalogue.records))
+
+
+def steps_for(config: TrainingConfig, records: int) -> int:
+    """As `training_steps`, of a data set of that many records."""
     if config.steps is not None:
         return config.steps
     assert config.epochs is not None
-    training, _ = split(catalogue, config.validation_fraction, config.seed)
-    return -(-config.epochs * len(training) // config.batch_size)
+    training = records - held_out_count(records, config.validation_fraction)
+    return -(-config.epochs * training // config.batch_size)
 
 
 def evaluation_order(catalogue: Catalogue, seed: int) -> list[Record]:

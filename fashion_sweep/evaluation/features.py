@@ -4,6 +4,8 @@ Images come as uint8 N,3,H,W and features leave as float32 N,d: both what torch-
 that numbers from the same extractor can be compared with those of other tools.
 """
 
+import logging
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from fashion_sweep.config import EvaluationConfig
-from fashion_sweep.models.locate import EMBEDDED, locate
+from fashion_sweep.models.locate import EMBEDDED, RANDOM, locate
 from fashion_sweep.models.precision import tf32
+
+# open_clip warns of random weights, by the root logger; they are there only where they are asked for
+logging.getLogger().addFilter(lambda record: "No pretrained weights loaded" not in record.getMessage())
 
 
 class Clip:
@@ -27,7 +32,13 @@ class Clip:
     def __init__(self, name: str, pretrained: str | None, device: torch.device) -> None:
         if name.startswith(EMBEDDED):
             name = f"local-dir:{locate(name, 'evaluation.clip_model')}"
-        model, _, self.preprocess = open_clip.create_model_and_transforms(name, pretrained=pretrained, device=device)
+        elif name.startswith(RANDOM):
+            name, pretrained = name.removeprefix(RANDOM), None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model, _, self.preprocess = open_clip.create_model_and_transforms(
+                name, pretrained=pretrained, device=device
+            )
         self.model, self.tokenizer, self.device = model.eval(), open_clip.get_tokenizer(name), device
 
     @torch.inference_mode()
@@ -50,21 +61,37 @@ class Clip:
 class Inception:
     """InceptionV3 pool features (2048) as in the original FID, by torch-fidelity."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, random: bool = False) -> None:
+        self.device = device
+        self.model = (_random_inception() if random else self._published()).to(device)
+
+    @staticmethod
+    def _published() -> Any:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
         # The file's name carries the start of its SHA-256; torch-fidelity itself checks nothing and unpickles.
         torch.hub.load_state_dict_from_url(URL_INCEPTION_V3, check_hash=True, weights_only=True, map_location="cpu")
         weights = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name
-        self.model = FeatureExtractorInceptionV3(
-            "inception-v3", ["2048"], feature_extractor_weights_path=str(weights)
-        ).to(device)
-        self.device = device
+        return FeatureExtractorInceptionV3("inception-v3", ["2048"], feature_extractor_weights_path=str(weights))
 
     @torch.inference_mode()
     def image_features(self, images: Tensor) -> Tensor:
         """uint8 N,3,H,W → N,2048 float32."""
         return self.model(images.to(self.device))[0].float().cpu()
+
+
+def _random_inception() -> Any:
+    """The same network as it is before its weights are loaded, the same each time."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class RandomInception(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *arguments: Any, **options: Any) -> None:
+            """Leaves the weights random; the constructor insists on loading some."""
+
+    with tempfile.NamedTemporaryFile() as nothing, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.save({}, nothing.name)
+        return RandomInception("random-inception-v3", ["2048"], feature_extractor_weights_path=nothing.name)
 
 
 @dataclass(frozen=True)
@@ -89,7 +116,8 @@ class Judge:
 
     def __init__(self, config: EvaluationConfig, device: str | torch.device) -> None:
         self.clip = Clip(config.clip_model, config.clip_pretrained, torch.device(device))
-        self.extractor: Any = self.clip if config.features == "tiny-clip" else Inception(torch.device(device))
+        random = config.features == "random-inception-v3"
+        self.extractor: Any = self.clip if config.features == "tiny-clip" else Inception(torch.device(device), random)
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 N,3,H,W → N,d float32. TF32 is off: it moves FID."""

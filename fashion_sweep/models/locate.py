@@ -10,6 +10,8 @@ from fashion_sweep.tiny import WEIGHTS
 
 EMBEDDED = "embedded:"
 SUFFIX = ".safetensors"
+RANDOM = "random:"
+"""Before any other name of a model: its architecture, with random weights."""
 ARCHITECTURES = Path(__file__).parent / "architectures"
 """Configs, without weights, of models on the hub, in folders of their names."""
 SINGLE_FILES = {
@@ -21,11 +23,17 @@ SINGLE_FILES = {
 
 
 def locate(name: str, key: str) -> str:
-    """A folder for `embedded:<name>`, a folder or file for local paths, else the hub id as it is.
+    """A folder for `embedded:<name>`, a folder or file for local paths, a folder of configs alone for `random:<name>`,
+    else the hub id as it is.
 
     Raises:
         ConfigError: the embedded model, the folder or the file does not exist, or the file holds something else.
     """
+    if name.startswith(RANDOM):
+        folder = Path(locate_architecture(name.removeprefix(RANDOM), key))
+        if not (folder / "model_index.json").is_file():
+            raise ConfigError(f"{key}: {name!r} can be built from a folder with configs alone, or from {_packaged()}")
+        return str(folder)
     if name.startswith(EMBEDDED):
         folder = WEIGHTS / name.removeprefix(EMBEDDED)
         if not folder.is_dir():
@@ -77,6 +85,16 @@ def locate_architecture(name: str, key: str) -> str:
     location = locate(name, key)
     packaged = architecture_of(key) if is_file(location) else ARCHITECTURES / Path(name).name
     return location if Path(location).is_dir() or not packaged.is_dir() else str(packaged)
+
+
+def model_fingerprint(name: str, key: str) -> str:
+    """Of what `name` stands for: its weights and configs, or its configs and that it is random."""
+    kind = RANDOM if name.startswith(RANDOM) else ""
+    return kind + fingerprint(locate(name, key))
+
+
+def _packaged() -> str:
+    return ", ".join(sorted(path.name for path in ARCHITECTURES.iterdir()))
 
 
 def fingerprint(location: str) -> str:

@@ -8,7 +8,8 @@ from diffusers import AutoencoderKL, StableDiffusionXLImg2ImgPipeline, StableDif
 
 from fashion_sweep.config import ModelConfig
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.locate import architecture_of, is_file, locate
+from fashion_sweep.models.locate import RANDOM, architecture_of, is_file, locate
+from fashion_sweep.models.random_weights import random_pipeline
 from fashion_sweep.models.tokenizers import clip_tokenizer
 
 
@@ -45,6 +46,8 @@ def _open(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
             location, config=str(folder), local_files_only=True, dtype=getattr(torch, dtype), **options, **tokenizers
         )
     dtypes = {"default": getattr(torch, dtype), "vae": torch.float32}
+    if name.startswith(RANDOM):
+        return random_pipeline(family, Path(location), dtypes, **options)
     return family.from_pretrained(location, dtype=dtypes, use_safetensors=True, **options)
 
 

@@ -11,13 +11,14 @@ import time
 from types import TracebackType
 
 from fashion_sweep.errors import RunError
+from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.tracking.mirroring import Mirroring
 from fashion_sweep.tracking.registry import fetch
 from fashion_sweep.tracking.store import check_answers, client, shown, tracking_uri
 from fashion_sweep.tracking.ui import open_ui
 
-__all__ = ["Mirror", "fetch", "mirror", "open_ui", "tracking_uri"]
+__all__ = ["Mirror", "fetch", "mirror", "open_ui", "remove_experiment", "tracking_uri"]
 
 INTERVAL_S = 5.0
 PATIENCE_S = 30.0
@@ -40,6 +41,13 @@ def mirror(run: RunPaths, going: bool | None = None) -> None:
     uri = tracking_uri()
     check_answers(uri)
     Mirroring(client(uri), uri, run, going).everything()
+
+
+def remove_experiment(run: RunPaths) -> None:
+    """Takes the experiment that `run` was mirrored into out of sight: of what is not to be kept."""
+    store, known = client(tracking_uri()), read_json(run.mirror, {})
+    if parent := known.get("run_id"):
+        store.delete_experiment(store.get_run(parent).info.experiment_id)
 
 
 class Mirror:

@@ -129,8 +129,9 @@ class Trainer:
         gradients.clear()
         try:
             for slots in self.share.micro_batches:
+                batch = self.data.training_batch(step, size, slots)
                 with self.accelerator.autocast():
-                    losses = self._losses(self.denoiser, self.data.training_batch(step, size, slots))
+                    losses = self._losses(self.denoiser, batch)
                 (losses.sum() / size).backward()
                 gradients.take()
                 shared[slots] = losses.detach().double()
@@ -168,8 +169,9 @@ class Trainer:
             end = min(start + VALIDATION_BATCH_SIZE, count)
             for first in range(start, end, size):
                 indices = range(first, min(first + size, end))
+                batch = self.data.validation_batch(indices)  # not under autocast, which takes no float16 on a CPU
                 with self.accelerator.autocast():
-                    losses[first : indices.stop] = self._losses(self.denoiser, self.data.validation_batch(indices))
+                    losses[first : indices.stop] = self._losses(self.denoiser, batch)
 
         size = VALIDATION_BATCH_SIZE
         for start in range(0, count, VALIDATION_BATCH_SIZE)[self.share.rank :: self.share.workers]:

@@ -1,0 +1,183 @@
+"""From the pace of a worker to the hours of a sweep. Arithmetic alone."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fashion_sweep.config import Preset, RunConfig
+from fashion_sweep.data.split import held_out_count, steps_for
+from fashion_sweep.rehearsal.scale import all_specs, placement
+from fashion_sweep.space import TrialSpec
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class ImagePace:
+    """Seconds that one worker needs for one image of an evaluation set."""
+
+    base_step: float
+    refiner_step: float
+    decode: float
+    features: float
+    reference: float
+    """For the features of a real image."""
+    forward: float
+    """For one sample through the UNet."""
+
+    def image(self, preset: Preset) -> float:
+        """From noise to features, at the preset's number of steps."""
+        generation = preset.generation
+        refined = round(generation.num_inference_steps * generation.refine_fraction) if preset.model.refiner else 0
+        base = generation.num_inference_steps - refined
+        return base * self.base_step + refined * self.refiner_step + self.decode + self.features
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that one worker needs; every figure is measured, or all are reckoned from operations."""
+
+    step: Mapping[object, float]
+    """For its share of one optimizer step, by placement."""
+    forward: float
+    """For one validation sample."""
+    encode_view: float
+    encode_caption: float
+    images: Mapping[str, ImagePace]
+    """By evaluation set."""
+    statistics: float
+    """For FID, KID and CLIP score of all images of a set."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What the real run works on."""
+
+    records: Mapping[str, int]
+    """Images kept, by data set."""
+    captions: int
+    """Distinct captions of the fashion images."""
+    workers_per_trial: int
+    gpus_per_worker: int
+    cluster: int
+    """Workers that fit into the cluster, of one trial at least."""
+
+    @property
+    def gpus(self) -> int:
+        """Of the cluster."""
+        return self.cluster * self.gpus_per_worker
+
+    def on_one_worker(self) -> "Amount":
+        """The same work without any GPU, trials one after the other."""
+        return replace(self, workers_per_trial=1, gpus_per_worker=0, cluster=1)
+
+
+@dataclass(frozen=True)
+class TrialForecast:
+    title: str
+    training: float
+    judging: float
+    steps: int
+    gpus: int
+
+    @property
+    def seconds(self) -> float:
+        return self.training + self.judging
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.seconds * self.gpus / HOUR
+
+
+@dataclass(frozen=True)
+class Forecast:
+    trials: Sequence[TrialForecast]
+    preparing: float
+    """Seconds by the clock, with all workers of the cluster at it."""
+    at_once: int
+    """Trials side by side."""
+    gpus: int
+    """Of the cluster."""
+
+    @property
+    def hours(self) -> float:
+        """By the clock: no trial ends before its own time, and all together keep the cluster busy that long."""
+        spent = [trial.seconds for trial in self.trials]
+        return (self.preparing + max(max(spent, default=0.0), sum(spent) / self.at_once)) / HOUR
+
+    @property
+    def gpu_hours(self) -> float:
+        return sum(trial.gpu_hours for trial in self.trials) + self.preparing * self.gpus / HOUR
+
+
+def forecast(config: RunConfig, pace: Pace, amount: Amount) -> Forecast:
+    side_by_side = amount.cluster // amount.workers_per_trial
+    return Forecast(
+        trials=[_trial(config, spec, pace, amount) for spec in all_specs(config)],
+        preparing=_preparing(config, pace, amount) / amount.cluster,
+        at_once=min(side_by_side, config.preset.resources.max_concurrent_trials or side_by_side),
+        gpus=amount.gpus,
+    )
+
+
+def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount) -> TrialForecast:
+    training, preset, workers = config.training_of(spec), config.preset, amount.workers_per_trial
+    steps, trained = 0, 0.0
+    if not spec.is_base_model:
+        records = amount.records["fashion"]
+        steps = steps_for(training, records)
+        validations = 1 + math.ceil(steps / training.validation_every)
+        held_out = held_out_count(records, training.validation_fraction)
+        shares = preset.resources.workers_per_trial / workers  # of a step, that each worker makes
+        trained = steps * pace.step[placement(spec)] * shares
+        trained += validations * math.ceil(held_out / workers) * pace.forward
+    judged = 0.0
+    for name in config.sweep.judge:
+        count, images = min(preset.evaluation.samples, amount.records[name]), pace.images[name]
+        judged += math.ceil(count / workers) * images.image(preset) + pace.statistics
+        if name != "fashion" and not spec.is_base_model:
+            judged += min(preset.evaluation.loss_samples, count) * images.forward
+    return TrialForecast(spec.title, trained, judged, steps, workers * amount.gpus_per_worker)
+
+
+def _preparing(config: RunConfig, pace: Pace, amount: Amount) -> float:
+    """Seconds of one worker."""
+    specs, preset = all_specs(config), config.preset
+    adapted = [spec for spec in specs if not spec.is_base_model]
+    seconds = sum(amount.records[name] * pace.images[name].reference for name in config.sweep.judge)
+    if adapted:
+        seconds += amount.records["fashion"] * preset.training.views * pace.encode_view
+        for name in config.sweep.judge:
+            if name != "fashion":
+                count = min(preset.evaluation.loss_samples, amount.records[name])
+                seconds += count * (pace.encode_view + pace.images[name].forward)
+    if any(not spec.trains_text_encoders for spec in adapted):
+        seconds += amount.captions * pace.encode_caption
+    return seconds
+
+
+@dataclass(frozen=True)
+class Row:
+    """Bytes of one row of each part of the cache, and of what a judged image leaves."""
+
+    images: float
+    captions: float
+    references: Mapping[str, float]
+    judged: float
+
+
+def disk(config: RunConfig, row: Row, amount: Amount, adapters: Mapping[str, int]) -> dict[str, float]:
+    """Bytes by what they are for; `adapters`: parameters by trial."""
+    specs = all_specs(config)
+    adapted = [spec for spec in specs if not spec.is_base_model]
+    parts = {f"cache: features of real {name} images": amount.records[name] * row.references[name]
+             for name in config.sweep.judge}  # fmt: skip
+    if adapted:
+        parts["cache: latents"] = amount.records["fashion"] * row.images
+    if any(not spec.trains_text_encoders for spec in adapted):
+        parts["cache: prompt embeddings"] = amount.captions * row.captions
+    parts["adapters, here and in MLflow"] = 2 * sum(4.0 * adapters[spec.trial_id] for spec in adapted)
+    parts["checkpoints"] = 3 * sum(4.0 * adapters[spec.trial_id] for spec in adapted)
+    judged = sum(min(config.preset.evaluation.samples, amount.records[name]) for name in config.sweep.judge)
+    parts["features of judged images"] = 2 * len(specs) * judged * row.judged  # by batch, and together
+    return parts

@@ -1,0 +1,128 @@
+"""What each stage of a rehearsal takes: seconds, and memory at its peak. A stage that fails is named."""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from fashion_sweep.errors import RunError
+
+SAMPLE_EVERY_S = 0.02
+GIB = 2**30
+
+
+class StageFailed(RunError):
+    """Names the stage and what went wrong in it."""
+
+
+@dataclass
+class Stage:
+    name: str
+    trial: str | None
+    """Title of the trial it was done for; None: for all."""
+    started_rss: int
+    """Bytes of the process when it began."""
+    peak_rss: int = 0
+    """Most bytes of the process, looked at every 20 ms."""
+    peak_gpu: int = 0
+    """Most bytes that torch held on the GPU; 0 without one."""
+    seconds: float = 0.0
+    done: bool = False
+
+
+class Meter:
+    """Stages may lie within each other; what an inner one takes counts for the outer one too."""
+
+    def __init__(self, device: str, say: Callable[[Stage], None], log: Path) -> None:
+        self.stages: list[Stage] = []
+        self.trial: str | None = None
+        self._device, self._say, self._log = torch.device(device), say, log
+        self._open: list[Stage] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Raises:
+        StageFailed: the block failed; names the innermost stage that did. Its traceback goes to the log.
+        """
+        self._settle()
+        stage = Stage(name, self.trial, started_rss=_rss())
+        with self._lock:
+            self.stages.append(stage)
+            self._open.append(stage)
+        since = time.monotonic()
+        try:
+            yield
+            self._settle()
+            stage.done = True
+        except Planned:
+            stage.done = True
+            raise
+        except StageFailed:
+            raise
+        except Exception as error:
+            self._write(traceback.format_exc())
+            raise StageFailed(self._failure(name, error)) from error
+        finally:
+            stage.seconds = time.monotonic() - since
+            self._look()
+            with self._lock:
+                self._open.remove(stage)
+            self._say(stage)
+
+    def _failure(self, name: str, error: Exception) -> str:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        what = lines[0] if lines else ""
+        of = f" of {self.trial}" if self.trial else ""
+        return f"rehearsal: stage {name!r}{of} failed: {type(error).__name__}: {what} (traceback: {self._log})"
+
+    def _write(self, text: str) -> None:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(text)
+
+    def _settle(self) -> None:
+        """Puts the GPU's peak down to the stages that are open, and starts a new one."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+            peak = torch.cuda.max_memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            for stage in self._open:
+                stage.peak_gpu = max(stage.peak_gpu, peak)
+
+    def _look(self) -> None:
+        rss = _rss()
+        with self._lock:
+            for stage in self._open:
+                stage.peak_rss = max(stage.peak_rss, rss)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Looks at the process's memory as long as the block runs."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(SAMPLE_EVERY_S):
+                self._look()
+
+        thread = threading.Thread(target=watch, daemon=True, name="rehearsal-memory")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+class Planned(Exception):
+    """Cuts a stage short on purpose, as a killed worker would be."""
+
+
+def _rss() -> int:
+    return int(psutil.Process().memory_info().rss)

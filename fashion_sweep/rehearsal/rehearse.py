@@ -1,0 +1,39 @@
+"""A rehearsal from configuration to forecast."""
+
+import json
+
+from rich.console import Console
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.files import write_json
+from fashion_sweep.rehearsal.setting import RehearsalWish, apart, set_up
+from fashion_sweep.rehearsal.stages import Outcome, play
+from fashion_sweep.rehearsal.tables import as_json, tables
+from fashion_sweep.report.tables import terminal
+
+RESULT = "rehearsal.json"
+
+
+def rehearse(config: RunConfig, wish: RehearsalWish, console: Console) -> Outcome:
+    """Progress goes to `console`; the result into the rehearsal's folder, too.
+
+    Raises:
+        FashionSweepError: a mistake in the configuration or the data, or a stage that failed, by its name.
+    """
+    setting = set_up(config, wish, console)
+    with apart(setting.run.root):
+        outcome = play(setting, wish, console)
+    write_json(setting.run.root / RESULT, as_json(outcome, wish))
+    return outcome
+
+
+def rehearse_and_show(config: RunConfig, wish: RehearsalWish, in_json: bool) -> None:
+    """Prints what `rehearse` finds; as JSON, with its progress on stderr."""
+    outcome = rehearse(config, wish, Console(stderr=in_json, highlight=False))
+    if in_json:
+        print(json.dumps(as_json(outcome, wish), indent=2))
+        return
+    console = Console(highlight=False)
+    for table in tables(outcome, wish):
+        console.print(terminal(table))
+    console.print(f"rehearsed; all of this is in {outcome.setting.run.root / RESULT}", soft_wrap=True)

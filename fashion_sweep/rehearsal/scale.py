@@ -1,0 +1,141 @@
+"""The configuration of a rehearsal: the true model, sizes and placements, but two samples and a few steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fashion_sweep.config import Preset, RunConfig
+from fashion_sweep.models.locate import EMBEDDED, RANDOM
+from fashion_sweep.plan import feasible, parameters_of
+from fashion_sweep.rehearsal.samples import SAMPLES
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.sweep_file import EvaluationSet
+
+LONGEST_NAME = 60
+LENGTHS = ("steps", "epochs")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of each thing a rehearsal does. Small where a preset for GPUs meets a machine without."""
+
+    steps: int
+    batch_size: int
+    """Samples in a step: a worker's own share of the batch, if that is not too much here."""
+    base_steps: int
+    refiner_steps: int
+    images_at_once: int
+    cache_passes: int
+    """How often each shard is made: the second time, all that starts up is behind it."""
+
+    @classmethod
+    def of(cls, preset: Preset, device: str) -> "Scale":
+        small = is_short_of_gpus(preset, device)
+        share = preset.training.batch_size // preset.resources.workers_per_trial
+        refines = bool(preset.model.refiner and preset.generation.refine_fraction)
+        return cls(
+            steps=2 if small else 6,
+            batch_size=1 if small else share,
+            base_steps=2 if small else 4,
+            refiner_steps=(1 if small else 2) if refines else 0,
+            images_at_once=1 if small else preset.generation.batch_size,
+            cache_passes=1 if small else 2,
+        )
+
+
+def is_short_of_gpus(preset: Preset, device: str) -> bool:
+    return preset.resources.gpus_per_worker > 0 and device == "cpu"
+
+
+def with_random_weights(preset: Preset) -> Preset:
+    """The same, with `random:` before the name of every model whose weights are not in this package."""
+    model, evaluation = preset.model, preset.evaluation
+    names: dict[str, Any] = {"base": _random(model.base)}
+    if model.refiner:
+        names["refiner"] = _random(model.refiner)
+    judges: dict[str, Any] = {}
+    if not evaluation.clip_model.startswith(EMBEDDED):
+        judges = {"clip_model": _random(evaluation.clip_model), "clip_pretrained": None}
+    if evaluation.features == "inception-v3":
+        judges["features"] = "random-inception-v3"
+    return preset.model_copy(
+        update={"model": model.model_copy(update=names), "evaluation": evaluation.model_copy(update=judges)}
+    )
+
+
+def _random(name: str) -> str:
+    return name if name.startswith(RANDOM) else RANDOM + name
+
+
+def with_roots(config: RunConfig, roots: Mapping[EvaluationSet, Path]) -> RunConfig:
+    """The same, with the data sets of `roots` in these folders."""
+    data = config.preset.data
+    sources: dict[str, Any] = {
+        name: data.of(name).model_copy(update={"root": str(root)}) for name, root in roots.items()
+    }
+    preset = config.preset.model_copy(update={"data": data.model_copy(update=sources)})
+    return config.model_copy(update={"preset": preset})
+
+
+def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale) -> RunConfig:
+    """What is rehearsed of `config`, by name apart from the real runs."""
+    preset = config.preset
+    images = scale.base_steps + scale.refiner_steps
+    training = preset.training.model_copy(
+        update={
+            "steps": scale.steps,
+            "epochs": None,
+            "batch_size": scale.batch_size,
+            "micro_batch_size": min(preset.training.micro_batch_size or scale.batch_size, scale.batch_size),
+            "checkpoint_every": scale.steps // 2,
+            "validation_every": scale.steps,
+        }
+    )
+    generation = preset.generation.model_copy(
+        update={
+            "num_inference_steps": images,
+            "refine_fraction": scale.refiner_steps / images,
+            "batch_size": scale.images_at_once,
+        }
+    )
+    evaluation = preset.evaluation.model_copy(update={"samples": SAMPLES, "loss_samples": SAMPLES})
+    name = f"{preset.name[: LONGEST_NAME - len('-rehearsal')]}-rehearsal"
+    smaller = {"name": name, "training": training, "generation": generation, "evaluation": evaluation}
+    sweep = config.sweep.model_copy(
+        update={
+            "trials": [spec.values for spec in specs],
+            "space": None,
+            "search": None,
+            "seeds": 1,
+            "sample_prompts": config.sweep.sample_prompts[:1],
+        }
+    )
+    return RunConfig(preset=preset.model_copy(update=smaller), sweep=sweep)
+
+
+def all_specs(config: RunConfig) -> list[TrialSpec]:
+    """Of a search, as many of the largest as it begins: what its trials cost at most."""
+    space, search = config.sweep.space, config.sweep.search
+    if space is None or search is None:
+        return config.sweep.specs
+    found = feasible(config, space)
+    return found[-search.trials :] if len(found) >= search.trials else found
+
+
+def placement(spec: TrialSpec) -> tuple[Any, ...]:
+    """What decides a trial's stages, memory and pace: which layers carry an adapter."""
+    return tuple(name for name, _ in spec.ranks), dict(spec.training).get("target_modules")
+
+
+def representatives(config: RunConfig) -> list[TrialSpec]:
+    """The largest trial of each placement, without a length of its own."""
+    largest: dict[Any, TrialSpec] = {}
+    for spec in all_specs(config):
+        known = largest.get(placement(spec))
+        if known is None or parameters_of(config, spec) > parameters_of(config, known):
+            largest[placement(spec)] = spec
+    return [
+        replace(spec, replicate=0, training=tuple(item for item in spec.training if item[0] not in LENGTHS))
+        for spec in largest.values()
+    ]

@@ -1,0 +1,174 @@
+"""What a rehearsal is of, and on what: configuration and data checked, two samples laid out, all in a folder apart."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from fashion_sweep.checks import check_catalogue, check_config, data_sets
+from fashion_sweep.config import RunConfig
+from fashion_sweep.data.catalogue import Catalogue, write_catalogue
+from fashion_sweep.errors import ConfigError, FashionSweepError
+from fashion_sweep.files import write_json, write_text
+from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.rehearsal.forecast import Amount
+from fashion_sweep.rehearsal.samples import made_up, opened, published_count, two_of
+from fashion_sweep.rehearsal.scale import (
+    Scale,
+    is_short_of_gpus,
+    representatives,
+    scaled,
+    with_random_weights,
+    with_roots,
+)
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.sweep_file import EvaluationSet
+
+FOLDER = "rehearsals"
+
+
+@dataclass(frozen=True)
+class RehearsalWish:
+    random_weights: bool = False
+    gpus: int | None = None
+    """Of the cluster that the forecast is for; None: those of one trial."""
+    tflops: float = 90.0
+    """1e12 bfloat16 operations a second that one of them sustains, where none is here to be measured."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is rehearsed, and on what."""
+
+    config: RunConfig
+    """Of the real run, with random weights where those are wished."""
+    scaled: RunConfig
+    scale: Scale
+    specs: list[TrialSpec]
+    run: RunPaths
+    device: str
+    amount: Amount
+    notes: list[str]
+    """What the forecast rests on."""
+    warnings: list[str]
+    """Why `run` would refuse to start."""
+
+
+def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
+    """Opens and checks everything that costs nothing, and lays out the two samples.
+
+    Raises:
+        FashionSweepError: a mistake in the configuration or the data.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if wish.random_weights:
+        config = config.model_copy(update={"preset": with_random_weights(config.preset)})
+    _check_gpus(config, wish)
+    folder = RunPaths(_folder(config))
+    real: dict[EvaluationSet, Catalogue | None] = {}
+    roots = {n: folder.root / "made-up" / n for n in data_sets(config) if config.preset.data.of(n).root is None}
+    check_config(with_roots(config, roots))
+    scale = Scale.of(config.preset, device)
+    specs = representatives(config)
+    console.print(f"rehearsal of sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/], on {device}")
+    console.print(f"folder {folder.root}", soft_wrap=True)
+    notes, warnings, samples = [], [], {}
+    for name in data_sets(config):
+        real[name] = catalogue = opened(name, config)
+        if catalogue is None:
+            samples[name] = made_up(name, roots[name], config)
+            count = published_count(name, config)
+            notes.append(f"data.{name}.root is not given: two made-up images stand in, for {count:,} as published")
+            continue
+        samples[name] = two_of(catalogue, config.preset.generation.seed)
+        try:
+            check_catalogue(name, catalogue, config)
+        except FashionSweepError as error:
+            warnings.append(str(error))
+    if is_short_of_gpus(config.preset, device):
+        notes.append("no GPU here: one worker, one sample at a time, on the CPU")
+    setting = Setting(
+        config=config,
+        scaled=scaled(config, specs, scale),
+        scale=scale,
+        specs=specs,
+        run=folder,
+        device=device,
+        amount=_amount(config, real, wish),
+        notes=[*_model_notes(config, wish), *notes],
+        warnings=warnings,
+    )
+    for line in setting.notes:
+        console.print(f"- {line}", markup=False, soft_wrap=True)
+    for line in warnings:
+        console.print(f"warning: run would refuse this: {line}", markup=False, soft_wrap=True)
+    _lay_out(setting, samples)
+    return setting
+
+
+def _check_gpus(config: RunConfig, wish: RehearsalWish) -> None:
+    resources = config.preset.resources
+    needed = resources.gpus_per_worker * resources.workers_per_trial
+    if wish.gpus is not None and wish.gpus < needed:
+        raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")
+
+
+def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
+    if not wish.random_weights:
+        return []
+    random = ["base", *(["refiner"] if config.preset.model.refiner else [])]
+    random += ["InceptionV3"] if config.preset.evaluation.features.startswith("random") else []
+    random += ["CLIP"] if config.preset.evaluation.clip_model.startswith("random") else []
+    return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]
+
+
+def _amount(config: RunConfig, real: dict[EvaluationSet, Catalogue | None], wish: RehearsalWish) -> Amount:
+    fashion, resources = real["fashion"], config.preset.resources
+    records: dict[str, int] = {n: len(c.records) if c else published_count(n, config) for n, c in real.items()}
+    if resources.gpus_per_worker:
+        cluster = (wish.gpus or 0) // resources.gpus_per_worker
+    else:
+        cluster = len(os.sched_getaffinity(0)) // resources.cpus_per_worker
+    return Amount(
+        records=records,
+        captions=len(fashion.distinct_captions) if fashion else records["fashion"],
+        workers_per_trial=resources.workers_per_trial,
+        gpus_per_worker=resources.gpus_per_worker,
+        cluster=max(cluster, resources.workers_per_trial),
+    )
+
+
+def _folder(config: RunConfig) -> Path:
+    return runs_root() / FOLDER / f"{config.sweep.name}-{config.preset.name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
+    """The run folder as `run` makes it."""
+    from fashion_sweep.caches import plan_caches, write_caches
+
+    write_text(setting.run.config, setting.scaled.to_yaml())
+    with apart(setting.run.root):
+        write_caches(setting.run, plan_caches(setting.scaled, dict(samples)))
+    for name, catalogue in samples.items():
+        write_catalogue(setting.run.catalogue(name), catalogue)
+    write_json(setting.run.facts, {"run": setting.run.name, "started": datetime.now().astimezone().isoformat()})
+
+
+@contextmanager
+def apart(root: Path) -> Iterator[None]:
+    """Cache and MLflow store in the rehearsal's own folder, so that nothing made-up gets among what is real."""
+    before = os.environ.get("FASHION_SWEEP_RUNS")
+    os.environ["FASHION_SWEEP_RUNS"] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["FASHION_SWEEP_RUNS"]
+        else:
+            os.environ["FASHION_SWEEP_RUNS"] = before

@@ -1,0 +1,173 @@
+"""The stages that cost something, in the order of a run, each by the function that `run` does it with."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from fashion_sweep.caches import read_caches
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config import RunConfig
+from fashion_sweep.files import read_json
+from fashion_sweep.plan import parameters_of
+from fashion_sweep.prepare import (
+    Shard,
+    forget_models,
+    make_shard,
+    missing_shards,
+    shard_judge,
+    shard_model,
+    write_references,
+)
+from fashion_sweep.rehearsal.forecast import Forecast, Row, disk, forecast
+from fashion_sweep.rehearsal.meter import GIB, Meter, Stage
+from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
+from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
+from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
+from fashion_sweep.rehearsal.watched import RehearsedTrial, Timings, WatchedStatus
+from fashion_sweep.rehearsal.work import count_work
+from fashion_sweep.tracking import mirror, remove_experiment
+
+
+@dataclass(frozen=True)
+class Outcome:
+    setting: Setting
+    stages: list[Stage]
+    parameters: Mapping[str, int]
+    """In the adapter files that were written, by trial."""
+    here: Forecast
+    elsewhere: Forecast | None
+    """On GPUs that were not here to be measured."""
+    pace: Pace
+    disk: Mapping[str, float]
+    weights: Mapping[str, int]
+    """Bytes of base, refiner and judge."""
+    sustained: float | None
+    """Operations a second of the base UNet here; None where its architecture is not at hand."""
+
+
+def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
+    meter = Meter(setting.device, lambda done: _say(done, console), setting.run.log)
+    timings = Timings()
+    with meter.watching(), _threads_of_a_worker(setting):
+        _fill_cache(setting, meter)
+        for spec in setting.specs:
+            meter.trial = spec.title
+            _rehearsed(setting, spec.trial_id, meter, timings).rehearse()
+        meter.trial = None
+        with meter.stage("MLflow"):
+            mirror(setting.run, going=False)
+            remove_experiment(setting.run)
+    captions = len(set(read_captions(setting)))
+    return _foretell(setting, Measured(meter, timings, setting.scale, captions), wish)
+
+
+@contextmanager
+def _threads_of_a_worker(setting: Setting) -> Iterator[None]:
+    """As many as the preset allows it; all, where the preset counts on a GPU that is not here."""
+    before, resources = torch.get_num_threads(), setting.config.preset.resources
+    if not resources.gpus_per_worker:
+        torch.set_num_threads(resources.cpus_per_worker)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fill_cache(setting: Setting, meter: Meter) -> None:
+    """As the workers of a cluster do, one shard of each kind. What they keep loaded is loaded first, by itself."""
+    config: RunConfig = setting.scaled
+    shards = missing_shards(setting.run, config.sweep.specs)
+    if any(not shard.kind.startswith("reference") for shard in shards):
+        with meter.stage("load base"):
+            shard_model(config)
+    for shard in (shard for shard in shards if not shard.kind.startswith("reference")):
+        _make(shard, setting, meter)
+    forget_models()
+    with meter.stage("load judge"):
+        shard_judge(config)
+    for shard in (shard for shard in shards if shard.kind.startswith("reference")):
+        _make(shard, setting, meter)
+    forget_models()
+    with meter.stage("reference statistics"):
+        write_references(setting.run)
+
+
+def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
+    for _ in range(setting.scale.cache_passes):
+        with meter.stage(f"cache {shard.kind}"):
+            make_shard(shard)
+
+
+def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) -> RehearsedTrial:
+    spec = next(spec for spec in setting.scaled.sweep.specs if spec.trial_id == trial_id)
+    paths = setting.run.trial(trial_id)
+    return RehearsedTrial(
+        run=setting.run,
+        paths=paths,
+        config=setting.scaled,
+        spec=spec,
+        worker=Worker(0, 1, setting.device, lambda values: None),
+        status=WatchedStatus(paths),
+        meter=meter,
+        timings=timings,
+        judged=min(setting.config.preset.evaluation.samples, *setting.amount.records.values()),
+    )
+
+
+def _say(done: Stage, console: Console) -> None:
+    memory = f"{done.peak_rss / GIB:.1f} GiB"
+    if done.peak_gpu:
+        memory += f", GPU {done.peak_gpu / GIB:.1f} GiB"
+    word = "" if done.done else "  FAILED"
+    name = f"{done.name} ({done.trial})" if done.trial else done.name
+    console.print(f"  {name:<60} {done.seconds:8.1f} s   peak {memory}{word}", markup=False, soft_wrap=True)
+
+
+def read_captions(setting: Setting) -> list[str]:
+    return [record["caption"] for record in read_json(setting.run.catalogue("fashion"))["records"]]
+
+
+def _foretell(setting: Setting, measured: Measured, wish: RehearsalWish) -> Outcome:
+    config, amount = setting.config, setting.amount
+    pace = measured_pace(config, measured)
+    work = count_work(config)
+    short = is_short_of_gpus(config.preset, setting.device)
+    here = amount.on_one_worker() if short else amount
+    elsewhere = None
+    if work is not None and short:
+        elsewhere = forecast(config, reckoned_pace(config, work, wish.tflops, pace.statistics), amount)
+    results = {spec.trial_id: read_json(setting.run.trial(spec.trial_id).result, {}) for spec in setting.specs}
+    planned = {spec.trial_id: parameters_of(config, spec) for spec in all_specs(config)}
+    return Outcome(
+        setting=setting,
+        stages=measured.meter.stages,
+        parameters={trial_id: result["parameters"] for trial_id, result in results.items()},
+        here=forecast(config, pace, here),
+        elsewhere=elsewhere,
+        pace=pace,
+        disk=disk(config, _row(setting, measured.captions), amount, planned),
+        weights=measured.timings.weights,
+        sustained=sustained(config, pace, work) if work else None,
+    )
+
+
+def _row(setting: Setting, captions: int) -> Row:
+    """Bytes of the files that the rehearsal wrote, by row."""
+    caches = read_caches(setting.run)
+
+    def bytes_of(cache: Any) -> float:
+        written = [cache.path(shard) for shard in range(len(cache.shards))]
+        return sum(path.stat().st_size for path in written if path.exists()) / cache.rows
+
+    trial = setting.run.trial(setting.specs[0].trial_id)
+    judged = trial.features(setting.config.sweep.judge[0]).stat().st_size / 2
+    return Row(
+        images=bytes_of(caches.images),
+        captions=bytes_of(caches.captions),
+        references={name: bytes_of(cache) for name, cache in caches.references.items()},
+        judged=judged,
+    )

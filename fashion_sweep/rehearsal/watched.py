@@ -1,0 +1,212 @@
+"""A trial as `run` does it, watched: its stages go to a meter, and its parts are timed by hooks from outside."""
+
+import gc
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fashion_sweep.errors import TrialError
+from fashion_sweep.evaluation.features import Judge, Scores
+from fashion_sweep.evaluation.generate import Generator
+from fashion_sweep.models.family import Family
+from fashion_sweep.rehearsal.meter import Meter, Planned
+from fashion_sweep.status import Status
+from fashion_sweep.sweep_file import EvaluationSet
+from fashion_sweep.trial import Trial
+
+TRAIN = {"load": "load base", "train": "train and checkpoint"}
+RESUME = {"load": "load base", "train": "resume and save adapter"}
+JUDGE = {"load": "load base and refiner", "judge": "judge"}
+
+
+@dataclass
+class Timings:
+    """Seconds of the parts of all trials."""
+
+    calls: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    """By part of the model and evaluation set, of each call: for one batch of images."""
+    steps: dict[str, list[float]] = field(default_factory=dict)
+    """By trial: of each optimizer step."""
+    weights: dict[str, int] = field(default_factory=dict)
+    """Bytes of base, refiner and judge."""
+    evaluation_set: str = ""
+
+    def watch(self, part: str, module: nn.Module, device: torch.device) -> None:
+        """Times each call of the module."""
+        started: list[float] = []
+
+        def now() -> float:
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.monotonic()
+
+        def before(*_: Any) -> None:
+            started.append(now())
+
+        def after(*_: Any) -> None:
+            self.calls.setdefault((part, self.evaluation_set), []).append(now() - started.pop())
+
+        module.register_forward_pre_hook(before)
+        module.register_forward_hook(after)
+
+    def seconds(self, part: str, evaluation_set: str) -> float:
+        """Of a typical call; 0 where there was none."""
+        return median(self.calls.get((part, evaluation_set)) or [0.0])
+
+
+class WatchedStatus(Status):
+    """Tells the meter of the trial's stages, under the names of what is rehearsed."""
+
+    meter: Meter
+    names: Mapping[str, str]
+
+    @contextmanager
+    def stage(self, name: str, **values: Any) -> Iterator[None]:
+        with self.meter.stage(self.names[name]), super().stage(name, **values):
+            yield
+
+
+@dataclass(kw_only=True)
+class WatchedGenerator(Generator):
+    meter: Meter
+    timings: Timings
+    name: str
+
+    def images(self, prompts: Sequence[str], draws: Sequence[tuple[int, int]], batch_size: int) -> Tensor:
+        self.timings.evaluation_set = self.name
+        with self.meter.stage("generate"):
+            return super().images(prompts, draws, batch_size)
+
+
+class WatchedJudge(Judge):
+    meter: Meter
+
+    def scores(self, images: Tensor, captions: Sequence[str]) -> Scores:
+        with self.meter.stage("features"):
+            return super().scores(images, captions)
+
+
+@dataclass(frozen=True)
+class RehearsedTrial(Trial):
+    meter: Meter
+    timings: Timings
+    judged: int
+    """Images that the real run judges."""
+    losses: dict[int, float] = field(default_factory=dict)
+    """Mean loss after each step, of the attempt that is going on."""
+    moments: list[float] = field(default_factory=list)
+
+    def rehearse(self) -> None:
+        """Trains until shortly before the end, is killed, goes on from its checkpoint, and is judged."""
+        if not self.spec.is_base_model:
+            before = self._killed()
+            self._go_on(before)
+        self._name(JUDGE)
+        evaluations = self.judge()
+        gc.collect()
+        with self.meter.stage("count parameters"):
+            self.finish(evaluations)
+
+    @property
+    def watched(self) -> WatchedStatus:
+        assert isinstance(self.status, WatchedStatus)
+        return self.status
+
+    def _name(self, names: Mapping[str, str]) -> None:
+        self.watched.meter, self.watched.names = self.meter, names
+
+    def _killed(self) -> dict[int, float]:
+        self._name(TRAIN)
+        try:
+            self.train()
+        except Planned:
+            gc.collect()  # what the killed attempt held
+        losses = dict(self.losses)
+        self.losses.clear()
+        self.moments.clear()
+        return losses
+
+    def _go_on(self, before: Mapping[int, float]) -> None:
+        """Raises:
+        TrialError: it did not go on from the checkpoint, or not to the same loss.
+        """
+        self._name(RESUME)
+        self.train()
+        first, last = min(self.losses), max(self.losses)
+        every = self.config.preset.training.checkpoint_every
+        with self.meter.stage("compare resumed training"):
+            if first != every + 1:
+                raise TrialError(f"it went on with step {first}, not from the checkpoint of step {every}")
+            if abs(self.losses[last] - before[last]) > 0.01 * abs(before[last]):
+                raise TrialError(
+                    f"loss {self.losses[last]:.6g} at step {last} after going on, {before[last]:.6g} before"
+                )
+
+    def _report(self, values: dict[str, float]) -> None:
+        super()._report(values)
+        self.moments.append(time.monotonic())
+
+    def _progress(self, values: dict[str, float]) -> None:
+        super()._progress(values)
+        step, now = int(values["step"]), time.monotonic()
+        if self.moments:
+            self.timings.steps.setdefault(self.spec.trial_id, []).append(now - self.moments[-1])
+        self.moments.append(now)
+        self.losses[step] = values["train_loss"]
+        if step == self.steps and self.watched.names is TRAIN:
+            raise Planned
+
+    def generator(self, model: Family, name: EvaluationSet) -> Generator:
+        for part, module in parts(model).items():
+            if not module._forward_hooks:
+                self.timings.watch(part, module, model.device)
+        self.timings.weights |= pipeline_bytes(model)
+        made = super().generator(model, name)
+        known = {key: getattr(made, key) for key in Generator.__dataclass_fields__}
+        return WatchedGenerator(**known, meter=self.meter, timings=self.timings, name=name)
+
+    def load_judge(self) -> Judge:
+        judge = WatchedJudge(self.config.preset.evaluation, self.worker.device)
+        judge.meter = self.meter
+        networks = {id(used): used.model for used in (judge.clip, judge.extractor)}.values()
+        self.timings.weights["judge"] = sum(map(_bytes, networks))
+        return judge
+
+    def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
+        """Statistics over as many stand-in features as the run has images, for their time and memory: two images
+        have no FID, so that the rehearsal shows no number that could be taken for one."""
+        if any(stage.name == "statistics" for stage in self.meter.stages):
+            return {}
+        with self.meter.stage("statistics"):
+            draw = np.random.default_rng(0)
+            rows, dimension = self.judged, scores.features.shape[1]
+            features, real = (torch.from_numpy(draw.standard_normal((rows, dimension), "f4")) for _ in range(2))
+            super().evaluate(Scores(features, torch.zeros(rows)), real)
+        return {}
+
+
+def parts(model: Any) -> dict[str, nn.Module]:
+    """What an image costs: the modules whose calls are timed."""
+    found = {"base": model.pipeline.unet, "decoder": model.pipeline.vae.decoder}
+    return found | ({"refiner": model.refiner.unet} if model.refiner else {})
+
+
+def pipeline_bytes(model: Any) -> dict[str, int]:
+    """Of the weights of base and refiner; what the two share is the base's."""
+    sizes, seen = {}, set()
+    for name, pipeline in (("base", model.pipeline), ("refiner", model.refiner)):
+        own = [part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)]
+        sizes[name] = sum(_bytes(part) for part in own if id(part) not in seen)
+        seen |= {id(part) for part in own}
+    return sizes
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())

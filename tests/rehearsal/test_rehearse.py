@@ -1,0 +1,156 @@
+"""A rehearsal on the tiny preset: every stage runs, a broken one is named, and no metric comes out of it."""
+
+import io
+import json
+import sys
+
+import pytest
+from rich.console import Console
+from safetensors import safe_open
+
+from fashion_sweep.cli import main
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.files import read_json
+from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse
+from fashion_sweep.rehearsal.tables import as_json
+from tests.conftest import write_fashion
+
+QUICK = ["--set", "generation.batch_size=4", "--set", "training.batch_size=2"]
+ONE = [*QUICK, "--set", "sweep.trials=[{unet: 1}, {unet: 2}]", "--set", "sweep.sample_prompts=[]"]
+STAGES = [
+    "load base",
+    "cache images",
+    "cache captions",
+    "load judge",
+    "cache reference-fashion",
+    "train and checkpoint",
+    "resume and save adapter",
+    "load base and refiner",
+    "generate",
+    "features",
+    "statistics",
+    "count parameters",
+    "MLflow",
+]
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fashion-sweep", "rehearse", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory):
+    """What the rehearsal found, its folder, and its progress."""
+    root, said = tmp_path_factory.mktemp("runs"), io.StringIO()
+    wish = RehearsalWish(random_weights=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_SWEEP_RUNS", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        outcome = rehearse(load_run_config("exp2", "tiny", ONE[1::2]), wish, Console(file=said, width=200))
+    return as_json(outcome, wish), outcome.setting.run, said.getvalue()
+
+
+def test_every_stage_of_a_run_is_gone_through_and_nothing_is_left_beside_the_rehearsal(rehearsed):
+    found, run, said = rehearsed
+    assert [stage["name"] for stage in found["stages"] if not stage["done"]] == []
+    assert set(STAGES) <= {stage["name"] for stage in found["stages"]}
+    assert all(stage["peak_rss"] >= stage["started_rss"] > 0 for stage in found["stages"])
+    assert all(name in said for name in STAGES)
+    assert [path.name for path in run.root.parent.parent.iterdir()] == ["rehearsals"]
+    assert read_json(run.root / "rehearsal.json") == found
+
+
+def test_one_trial_stands_for_all_of_its_placement_and_its_adapter_is_counted(rehearsed):
+    found, run, _ = rehearsed
+    assert list(found["parameters"]) == ["unet-r2"]
+    with safe_open(run.trial("unet-r2").adapter, "pt") as file:
+        counted = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
+    assert found["parameters"]["unet-r2"] == counted == 34_368
+    assert [trial["title"] for trial in found["forecast_here"]["trials"]] == ["UNet rank 1", "UNet rank 2"]
+
+
+def test_random_weights_are_said_and_no_metric_is_written_down(rehearsed):
+    found, run, _ = rehearsed
+    assert any(note.startswith("random weights: base, refiner;") for note in found["notes"])
+    assert read_json(run.trial("unet-r2").result)["evaluations"] == {"fashion": {}}
+
+
+def test_the_rehearsal_is_no_longer_seen_in_mlflow(rehearsed):
+    from mlflow import MlflowClient
+    from mlflow.entities import ViewType
+
+    _, run, _ = rehearsed
+    store = MlflowClient(f"sqlite:///{run.root}/mlflow.db")
+    assert [one.name for one in store.search_experiments()] == ["Default"]
+    deleted = store.search_experiments(view_type=ViewType.DELETED_ONLY)
+    assert [one.name for one in deleted] == ["exp2/tiny-rehearsal"]
+    runs = store.search_runs([deleted[0].experiment_id], run_view_type=ViewType.DELETED_ONLY)
+    assert len(runs) == 2  # the run and its trial
+    assert {name for one in runs for name in one.data.metrics} == {"train_loss", "val_loss"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "stage"),
+    [
+        ("fashion_sweep.prepare.encode_images", "cache images"),
+        ("fashion_sweep.training.adapt.load_checkpoint", "train and checkpoint"),
+        ("fashion_sweep.training.adapt.lora.save", "resume and save adapter"),
+        ("fashion_sweep.models.sdxl.denoise", "generate"),
+        ("fashion_sweep.evaluation.features.Clip.scores", "features"),
+        ("fashion_sweep.trial.evaluate", "statistics"),
+        ("fashion_sweep.rehearsal.stages.mirror", "MLflow"),
+    ],
+)
+def test_a_stage_that_fails_is_named_with_exit_code_2(command, runs_root, monkeypatch, broken, stage):
+    def fail(*arguments, **options):
+        raise ValueError("out of luck")
+
+    monkeypatch.setattr(broken, fail)
+    code, _, err = command("exp2", *ONE)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert f"stage {stage!r}" in err
+    assert "ValueError: out of luck" in err
+    (log,) = (runs_root / "rehearsals").glob("*/log.txt")
+    assert "Traceback" in log.read_text()
+
+
+def test_a_training_that_does_not_go_on_from_its_checkpoint_is_found_out(command, monkeypatch):
+    monkeypatch.setattr("fashion_sweep.training.adapt.load_checkpoint", lambda *arguments: (0, []))
+    code, _, err = command("exp2", *ONE)
+    assert code == 2
+    assert "'compare resumed training' of UNet rank 2 failed" in err
+    assert "went on with step 1, not from the checkpoint of step 3" in err
+
+
+def test_a_folder_that_run_would_refuse_is_rehearsed_and_that_is_said(command, tmp_path):
+    root = write_fashion(tmp_path / "few", {f"{i}.jpg": (60, 90) for i in range(5)})
+    code, out, _ = command("exp2", *ONE, "--set", f"data.fashion.root={root}")
+    assert code == 0
+    assert "warning: run would refuse this: data.fashion: 5 images are too few for FID" in out
+
+
+def test_fewer_gpus_than_a_trial_needs_are_a_mistake(command, runs_root):
+    code, _, err = command("exp2", "--preset", "sdxl", "--random-weights", "--gpus", "1")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--gpus 1: a trial needs 2" in err
+    assert not runs_root.exists()
+
+
+def test_base_model_and_general_prompts_are_rehearsed_too(command):
+    code, out, err = command("exp4", *QUICK, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["parameters"] == {"base-model": 0, "unet-r1": 17_184}
+    names = {stage["name"] for stage in found["stages"]}
+    assert {"cache reference-general", "cache loss-general"} <= names
+    base, adapted = found["forecast_here"]["trials"]
+    assert base["training"] == 0 < adapted["training"]
