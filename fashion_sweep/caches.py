@@ -61,51 +61,42 @@ def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -
     captions = fashion.distinct_captions
     counts = Counts({name: len(c.records) for name, c in catalogues.items()}, len(captions), "the data")
     size = cache_size(config, specs_of(config), counts)
-    identity = {name: _identity(catalogue.records) for name, catalogue in catalogues.items()}
-    base = model_fingerprint(preset.model.base, "model.base")
-    precision = preset.model.dtype
+    models = _fingerprints(config)
+    latents = {key: models[key] for key in ("base", "vae") if key in models}
+    text = {"base": models["base"], "precision": preset.model.dtype}
     views = {"size": preset.training.image, "views": size.views, "seed": preset.training.seed}
-    refiner = model_fingerprint(preset.model.refiner, "model.refiner") if preset.model.refiner else ""
-    vae = model_fingerprint(preset.model.vae, "model.vae") if preset.model.vae else None
-    latents = {"base": base} | ({"vae": vae} if vae else {})
-    clip = _clip_fingerprint(preset.evaluation)
-    extractor = {"features": preset.evaluation.features, "clip": clip}
-
-    def cache(kind: str, rows: int, **parts: Any) -> ShardedCache:
-        return ShardedCache(cache_root() / f"{kind}-{content_key(parts)}", rows)
-
+    extractor = {"features": preset.evaluation.features, "clip": models["clip"]}
+    seed = preset.generation.seed
+    references: dict[str, ShardedCache] = {}
+    losses: dict[str, ShardedCache] = {}
+    for name in config.sweep.judge:
+        records, judged_size = catalogues[name].records, preset.data.of(name).evaluation
+        shown = {"data": _identity(records), "size": judged_size}
+        references[name] = _cache(f"reference-{name}", len(records), **shown, **extractor)
+        if name != TRAINED_ON:
+            count = min(preset.evaluation.loss_samples, len(records))
+            losses[name] = _cache(f"loss-{name}", count, **(shown | latents | text), seed=seed)
     return Caches(
-        images=cache("images", len(fashion.records), **latents, data=identity["fashion"], **views),
-        captions=None
-        if size.without_captions
-        else cache("captions", len(captions), base=base, precision=precision, captions=captions),
-        references={
-            name: cache(
-                f"reference-{name}",
-                len(catalogue.records),
-                data=identity[name],
-                size=config.preset.data.of(name).evaluation,
-                **extractor,
-            )
-            for name, catalogue in catalogues.items()
-            if name in config.sweep.judge
-        },
-        losses={
-            name: cache(
-                f"loss-{name}",
-                min(preset.evaluation.loss_samples, len(catalogue.records)),
-                data=identity[name],
-                size=config.preset.data.of(name).evaluation,
-                **latents,
-                precision=precision,
-                seed=preset.generation.seed,
-            )
-            for name, catalogue in catalogues.items()
-            if name in config.sweep.judge and name != TRAINED_ON
-        },
-        models=(base, refiner, clip, *([vae] if vae else [])),
+        images=_cache("images", len(fashion.records), **latents, data=_identity(fashion.records), **views),
+        captions=None if size.without_captions else _cache("captions", len(captions), **text, captions=captions),
+        references=references,
+        losses=losses,
+        models=tuple(models.values()),
         views=size.views,
     )
+
+
+def _cache(kind: str, rows: int, **parts: Any) -> ShardedCache:
+    return ShardedCache(cache_root() / f"{kind}-{content_key(parts)}", rows)
+
+
+def _fingerprints(config: RunConfig) -> dict[str, str]:
+    """Of base, refiner (empty where there is none), CLIP and the autoencoder, where it is not the base's."""
+    model = config.preset.model
+    found = {"base": model_fingerprint(model.base, "model.base")}
+    found["refiner"] = model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
+    found["clip"] = _clip_fingerprint(config.preset.evaluation)
+    return found | ({"vae": model_fingerprint(model.vae, "model.vae")} if model.vae else {})
 
 
 def _clip_fingerprint(evaluation: EvaluationConfig) -> str:

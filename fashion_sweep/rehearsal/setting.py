@@ -78,19 +78,16 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     specs = representatives(config)
     console.print(f"rehearsal of sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/], on {device}")
     console.print(f"folder {folder.root}", soft_wrap=True)
-    notes, warnings, samples = [], [], {}
+    notes, warnings, samples = _model_notes(config, wish), [], {}
     for name in data_sets(config):
         real[name] = catalogue = opened(name, config)
         if catalogue is None:
             samples[name] = made_up(name, roots[name], config)
             count = published_count(name, config)
             notes.append(f"data.{name}.root is not given: two made-up images stand in, for {count:,} as published")
-            continue
-        samples[name] = two_of(catalogue, config.preset.generation.seed)
-        try:
-            check_catalogue(name, catalogue, config)
-        except FashionSweepError as error:
-            warnings.append(str(error))
+        else:
+            samples[name] = two_of(catalogue, config.preset.generation.seed)
+            warnings += _refusals(name, catalogue, config)
     if is_short_of_gpus(config.preset, device):
         notes.append("no GPU here: one worker, one sample at a time, on the CPU")
     setting = Setting(
@@ -101,7 +98,7 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
         run=folder,
         device=device,
         amount=_amount(config, real, wish),
-        notes=[*_model_notes(config, wish), *notes],
+        notes=notes,
         warnings=warnings,
     )
     for line in setting.notes:
@@ -110,6 +107,15 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
         console.print(f"warning: run would refuse this: {line}", markup=False, soft_wrap=True)
     _lay_out(setting, samples)
     return setting
+
+
+def _refusals(name: EvaluationSet, catalogue: Catalogue, config: RunConfig) -> list[str]:
+    """What `run` would end with."""
+    try:
+        check_catalogue(name, catalogue, config)
+    except FashionSweepError as error:
+        return [str(error)]
+    return []
 
 
 def _check_gpus(config: RunConfig, wish: RehearsalWish) -> None:

@@ -114,7 +114,7 @@ def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) 
         status=WatchedStatus(paths),
         meter=meter,
         timings=timings,
-        judged=min(setting.config.preset.evaluation.samples, *setting.amount.records.values()),
+        judged=setting.config.preset.evaluation.samples,
     )
 
 

@@ -98,7 +98,7 @@ class RehearsedTrial(Trial):
     meter: Meter
     timings: Timings
     judged: int
-    """Images that the real run judges."""
+    """Images that the real run judges at most."""
     losses: dict[int, float] = field(default_factory=dict)
     """Mean loss after each step, of the attempt that is going on."""
     moments: list[float] = field(default_factory=list)

@@ -13,6 +13,7 @@ from fashion_sweep.config_files import load_run_config
 from fashion_sweep.files import read_json
 from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse
 from fashion_sweep.rehearsal.tables import as_json
+from fashion_sweep.training.checkpoint import Checkpoint
 from tests.conftest import write_fashion
 
 QUICK = ["--set", "generation.batch_size=4", "--set", "training.batch_size=2"]
@@ -80,7 +81,7 @@ def test_one_trial_stands_for_all_of_its_placement_and_its_adapter_is_counted(re
 def test_random_weights_are_said_and_no_metric_is_written_down(rehearsed):
     found, run, _ = rehearsed
     assert any(note.startswith("random weights: base, refiner;") for note in found["notes"])
-    assert read_json(run.trial("unet-r2").result)["evaluations"] == {"fashion": {}}
+    assert read_json(run.trial("unet-r2").result)["evaluations"] == {"fashion": {"images_at_once": 4}}
 
 
 def test_the_rehearsal_is_no_longer_seen_in_mlflow(rehearsed):
@@ -94,7 +95,8 @@ def test_the_rehearsal_is_no_longer_seen_in_mlflow(rehearsed):
     assert [one.name for one in deleted] == ["exp2/tiny-rehearsal"]
     runs = store.search_runs([deleted[0].experiment_id], run_view_type=ViewType.DELETED_ONLY)
     assert len(runs) == 2  # the run and its trial
-    assert {name for one in runs for name in one.data.metrics} == {"train_loss", "val_loss"}
+    metrics = {name for one in runs for name in one.data.metrics}
+    assert {name for name in metrics if not name.startswith("seconds_")} == {"train_loss", "val_loss"}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_a_stage_that_fails_is_named_with_exit_code_2(command, runs_root, monkey
 
 
 def test_a_training_that_does_not_go_on_from_its_checkpoint_is_found_out(command, monkeypatch):
-    monkeypatch.setattr("fashion_sweep.training.adapt.load_checkpoint", lambda *arguments: (0, []))
+    monkeypatch.setattr("fashion_sweep.training.adapt.load_checkpoint", lambda *arguments: Checkpoint())
     code, _, err = command("exp2", *ONE)
     assert code == 2
     assert "'compare resumed training' of UNet rank 2 failed" in err
