@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from fashion_sweep import __version__, cli_data
-from fashion_sweep.cli_adapters import export, generate
-from fashion_sweep.cli_options import Preset, RunFolder, Settings, SweepName, existing_run
+from fashion_sweep import __version__
+from fashion_sweep.commands import data as data_commands
+from fashion_sweep.commands.adapters import export, generate
+from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
 from fashion_sweep.paths import RunPaths, runs_root
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(cli_data.app, name="data")
+app.add_typer(data_commands.app, name="data")
 
 
 def _say_version(wanted: bool) -> None:
@@ -85,7 +86,7 @@ def plan(
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Show the trials of a sweep and their exact sizes, and those of the cache, without weights or data."""
-    from fashion_sweep.cache_size import cache_size, known_counts
+    from fashion_sweep.caching.size import cache_size, known_counts
     from fashion_sweep.config_files import load_run_config
     from fashion_sweep.plan import plan, resolved, specs_of
 

@@ -86,7 +86,7 @@ def _is_rendered(name: EvaluationSet, config: RunConfig) -> bool:
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
     """Writes down what the run works on, once; a run goes on with the very same data and weights or not at all."""
-    from fashion_sweep.caches import plan_caches, write_caches
+    from fashion_sweep.caching.caches import plan_caches, write_caches
 
     write_caches(run, plan_caches(config, dict(catalogues)))
     for name, catalogue in catalogues.items():
@@ -124,7 +124,7 @@ def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Cons
 
 
 def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) -> None:
-    from fashion_sweep.caches import read_caches
+    from fashion_sweep.caching.caches import read_caches
 
     caches, limit, views = read_caches(run), config.preset.cache.max_gb, config.preset.training.views
     if caches.captions is None:
@@ -169,8 +169,8 @@ def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
 
 def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
+    from fashion_sweep.caching.prepare import check_room, make_shard, missing_shards, write_rates, write_references
     from fashion_sweep.cluster.shards import map_shards
-    from fashion_sweep.prepare import check_room, make_shard, missing_shards, write_rates, write_references
 
     shards = missing_shards(run, specs_of(config))
     if shards:

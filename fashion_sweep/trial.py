@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, distributed
 
-from fashion_sweep.caches import read_caches
+from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config

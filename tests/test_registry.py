@@ -13,15 +13,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
-sys.path.insert(0, str(Path(__file__).parent / "report"))
-from synthetic_run import finish_trial, judgement, make_run
-
 from fashion_sweep import tracking
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
+from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 SENTENCE = "UNet rank 4 is the smallest rank that is as good as the best."
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from fashion_sweep.caches import Caches, write_caches
+from fashion_sweep.caching.caches import Caches, write_caches
+from fashion_sweep.caching.prepare import missing_shards
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, write_json, write_json_lines
 from fashion_sweep.paths import RunPaths
-from fashion_sweep.prepare import missing_shards
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.tables import trial_tables
 from fashion_sweep.reuse import check_trained_alike, take_adapters

@@ -77,7 +77,7 @@ def test_left_out_files_are_listed_whatever_their_names():
 
 
 def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
-    from fashion_sweep.caches import Caches, read_caches, write_caches
+    from fashion_sweep.caching.caches import Caches, read_caches, write_caches
     from fashion_sweep.data.cache import ShardedCache
 
     def caches(images: str, models=("a", "b", "c")) -> Caches:

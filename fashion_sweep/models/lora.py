@@ -79,9 +79,10 @@ def _metadata(config: LoraConfig) -> dict[str, Any]:
 
 
 def count_saved(path: Path) -> int:
-    """Number of values in an adapter file's tensors."""
+    """Number of trained values in an adapter file of any of our formats; kohya's alphas are settings, not trained."""
     with safe_open(path, "pt") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        trained = [name for name in file.keys() if not name.endswith(".alpha")]  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
 
 
 def misfit(path: Path, model: Family) -> str | None:

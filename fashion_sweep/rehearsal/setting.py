@@ -156,7 +156,7 @@ def _folder(config: RunConfig) -> Path:
 
 def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
     """The run folder as `run` makes it."""
-    from fashion_sweep.caches import plan_caches, write_caches
+    from fashion_sweep.caching.caches import plan_caches, write_caches
 
     write_text(setting.run.config, setting.scaled.to_yaml())
     with apart(setting.run.root):

@@ -8,12 +8,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from fashion_sweep.caches import read_caches
-from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config import RunConfig
-from fashion_sweep.files import read_json
-from fashion_sweep.plan import parameters_of
-from fashion_sweep.prepare import (
+from fashion_sweep.caching.caches import read_caches
+from fashion_sweep.caching.prepare import (
     Shard,
     forget_models,
     make_shard,
@@ -22,6 +18,14 @@ from fashion_sweep.prepare import (
     shard_model,
     write_references,
 )
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config import RunConfig
+from fashion_sweep.errors import TrialError
+from fashion_sweep.files import read_json
+from fashion_sweep.handover.export import ExportRequest, export
+from fashion_sweep.models.formats import FORMATS
+from fashion_sweep.models.lora import count_saved
+from fashion_sweep.plan import parameters_of
 from fashion_sweep.rehearsal.forecast import Forecast, Row, disk, forecast
 from fashion_sweep.rehearsal.meter import GIB, Meter, Stage
 from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
@@ -29,6 +33,7 @@ from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
 from fashion_sweep.rehearsal.watched import RehearsedTrial, Timings, WatchedStatus
 from fashion_sweep.rehearsal.work import count_work
+from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking import mirror, remove_experiment
 
 
@@ -37,7 +42,7 @@ class Outcome:
     setting: Setting
     stages: list[Stage]
     parameters: Mapping[str, int]
-    """In the adapter files that were written, by trial."""
+    """In the exported adapters, by trial."""
     here: Forecast
     elsewhere: Forecast | None
     """On GPUs that were not here to be measured."""
@@ -51,18 +56,36 @@ class Outcome:
 
 def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
     meter = Meter(setting.device, lambda done: _say(done, console), setting.run.log)
-    timings = Timings()
+    timings, exported = Timings(), {spec.trial_id: 0 for spec in setting.specs if spec.is_base_model}
     with meter.watching(), _threads_of_a_worker(setting):
         _fill_cache(setting, meter)
         for spec in setting.specs:
             meter.trial = spec.title
             _rehearsed(setting, spec.trial_id, meter, timings).rehearse()
+            if not spec.is_base_model:
+                exported[spec.trial_id] = _export(setting, spec, meter)
         meter.trial = None
         with meter.stage("MLflow"):
             mirror(setting.run, going=False)
             remove_experiment(setting.run)
     captions = len(set(read_captions(setting)))
-    return _foretell(setting, Measured(meter, timings, setting.scale, captions), wish)
+    return _foretell(setting, Measured(meter, timings, setting.scale, captions), exported, wish)
+
+
+def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
+    """Parameters of the trial, counted in the files that other tools would read.
+
+    Raises:
+        TrialError: the formats do not hold the same number, or not the planned one.
+    """
+    counted = {"planned": parameters_of(setting.config, spec)}
+    with meter.stage("export"):
+        for name in FORMATS:
+            files = export(ExportRequest(setting.run, name, spec.trial_id))
+            counted[name] = sum(count_saved(path) for path in files if path.suffix == ".safetensors")
+        if len(set(counted.values())) > 1:
+            raise TrialError(f"parameters differ by format: {counted}")
+    return counted["planned"]
 
 
 @contextmanager
@@ -131,7 +154,7 @@ def read_captions(setting: Setting) -> list[str]:
     return [record["caption"] for record in read_json(setting.run.catalogue("fashion"))["records"]]
 
 
-def _foretell(setting: Setting, measured: Measured, wish: RehearsalWish) -> Outcome:
+def _foretell(setting: Setting, measured: Measured, exported: Mapping[str, int], wish: RehearsalWish) -> Outcome:
     config, amount = setting.config, setting.amount
     pace = measured_pace(config, measured)
     work = count_work(config)
@@ -140,12 +163,11 @@ def _foretell(setting: Setting, measured: Measured, wish: RehearsalWish) -> Outc
     elsewhere = None
     if work is not None and short:
         elsewhere = forecast(config, reckoned_pace(config, work, wish.tflops, pace.statistics), amount)
-    results = {spec.trial_id: read_json(setting.run.trial(spec.trial_id).result, {}) for spec in setting.specs}
     planned = {spec.trial_id: parameters_of(config, spec) for spec in all_specs(config)}
     return Outcome(
         setting=setting,
         stages=measured.meter.stages,
-        parameters={trial_id: result["parameters"] for trial_id, result in results.items()},
+        parameters=exported,
         here=forecast(config, pace, here),
         elsewhere=elsewhere,
         pace=pace,

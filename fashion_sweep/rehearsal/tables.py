@@ -108,7 +108,7 @@ def placement_name(key: Any) -> str:
 def _parameter_table(outcome: Outcome) -> Table:
     titles = {spec.trial_id: spec.title for spec in outcome.setting.specs}
     rows = tuple((titles[trial_id], f"{count:,}") for trial_id, count in outcome.parameters.items())
-    return Table("Parameters, counted in the adapter files", ("configuration", "parameters"), rows)
+    return Table("Parameters, counted in the exported adapters", ("configuration", "parameters"), rows)
 
 
 def _forecast_table(title: str, forecast: Forecast, assumed: Sequence[str]) -> Table:

@@ -1,6 +1,6 @@
 """The shared cache of a sweep to come: its size, and the time it takes to fill."""
 
-from fashion_sweep.cache_size import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, CacheSize, Counts
+from fashion_sweep.caching.size import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, CacheSize, Counts
 from fashion_sweep.config import RunConfig
 from fashion_sweep.report.tables import Table, duration
 

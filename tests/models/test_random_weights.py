@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fashion_sweep.caches import plan_caches
+from fashion_sweep.caching.caches import plan_caches
 from fashion_sweep.config_files import load_preset, load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.errors import ConfigError

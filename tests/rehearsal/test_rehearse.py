@@ -31,6 +31,7 @@ STAGES = [
     "features",
     "statistics",
     "count parameters",
+    "export",
     "MLflow",
 ]
 
@@ -102,7 +103,7 @@ def test_the_rehearsal_is_no_longer_seen_in_mlflow(rehearsed):
 @pytest.mark.parametrize(
     ("broken", "stage"),
     [
-        ("fashion_sweep.prepare.encode_images", "cache images"),
+        ("fashion_sweep.caching.prepare.encode_images", "cache images"),
         ("fashion_sweep.training.adapt.load_checkpoint", "train and checkpoint"),
         ("fashion_sweep.training.adapt.lora.save", "resume and save adapter"),
         ("fashion_sweep.models.sdxl.denoise", "generate"),

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from synthetic_run import finish_trial, judgement, make_run
 
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.errors import RunError
@@ -15,6 +14,7 @@ from fashion_sweep.report.conclusion import as_json, conclude, margins_of, read_
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.wording import published_sentence
+from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 D = 8
 REFERENCE = FeatureStats(np.zeros(D), np.eye(D), 5000)

@@ -4,8 +4,6 @@ import io
 import re
 from html.parser import HTMLParser
 
-from synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
-
 from fashion_sweep.evaluation.choose import Margins
 from fashion_sweep.files import write_text
 from fashion_sweep.paths import RunPaths
@@ -15,6 +13,7 @@ from fashion_sweep.report.page import write_report
 from fashion_sweep.report.points import points
 from fashion_sweep.report.results import Results, collect
 from fashion_sweep.space import TrialSpec
+from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
 HOSTILE = "<script>alert(1)</script><img src=http://example.org/x onerror=alert(2)>![x](http://example.org/y)"
 LOADING = {"src", "href", "srcset", "data", "action", "poster", "background"}

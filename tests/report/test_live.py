@@ -2,11 +2,11 @@ import io
 import time
 
 from rich.console import Console
-from synthetic_run import finish_trial, judgement, make_run, set_status
 
 from fashion_sweep.report import live
 from fashion_sweep.report.live import LiveTable
 from fashion_sweep.space import TrialSpec
+from tests.report.synthetic_run import finish_trial, judgement, make_run, set_status
 
 RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
 IDS = [RANK_1.trial_id, RANK_2.trial_id]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 
 from fashion_sweep.files import write_json_lines
 from fashion_sweep.report.labels import label_points, numbered
@@ -12,6 +11,7 @@ from fashion_sweep.report.losses import loss_figure
 from fashion_sweep.report.plots import write_plots
 from fashion_sweep.report.results import collect
 from fashion_sweep.space import TrialSpec
+from tests.report.synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 
 
 @pytest.mark.parametrize("count", [5, 40, 200])

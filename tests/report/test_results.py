@@ -1,5 +1,4 @@
 import pytest
-from synthetic_run import finish_trial, finished_run, judgement, make_run, read
 
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.paths import RunPaths
@@ -7,6 +6,7 @@ from fashion_sweep.report.answer import answer
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.space import TrialSpec
+from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, read
 
 BASE, RANK_1, RANK_64 = TrialSpec.of({}), TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 64})
 

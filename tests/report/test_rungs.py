@@ -1,5 +1,4 @@
 import pytest
-from synthetic_run import finish_trial, judgement, log_losses, make_run
 
 from fashion_sweep.files import write_json, write_json_lines
 from fashion_sweep.report.page import write_report
@@ -7,6 +6,7 @@ from fashion_sweep.report.results import collect
 from fashion_sweep.report.rungs import rung_table, rungs
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.trials import Suggestion
+from tests.report.synthetic_run import finish_trial, judgement, log_losses, make_run
 
 LOSSES = (0.5, 0.4, 0.3, 0.2, 0.1)
 

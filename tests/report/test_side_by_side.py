@@ -2,13 +2,13 @@ import csv
 import io
 
 import pytest
-from synthetic_run import finish_trial, finished_run, judgement, make_run
 
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.side_by_side import folder_name, write_side_by_side
 from fashion_sweep.space import TrialSpec
+from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run
 
 RANK_1 = TrialSpec.of({"unet": 1})
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fashion_sweep.caching.prepare import encode_captions, encode_images
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data import fashion
 from fashion_sweep.data.cache import ShardedCache
@@ -11,7 +12,6 @@ from fashion_sweep.data.catalogue import load_catalogue
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.sdxl import SDXL
 from fashion_sweep.paths import TrialPaths
-from fashion_sweep.prepare import encode_captions, encode_images
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.training.adapt import Adaptation
 from fashion_sweep.training.loop import Share

@@ -10,7 +10,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
 from fashion_sweep.files import is_whole, read_json, write_text
-from fashion_sweep.model_card import Card, corrected_fid
+from fashion_sweep.handover.model_card import Card, corrected_fid
 from fashion_sweep.models.about import base_model_id, metrics_key, modelspec_keys, own_keys, sd_scripts_keys
 from fashion_sweep.models.formats import (
     ADAPTER_FILE,

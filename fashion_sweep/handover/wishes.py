@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.adapters import Adapter
 from fashion_sweep.config import Preset
 from fashion_sweep.config_files import change_preset, load_preset
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.handover.adapters import Adapter
 
 MOST_STEPS = 1000
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.cache_size import Counts, cache_size
+from fashion_sweep.caching.size import Counts, cache_size
 from fashion_sweep.config import EvaluationConfig, RunConfig, TrainingConfig
 from fashion_sweep.data.cache import ShardedCache, content_key
 from fashion_sweep.data.catalogue import Catalogue, Record

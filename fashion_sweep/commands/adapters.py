@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from fashion_sweep.cli_options import Preset, RunFolder, Settings, existing_run
+from fashion_sweep.commands.options import Preset, RunFolder, Settings, existing_run
 
 Output = Annotated[
     Path | None, Option(help="A folder, or a PNG file for a single image. Default: generated/.", metavar="PATH")
@@ -50,8 +50,8 @@ def generate(
     from rich.console import Console
 
     from fashion_sweep.errors import ConfigError
-    from fashion_sweep.generate import generate
-    from fashion_sweep.wishes import Wish
+    from fashion_sweep.handover.generate import generate
+    from fashion_sweep.handover.wishes import Wish
 
     if no_refiner and refine_fraction:
         raise ConfigError(f"--no-refiner: goes against --refine-fraction {refine_fraction:g}; give one of them")
@@ -87,7 +87,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained adapter as other tools read it (kohya: ComfyUI, Forge and others), with a model card."""
-    from fashion_sweep.export import ExportRequest, export
+    from fashion_sweep.handover.export import ExportRequest, export
 
     request = ExportRequest(existing_run(run), to, trial, output, tuple(trigger_word or ()), base_model)
     for path in export(request):

@@ -9,14 +9,15 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fashion_sweep import adapters as module
-from fashion_sweep.adapters import find_adapter, split_scale
 from fashion_sweep.config_files import load_preset, load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.evaluation.generate import Generator, write_samples
 from fashion_sweep.files import write_text
-from fashion_sweep.generate import generate
+from fashion_sweep.handover import adapters as module
+from fashion_sweep.handover.adapters import find_adapter, split_scale
+from fashion_sweep.handover.generate import generate
+from fashion_sweep.handover.wishes import Wish
 from fashion_sweep.models import lora
 from fashion_sweep.models.about import own_keys
 from fashion_sweep.models.formats import read_adapter, write_kohya
@@ -26,7 +27,6 @@ from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.sweep_file import SamplePrompt
 from fashion_sweep.tracking.registry import Fetched
-from fashion_sweep.wishes import Wish
 
 PROMPT = "a woman in a red cotton dress"
 QUICK = ["generation.num_inference_steps=5"]
@@ -156,7 +156,7 @@ def test_adapters_side_by_side_give_the_very_bytes_that_each_gives_alone(others,
 
 def test_the_grid_has_a_row_for_each_adapter_and_a_column_for_each_prompt_and_seed(others, tmp_path, monkeypatch):
     grids = []
-    monkeypatch.setattr("fashion_sweep.generate.write_grid", lambda path, *parts: grids.append(parts))
+    monkeypatch.setattr("fashion_sweep.handover.generate.write_grid", lambda path, *parts: grids.append(parts))
     wish = Wish((PROMPT, "a hat"), (0, 7), (f"{others[0]}:0.5", others[1]), output=tmp_path)
     generate(wish, "tiny", QUICK, QUIET)
     ((titles, headings, cells),) = grids

@@ -1,27 +1,24 @@
 """`export`: what it writes beside the adapter, which trial it takes, and every mistake in asking for it."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).parent / "report"))
-from synthetic_run import finish_trial, judgement, make_run
-
 from fashion_sweep.cli import app
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import FashionSweepError
-from fashion_sweep.export import ExportRequest, export
 from fashion_sweep.files import write_json, write_text
+from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.models import lora
 from fashion_sweep.models.about import own_keys
 from fashion_sweep.models.sdxl import SDXL
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
+from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 MIXED = TrialSpec.of({"unet": 2, "text_encoders": 1})
 SENTENCE = "UNet rank 2 with text encoders is the smallest that is as good as the best."

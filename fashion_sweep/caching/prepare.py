@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.cache_size import rate_key, row_bytes
-from fashion_sweep.caches import read_caches
+from fashion_sweep.caching.caches import read_caches
+from fashion_sweep.caching.size import rate_key, row_bytes
 from fashion_sweep.config import RunConfig, TrainingConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from fashion_sweep.cli_options import Preset, Settings
+from fashion_sweep.commands.options import Preset, Settings
 
 app = typer.Typer(help="Look at the data before a run.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -5,15 +5,15 @@ import shutil
 
 import pytest
 
-from fashion_sweep.cache_size import Counts, cache_size, known_counts, row_bytes
-from fashion_sweep.caches import plan_caches, read_caches, write_caches
+from fashion_sweep.caching.caches import plan_caches, read_caches, write_caches
+from fashion_sweep.caching.prepare import Made, Shard, check_room, encode_captions, encode_images, write_rates
+from fashion_sweep.caching.size import Counts, cache_size, known_counts, row_bytes
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.sets import open_data
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.files import write_json, write_text
 from fashion_sweep.paths import RunPaths, cache_rates
 from fashion_sweep.plan import resolved, specs_of
-from fashion_sweep.prepare import Made, Shard, check_room, encode_captions, encode_images, write_rates
 from tests.conftest import write_fashion
 
 STUDY = Counts({"fashion": 44_096, "general": 82_783}, 44_096, "the study")

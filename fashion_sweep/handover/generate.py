@@ -13,12 +13,12 @@ from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fashion_sweep.adapters import find_adapter, split_scale
 from fashion_sweep.checks import check_model, check_size
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import replacing
+from fashion_sweep.handover.adapters import find_adapter, split_scale
+from fashion_sweep.handover.wishes import Row, Wish, check_wish, make_rows
 from fashion_sweep.report.grid import write_grid
-from fashion_sweep.wishes import Row, Wish, check_wish, make_rows
 
 if TYPE_CHECKING:
     from fashion_sweep.evaluation.generate import Generator

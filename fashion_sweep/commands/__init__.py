@@ -1,0 +1,1 @@
+"""Groups of commands, and the options that they share; `cli.py` puts them together."""
