@@ -15,6 +15,7 @@ from fashion_sweep.commands import data as data_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
+from fashion_sweep.models.gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def rehearse(
         bool, Option("--random-weights", help="True architectures with random weights: needs no weights.")
     ] = False,
     gpus: Annotated[int | None, Option(help="GPUs to forecast for. Default: those of one trial.", min=1)] = None,
-    tflops: Annotated[float, Option(help="What a GPU sustains, in bfloat16, where none can be timed.", min=1)] = 90.0,
+    tflops: Annotated[
+        float, Option(help="What a GPU sustains, in bfloat16, where none can be timed.", min=1)
+    ] = BFLOAT16_TFLOPS,
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Go through every stage of a sweep on two samples; forecast memory, hours and disk."""

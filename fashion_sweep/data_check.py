@@ -16,8 +16,15 @@ from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.sets import LAYOUTS, render_if_needed
 from fashion_sweep.data.split import split
 from fashion_sweep.files import read_json, write_json
-from fashion_sweep.models.caption_lengths import TokenLengths, caption_lengths, find_tokenizers
+from fashion_sweep.models.caption_lengths import (
+    TOKENIZERS,
+    TokenLengths,
+    caption_lengths,
+    find_tokenizers,
+    open_tokenizer,
+)
 from fashion_sweep.models.locate import fingerprint
+from fashion_sweep.models.tokenizers import clip_tokenizer
 from fashion_sweep.paths import data_findings, data_index
 from fashion_sweep.sweep_file import EvaluationSet
 
@@ -67,8 +74,8 @@ class DataCheck:
     captions_in_index: int
     distinct_captions: int
     most_repeated_caption: tuple[str, int]
-    tokens: list[TokenLengths] | None
-    """Of each tokenizer of the base model; None where they are not on this machine."""
+    tokens: list[TokenLengths]
+    """Of each tokenizer of the base model; of CLIP's, which SDXL has, where its own are not on this machine."""
     duplicate_files: int
     """Files whose content another file has, too: how many more there are than contents."""
     duplicate_examples: list[list[str]]
@@ -142,7 +149,7 @@ def _sizes(index: Index, source: DataSource) -> dict[str, Any]:
 
 def _findings(
     name: str, root: str, index: Index, counts: Counter[str], preset: Preset
-) -> tuple[list[list[str]], list[TokenLengths] | None]:
+) -> tuple[list[list[str]], list[TokenLengths]]:
     """Groups of equal files, and lengths of captions: kept, since both take reading everything."""
     path = data_findings(name, root)
     known = read_json(path, {})
@@ -151,15 +158,17 @@ def _findings(
     if "duplicates" not in known:
         known["duplicates"] = _equal_files(storage.join(root, LAYOUTS[name].folder), index)
     tokens = []
-    folders = find_tokenizers(preset.model.base)
-    for folder in folders:
-        key = f"{fingerprint(str(folder))} {_bounds(preset.data.of(name))}"
+    folders = {folder.name: folder for folder in find_tokenizers(preset.model.base)}
+    for tokenizer in TOKENIZERS:
+        folder = folders.get(tokenizer)
+        key = f"{fingerprint(str(folder)) if folder else tokenizer} {_bounds(preset.data.of(name))}"
         if key not in known["tokens"]:
-            known["tokens"][key] = asdict(caption_lengths(folder, counts))
+            opened = open_tokenizer(folder) if folder else clip_tokenizer(tokenizer)
+            known["tokens"][key] = asdict(caption_lengths(tokenizer, opened, counts))
         tokens.append(TokenLengths(**known["tokens"][key]))
     if repr(known) != before:
         write_json(path, known)
-    return known["duplicates"], tokens if folders else None
+    return known["duplicates"], tokens
 
 
 def _equal_files(folder: str, index: Index) -> list[list[str]]:

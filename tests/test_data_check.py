@@ -3,13 +3,13 @@
 import json
 import shutil
 
+import open_clip
 import pytest
 from transformers import CLIPTokenizer
 
 from fashion_sweep.config_files import load_preset
 from fashion_sweep.data_check import check_data, configured
 from fashion_sweep.models.caption_lengths import find_tokenizers
-from fashion_sweep.report.data_tables import data_sentences, data_tables
 from fashion_sweep.tiny import WEIGHTS
 from tests.conftest import write_fashion
 
@@ -64,13 +64,15 @@ def test_captions_are_measured_with_both_tokenizers_as_the_model_reads_them(root
         assert (tokens.limit, tokens.cut) == (77, 1)
 
 
-def test_lengths_are_said_to_be_unknown_where_the_tokenizers_are_not_at_hand(root, monkeypatch, tmp_path):
+def test_lengths_are_those_of_clips_vocabulary_where_sdxls_tokenizers_are_not_at_hand(root, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
-    check, _ = check_data("fashion", preset(root, "model.base=stabilityai/stable-diffusion-xl-base-1.0"))
-    assert check.tokens is None
-    said = " ".join(data_sentences(check, "stabilityai/stable-diffusion-xl-base-1.0", 160))
-    assert "unknown, for the tokenizers of stabilityai/stable-diffusion-xl-base-1.0 are not on this machine" in said
-    assert len(data_tables(check)) == 3
+    check, catalogue = check_data("fashion", preset(root, "model.base=stabilityai/stable-diffusion-xl-base-1.0"))
+    tokens = open_clip.get_tokenizer("ViT-L-14", context_length=1000)([record.caption for record in catalogue.records])
+    longest = int((tokens != 0).sum(dim=1).max())
+    assert [(t.tokenizer, t.longest, t.cut) for t in check.tokens] == [
+        ("tokenizer", longest, 1),
+        ("tokenizer_2", longest, 1),
+    ]
 
 
 def test_tokenizers_are_found_in_the_layout_that_sdxl_is_published_in(tmp_path):

@@ -17,6 +17,7 @@ from fashion_sweep.data.index import read as read_index
 from fashion_sweep.data.sets import PUBLISHED, locate_data
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import read_json
+from fashion_sweep.models.gpu import BFLOAT16_TFLOPS, FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.models.locate import locate_architecture
 from fashion_sweep.paths import cache_rates, data_index
 from fashion_sweep.space import TrialSpec
@@ -24,8 +25,9 @@ from fashion_sweep.sweep_file import EvaluationSet
 
 TRAINED_ON = "fashion"
 TOKENS, TIME_IDS, FACTOR, CHANNELS = 77, 6, 8, 4
-FLOAT32_FLOPS, BFLOAT16_FLOPS = 8e12, 60e12
-"""Per second, of an A100-class GPU: about 40 % and 20 % of its peaks. An assumption, not a measurement."""
+BFLOAT16_FLOPS = 1e12 * BFLOAT16_TFLOPS
+TF32_FLOPS, FLOAT32_FLOPS = TF32_SHARE * BFLOAT16_FLOPS, FLOAT32_SHARE * BFLOAT16_FLOPS
+"""A second."""
 FILE_S = 0.015
 """To decode, resize and crop a photograph of 750x1101: 14 ms on a core of a Xeon."""
 ENCODER_FLOPS_PER_PIXEL = 4.25e6  # of SDXL's autoencoder, counted on the meta device
@@ -184,10 +186,10 @@ def _assumed_rate(config: RunConfig, kind: str, views: int) -> float | None:
         return 1 / (FILE_S + INCEPTION_FLOPS / FLOAT32_FLOPS)
     if kind.startswith("loss-"):
         size = config.preset.data.of(kind.partition("-")[2]).evaluation
-        per_pixel = ENCODER_FLOPS_PER_PIXEL / FLOAT32_FLOPS + DENOISER_FLOPS_PER_PIXEL / BFLOAT16_FLOPS
+        per_pixel = ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS + DENOISER_FLOPS_PER_PIXEL / BFLOAT16_FLOPS
         return 1 / (FILE_S + size.height * size.width * per_pixel)
     size = config.preset.training.image
-    return 1 / (FILE_S + views * size.height * size.width * ENCODER_FLOPS_PER_PIXEL / FLOAT32_FLOPS)
+    return 1 / (FILE_S + views * size.height * size.width * ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS)
 
 
 def _view_bytes(config: RunConfig, size: Size) -> int:

@@ -1,8 +1,9 @@
-"""How long captions are in the tokens of a base model's tokenizers, where these are on this machine."""
+"""How long captions are in the tokens of a base model's tokenizers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,9 @@ class TokenLengths:
 
 
 def find_tokenizers(base: str) -> list[Path]:
-    """The folders of the model's tokenizers, its own or in the hub's cache. Empty where they are not at hand.
+    """The folders of the model's tokenizers, its own or in the hub's cache.
+
+    Empty where they are not at hand: SDXL's are those of CLIP then, which open_clip carries.
 
     Raises:
         ConfigError: `base` is neither a model's folder nor a hub id.
@@ -42,18 +45,21 @@ def find_tokenizers(base: str) -> list[Path]:
     return folders if folders and all(_is_tokenizer(folder) for folder in folders) else []
 
 
-def caption_lengths(folder: Path, counts: Mapping[str, int]) -> TokenLengths:
-    """Of the captions in `counts`, each as often as it says there."""
+def open_tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
-    tokenizer = CLIPTokenizer.from_pretrained(str(folder))
+    return CLIPTokenizer.from_pretrained(str(folder))
+
+
+def caption_lengths(name: str, tokenizer: Any, counts: Mapping[str, int]) -> TokenLengths:
+    """Of the captions in `counts`, each as often as it says there."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
     lengths = np.repeat(_lengths(backend, list(counts)), list(counts.values()))
     limit = int(tokenizer.model_max_length)
     return TokenLengths(
-        tokenizer=folder.name,
+        tokenizer=name,
         limit=limit,
         shortest=int(lengths.min()),
         median=float(np.median(lengths)),

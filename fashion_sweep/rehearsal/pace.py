@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fashion_sweep.config import RunConfig
+from fashion_sweep.models.gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.flops import Flops
 from fashion_sweep.rehearsal.forecast import ImagePace, Pace
 from fashion_sweep.rehearsal.meter import Meter
@@ -10,9 +11,6 @@ from fashion_sweep.rehearsal.samples import SAMPLES
 from fashion_sweep.rehearsal.scale import Scale, placement, representatives
 from fashion_sweep.rehearsal.watched import Timings
 from fashion_sweep.space import TrialSpec
-
-FLOAT32_SHARE = 1 / 3
-"""Of the bfloat16 throughput, for what runs in float32: autoencoder and feature extractors."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,8 @@ def reckoned_pace(config: RunConfig, flops: dict[str, Flops], tflops: float, sta
     """
     training, resources = config.preset.training, config.preset.resources
     passes = 2 if config.preset.generation.guidance_scale > 1 else 1
-    pace, slow = tflops * 1e12, tflops * 1e12 * FLOAT32_SHARE
+    pace = tflops * 1e12
+    autoencoder, extractor = pace * TF32_SHARE, pace * FLOAT32_SHARE
     through = 3 if training.gradient_checkpointing else 2
     share, own = training.batch_size // resources.workers_per_trial, flops["training"]
     return Pace(
@@ -77,15 +76,15 @@ def reckoned_pace(config: RunConfig, flops: dict[str, Flops], tflops: float, sta
             for spec in _trained(config)
         },
         forward=own.base / pace,
-        encode_view=own.encode / slow,
+        encode_view=own.encode / autoencoder,
         encode_caption=own.text / pace,
         images={
             name: ImagePace(
                 base_step=passes * flops[name].base / pace,
                 refiner_step=passes * flops[name].refiner / pace,
-                decode=flops[name].decode / slow,
-                features=flops[name].features / slow,
-                reference=flops[name].reference / slow,
+                decode=flops[name].decode / autoencoder,
+                features=flops[name].features / extractor,
+                reference=flops[name].reference / extractor,
                 forward=flops[name].base / pace,
             )
             for name in config.sweep.judge

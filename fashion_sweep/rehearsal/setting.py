@@ -14,6 +14,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.files import write_json, write_text
+from fashion_sweep.models.gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.rehearsal.forecast import Amount
 from fashion_sweep.rehearsal.samples import made_up, opened, published_count, two_of
@@ -36,7 +37,7 @@ class RehearsalWish:
     random_weights: bool = False
     gpus: int | None = None
     """Of the cluster that the forecast is for; None: those of one trial."""
-    tflops: float = 90.0
+    tflops: float = BFLOAT16_TFLOPS
     """1e12 bfloat16 operations a second that one of them sustains, where none is here to be measured."""
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fashion_sweep.models.gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
 from fashion_sweep.rehearsal.meter import GIB, Stage
-from fashion_sweep.rehearsal.pace import FLOAT32_SHARE
 from fashion_sweep.rehearsal.scale import is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish
 from fashion_sweep.rehearsal.stages import Outcome
@@ -141,7 +141,7 @@ def _assumed_elsewhere(outcome: Outcome, wish: RehearsalWish) -> list[str]:
     through = "forward three times (gradient checkpointing)" if checkpointing else "forward twice"
     return [
         f"{wish.tflops:g}e12 bfloat16 operations a second sustained by each GPU (--tflops; an A100's peak is 312e12), "
-        f"and {FLOAT32_SHARE:.2g} of that by what runs in float32",
+        f"{TF32_SHARE:.2g} of that by the autoencoder and {FLOAT32_SHARE:.2g} by feature extractors",
         f"a training step is as many operations as {through}",
         "nothing lost to communication, reading, or starting processes",
         *_amounts(outcome),

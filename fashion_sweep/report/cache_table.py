@@ -1,6 +1,6 @@
 """The shared cache of a sweep to come: its size, and the time it takes to fill."""
 
-from fashion_sweep.caching.size import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, CacheSize, Counts
+from fashion_sweep.caching.size import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, TF32_FLOPS, CacheSize, Counts
 from fashion_sweep.config import RunConfig
 from fashion_sweep.report.tables import Table, duration
 
@@ -32,9 +32,9 @@ def cache_sentences(config: RunConfig, size: CacheSize, counts: Counts) -> list[
     assumed = [_name(part.kind) for part in size.parts if part.rows_per_second and not part.measured]
     if assumed:
         said.append(
-            f"Assumed, for an A100-class GPU with {FLOAT32_FLOPS / 1e12:g} TFLOP/s in float32 (autoencoder, "
-            f"Inception) and {BFLOAT16_FLOPS / 1e12:g} in bfloat16, and {1000 * FILE_S:g} ms of a CPU core for a "
-            f"photograph: {', '.join(assumed)}."
+            f"Assumed, for an A100-class GPU that sustains {BFLOAT16_FLOPS / 1e12:.2g} TFLOP/s in bfloat16, "
+            f"{TF32_FLOPS / 1e12:.2g} in TF32 (autoencoder) and {FLOAT32_FLOPS / 1e12:.2g} in float32 (Inception), and "
+            f"{1000 * FILE_S:g} ms of a CPU core for a photograph: {', '.join(assumed)}."
         )
     if any(part.rows_per_second is None for part in size.parts):
         said.append("The time is known once a run has filled such a cache here.")

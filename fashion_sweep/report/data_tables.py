@@ -5,10 +5,10 @@ from fashion_sweep.report.tables import GAP, Table
 
 
 def data_tables(check: DataCheck) -> list[Table]:
-    return [_files(check), _sizes(check), _common_sizes(check), *_tokens(check)]
+    return [_files(check), _sizes(check), _common_sizes(check), _tokens(check)]
 
 
-def data_sentences(check: DataCheck, base: str, wanted: int) -> list[str]:
+def data_sentences(check: DataCheck, wanted: int) -> list[str]:
     """What no table holds: repeated captions, equal files, the split."""
     caption, times = check.most_repeated_caption
     read = f"{check.headers_read:,} headers were read now" if check.headers_read else "all headers were known"
@@ -19,8 +19,6 @@ def data_sentences(check: DataCheck, base: str, wanted: int) -> list[str]:
         + (f", the most common {times:,} times: {_short(caption)}" if times > 1 else "")
         + ".",
     ]
-    if check.tokens is None:
-        said.append(f"Caption lengths in tokens: unknown, for the tokenizers of {base} are not on this machine.")
     if check.duplicate_files:
         examples = "; ".join(" = ".join(group[:3]) for group in check.duplicate_examples)
         said.append(f"Equal files: {check.duplicate_files:,} more than there are contents, for instance {examples}.")
@@ -73,16 +71,14 @@ def _kept(kept: bool) -> str:
     return "keeps" if kept else "drops"
 
 
-def _tokens(check: DataCheck) -> list[Table]:
-    if not check.tokens:
-        return []
+def _tokens(check: DataCheck) -> Table:
     rows = [
         (t.tokenizer, f"{t.shortest}", f"{t.median:g}", f"{t.longest}", f"{t.cut:,}", _share(t.cut, check.kept))
         for t in check.tokens
     ]
     limit = check.tokens[0].limit
     columns = ("tokens of a caption", "min", "median", "max", f"cut at {limit}", "share, %")
-    return [Table("", columns, tuple(rows), "With begin and end.")]
+    return Table("", columns, tuple(rows), "With begin and end.")
 
 
 def _share(count: int, of: int) -> str:
