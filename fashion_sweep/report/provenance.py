@@ -29,6 +29,8 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
         ),
         ("Hardware", _hardware(facts.get("hardware") or {})),
     ]
+    if short := _short_of_memory(results):
+        said.append(("Memory", f"did not suffice, which moves numbers by rounding alone: {'; '.join(short)}"))
     if versions := facts.get("versions"):
         said.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))))
     said += [(f"Data, {name}", _data(counts)) for name, counts in (facts.get("data") or {}).items()]
@@ -41,6 +43,23 @@ def _has_base(results: Results) -> bool:
 
 def _own(results: Results) -> bool:
     return any(trial.spec.training for trial in results.trials)
+
+
+def _short_of_memory(results: Results) -> list[str]:
+    """Which trials went on in smaller parts than configured."""
+    preset, said = results.config.preset, []
+    for trial in results.trials:
+        own = preset.training.batch_size // preset.resources.workers_per_trial
+        wanted, used = min(preset.training.micro_batch_size or own, own), trial.micro_batch_size
+        if used is not None and used < wanted:
+            said.append(f"{trial.title} trained with {used} samples at a time, not {wanted}")
+        for name, judged in trial.evaluations.items():
+            if judged.images_at_once is not None and judged.images_at_once < preset.generation.batch_size:
+                said.append(
+                    f"{trial.title} drew {judged.images_at_once} {name} images at a time, "
+                    f"not {preset.generation.batch_size}"
+                )
+    return said
 
 
 def _hardware(hardware: Mapping[str, object]) -> str:

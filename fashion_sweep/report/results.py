@@ -42,6 +42,8 @@ class Judgement:
     """With the adapter, on the same images and noise."""
     loss_increase_se: float | None = None
     loss_samples: int | None = None
+    images_at_once: int | None = None
+    """That went through the model together; fewer than a batch where memory did not suffice."""
 
     @property
     def too_few_samples(self) -> bool:
@@ -65,6 +67,8 @@ class TrialResult:
     """The run that trained the adapter, where it was another one."""
     train_loss: float | None = None
     val_loss: float | None = None
+    micro_batch_size: int | None = None
+    """At the end; smaller than configured where memory did not suffice."""
     evaluations: Mapping[str, Judgement] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -141,6 +145,7 @@ def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
         adapter_from=values.get("adapter_from"),
         train_loss=number(values.get("train_loss")),
         val_loss=number(values.get("val_loss")),
+        micro_batch_size=_whole(values.get("micro_batch_size")),
         evaluations={name: _judgement(judged) for name, judged in evaluations.items()},
         seconds=numbers(values.get("seconds")),
     )
@@ -172,6 +177,7 @@ def _judgement(values: Mapping[str, Any]) -> Judgement:
         loss_increase=number(values.get("loss_increase")),
         loss_increase_se=number(values.get("loss_increase_se")),
         loss_samples=_whole(values.get("loss_samples")),
+        images_at_once=_whole(values.get("images_at_once")),
     )
 
 

@@ -115,3 +115,17 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is():
     console.print(terminal(Table("[/red]", ("a",), (("[red]x[/]",),), "[/bold]")))
     shown = console.export_text()
     assert all(text in shown for text in ("[/red]", "[red]x[/]", "[/bold]"))
+
+
+def test_a_trial_whose_memory_did_not_suffice_is_named_with_the_sizes_it_went_on_with(tmp_path):
+    run = make_run(tmp_path / "run", settings=["sweep.trials=[{unet: 1}, {unet: 2}]", "generation.batch_size=32"])
+    whole = {"fashion": judgement(7.0, images_at_once=32)}
+    finish_trial(run, TrialSpec.of({"unet": 1}), 9216, whole, micro_batch_size=8)
+    write_report(run, {})
+    assert "Memory" not in run.report.read_text()
+    parts = {"fashion": judgement(7.0, images_at_once=16)}
+    finish_trial(run, TrialSpec.of({"unet": 2}), 18432, parts, micro_batch_size=4)
+    write_report(run, {})
+    text = run.report.read_text()
+    assert "UNet rank 2 trained with 4 samples at a time, not 8; " in text
+    assert "UNet rank 2 drew 16 fashion images at a time, not 32" in text
