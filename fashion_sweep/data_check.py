@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from fashion_sweep.config import DataSource, Preset
 from fashion_sweep.data import storage
 from fashion_sweep.data.catalogue import Catalogue, catalogue_of, inside
 from fashion_sweep.data.index import Index, open_index
+from fashion_sweep.data.many import over_files
 from fashion_sweep.data.sets import LAYOUTS, render_if_needed
 from fashion_sweep.data.split import split
 from fashion_sweep.files import read_json, write_json
@@ -30,7 +31,6 @@ from fashion_sweep.sweep_file import EvaluationSet
 
 COMMON_SIZES = 5
 EXAMPLES = 5
-READ_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -172,25 +172,37 @@ def _findings(
 
 
 def _equal_files(folder: str, index: Index) -> list[list[str]]:
-    """Names of files with the same bytes; only files of one size are read."""
+    """Names of files with the same bytes; only files of one size and end are read."""
     by_size: dict[int, list[str]] = defaultdict(list)
     for row in index.rows:
         by_size[row.bytes].append(row.name)
-    candidates = [names for names in by_size.values() if len(names) > 1]
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        found = pool.map(lambda names: _equal(folder, names), candidates)
-        return sorted(group for groups in found for group in groups)
+    groups = [names for names in by_size.values() if len(names) > 1]
+    for read in (storage.read_end, _read):  # a file's end tells most apart, and all of it the rest
+        names = [name for group in groups for name in group]
+        contents = dict(zip(names, over_files(partial(_digest, read, folder), names), strict=True))
+        groups = [alike for group in groups for alike in _alike(group, contents)]
+    return sorted(groups)
 
 
-def _equal(folder: str, names: Sequence[str]) -> list[list[str]]:
+def _alike(group: Sequence[str], contents: Mapping[str, bytes | None]) -> list[list[str]]:
+    """The files of `group` by their contents, where more than one has them."""
     by_content: dict[bytes, list[str]] = defaultdict(list)
-    for name in names:
-        try:
-            with storage.open_binary(storage.join(folder, name)) as file:
-                by_content[hashlib.file_digest(file, "blake2b").digest()].append(name)  # type: ignore[arg-type]
-        except OSError:
-            continue  # is among the unreadable ones
-    return [group for group in by_content.values() if len(group) > 1]
+    for name in group:
+        if (content := contents[name]) is not None:
+            by_content[content].append(name)
+    return [names for names in by_content.values() if len(names) > 1]
+
+
+def _digest(read: Callable[[str], bytes], folder: str, name: str) -> bytes | None:
+    try:
+        return hashlib.blake2b(read(storage.join(folder, name)), digest_size=16).digest()
+    except OSError:
+        return None  # is among the unreadable ones
+
+
+def _read(location: str) -> bytes:
+    with storage.open_binary(location) as file:
+        return file.read()
 
 
 def _bounds(source: DataSource) -> dict[str, float]:

@@ -52,7 +52,8 @@ class Sweep(Frozen):
     """Of the space; null: all of it is run."""
     seeds: PositiveInt = 1
     """How often each configuration is trained, each time with another seed."""
-    judge: list[EvaluationSet] = Field(["fashion"], min_length=1)
+    judge: list[EvaluationSet] = Field(["fashion"])
+    """Empty: adapters are trained and draw the sample prompts, and nothing is measured."""
     choose: Choice = Choice()
     sample_prompts: list[SamplePrompt] = Field([])
     """Columns of the sample grid."""
@@ -83,10 +84,22 @@ class Sweep(Frozen):
             return
         if self.space is None:
             raise ValueError("search: there is no space to search")
+        if not self.judge:
+            raise ValueError("search: needs numbers to go by; name what to judge")
         if self.seeds > 1:
             raise ValueError("seeds: a search trains each of its trials once; leave it at 1")
         if self.search.stop_early and (lengths := {"steps", "epochs"} & set(self.space.training)):
             raise ValueError(f"search.stop_early: needs trials of one length, but space.training has {lengths.pop()}")
+
+    @property
+    def published_and_judged(self) -> dict[EvaluationSet, list[Published]]:
+        """The study's rows on sets that this sweep judges."""
+        return {name: rows for name, rows in self.published.items() if rows and name in self.judge}
+
+    @property
+    def drawn_as(self) -> EvaluationSet:
+        """The set whose image size the sample prompts are drawn in."""
+        return self.judge[0] if self.judge else "fashion"
 
     @property
     def specs(self) -> list[TrialSpec]:

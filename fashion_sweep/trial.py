@@ -128,14 +128,15 @@ class Trial:
             model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
             if not self.spec.is_base_model:
                 model.load_adapter(self.paths.adapter)
-            judge = self.load_judge()
+            judge = self.load_judge() if sweep.judge else None
         evaluations: dict[str, Any] = {}
         for name in sweep.judge:
+            assert judge is not None
             with self.status.stage("judge", evaluation_set=name):
                 evaluations[name] = self._judge_set(name, model, judge)
         with self.status.stage("judge"):
             if self.worker.rank == 0:
-                write_samples(self.generator(model, sweep.judge[0]), sweep.sample_prompts, self.paths.samples)
+                write_samples(self.generator(model, sweep.drawn_as), sweep.sample_prompts, self.paths.samples)
         return evaluations
 
     def generator(self, model: Family, name: EvaluationSet) -> Generator:

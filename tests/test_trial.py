@@ -47,7 +47,9 @@ def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, mo
     write_catalogue(
         run.catalogue("fashion"), Catalogue((Record("a.jpg", tmp_path / "a.jpg", "A shirt.", 9, 16),), 0, ())
     )
-    monkeypatch.setattr(module, "read_caches", lambda run: SimpleNamespace(images=None, captions=None))
+    monkeypatch.setattr(
+        module, "read_caches", lambda run: SimpleNamespace(images=None, captions=None, training=lambda config: config)
+    )
     monkeypatch.setattr(module, "load_model", lambda *arguments: None)
     monkeypatch.setattr(
         module, "Adaptation", lambda **given: seen.append(given) or SimpleNamespace(run=lambda *a: None)

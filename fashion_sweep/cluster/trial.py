@@ -23,6 +23,8 @@ from fashion_sweep.status import Status
 DottedName: TypeAlias = tuple[str, str]
 """Module and function. By name, so that only workers import what the function needs: seconds for each process."""
 POLL_S = 0.5
+PATIENCE_S = 24 * 3600
+"""For which a worker waits for the others, who may be judging thousands of images; one that dies is known at once."""
 FAILED_STARTS = 5
 """How often workers that die before they have begun are started again; Train's default is for ever."""
 
@@ -83,13 +85,14 @@ class _Bridge(ray.train.UserCallback):
 
 
 def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName, reports: Queue) -> Any:
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     name = f"{run.name}-{trial_id}"
     # Train would restore this, and fail at once if it was cut short; the run folder has what a trial goes on from.
     (run.ray / name / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
     return TorchTrainer(
         partial(_work, run, trial_id, *train_fn),
+        torch_config=TorchConfig(timeout_s=PATIENCE_S),
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers_per_trial,
             use_gpu=resources.gpus_per_worker > 0,

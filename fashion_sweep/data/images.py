@@ -12,13 +12,13 @@ EXIF_ORIENTATION = 0x0112
 JPEG_END = b"\xff\xd9"
 
 
-def read_size(path: Location) -> tuple[int, int]:
+def read_size(file: IO[bytes]) -> tuple[int, int]:
     """(width, height) in pixels as the image is to be seen, from the header.
 
     Raises:
         OSError: the file is no image, or is truncated.
     """
-    with open_binary(path) as file, Image.open(file) as image:
+    with Image.open(file) as image:
         if image.format != "JPEG" or not _ends_as_a_jpeg(file):
             image.load()  # only a full decode tells whether the file is whole
         width, height = image.size

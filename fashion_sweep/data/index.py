@@ -6,8 +6,6 @@ these are as they were, no file is opened; where some changed, only those are.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +15,13 @@ from PIL import Image
 from fashion_sweep.data import storage
 from fashion_sweep.data.images import read_size
 from fashion_sweep.data.listing import Layout, Problem
+from fashion_sweep.data.many import over_files
 from fashion_sweep.files import replacing
 
 FORMAT = 1
 """Counts up when the same files would be understood in another way."""
-HEADER_THREADS = 16
-CHUNK = 256
-"""Files that a thread opens before it asks for more."""
+NOT_OPENED = "cannot be opened"
+"""Now, perhaps not the next time: a file behind a URL may be late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Row:
 @dataclass(frozen=True)
 class Index:
     key: str
-    """Of the listing that it rests on."""
+    """Of the listing that it rests on; empty where a file could not be opened."""
     captions: int
     """How many the caption file holds."""
     problems: tuple[Problem, ...]
@@ -75,10 +73,15 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
             todo.append((len(rows), name))
             rows.append(None)
     folder = storage.join(root, layout.folder)
-    sizes = _sizes(folder, [name for _, name in todo])
-    for (place, name), (width, height) in zip(todo, sizes, strict=True):
-        rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, width, height)
-    index = Index(key, listing.captions, tuple(listing.problems), tuple(filter(None, rows)), len(todo))
+    sizes = over_files(partial(_size, folder), [name for _, name in todo])
+    problems = list(listing.problems)
+    for (place, name), size in zip(todo, sizes, strict=True):
+        if size is None:
+            problems.append(Problem(name, NOT_OPENED))
+            key = ""  # so that it is tried again
+        else:
+            rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, *size)
+    index = Index(key, listing.captions, tuple(problems), tuple(filter(None, rows)), len(todo))
     if path:
         write(path, index)
     return index
@@ -117,20 +120,14 @@ def _key(files: dict[str, storage.Entry], captions: storage.Entry | None) -> str
     return digest.hexdigest()
 
 
-def _sizes(folder: str, names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Upright (width, height) by file; (0, 0) where it cannot be read."""
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        for sizes in pool.map(partial(_chunk_of_sizes, folder), chunks):
-            yield from sizes
-
-
-def _chunk_of_sizes(folder: str, names: Sequence[str]) -> list[tuple[int, int]]:
-    return [_size(storage.join(folder, name)) for name in names]
-
-
-def _size(location: str) -> tuple[int, int]:
+def _size(folder: str, name: str) -> tuple[int, int] | None:
+    """Upright (width, height); zeros of what is no whole image, None where the file cannot be opened."""
     try:
-        return read_size(location)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: some broken PNG files
-        return 0, 0
+        file = storage.open_binary(storage.join(folder, name))
+    except OSError:
+        return None
+    with file:
+        try:
+            return read_size(file)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: some broken PNG files
+            return 0, 0

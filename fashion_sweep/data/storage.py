@@ -16,6 +16,7 @@ from fashion_sweep.errors import DataError
 Location = str | os.PathLike[str]
 MODIFIED = ("mtime", "modified", "last_modified", "LastModified", "updated", "created")
 """What file systems of fsspec call the time of the last change."""
+END_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,30 @@ def open_binary(location: Location) -> IO[bytes]:
     """
     if not is_url(location):
         return open(location, "rb")
-    system, path = _system(os.fspath(location))
+    return io.BytesIO(_fetched(os.fspath(location)))
+
+
+def read_end(location: str, count: int = END_BYTES) -> bytes:
+    """The last `count` bytes of a file, or all of a shorter one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if is_url(location):
+        return _fetched(location, start=-count)
+    with open(location, "rb") as file:
+        file.seek(-min(count, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        return file.read()
+
+
+def _fetched(url: str, **part: int) -> bytes:
+    system, path = _system(url)
     try:
-        return io.BytesIO(system.cat_file(path))
+        return bytes(system.cat_file(path, **part))
     except OSError:
         raise
     except Exception as error:  # each storage has errors of its own
-        raise OSError(f"{os.fspath(location)}: {type(error).__name__}: {error}") from error
+        raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 
 def _system(url: str) -> tuple[Any, str]:

@@ -15,6 +15,8 @@ def answer(results: Results, conclusions: Mapping[str, Conclusion]) -> str:
         conclusions[name].sentence if name in conclusions else _without_comparison(results, name)
         for name in results.config.sweep.judge
     ]
+    if not said:
+        said = ["Nothing was judged, as the sweep wants it: samples and losses are all there is to go by."]
     bases = dict.fromkeys(conclusions[name].basis for name in results.config.sweep.judge if name in conclusions)
     return " ".join([*said, *_forgotten(results), *bases, *_gaps(results)])
 

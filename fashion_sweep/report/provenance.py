@@ -9,9 +9,8 @@ from fashion_sweep.report.tables import GAP
 def provenance(results: Results) -> tuple[tuple[str, str], ...]:
     """Terms and what is said of them."""
     facts, config = results.facts, results.config
-    training, evaluation = config.preset.training, config.preset.evaluation
+    training = config.preset.training
     length = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
-    negative = config.preset.generation.base_negative_prompt
     seeds = f" and {config.sweep.seeds - 1} more" if config.sweep.seeds > 1 else ""
     said = [
         ("Run", f"{results.run}, started {facts.get('started', GAP)}, git commit {facts.get('git_commit') or GAP}"),
@@ -21,12 +20,7 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
             f"learning rate {training.learning_rate:g}, LoRA alpha {training.lora_alpha:g}, seed {training.seed}{seeds}"
             + ("; trials may set values of their own, which their titles name" if _own(results) else ""),
         ),
-        (
-            "Judged by",
-            f"{evaluation.samples:,} images a trial: {evaluation.features} features, "
-            f"CLIP model {evaluation.clip_model}"
-            + (f"; the base model with the negative prompt “{negative}”" if _has_base(results) and negative else ""),
-        ),
+        ("Judged by", _judge(results)),
         ("Hardware", _hardware(facts.get("hardware") or {})),
     ]
     if short := _short_of_memory(results):
@@ -35,6 +29,15 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
         said.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))))
     said += [(f"Data, {name}", _data(counts)) for name, counts in (facts.get("data") or {}).items()]
     return tuple(said)
+
+
+def _judge(results: Results) -> str:
+    preset = results.config.preset
+    evaluation, negative = preset.evaluation, preset.generation.base_negative_prompt
+    if not results.config.sweep.judge:
+        return "nothing, as the sweep wants it"
+    said = f"{evaluation.samples:,} images a trial: {evaluation.features} features, CLIP model {evaluation.clip_model}"
+    return said + (f"; the base model with the negative prompt “{negative}”" if _has_base(results) and negative else "")
 
 
 def _has_base(results: Results) -> bool:

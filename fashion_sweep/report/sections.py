@@ -158,7 +158,7 @@ def _losses(losses: Path | None) -> tuple[Block, ...]:
 
 
 def _published(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
-    tables = {name: rows for name, rows in results.config.sweep.published.items() if rows}
+    tables = results.config.sweep.published_and_judged
     if not tables:
         return ()
     warning = Text(

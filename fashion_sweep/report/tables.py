@@ -68,8 +68,7 @@ def published_tables(results: Results) -> list[Table]:
             ),
             caption=published_sentence(rows, margins_of(sweep.choose, min(row.fid for row in rows))),
         )
-        for name, rows in sweep.published.items()
-        if rows
+        for name, rows in sweep.published_and_judged.items()
     ]
 
 

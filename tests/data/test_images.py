@@ -12,7 +12,7 @@ def test_size_and_pixels_are_those_of_the_upright_image(tmp_path, orientation, u
     exif = Image.Exif()
     exif[0x0112] = orientation
     noise_image(40, 60).save(tmp_path / "a.jpg", exif=exif)
-    assert read_size(tmp_path / "a.jpg") == upright
+    assert read_size((tmp_path / "a.jpg").open("rb")) == upright
     assert load_rgb(tmp_path / "a.jpg").size == upright
 
 
@@ -45,7 +45,7 @@ def test_a_truncated_file_is_found_without_training_on_it(tmp_path, suffix):
     noise_image(200, 300).save(path)
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises((OSError, SyntaxError)):
-        read_size(path)
+        read_size(path.open("rb"))
 
 
 def test_an_image_broken_in_its_middle_is_named_when_it_is_read(tmp_path):
@@ -61,4 +61,4 @@ def test_bytes_behind_a_whole_jpeg_do_no_harm(tmp_path):
     path = tmp_path / "a.jpg"
     noise_image(40, 60).save(path)
     path.write_bytes(path.read_bytes() + b"a phone's trailer")
-    assert read_size(path) == (40, 60)
+    assert read_size(path.open("rb")) == (40, 60)

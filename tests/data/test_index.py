@@ -2,15 +2,18 @@
 
 import json
 import os
+import threading
+import time
 
 import fsspec
 import pytest
 
 from fashion_sweep.config import DataSource, Size
-from fashion_sweep.data import coco, fashion, index
+from fashion_sweep.data import coco, fashion, index, storage
 from fashion_sweep.data.catalogue import load_catalogue
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.index import open_index
+from fashion_sweep.data.many import over_files
 from fashion_sweep.errors import DataError
 from tests.conftest import noise_image, write_fashion
 
@@ -126,3 +129,36 @@ def test_what_is_missing_behind_a_url_is_named(url):
 def test_a_scheme_that_nobody_knows_is_a_mistake_in_one_line():
     with pytest.raises(DataError, match=r"nowhere://shop/data: Protocol not known: nowhere"):
         load_catalogue(fashion.LAYOUT, "nowhere://shop/data", SOURCE)
+
+
+def test_a_file_behind_a_url_that_was_late_is_asked_for_again(url, path, monkeypatch):
+    """A passing error of a network is not taken for a broken image, and not remembered."""
+    real, late = storage.open_binary, ["3.jpg"]
+
+    def open_binary(location):
+        if any(location.endswith(name) for name in late):
+            raise OSError("503 Slow Down")
+        return real(location)
+
+    monkeypatch.setattr(storage, "open_binary", open_binary)
+    first = load_catalogue(fashion.LAYOUT, url, SOURCE, path)
+    assert [(problem.file, problem.reason) for problem in first.problems] == [("3.jpg", "cannot be opened")]
+    late.clear()
+    index = open_index(fashion.LAYOUT, url, path)
+    assert (index.opened, index.problems) == (1, ())
+    assert load_catalogue(fashion.LAYOUT, url, SOURCE, path).problems == ()
+
+
+def test_threads_open_files_where_each_takes_long(monkeypatch):
+    threads = set()
+
+    def slow(item):
+        threads.add(threading.get_ident())
+        time.sleep(0.002)
+        return item
+
+    assert list(over_files(slow, range(100))) == list(range(100))
+    assert len(threads) > 1
+    threads.clear()
+    assert list(over_files(lambda item: threads.add(threading.get_ident()) or item, range(100))) == list(range(100))
+    assert len(threads) == 1

@@ -129,3 +129,13 @@ def test_a_trial_whose_memory_did_not_suffice_is_named_with_the_sizes_it_went_on
     text = run.report.read_text()
     assert "UNet rank 2 trained with 4 samples at a time, not 8; " in text
     assert "UNet rank 2 drew 16 fashion images at a time, not 32" in text
+
+
+def test_a_sweep_that_judges_nothing_says_so_and_shows_no_numbers(tmp_path):
+    run = make_run(tmp_path / "run", settings=["sweep.judge=[]", "sweep.trials=[{unet: 1}]"])
+    finish_trial(run, TrialSpec.of({"unet": 1}), 9216, {})
+    write_report(run, {})
+    text = run.report.read_text()
+    assert "**Nothing was judged, as the sweep wants it:" in text
+    assert "FID" not in text
+    assert "## Samples" in text
