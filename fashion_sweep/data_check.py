@@ -17,15 +17,8 @@ from fashion_sweep.data.many import over_files
 from fashion_sweep.data.sets import LAYOUTS, render_if_needed
 from fashion_sweep.data.split import split
 from fashion_sweep.files import read_json, write_json
-from fashion_sweep.models.caption_lengths import (
-    TOKENIZERS,
-    TokenLengths,
-    caption_lengths,
-    find_tokenizers,
-    open_tokenizer,
-)
+from fashion_sweep.models.caption_lengths import TokenLengths, caption_lengths, find_tokenizers
 from fashion_sweep.models.locate import fingerprint
-from fashion_sweep.models.tokenizers import clip_tokenizer
 from fashion_sweep.paths import data_findings, data_index
 from fashion_sweep.sweep_file import EvaluationSet
 
@@ -153,22 +146,17 @@ def _findings(
     """Groups of equal files, and lengths of captions: kept, since both take reading everything."""
     path = data_findings(name, root)
     known = read_json(path, {})
-    known = known if known.get("index") == index.key else {"index": index.key, "tokens": {}}
+    known = known if index.key and known.get("index") == index.key else {"index": index.key, "tokens": {}}
     before = repr(known)
     if "duplicates" not in known:
         known["duplicates"] = _equal_files(storage.join(root, LAYOUTS[name].folder), index)
-    tokens = []
-    folders = {folder.name: folder for folder in find_tokenizers(preset.model.base)}
-    for tokenizer in TOKENIZERS:
-        folder = folders.get(tokenizer)
-        key = f"{fingerprint(str(folder)) if folder else tokenizer} {_bounds(preset.data.of(name))}"
-        if key not in known["tokens"]:
-            opened = open_tokenizer(folder) if folder else clip_tokenizer(tokenizer)
-            known["tokens"][key] = asdict(caption_lengths(tokenizer, opened, counts))
-        tokens.append(TokenLengths(**known["tokens"][key]))
+    folders = find_tokenizers(preset.model.base)
+    key = f"{[fingerprint(str(folder)) for folder in folders]} {_bounds(preset.data.of(name))}"
+    if key not in known["tokens"]:
+        known["tokens"][key] = [asdict(lengths) for lengths in caption_lengths(folders, counts)]
     if repr(known) != before:
         write_json(path, known)
-    return known["duplicates"], tokens
+    return known["duplicates"], [TokenLengths(**lengths) for lengths in known["tokens"][key]]
 
 
 def _equal_files(folder: str, index: Index) -> list[list[str]]:

@@ -1,13 +1,14 @@
 """How long captions are in the tokens of a base model's tokenizers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fashion_sweep.models.locate import locate
+from fashion_sweep.models.tokenizers import clip_tokenizer
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
 CHUNK = 1024
@@ -45,14 +46,34 @@ def find_tokenizers(base: str) -> list[Path]:
     return folders if folders and all(_is_tokenizer(folder) for folder in folders) else []
 
 
-def open_tokenizer(folder: Path) -> Any:
+def caption_lengths(folders: Sequence[Path], counts: Mapping[str, int]) -> list[TokenLengths]:
+    """Of the captions in `counts`, each as often as it says there, by each tokenizer.
+
+    Args:
+        folders: of the tokenizers; where there are none, CLIP's own are taken.
+        counts: how often each caption occurs.
+    """
+    found: list[TokenLengths] = []
+    vocabularies: list[dict[str, int]] = []
+    for name, tokenizer in _open(folders).items():
+        vocabulary = tokenizer.get_vocab()
+        if vocabulary in vocabularies:  # SDXL's two differ in nothing but what fills a short caption up
+            found.append(replace(found[vocabularies.index(vocabulary)], tokenizer=name))
+        else:
+            found.append(_caption_lengths(name, tokenizer, counts))
+        vocabularies.append(vocabulary)
+    return found
+
+
+def _open(folders: Sequence[Path]) -> dict[str, Any]:
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer.from_pretrained(str(folder))
+    return {folder.name: CLIPTokenizer.from_pretrained(str(folder)) for folder in folders} or {
+        name: clip_tokenizer(name) for name in TOKENIZERS
+    }
 
 
-def caption_lengths(name: str, tokenizer: Any, counts: Mapping[str, int]) -> TokenLengths:
-    """Of the captions in `counts`, each as often as it says there."""
+def _caption_lengths(name: str, tokenizer: Any, counts: Mapping[str, int]) -> TokenLengths:
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
