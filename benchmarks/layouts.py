@@ -36,7 +36,7 @@ def train(workers: int, micro_batch_size: int | None, folder: Path) -> Path:
         "training.micro_batch_size": "null" if micro_batch_size is None else micro_batch_size,
         "resources.workers_per_trial": workers,
     }
-    command = [sys.executable, "-m", "fashion_sweep", "run", "exp1", "--preset", "tiny", "--name", folder.name]
+    command = [sys.executable, "-m", "fashion_sweep", "run", "exp2", "--preset", "tiny", "--name", folder.name]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     subprocess.run(command, check=True, env=os.environ | {"FASHION_SWEEP_RUNS": str(folder.parent)}, stdout=sys.stderr)

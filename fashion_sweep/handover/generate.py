@@ -152,7 +152,8 @@ def _draw(wish: Wish, rows: Sequence[Row], model: "Family", targets: Sequence[Pa
                 for prompt, seed in wish.draws(len(rows)):
                     image = generator.images([prompt], [(seed, 0)], batch_size=1)[0]
                     pixels = image.permute(1, 2, 0).cpu().numpy()
-                    _save(next(remaining), pixels, {"prompt": prompt, "seed": seed, **row.description()})
+                    said = {"prompt": prompt, "seed": seed, **row.description()}
+                    _save(next(remaining), pixels, {**said, "parameters": row.parameters(prompt, seed)})
                     progress.advance(task)
     return list(targets)
 

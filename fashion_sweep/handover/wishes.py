@@ -1,6 +1,7 @@
 """What `generate` is asked for, and the rows of images that come of it."""
 
 import itertools
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from fashion_sweep.config import Preset
 from fashion_sweep.config_files import change_preset, load_preset
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import Adapter
+from fashion_sweep.models.about import base_model_id
 
 MOST_STEPS = 1000
 
@@ -86,6 +88,31 @@ class Row:
         if self.negative_prompt is not None:
             said["negative_prompt"] = self.negative_prompt
         return said
+
+    def parameters(self, prompt: str, seed: int) -> str:
+        """The same in the one text that AUTOMATIC1111, Forge and galleries look for, as far as it has words for it."""
+        generation, size = self.preset.generation, self.preset.data.fashion.evaluation
+        lines = [prompt, *([f"Negative prompt: {self.negative_prompt}"] if self.negative_prompt else [])]
+        values = {
+            "Steps": generation.num_inference_steps,
+            "Sampler": "DDIM",
+            "CFG scale": f"{generation.guidance_scale:g}",
+            "Seed": seed,
+            "Size": f"{size.width}x{size.height}",
+            "Model": base_model_id(self.preset.model.base),
+        }
+        if self.preset.model.refiner and generation.refine_fraction:
+            values["Refiner"] = base_model_id(self.preset.model.refiner)
+            values["Refiner switch at"] = f"{1 - generation.refine_fraction:g}"
+        if self.adapter.file is not None:
+            values["Lora"] = f"{self.adapter.label} x {self.scale:g}"
+        return "\n".join([*lines, ", ".join(f"{name}: {_quoted(value)}" for name, value in values.items())])
+
+
+def _quoted(value: object) -> str:
+    """As these tools write values that hold what separates values."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search("[,:\n]", text) else text
 
 
 def check_wish(wish: Wish) -> None:

@@ -107,8 +107,14 @@ def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_
     paths = generate(wish, "tiny", QUICK, QUIET)
     assert [path.name for path in paths] == ["00.png", "01.png", "02.png", "03.png", "grid.png"]
     kept = {path: path.read_bytes() for path in paths}
+    negative = load_preset("tiny").generation.base_negative_prompt
     with Image.open(folder / "03.png") as image:
-        assert image.text == {
+        told = dict(image.text)
+        assert told.pop("parameters") == (
+            f"a man in jeans, señor\nNegative prompt: {negative}\nSteps: 5, Sampler: DDIM, CFG scale: 3, Seed: 7, "
+            'Size: 48x64, Model: "embedded:base", Refiner: "embedded:refiner", Refiner switch at: 0.8'
+        )
+        assert told == {
             "prompt": "a man in jeans, señor",
             "seed": "7",
             "adapter": "none: the base model",
@@ -121,7 +127,7 @@ def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_
             "original_size": "64x48",
             "refine_fraction": "0.2",
             "refiner": "embedded:refiner",
-            "negative_prompt": load_preset("tiny").generation.base_negative_prompt,
+            "negative_prompt": negative,
         }
     more = generate(wish, "tiny", QUICK, QUIET)
     assert [path.name for path in more] == ["04.png", "05.png", "06.png", "07.png", "grid-1.png"]
