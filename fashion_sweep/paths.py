@@ -16,6 +16,11 @@ def cache_root() -> Path:
     return runs_root() / "cache"
 
 
+def rehearsals_root() -> Path:
+    """Folders of rehearsals, each laid out as a run's."""
+    return runs_root() / "rehearsals"
+
+
 def cache_rates() -> Path:
     """How fast parts of the cache were filled, and where."""
     return cache_root() / "rates.json"
@@ -143,6 +148,15 @@ class RunPaths:
     def data_problems(self) -> Path:
         """CSV of input files that were left out, with the reason."""
         return self.root / "data_problems.csv"
+
+    @property
+    def rehearsal(self) -> Path:
+        """What a rehearsal found; only in its folder."""
+        return self.root / "rehearsal.json"
+
+    def made_up(self, data_set: str) -> Path:
+        """The samples of a rehearsal without the data set."""
+        return self.root / "made-up" / data_set
 
     @property
     def results(self) -> Path:

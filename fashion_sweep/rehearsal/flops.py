@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fashion_sweep.config import EvaluationConfig, ModelConfig, Size
-from fashion_sweep.models.locate import RANDOM, locate_architecture
+from fashion_sweep.config import EvaluationConfig, ModelConfig, RunConfig, Size
+from fashion_sweep.models.locate import locate_architecture
 
 TOKENS = 77
 CLIP_FLOPS = 175e9
@@ -34,12 +34,21 @@ class Flops:
     reference: float
 
 
+def count_work(config: RunConfig) -> dict[str, Flops] | None:
+    """At the sizes a run works at: `training`, and each evaluation set. None as `count_flops`."""
+    preset = config.preset
+    sizes = {"training": preset.training.image} | {n: preset.data.of(n).evaluation for n in config.sweep.judge}
+    counted = {name: count_flops(preset.model, preset.evaluation, size) for name, size in sizes.items()}
+    known = {name: flops for name, flops in counted.items() if flops is not None}
+    return known if len(known) == len(counted) else None
+
+
 def count_flops(model: ModelConfig, evaluation: EvaluationConfig, size: Size) -> Flops | None:
     """None where the architecture is not at hand: a hub id that this package has no configs of."""
-    base = Path(locate_architecture(model.base.removeprefix(RANDOM), "model.base"))
+    base = Path(locate_architecture(model.base, "model.base"))
     if not (base / "vae").is_dir():
         return None
-    refiner = Path(locate_architecture((model.refiner or "").removeprefix(RANDOM), "x")) if model.refiner else None
+    refiner = Path(locate_architecture(model.refiner, "model.refiner")) if model.refiner else None
     if refiner is not None and not refiner.is_dir():
         return None
     from diffusers import AutoencoderKL

@@ -4,8 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fashion_sweep.caching.size import CacheSize
+from fashion_sweep.checks import feature_dimension
 from fashion_sweep.config import Preset, RunConfig
 from fashion_sweep.data.split import held_out_count, steps_for
+from fashion_sweep.rehearsal.meter import caching
 from fashion_sweep.rehearsal.scale import all_specs, placement
 from fashion_sweep.space import TrialSpec
 
@@ -20,8 +23,6 @@ class ImagePace:
     refiner_step: float
     decode: float
     features: float
-    reference: float
-    """For the features of a real image."""
     forward: float
     """For one sample through the UNet."""
 
@@ -38,11 +39,13 @@ class Pace:
     """Seconds that one worker needs; every figure is measured, or all are reckoned from operations."""
 
     step: Mapping[object, float]
-    """For its share of one optimizer step, by placement."""
+    """For its share of one optimizer step, by placement; with its captions, where they are not cached."""
     forward: float
-    """For one validation sample."""
-    encode_view: float
-    encode_caption: float
+    """For one validation sample, its caption aside."""
+    caption: float
+    """For encoding one caption while training or judging."""
+    rows: Mapping[str, float]
+    """For one row of the cache, by kind."""
     images: Mapping[str, ImagePace]
     """By evaluation set."""
     statistics: float
@@ -110,17 +113,19 @@ class Forecast:
         return sum(trial.gpu_hours for trial in self.trials) + self.preparing * self.gpus / HOUR
 
 
-def forecast(config: RunConfig, pace: Pace, amount: Amount) -> Forecast:
+def forecast(config: RunConfig, pace: Pace, amount: Amount, cache: CacheSize) -> Forecast:
+    """`cache`: what the real run keeps."""
+    preparing = sum(part.rows * pace.rows[part.kind] for part in cache.parts)
     side_by_side = amount.cluster // amount.workers_per_trial
     return Forecast(
-        trials=[_trial(config, spec, pace, amount) for spec in all_specs(config)],
-        preparing=_preparing(config, pace, amount) / amount.cluster,
+        trials=[_trial(config, spec, pace, amount, cache.without_captions) for spec in all_specs(config)],
+        preparing=preparing / amount.cluster,
         at_once=min(side_by_side, config.preset.resources.max_concurrent_trials or side_by_side),
         gpus=amount.gpus,
     )
 
 
-def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount) -> TrialForecast:
+def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, without_captions: bool) -> TrialForecast:
     training, preset, workers = config.training_of(spec), config.preset, amount.workers_per_trial
     steps, trained = 0, 0.0
     if not spec.is_base_model:
@@ -130,54 +135,26 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount) -> Tr
         held_out = held_out_count(records, training.validation_fraction)
         shares = preset.resources.workers_per_trial / workers  # of a step, that each worker makes
         trained = steps * pace.step[placement(spec)] * shares
-        trained += validations * math.ceil(held_out / workers) * pace.forward
+        encodes = spec.trains_text_encoders or without_captions
+        validated = pace.forward + (pace.caption if encodes else 0.0)
+        trained += validations * math.ceil(held_out / workers) * validated
     judged = 0.0
     for name in config.sweep.judge:
         count, images = min(preset.evaluation.samples, amount.records[name]), pace.images[name]
         judged += math.ceil(count / workers) * images.image(preset) + pace.statistics
         if name != "fashion" and not spec.is_base_model:
-            judged += min(preset.evaluation.loss_samples, count) * images.forward
+            judged += min(preset.evaluation.loss_samples, amount.records[name]) * (images.forward + pace.caption)
     return TrialForecast(spec.title, trained, judged, steps, workers * amount.gpus_per_worker)
 
 
-def _preparing(config: RunConfig, pace: Pace, amount: Amount) -> float:
-    """Seconds of one worker."""
-    specs, preset = all_specs(config), config.preset
-    adapted = [spec for spec in specs if not spec.is_base_model]
-    seconds = sum(amount.records[name] * pace.images[name].reference for name in config.sweep.judge)
-    if adapted:
-        seconds += amount.records["fashion"] * preset.training.views * pace.encode_view
-        for name in config.sweep.judge:
-            if name != "fashion":
-                count = min(preset.evaluation.loss_samples, amount.records[name])
-                seconds += count * (pace.encode_view + pace.images[name].forward)
-    if any(not spec.trains_text_encoders for spec in adapted):
-        seconds += amount.captions * pace.encode_caption
-    return seconds
-
-
-@dataclass(frozen=True)
-class Row:
-    """Bytes of one row of each part of the cache, and of what a judged image leaves."""
-
-    images: float
-    captions: float
-    references: Mapping[str, float]
-    judged: float
-
-
-def disk(config: RunConfig, row: Row, amount: Amount, adapters: Mapping[str, int]) -> dict[str, float]:
+def disk(config: RunConfig, cache: CacheSize, amount: Amount, adapters: Mapping[str, int]) -> dict[str, float]:
     """Bytes by what they are for; `adapters`: parameters by trial."""
-    specs = all_specs(config)
-    adapted = [spec for spec in specs if not spec.is_base_model]
-    parts = {f"cache: features of real {name} images": amount.records[name] * row.references[name]
-             for name in config.sweep.judge}  # fmt: skip
-    if adapted:
-        parts["cache: latents"] = amount.records["fashion"] * row.images
-    if any(not spec.trains_text_encoders for spec in adapted):
-        parts["cache: prompt embeddings"] = amount.captions * row.captions
-    parts["adapters, here and in MLflow"] = 2 * sum(4.0 * adapters[spec.trial_id] for spec in adapted)
-    parts["checkpoints"] = 3 * sum(4.0 * adapters[spec.trial_id] for spec in adapted)
-    judged = sum(min(config.preset.evaluation.samples, amount.records[name]) for name in config.sweep.judge)
-    parts["features of judged images"] = 2 * len(specs) * judged * row.judged  # by batch, and together
-    return parts
+    specs, evaluation = all_specs(config), config.preset.evaluation
+    adapted = sum(4.0 * adapters[spec.trial_id] for spec in specs)
+    judged = sum(min(evaluation.samples, amount.records[name]) for name in config.sweep.judge)
+    scores = 4.0 * (feature_dimension(evaluation) + 1)  # of an image: its features, and its CLIP score
+    return {caching(part.kind): float(part.bytes) for part in cache.parts} | {
+        "adapters, here and in MLflow": 2 * adapted,
+        "checkpoints": 3 * adapted,
+        "features of judged images": 2 * len(specs) * judged * scores,  # by batch, and together
+    }

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,30 @@ from fashion_sweep.errors import RunError
 
 SAMPLE_EVERY_S = 0.02
 GIB = 2**30
+
+
+class Work(StrEnum):
+    """Stages by name; those that fill the cache are named by `caching`."""
+
+    LOAD_BASE = "load base"
+    LOAD_JUDGE = "load judge"
+    REFERENCES = "reference statistics"
+    TRAIN = "train and checkpoint"
+    RESUME = "resume and save adapter"
+    COMPARE = "compare resumed training"
+    LOAD_PIPELINES = "load base and refiner"
+    JUDGE = "judge"
+    GENERATE = "generate"
+    FEATURES = "features"
+    STATISTICS = "statistics"
+    COUNT = "count parameters"
+    EXPORT = "export"
+    MIRROR = "MLflow"
+
+
+def caching(kind: str) -> str:
+    """The stage that makes this part of the cache."""
+    return f"cache {kind}"
 
 
 class StageFailed(RunError):
@@ -28,6 +53,8 @@ class Stage:
     """Title of the trial it was done for; None: for all."""
     started_rss: int
     """Bytes of the process when it began."""
+    samples: int = 1
+    """Images, captions or rows that it worked on."""
     peak_rss: int = 0
     """Most bytes of the process, looked at every 20 ms."""
     peak_gpu: int = 0
@@ -47,12 +74,12 @@ class Meter:
         self._lock = threading.Lock()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str, samples: int = 1) -> Iterator[None]:
         """Raises:
         StageFailed: the block failed; names the innermost stage that did. Its traceback goes to the log.
         """
         self._settle()
-        stage = Stage(name, self.trial, started_rss=_rss())
+        stage = Stage(str(name), self.trial, _rss(), samples)
         with self._lock:
             self.stages.append(stage)
             self._open.append(stage)
@@ -68,13 +95,18 @@ class Meter:
             raise
         except Exception as error:
             self._write(traceback.format_exc())
-            raise StageFailed(self._failure(name, error)) from error
+            raise StageFailed(self._failure(stage.name, error)) from error
         finally:
             stage.seconds = time.monotonic() - since
             self._look()
             with self._lock:
                 self._open.remove(stage)
             self._say(stage)
+
+    def seconds(self, name: str) -> float:
+        """Of one sample of the last stage of that name, by when all that starts up is behind it."""
+        stage = {stage.name: stage for stage in self.stages}[name]
+        return stage.seconds / stage.samples
 
     def _failure(self, name: str, error: Exception) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -11,8 +11,6 @@ from fashion_sweep.rehearsal.stages import Outcome, play
 from fashion_sweep.rehearsal.tables import as_json, tables
 from fashion_sweep.report.tables import terminal
 
-RESULT = "rehearsal.json"
-
 
 def rehearse(config: RunConfig, wish: RehearsalWish, console: Console) -> Outcome:
     """Progress goes to `console`; the result into the rehearsal's folder, too.
@@ -23,7 +21,7 @@ def rehearse(config: RunConfig, wish: RehearsalWish, console: Console) -> Outcom
     setting = set_up(config, wish, console)
     with apart(setting.run.root):
         outcome = play(setting, wish, console)
-    write_json(setting.run.root / RESULT, as_json(outcome, wish))
+    write_json(setting.run.rehearsal, as_json(outcome, wish))
     return outcome
 
 
@@ -36,4 +34,4 @@ def rehearse_and_show(config: RunConfig, wish: RehearsalWish, in_json: bool) -> 
     console = Console(highlight=False)
     for table in tables(outcome, wish):
         console.print(terminal(table))
-    console.print(f"rehearsed; all of this is in {outcome.setting.run.root / RESULT}", soft_wrap=True)
+    console.print(f"rehearsed; all of this is in {outcome.setting.run.rehearsal}", soft_wrap=True)

@@ -23,8 +23,8 @@ CAPTIONS = (
 
 
 def two_of(catalogue: Catalogue, seed: int) -> Catalogue:
-    """The first two that judging would take; the same one twice where there is no second."""
-    chosen = evaluation_order(catalogue, seed)[:SAMPLES]
+    """The first two that judging would take; the same one twice where there is no second, to train and to validate."""
+    chosen = (evaluation_order(catalogue, seed) * SAMPLES)[:SAMPLES]
     return Catalogue(tuple(sorted(chosen, key=lambda record: record.name)), 0, ())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config import Preset, RunConfig
+from fashion_sweep.config import CacheConfig, Preset, RunConfig
 from fashion_sweep.models.locate import EMBEDDED, RANDOM
 from fashion_sweep.plan import feasible, parameters_of
 from fashion_sweep.rehearsal.samples import SAMPLES
@@ -78,8 +78,9 @@ def with_roots(config: RunConfig, roots: Mapping[EvaluationSet, Path]) -> RunCon
     return config.model_copy(update={"preset": preset})
 
 
-def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale) -> RunConfig:
-    """What is rehearsed of `config`, by name apart from the real runs."""
+def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: int) -> RunConfig:
+    """What is rehearsed of `config`, by name apart from the real runs. `views`: as many as the real run keeps, so that
+    no limit of the cache is needed here."""
     preset = config.preset
     images = scale.base_steps + scale.refiner_steps
     training = preset.training.model_copy(
@@ -90,6 +91,7 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale) -> RunCo
             "micro_batch_size": min(preset.training.micro_batch_size or scale.batch_size, scale.batch_size),
             "checkpoint_every": scale.steps // 2,
             "validation_every": scale.steps,
+            "views": views,
         }
     )
     generation = preset.generation.model_copy(
@@ -102,6 +104,7 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale) -> RunCo
     evaluation = preset.evaluation.model_copy(update={"samples": SAMPLES, "loss_samples": SAMPLES})
     name = f"{preset.name[: LONGEST_NAME - len('-rehearsal')]}-rehearsal"
     smaller = {"name": name, "training": training, "generation": generation, "evaluation": evaluation}
+    smaller["cache"] = CacheConfig()
     sweep = config.sweep.model_copy(
         update={
             "trials": [spec.values for spec in specs],

@@ -3,19 +3,21 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
+from fashion_sweep.caching.size import CacheSize, Counts, cache_size
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.files import write_json, write_text
 from fashion_sweep.models.gpu import BFLOAT16_TFLOPS
-from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.paths import RunPaths, rehearsals_root
+from fashion_sweep.plan import specs_of
 from fashion_sweep.rehearsal.forecast import Amount
 from fashion_sweep.rehearsal.samples import made_up, opened, published_count, two_of
 from fashion_sweep.rehearsal.scale import (
@@ -28,8 +30,6 @@ from fashion_sweep.rehearsal.scale import (
 )
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.sweep_file import EvaluationSet
-
-FOLDER = "rehearsals"
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Setting:
     run: RunPaths
     device: str
     amount: Amount
+    cache: CacheSize
+    """What the real run keeps; the rehearsal keeps the same of its samples."""
     notes: list[str]
     """What the forecast rests on."""
     warnings: list[str]
@@ -72,16 +74,15 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
         config = config.model_copy(update={"preset": with_random_weights(config.preset)})
     _check_gpus(config, wish)
     folder = RunPaths(_folder(config))
-    real: dict[EvaluationSet, Catalogue | None] = {}
-    roots = {n: folder.root / "made-up" / n for n in data_sets(config) if config.preset.data.of(n).root is None}
+    roots = {n: folder.made_up(n) for n in data_sets(config) if config.preset.data.of(n).root is None}
     check_config(with_roots(config, roots))
-    scale = Scale.of(config.preset, device)
-    specs = representatives(config)
     console.print(f"rehearsal of sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/], on {device}")
     console.print(f"folder {folder.root}", soft_wrap=True)
-    notes, warnings, samples = _model_notes(config, wish), [], {}
-    for name in data_sets(config):
-        real[name] = catalogue = opened(name, config)
+    real = {name: opened(name, config) for name in data_sets(config)}
+    amount = _amount(config, real, wish)
+    cache = cache_size(config, specs_of(config), Counts(amount.records, amount.captions, "the data"))
+    notes, warnings, samples = [*_model_notes(config, wish), *_cache_notes(config, cache)], [], {}
+    for name, catalogue in real.items():
         if catalogue is None:
             samples[name] = made_up(name, roots[name], config)
             count = published_count(name, config)
@@ -91,14 +92,16 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
             warnings += _refusals(name, catalogue, config)
     if is_short_of_gpus(config.preset, device):
         notes.append("no GPU here: one worker, one sample at a time, on the CPU")
+    scale, specs = Scale.of(config.preset, device), representatives(config)
     setting = Setting(
         config=config,
-        scaled=scaled(config, specs, scale),
+        scaled=scaled(config, specs, scale, cache.views),
         scale=scale,
         specs=specs,
         run=folder,
         device=device,
-        amount=_amount(config, real, wish),
+        amount=amount,
+        cache=cache,
         notes=notes,
         warnings=warnings,
     )
@@ -135,6 +138,12 @@ def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
     return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]
 
 
+def _cache_notes(config: RunConfig, cache: CacheSize) -> list[str]:
+    limit, views = config.preset.cache.max_gb, config.preset.training.views
+    notes = [f"cache.max_gb={limit:g}: captions are encoded while training"] if cache.without_captions else []
+    return notes + ([f"cache.max_gb={limit:g}: {cache.views} of {views} views kept"] if cache.views < views else [])
+
+
 def _amount(config: RunConfig, real: dict[EvaluationSet, Catalogue | None], wish: RehearsalWish) -> Amount:
     fashion, resources = real["fashion"], config.preset.resources
     records: dict[str, int] = {n: len(c.records) if c else published_count(n, config) for n, c in real.items()}
@@ -152,7 +161,7 @@ def _amount(config: RunConfig, real: dict[EvaluationSet, Catalogue | None], wish
 
 
 def _folder(config: RunConfig) -> Path:
-    return runs_root() / FOLDER / f"{config.sweep.name}-{config.preset.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    return rehearsals_root() / f"{config.sweep.name}-{config.preset.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
@@ -161,7 +170,8 @@ def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
 
     write_text(setting.run.config, setting.scaled.to_yaml())
     with apart(setting.run.root):
-        write_caches(setting.run, plan_caches(setting.scaled, dict(samples)))
+        caches = plan_caches(setting.scaled, dict(samples))
+        write_caches(setting.run, replace(caches, captions=None) if setting.cache.without_captions else caches)
     for name, catalogue in samples.items():
         write_catalogue(setting.run.catalogue(name), catalogue)
     write_json(setting.run.facts, {"run": setting.run.name, "started": datetime.now().astimezone().isoformat()})

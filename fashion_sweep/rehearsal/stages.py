@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -21,18 +20,17 @@ from fashion_sweep.caching.prepare import (
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.errors import TrialError
-from fashion_sweep.files import read_json
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.models.formats import FORMATS
 from fashion_sweep.models.lora import count_saved
-from fashion_sweep.plan import parameters_of
-from fashion_sweep.rehearsal.forecast import Forecast, Row, disk, forecast
-from fashion_sweep.rehearsal.meter import GIB, Meter, Stage
+from fashion_sweep.plan import parameters_of, specs_of
+from fashion_sweep.rehearsal.flops import Flops, count_work
+from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
+from fashion_sweep.rehearsal.meter import GIB, Meter, Stage, Work, caching
 from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
 from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
 from fashion_sweep.rehearsal.watched import RehearsedTrial, Timings, WatchedStatus
-from fashion_sweep.rehearsal.work import count_work
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking import mirror, remove_experiment
 
@@ -56,6 +54,7 @@ class Outcome:
 
 def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
     meter = Meter(setting.device, lambda done: _say(done, console), setting.run.log)
+    work = count_work(setting.config)  # first: a mistake in it is not to come up after all stages
     timings, exported = Timings(), {spec.trial_id: 0 for spec in setting.specs if spec.is_base_model}
     with meter.watching(), _threads_of_a_worker(setting):
         _fill_cache(setting, meter)
@@ -65,11 +64,10 @@ def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
             if not spec.is_base_model:
                 exported[spec.trial_id] = _export(setting, spec, meter)
         meter.trial = None
-        with meter.stage("MLflow"):
+        with meter.stage(Work.MIRROR):
             mirror(setting.run, going=False)
             remove_experiment(setting.run)
-    captions = len(set(read_captions(setting)))
-    return _foretell(setting, Measured(meter, timings, setting.scale, captions), exported, wish)
+    return _foretell(setting, Measured(meter, timings, setting.scale), work, exported, wish)
 
 
 def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
@@ -79,7 +77,7 @@ def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
         TrialError: the formats do not hold the same number, or not the planned one.
     """
     counted = {"planned": parameters_of(setting.config, spec)}
-    with meter.stage("export"):
+    with meter.stage(Work.EXPORT):
         for name in FORMATS:
             files = export(ExportRequest(setting.run, name, spec.trial_id))
             counted[name] = sum(count_saved(path) for path in files if path.suffix == ".safetensors")
@@ -103,25 +101,28 @@ def _threads_of_a_worker(setting: Setting) -> Iterator[None]:
 def _fill_cache(setting: Setting, meter: Meter) -> None:
     """As the workers of a cluster do, one shard of each kind. What they keep loaded is loaded first, by itself."""
     config: RunConfig = setting.scaled
-    shards = missing_shards(setting.run, config.sweep.specs)
-    if any(not shard.kind.startswith("reference") for shard in shards):
-        with meter.stage("load base"):
+    shards = missing_shards(setting.run, specs_of(setting.config))
+    by_judge = [shard for shard in shards if shard.kind.startswith("reference")]
+    by_base = [shard for shard in shards if shard not in by_judge]
+    if by_base:
+        with meter.stage(Work.LOAD_BASE):
             shard_model(config)
-    for shard in (shard for shard in shards if not shard.kind.startswith("reference")):
+    for shard in by_base:
         _make(shard, setting, meter)
     forget_models()
-    with meter.stage("load judge"):
+    with meter.stage(Work.LOAD_JUDGE):
         shard_judge(config)
-    for shard in (shard for shard in shards if shard.kind.startswith("reference")):
+    for shard in by_judge:
         _make(shard, setting, meter)
     forget_models()
-    with meter.stage("reference statistics"):
+    with meter.stage(Work.REFERENCES):
         write_references(setting.run)
 
 
 def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
+    rows = read_caches(setting.run).named()[shard.kind].rows  # all of them in one shard
     for _ in range(setting.scale.cache_passes):
-        with meter.stage(f"cache {shard.kind}"):
+        with meter.stage(caching(shard.kind), rows):
             make_shard(shard)
 
 
@@ -134,7 +135,7 @@ def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) 
         config=setting.scaled,
         spec=spec,
         worker=Worker(0, 1, setting.device, lambda values: None),
-        status=WatchedStatus(paths),
+        status=WatchedStatus(paths, meter=meter),
         meter=meter,
         timings=timings,
         judged=setting.config.preset.evaluation.samples,
@@ -150,46 +151,30 @@ def _say(done: Stage, console: Console) -> None:
     console.print(f"  {name:<60} {done.seconds:8.1f} s   peak {memory}{word}", markup=False, soft_wrap=True)
 
 
-def read_captions(setting: Setting) -> list[str]:
-    return [record["caption"] for record in read_json(setting.run.catalogue("fashion"))["records"]]
-
-
-def _foretell(setting: Setting, measured: Measured, exported: Mapping[str, int], wish: RehearsalWish) -> Outcome:
-    config, amount = setting.config, setting.amount
-    pace = measured_pace(config, measured)
-    work = count_work(config)
+def _foretell(
+    setting: Setting,
+    measured: Measured,
+    work: dict[str, Flops] | None,
+    exported: Mapping[str, int],
+    wish: RehearsalWish,
+) -> Outcome:
+    config, amount, cache = setting.config, setting.amount, setting.cache
+    pace = measured_pace(config, measured, cache)
     short = is_short_of_gpus(config.preset, setting.device)
     here = amount.on_one_worker() if short else amount
     elsewhere = None
     if work is not None and short:
-        elsewhere = forecast(config, reckoned_pace(config, work, wish.tflops, pace.statistics), amount)
+        reckoned = reckoned_pace(config, work, cache, wish.tflops, pace.statistics)
+        elsewhere = forecast(config, reckoned, amount, cache)
     planned = {spec.trial_id: parameters_of(config, spec) for spec in all_specs(config)}
     return Outcome(
         setting=setting,
         stages=measured.meter.stages,
         parameters=exported,
-        here=forecast(config, pace, here),
+        here=forecast(config, pace, here, cache),
         elsewhere=elsewhere,
         pace=pace,
-        disk=disk(config, _row(setting, measured.captions), amount, planned),
+        disk=disk(config, cache, amount, planned),
         weights=measured.timings.weights,
         sustained=sustained(config, pace, work) if work else None,
-    )
-
-
-def _row(setting: Setting, captions: int) -> Row:
-    """Bytes of the files that the rehearsal wrote, by row."""
-    caches = read_caches(setting.run)
-
-    def bytes_of(cache: Any) -> float:
-        written = [cache.path(shard) for shard in range(len(cache.shards))]
-        return sum(path.stat().st_size for path in written if path.exists()) / cache.rows
-
-    trial = setting.run.trial(setting.specs[0].trial_id)
-    judged = trial.features(setting.config.sweep.judge[0]).stat().st_size / 2
-    return Row(
-        images=bytes_of(caches.images),
-        captions=bytes_of(caches.captions),
-        references={name: bytes_of(cache) for name, cache in caches.references.items()},
-        judged=judged,
     )

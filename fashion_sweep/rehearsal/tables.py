@@ -6,14 +6,13 @@ from typing import Any
 
 from fashion_sweep.models.gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
-from fashion_sweep.rehearsal.meter import GIB, Stage
+from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
 from fashion_sweep.rehearsal.scale import is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish
 from fashion_sweep.rehearsal.stages import Outcome
-from fashion_sweep.report.tables import GAP, Table
+from fashion_sweep.report.tables import GAP, Table, duration
 
 DAY = 24 * HOUR
-YEAR = 365 * DAY
 
 
 def tables(outcome: Outcome, wish: RehearsalWish) -> list[Table]:
@@ -49,9 +48,9 @@ def gpu_memory(outcome: Outcome) -> dict[str, float]:
     found = {
         f"training {title}, {at_once} samples at once": base + at_once / scale.batch_size * size
         for (name, title), size in grown.items()
-        if name == "train and checkpoint"
+        if name == Work.TRAIN
     }
-    drawing = max((size for (name, _), size in grown.items() if name == "generate"), default=0)
+    drawing = max((size for (name, _), size in grown.items() if name == Work.GENERATE), default=0)
     many = preset.generation.batch_size
     found[f"generating, {many} images at once"] = base + refiner + judge + many / scale.images_at_once * drawing
     return found
@@ -92,7 +91,8 @@ def _pace_table(outcome: Outcome) -> Table:
             ("  decoding", f"{images.decode:.3g}"),
             ("  features and CLIP score", f"{images.features:.3g}"),
         ]
-    rows += [("encoding a view", f"{pace.encode_view:.3g}"), ("encoding a caption", f"{pace.encode_caption:.3g}")]
+    rows.append(("encoding a caption", f"{pace.caption:.3g}"))
+    rows += [(f"{caching(kind)}, a row", f"{seconds:.3g}") for kind, seconds in pace.rows.items()]
     done = f"{scale.steps} training steps of {scale.batch_size} and {scale.base_steps} + {scale.refiner_steps}"
     caption = f"Extrapolated in proportion from {done} steps an image, {scale.images_at_once} at once."
     if outcome.sustained:
@@ -157,7 +157,7 @@ def _amounts(outcome: Outcome) -> list[str]:
 def _disk_table(parts: Mapping[str, float]) -> Table:
     rows = [(name, _bytes(size)) for name, size in parts.items()]
     rows.append(("in all", _bytes(sum(parts.values()))))
-    return Table("Disk", ("what", "size"), tuple(rows), "From the bytes a row of what the rehearsal wrote.")
+    return Table("Disk", ("what", "size"), tuple(rows), "From the shapes of what is written.")
 
 
 def as_json(outcome: Outcome, wish: RehearsalWish) -> dict[str, Any]:
@@ -192,10 +192,7 @@ def as_json(outcome: Outcome, wish: RehearsalWish) -> dict[str, Any]:
 
 
 def _long(seconds: float) -> str:
-    for unit, name in ((YEAR, "years"), (2 * DAY, "days"), (HOUR, "h"), (60.0, "min")):
-        if seconds >= unit:
-            return f"{seconds / (DAY if name == 'days' else unit):,.1f} {name}"
-    return f"{seconds:.1f} s"
+    return duration(seconds) if seconds < 2 * DAY else f"{seconds / DAY:,.1f} days"
 
 
 def _gpu_hours(hours: float) -> str:

@@ -12,18 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fashion_sweep.config import EvaluationConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.evaluation.features import Judge, Scores
 from fashion_sweep.evaluation.generate import Generator
 from fashion_sweep.models.family import Family
-from fashion_sweep.rehearsal.meter import Meter, Planned
+from fashion_sweep.rehearsal.meter import Meter, Planned, Work
 from fashion_sweep.status import Status
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.trial import Trial
 
-TRAIN = {"load": "load base", "train": "train and checkpoint"}
-RESUME = {"load": "load base", "train": "resume and save adapter"}
-JUDGE = {"load": "load base and refiner", "judge": "judge"}
+TRAIN = {"load": Work.LOAD_BASE, "train": Work.TRAIN}
+RESUME = {"load": Work.LOAD_BASE, "train": Work.RESUME}
+JUDGE = {"load": Work.LOAD_PIPELINES, "judge": Work.JUDGE}
 
 
 @dataclass
@@ -31,15 +32,30 @@ class Timings:
     """Seconds of the parts of all trials."""
 
     calls: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    """By part of the model and evaluation set, of each call: for one batch of images."""
+    """By part of the model and evaluation set, of each call while its images are made: for one sample of the call,
+    of which guidance makes two an image."""
     steps: dict[str, list[float]] = field(default_factory=dict)
     """By trial: of each optimizer step."""
     weights: dict[str, int] = field(default_factory=dict)
     """Bytes of base, refiner and judge."""
-    evaluation_set: str = ""
+    judging: str | None = None
+    """The evaluation set that is being judged."""
 
-    def watch(self, part: str, module: nn.Module, device: torch.device) -> None:
-        """Times each call of the module."""
+    @contextmanager
+    def watching(self, model: Any) -> Iterator[None]:
+        """Times the calls of the model's parts while the block runs, if it makes images that are judged: those of the
+        sample grid are fewer at once."""
+        hooks: list[Any] = []
+        if self.judging:
+            for part, module in parts(model).items():
+                hooks += self._hooks((part, self.judging), module, model.device)
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _hooks(self, key: tuple[str, str], module: nn.Module, device: torch.device) -> list[Any]:
         started: list[float] = []
 
         def now() -> float:
@@ -50,22 +66,22 @@ class Timings:
         def before(*_: Any) -> None:
             started.append(now())
 
-        def after(*_: Any) -> None:
-            self.calls.setdefault((part, self.evaluation_set), []).append(now() - started.pop())
+        def after(_: nn.Module, given: tuple[Tensor, ...], made: Any) -> None:
+            self.calls.setdefault(key, []).append((now() - started.pop()) / len(given[0]))
 
-        module.register_forward_pre_hook(before)
-        module.register_forward_hook(after)
+        return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
     def seconds(self, part: str, evaluation_set: str) -> float:
-        """Of a typical call; 0 where there was none."""
-        return median(self.calls.get((part, evaluation_set)) or [0.0])
+        """Of a typical call, for one sample."""
+        return median(self.calls[part, evaluation_set])
 
 
+@dataclass(kw_only=True)
 class WatchedStatus(Status):
     """Tells the meter of the trial's stages, under the names of what is rehearsed."""
 
     meter: Meter
-    names: Mapping[str, str]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str, **values: Any) -> Iterator[None]:
@@ -77,19 +93,19 @@ class WatchedStatus(Status):
 class WatchedGenerator(Generator):
     meter: Meter
     timings: Timings
-    name: str
 
     def images(self, prompts: Sequence[str], draws: Sequence[tuple[int, int]], batch_size: int) -> Tensor:
-        self.timings.evaluation_set = self.name
-        with self.meter.stage("generate"):
+        with self.meter.stage(Work.GENERATE), self.timings.watching(self.model):
             return super().images(prompts, draws, batch_size)
 
 
 class WatchedJudge(Judge):
-    meter: Meter
+    def __init__(self, config: EvaluationConfig, device: str | torch.device, meter: Meter) -> None:
+        super().__init__(config, device)
+        self.meter = meter
 
     def scores(self, images: Tensor, captions: Sequence[str]) -> Scores:
-        with self.meter.stage("features"):
+        with self.meter.stage(Work.FEATURES, len(images)):
             return super().scores(images, captions)
 
 
@@ -108,10 +124,10 @@ class RehearsedTrial(Trial):
         if not self.spec.is_base_model:
             before = self._killed()
             self._go_on(before)
-        self._name(JUDGE)
+        self.watched.names = JUDGE
         evaluations = self.judge()
         gc.collect()
-        with self.meter.stage("count parameters"):
+        with self.meter.stage(Work.COUNT):
             self.finish(evaluations)
 
     @property
@@ -119,11 +135,8 @@ class RehearsedTrial(Trial):
         assert isinstance(self.status, WatchedStatus)
         return self.status
 
-    def _name(self, names: Mapping[str, str]) -> None:
-        self.watched.meter, self.watched.names = self.meter, names
-
     def _killed(self) -> dict[int, float]:
-        self._name(TRAIN)
+        self.watched.names = TRAIN
         try:
             self.train()
         except Planned:
@@ -137,11 +150,11 @@ class RehearsedTrial(Trial):
         """Raises:
         TrialError: it did not go on from the checkpoint, or not to the same loss.
         """
-        self._name(RESUME)
+        self.watched.names = RESUME
         self.train()
         first, last = min(self.losses), max(self.losses)
         every = self.config.preset.training.checkpoint_every
-        with self.meter.stage("compare resumed training"):
+        with self.meter.stage(Work.COMPARE):
             if first != every + 1:
                 raise TrialError(f"it went on with step {first}, not from the checkpoint of step {every}")
             if abs(self.losses[last] - before[last]) > 0.01 * abs(before[last]):
@@ -164,17 +177,17 @@ class RehearsedTrial(Trial):
             raise Planned
 
     def generator(self, model: Family, name: EvaluationSet) -> Generator:
-        for part, module in parts(model).items():
-            if not module._forward_hooks:
-                self.timings.watch(part, module, model.device)
         self.timings.weights |= pipeline_bytes(model)
-        made = super().generator(model, name)
-        known = {key: getattr(made, key) for key in Generator.__dataclass_fields__}
-        return WatchedGenerator(**known, meter=self.meter, timings=self.timings, name=name)
+        return WatchedGenerator(**vars(super().generator(model, name)), meter=self.meter, timings=self.timings)
+
+    def _judge_set(self, name: EvaluationSet, model: Family, judge: Judge) -> dict[str, Any] | None:
+        self.timings.judging = name
+        judged = super()._judge_set(name, model, judge)
+        self.timings.judging = None
+        return judged
 
     def load_judge(self) -> Judge:
-        judge = WatchedJudge(self.config.preset.evaluation, self.worker.device)
-        judge.meter = self.meter
+        judge = WatchedJudge(self.config.preset.evaluation, self.worker.device, self.meter)
         networks = {id(used): used.model for used in (judge.clip, judge.extractor)}.values()
         self.timings.weights["judge"] = sum(map(_bytes, networks))
         return judge
@@ -182,9 +195,9 @@ class RehearsedTrial(Trial):
     def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
         """Statistics over as many stand-in features as the run has images, for their time and memory: two images
         have no FID, so that the rehearsal shows no number that could be taken for one."""
-        if any(stage.name == "statistics" for stage in self.meter.stages):
+        if any(stage.name == Work.STATISTICS for stage in self.meter.stages):
             return {}
-        with self.meter.stage("statistics"):
+        with self.meter.stage(Work.STATISTICS):
             draw = np.random.default_rng(0)
             rows, dimension = self.judged, scores.features.shape[1]
             features, real = (torch.from_numpy(draw.standard_normal((rows, dimension), "f4")) for _ in range(2))
@@ -194,7 +207,9 @@ class RehearsedTrial(Trial):
 
 def parts(model: Any) -> dict[str, nn.Module]:
     """What an image costs: the modules whose calls are timed."""
-    found = {"base": model.pipeline.unet, "decoder": model.pipeline.vae.decoder}
+    pipeline = model.pipeline
+    found = {"base": pipeline.unet, "decoder": pipeline.vae.decoder}
+    found |= {"text_encoder": pipeline.text_encoder, "text_encoder_2": pipeline.text_encoder_2}
     return found | ({"refiner": model.refiner.unet} if model.refiner else {})
 
 

@@ -114,4 +114,4 @@ def _checkpoint_gradients(module: Any) -> None:
     if hasattr(module, "enable_gradient_checkpointing"):  # diffusers
         module.enable_gradient_checkpointing()
     else:  # transformers
-        module.gradient_checkpointing_enable()
+        module.activation_checkpointing_enable()

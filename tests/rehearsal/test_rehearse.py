@@ -3,16 +3,20 @@
 import io
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
+from diffusers import UNet2DConditionModel
 from rich.console import Console
 from safetensors import safe_open
 
+from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.cli import main
 from fashion_sweep.config_files import load_run_config
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import read_json
 from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse
-from fashion_sweep.rehearsal.tables import as_json
+from fashion_sweep.rehearsal.tables import as_json, tables
 from fashion_sweep.training.checkpoint import Checkpoint
 from tests.conftest import write_fashion
 
@@ -67,7 +71,7 @@ def test_every_stage_of_a_run_is_gone_through_and_nothing_is_left_beside_the_reh
     assert all(stage["peak_rss"] >= stage["started_rss"] > 0 for stage in found["stages"])
     assert all(name in said for name in STAGES)
     assert [path.name for path in run.root.parent.parent.iterdir()] == ["rehearsals"]
-    assert read_json(run.root / "rehearsal.json") == found
+    assert read_json(run.rehearsal) == found
 
 
 def test_one_trial_stands_for_all_of_its_placement_and_its_adapter_is_counted(rehearsed):
@@ -139,6 +143,64 @@ def test_a_folder_that_run_would_refuse_is_rehearsed_and_that_is_said(command, t
     code, out, _ = command("exp2", *ONE, "--set", f"data.fashion.root={root}")
     assert code == 0
     assert "warning: run would refuse this: data.fashion: 5 images are too few for FID" in out
+
+
+def test_one_image_is_enough(command, tmp_path):
+    root = write_fashion(tmp_path / "one", {"only.jpg": (60, 90)})
+    code, _, err = command("exp2", *ONE, "--set", f"data.fashion.root={root}")
+    assert code == 0, err
+
+
+def test_a_limit_of_the_cache_is_rehearsed_as_it_would_be_run(runs_root):
+    config = load_run_config("exp2", "tiny", [*ONE[1::2], "cache.max_gb=0.005"])
+    outcome = rehearse(config, RehearsalWish(), Console(file=io.StringIO()))
+    caches = read_caches(outcome.setting.run)
+    assert (caches.views, caches.captions) == (2, None)
+    assert caches.images.row("latents", 0).shape[0] == 2
+    assert "cache captions" not in {stage.name for stage in outcome.stages}
+    assert sum(size for name, size in outcome.disk.items() if name.startswith("cache")) <= 0.005e9
+    assert set(outcome.pace.rows) == {"images", "reference-fashion"}
+    assert outcome.pace.caption > 0
+    assert {"cache.max_gb=0.005: captions are encoded while training", "cache.max_gb=0.005: 2 of 4 views kept"} <= set(
+        outcome.setting.notes
+    )
+    assert tables(outcome, RehearsalWish())
+
+
+def test_a_limit_below_the_least_is_a_mistake_before_any_stage(command):
+    code, out, err = command("exp2", *ONE, "--set", "cache.max_gb=0.001")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cache.max_gb: 0.001 is less than" in err
+    assert "load base" not in out
+
+
+def test_a_call_is_divided_by_its_own_images_and_the_sample_grid_and_losses_do_not_count(monkeypatch):
+    """By a clock that the UNets alone move: 10 s a call, and 1 s for each of its samples."""
+    clock, forward = SimpleNamespace(now=0.0), UNet2DConditionModel.forward
+
+    def ticking(self, sample, *arguments, **options):
+        clock.now += 10 + len(sample)
+        return forward(self, sample, *arguments, **options)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", ticking)
+    monkeypatch.setattr("fashion_sweep.rehearsal.watched.time", SimpleNamespace(monotonic=lambda: clock.now))
+    config = load_run_config("exp4", "tiny", QUICK[1::2])
+    assert config.sweep.sample_prompts
+    pace = rehearse(config, RehearsalWish(), Console(file=io.StringIO())).pace
+    images = pace.images["general"]
+    assert images.base_step == images.refiner_step == pytest.approx((10 + 8) / 4)  # four images, with guidance
+    assert images.forward == pytest.approx((10 + 8) / 8)
+    assert pace.step[("unet",), None] == pytest.approx(10 + 2)
+
+
+def test_work_that_cannot_be_counted_is_told_before_any_stage(command, monkeypatch):
+    def fail(config):
+        raise ConfigError("model.refiner: out of luck")
+
+    monkeypatch.setattr("fashion_sweep.rehearsal.stages.count_work", fail)
+    code, out, err = command("exp2", *ONE)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "load base" not in out
 
 
 def test_fewer_gpus_than_a_trial_needs_are_a_mistake(command, runs_root):

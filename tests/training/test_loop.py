@@ -130,6 +130,12 @@ def test_gradient_checkpointing_changes_memory_and_not_the_adapter(world, undist
     assert all(torch.allclose(adapter[name], values, atol=1e-6) for name, values in undisturbed[0].items())
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_gradient_checkpointing_of_text_encoders_warns_of_nothing(world, tmp_path):
+    adapter, _ = trained(world, tmp_path, gradient_checkpointing=True, ranks={"text_encoders": 2}, steps=1)
+    assert adapter
+
+
 def test_text_encoders_are_trained_where_the_trial_says_so(world, tmp_path):
     adapter, _ = trained(world, tmp_path, ranks={"text_encoders": 2})
     moved = {name.split(".")[0] for name, values in adapter.items() if "lora_B" in name and values.abs().max() > 0}
