@@ -65,9 +65,9 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     Raises:
         FashionSweepError: a mistake in the configuration or the data.
     """
-    import torch
+    from fashion_sweep.models.load import default_device
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     if wish.random_weights:
         config = config.model_copy(update={"preset": with_random_weights(config.preset)})
     _check_gpus(config, wish)

@@ -190,6 +190,6 @@ def _row(setting: Setting, captions: int) -> Row:
     return Row(
         images=bytes_of(caches.images),
         captions=bytes_of(caches.captions),
-        references={name: bytes_of(cache) for name, cache in caches.references.items()},
+        references={name: bytes_of(caches.reference(name)) for name in setting.config.sweep.judge},
         judged=judged,
     )
