@@ -129,7 +129,7 @@ def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) 
     caches, limit, views = read_caches(run), config.preset.cache.max_gb, config.preset.training.views
     if caches.captions is None:
         console.print(f"cache: within {limit:g} GB no prompt embeddings are kept; captions are encoded while training")
-    if caches.views and caches.views < views:
+    if caches.views < views:
         console.print(f"cache: within {limit:g} GB {caches.views} of {views} views an image are kept")
 
 

@@ -173,7 +173,7 @@ class Trial:
         with replacing(self.paths.features(name)) as temporary:
             scores.save(temporary, metadata={"prompts": json.dumps([record.name for record in judged])})
         row = {record.name: index for index, record in enumerate(catalogue.records)}
-        reference = read_caches(self.run).references[name].all("features")[[row[record.name] for record in order]]
+        reference = read_caches(self.run).reference(name).all("features")[[row[record.name] for record in order]]
         metrics = self.evaluate(scores, reference)
         metrics[AT_ONCE] = images_at_once(self.paths.judged(name), len(captions), generation.batch_size)
         return metrics | self._forgotten(name, model, order)
@@ -185,7 +185,7 @@ class Trial:
 
     def _forgotten(self, name: EvaluationSet, model: Family, order: Sequence[Record]) -> dict[str, float]:
         """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""
-        cache = read_caches(self.run).losses.get(name)
+        cache = read_caches(self.run).loss(name)
         if cache is None or self.spec.is_base_model:
             return {}
         sample = LossSample(

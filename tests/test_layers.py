@@ -48,6 +48,7 @@ TORCH_FREE = ["fashion_sweep.cli", "fashion_sweep.config_files", "fashion_sweep.
 TORCH_FREE += [
     "fashion_sweep.checks",
     "fashion_sweep.data_check",
+    "fashion_sweep.caching.parts",
     "fashion_sweep.caching.size",
     "fashion_sweep.plan",
     "fashion_sweep.reuse",

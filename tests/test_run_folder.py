@@ -81,8 +81,8 @@ def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
     from fashion_sweep.data.cache import ShardedCache
 
     def caches(images: str, models=("a", "b", "c")) -> Caches:
-        one = ShardedCache(tmp_path / "captions", 3)
-        return Caches(ShardedCache(tmp_path / images, 5), one, {"fashion": one}, {"general": one}, models)
+        parts = {"images": ShardedCache(tmp_path / images, 5), "captions": ShardedCache(tmp_path / "captions", 3)}
+        return Caches(parts, models, 4)
 
     run = RunPaths(tmp_path / "run")
     write_caches(run, caches("images-1"))

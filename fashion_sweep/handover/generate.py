@@ -81,15 +81,13 @@ def _load(rows: Sequence[Row], console: Console) -> "Family":
     names = [f"{row.adapter.name}{row.adapter.title}" for row in rows if row.adapter.file]
     with_adapters = f" with {', '.join(names)}" if names else ""
     console.print(f"{preset.model.base}{with_adapters}, preset {preset.name}", style="dim", soft_wrap=True)
-    import torch
-
-    from fashion_sweep.models.load import load_model
+    from fashion_sweep.models.load import default_device, load_model
     from fashion_sweep.models.lora import misfit
 
     refined = any(row.preset.generation.refine_fraction for row in rows)
     config = preset.model if refined else preset.model.model_copy(update={"refiner": None})
     try:
-        model = load_model(config, "cuda" if torch.cuda.is_available() else "cpu", with_refiner=True)
+        model = load_model(config, default_device(), with_refiner=True)
     except OSError as error:
         raise ConfigError(f"model.base {config.base} cannot be loaded: {_first_line(error)}") from error
     for row in rows:

@@ -4,6 +4,12 @@ from fashion_sweep.config import ModelConfig
 from fashion_sweep.models.family import Family
 
 
+def default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_model(config: ModelConfig, device: str, with_refiner: bool = False) -> Family:
     """The base model of `config.family` with frozen weights, on `device`."""
     if config.family == "sdxl":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fashion_sweep.caching.parts import Captions
 from fashion_sweep.caching.size import CacheSize, Counts, cache_size
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.config import RunConfig
@@ -67,9 +68,9 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     Raises:
         FashionSweepError: a mistake in the configuration or the data.
     """
-    import torch
+    from fashion_sweep.models.load import default_device
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     if wish.random_weights:
         config = config.model_copy(update={"preset": with_random_weights(config.preset)})
     _check_gpus(config, wish)
@@ -171,7 +172,9 @@ def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
     write_text(setting.run.config, setting.scaled.to_yaml())
     with apart(setting.run.root):
         caches = plan_caches(setting.scaled, dict(samples))
-        write_caches(setting.run, replace(caches, captions=None) if setting.cache.without_captions else caches)
+        left_out = {Captions.KIND} if setting.cache.without_captions else set()
+        kept = {kind: cache for kind, cache in caches.parts.items() if kind not in left_out}
+        write_caches(setting.run, replace(caches, parts=kept))
     for name, catalogue in samples.items():
         write_catalogue(setting.run.catalogue(name), catalogue)
     write_json(setting.run.facts, {"run": setting.run.name, "started": datetime.now().astimezone().isoformat()})

@@ -120,7 +120,7 @@ def _fill_cache(setting: Setting, meter: Meter) -> None:
 
 
 def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
-    rows = read_caches(setting.run).named()[shard.kind].rows  # all of them in one shard
+    rows = read_caches(setting.run).parts[shard.kind].rows  # all of them in one shard
     for _ in range(setting.scale.cache_passes):
         with meter.stage(caching(shard.kind), rows):
             make_shard(shard)

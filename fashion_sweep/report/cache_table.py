@@ -1,16 +1,15 @@
 """The shared cache of a sweep to come: its size, and the time it takes to fill."""
 
-from fashion_sweep.caching.size import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, TF32_FLOPS, CacheSize, Counts
+from fashion_sweep.caching.parts import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, TF32_FLOPS
+from fashion_sweep.caching.size import CacheSize, Counts
 from fashion_sweep.config import RunConfig
 from fashion_sweep.report.tables import Table, duration
-
-NAMES = {"images": "latents of views", "captions": "prompt embeddings"}
 
 
 def cache_table(config: RunConfig, size: CacheSize) -> Table:
     workers = config.preset.resources.workers_per_trial
     rows = [
-        (_name(part.kind), f"{part.rows:,}", f"{part.bytes / 1e9:.3g}", duration(part.seconds(workers)))
+        (part.title, f"{part.rows:,}", f"{part.bytes / 1e9:.3g}", duration(part.seconds(workers)))
         for part in size.parts
     ]
     known = [part.seconds(workers) for part in size.parts]
@@ -27,9 +26,9 @@ def cache_sentences(config: RunConfig, size: CacheSize, counts: Counts) -> list[
     measured: dict[str, list[str]] = {}
     for part in size.parts:
         if part.measured:
-            measured.setdefault(part.measured, []).append(_name(part.kind))
+            measured.setdefault(part.measured, []).append(part.title)
     said += [f"Measured on {where}: {', '.join(names)}." for where, names in measured.items()]
-    assumed = [_name(part.kind) for part in size.parts if part.rows_per_second and not part.measured]
+    assumed = [part.title for part in size.parts if part.rows_per_second and not part.measured]
     if assumed:
         said.append(
             f"Assumed, for an A100-class GPU that sustains {BFLOAT16_FLOPS / 1e12:.2g} TFLOP/s in bfloat16, "
@@ -43,10 +42,3 @@ def cache_sentences(config: RunConfig, size: CacheSize, counts: Counts) -> list[
     if size.views < views:
         said.append(f"Within cache.max_gb={limit:g} {size.views} of {views} views an image are kept.")
     return said
-
-
-def _name(kind: str) -> str:
-    what, _, data_set = kind.partition("-")
-    if what == "reference":
-        return f"features of {data_set} images"
-    return f"{data_set} images and their loss" if what == "loss" else NAMES[what]

@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from fashion_sweep.caching.caches import plan_caches, read_caches, write_caches
+from fashion_sweep.caching.parts import all_parts
 from fashion_sweep.caching.prepare import Made, Shard, check_room, encode_captions, encode_images, write_rates
-from fashion_sweep.caching.size import Counts, cache_size, known_counts, row_bytes
+from fashion_sweep.caching.size import Counts, cache_size, known_counts
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.sets import open_data
 from fashion_sweep.errors import ConfigError, RunError
@@ -43,7 +44,7 @@ def test_a_rows_size_is_that_of_what_is_written(small, model):
     for kind, tensors in (("images", images), ("captions", captions)):
         rows = len(next(iter(tensors.values())))
         written = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        assert row_bytes(config, kind, config.preset.training.views) * rows == written
+        assert all_parts(config, config.preset.training.views)[kind].row_bytes * rows == written
 
 
 def test_the_studys_cache_has_its_size_from_configs_alone():

@@ -64,6 +64,23 @@ def refuse_three(number: int) -> int:
     return number
 
 
+def process_id(_: int) -> int:
+    return os.getpid()
+
+
+def die_at(folder: Path, number: int, times: int) -> int:
+    """Kills its own process at shard 3, so often."""
+    if number == 3 and len(list(folder.glob("died-*"))) < times:
+        (folder / f"died-{os.getpid()}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def wait_in_a_shard(folder: Path) -> None:
+    (folder / "waiting").write_text(str(os.getpid()))
+    time.sleep(600)
+
+
 def threads(_: int) -> str | None:
     return os.environ.get("OMP_NUM_THREADS")
 

@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
-from cluster_jobs import configured, wait_for_ever
+from cluster_jobs import configured, wait_for_ever, wait_in_a_shard
 
 from fashion_sweep.cluster.session import ray_session
+from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.cluster.tune import run_trials
 from fashion_sweep.config import Resources
 from fashion_sweep.paths import RunPaths
@@ -14,6 +15,8 @@ if __name__ == "__main__":
     run, resources = RunPaths(Path(sys.argv[1])), Resources()
     try:
         with ray_session(run, resources):
+            if sys.argv[2] == "shards":
+                map_shards(wait_in_a_shard, [run.root] * 5, resources, lambda _: None)
             run_trials(run, configured(resources), ["waits"], wait_for_ever)
     except KeyboardInterrupt:
         print("interrupted")

@@ -41,11 +41,17 @@ def test_beside_another_ray_on_the_machine_the_state_of_a_trial_is_known(
         other.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
-def test_an_interrupt_ends_a_run_in_seconds_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "work"),
+    [(signal.SIGINT, "trials"), (signal.SIGTERM, "trials"), (signal.SIGINT, "shards")],
+    ids=["ctrl-c", "kill", "ctrl-c-in-shards"],
+)
+def test_an_interrupt_ends_a_run_in_seconds_and_leaves_no_process(
+    tmp_path: Path, number: signal.Signals, work: str
+) -> None:
     script = Path(__file__).with_name("interrupted.py")
     process = subprocess.Popen(
-        [sys.executable, script, tmp_path],
+        [sys.executable, script, tmp_path, work],
         env=os.environ | {"PYTHONPATH": jobs.SEARCH_PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,15 +1,19 @@
 import json
+import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import cluster_jobs as jobs
 import psutil
 import pytest
+import ray
 
 from fashion_sweep.cluster.session import ray_session
-from fashion_sweep.cluster.shards import map_shards
+from fashion_sweep.cluster.shards import RETRIES, map_shards
 from fashion_sweep.cluster.tune import run_trials
 from fashion_sweep.config import Resources
-from fashion_sweep.errors import DataError
+from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.paths import RunPaths
 
 ONE_CPU = Resources(max_failures=0)
@@ -21,6 +25,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
     run = RunPaths(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", jobs.SEARCH_PATH)
+        environment.setattr(ray, "init", partial(ray.init, num_gpus=1))  # as Ray counts them; nothing computes on it
         with ray_session(run, Resources(workers_per_trial=2)):  # 2 CPUs at least, on any machine
             yield run
     assert [process.name() for process in psutil.Process().children(recursive=True)] == []
@@ -77,6 +82,27 @@ def test_shards_come_back_in_order_and_are_counted(session: RunPaths) -> None:
 def test_the_error_of_a_shard_is_raised_as_it_was(session: RunPaths) -> None:
     with pytest.raises(DataError, match="shard 3: no such image"):
         map_shards(jobs.refuse_three, range(5), ONE_CPU, lambda _: None)
+
+
+def test_a_gpus_worker_makes_one_shard_after_another_and_is_gone_afterwards(session: RunPaths) -> None:
+    (process,) = set(map_shards(jobs.process_id, range(5), Resources(gpus_per_worker=1), lambda _: None))
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_shard_whose_worker_dies_is_tried_again(session: RunPaths, tmp_path: Path) -> None:
+    counts: list[int] = []
+    function = partial(jobs.die_at, tmp_path, times=RETRIES)
+    assert map_shards(function, range(5), ONE_CPU, counts.append) == [0, 1, 2, 3, 4]
+    assert counts == [1, 2, 3, 4, 5]
+    assert len(list(tmp_path.iterdir())) == RETRIES
+
+
+def test_workers_that_die_at_one_shard_again_and_again_end_the_run(session: RunPaths, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=rf"workers died {RETRIES + 1} times at the same work: ActorDiedError"):
+        map_shards(partial(jobs.die_at, tmp_path, times=100), range(5), ONE_CPU, lambda _: None)
 
 
 def test_workers_take_no_more_threads_than_their_cpus(session: RunPaths) -> None:

@@ -1,0 +1,87 @@
+"""What tells one part of the shared cache from another, and how one of its shards is made."""
+
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from fashion_sweep.caching import prepare
+from fashion_sweep.caching.caches import plan_caches, read_caches, write_caches
+from fashion_sweep.caching.parts import Loss, all_parts
+from fashion_sweep.caching.prepare import Shard, forget_models, make_shard, shard_judge, shard_model
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
+from fashion_sweep.data.sets import open_data
+from fashion_sweep.files import write_text
+from fashion_sweep.paths import RunPaths
+from tests.conftest import write_fashion
+
+
+def roots(catalogue, *settings, **others):
+    """Folder of each part, by kind, where both sets are `catalogue` but for `others`."""
+    config = load_run_config("exp2", "tiny", ["sweep.judge=[fashion, general]", *settings])
+    caches = plan_caches(config, {"fashion": catalogue, "general": catalogue} | others)
+    return {kind: cache.root for kind, cache in caches.parts.items()}
+
+
+def changed(before, after):
+    return {kind for kind, root in after.items() if before[kind] != root}
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    """600 images of which only the catalogue is known."""
+    records = (Record(f"{i:03d}.jpg", f"/data/{i:03d}.jpg", f"Shirt {i}.", 60, 90) for i in range(600))
+    return Catalogue(tuple(records), 0, ())
+
+
+@pytest.fixture(autouse=True)
+def _models_are_forgotten():
+    forget_models()
+    yield
+    forget_models()
+
+
+def test_losses_of_another_number_of_images_are_apart_since_their_timesteps_are_others(catalogue):
+    few, many = (roots(catalogue, f"evaluation.loss_samples={count}") for count in (256, 512))
+    assert changed(few, many) == {"loss-general"}
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_losses_are_computed_again_when_the_caption_of_one_of_their_images_was_mended(catalogue, judged):
+    settings = ["sweep.judge=[fashion, general]", "evaluation.loss_samples=256"]
+    part = all_parts(load_run_config("exp2", "tiny", settings), 4)["loss-general"]
+    assert isinstance(part, Loss)
+    names = {record.name for record in part.records(catalogue)}
+    mended = next(record.name for record in catalogue.records if (record.name in names) == judged)
+    records = [replace(r, caption="Another.") if r.name == mended else r for r in catalogue.records]
+    after = roots(catalogue, *settings, general=replace(catalogue, records=tuple(records)))
+    assert changed(roots(catalogue, *settings), after) == ({"loss-general"} if judged else set())
+
+
+def test_a_shards_time_leaves_out_the_loading_of_its_model(tmp_path, monkeypatch):
+    folder = write_fashion(tmp_path / "data", {f"{i}.jpg": (60, 90) for i in range(3)})
+    config = load_run_config("exp2", "tiny", [f"data.fashion.root={folder}", "data.fashion.max_aspect_ratio=null"])
+    catalogue, run, loading = open_data("fashion", config.preset.data.fashion), RunPaths(tmp_path / "run"), []
+    write_text(run.config, config.to_yaml())
+    write_caches(run, plan_caches(config, {"fashion": catalogue}))
+    write_catalogue(run.catalogue("fashion"), catalogue)
+    load_model = prepare.load_model
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000 * len(loading))
+    monkeypatch.setattr(prepare, "time", clock)
+    monkeypatch.setattr(prepare, "load_model", lambda *given: loading.append(1) or load_model(*given))
+    made = [make_shard(Shard(run.root, kind, 0)) for kind in ("captions", "images")]
+    assert [shard.rows for shard in made] == [len(catalogue.distinct_captions), 3]
+    assert all(0 < shard.seconds < 1000 for shard in made)
+    assert len(loading) == 1
+    assert {kind for kind, cache in read_caches(run).parts.items() if not cache.missing()} == {"captions", "images"}
+
+
+def test_a_worker_holds_the_base_model_or_the_judge():
+    config = load_run_config("exp2", "tiny")
+    for _ in range(2):
+        shard_model(config)
+        assert (prepare._load_model.cache_info().currsize, prepare._load_judge.cache_info().currsize) == (1, 0)
+        shard_judge(config)
+        assert (prepare._load_model.cache_info().currsize, prepare._load_judge.cache_info().currsize) == (0, 1)
