@@ -15,7 +15,7 @@ from fashion_sweep.commands import data as data_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
-from fashion_sweep.models.gpu import BFLOAT16_TFLOPS
+from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ class DataCheck:
     """width, height, aspect_ratio, kilobytes."""
     distinct_sizes: int
     common_sizes: list[CommonSize]
-    captions_in_index: int
+    captions_in_file: int
     distinct_captions: int
     most_repeated_caption: tuple[str, int]
     tokens: list[TokenLengths]
@@ -107,7 +107,7 @@ def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogu
         problem_files=[f"{problem.file}: {problem.reason}" for problem in catalogue.problems[:EXAMPLES]],
         filter=_bounds(source),
         bytes=sum(row.bytes for row in index.rows),
-        captions_in_index=index.captions,
+        captions_in_file=index.captions,
         distinct_captions=len(counts),
         most_repeated_caption=counts.most_common(1)[0],
         tokens=tokens,

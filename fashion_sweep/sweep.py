@@ -125,12 +125,11 @@ def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Cons
 
 def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.caching.caches import read_caches
+    from fashion_sweep.caching.size import left_out
 
-    caches, limit, views = read_caches(run), config.preset.cache.max_gb, config.preset.training.views
-    if caches.captions is None:
-        console.print(f"cache: within {limit:g} GB no prompt embeddings are kept; captions are encoded while training")
-    if caches.views < views:
-        console.print(f"cache: within {limit:g} GB {caches.views} of {views} views an image are kept")
+    caches = read_caches(run)
+    for sentence in left_out(config, caches.captions is None, caches.views):
+        console.print(sentence, markup=False)
 
 
 def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clock, console: Console) -> None:

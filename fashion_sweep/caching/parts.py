@@ -11,7 +11,7 @@ from fashion_sweep.config import RunConfig, Size
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.files import read_json
-from fashion_sweep.models.gpu import BFLOAT16_TFLOPS, FLOAT32_SHARE, TF32_SHARE
+from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS, FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.models.locate import locate_architecture
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.sweep_file import EvaluationSet

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from fashion_sweep.caching.parts import TRAINED_ON, all_parts
 from fashion_sweep.checks import data_sets
 from fashion_sweep.config import DataSource, RunConfig
+from fashion_sweep.data import index
 from fashion_sweep.data.catalogue import inside
-from fashion_sweep.data.index import Index
-from fashion_sweep.data.index import read as read_index
 from fashion_sweep.data.sets import PUBLISHED, locate_data
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import read_json
@@ -84,15 +83,26 @@ def cache_size(config: RunConfig, specs: Collection[TrialSpec], counts: Counts) 
     )
 
 
+def left_out(config: RunConfig, without_captions: bool, views: int) -> list[str]:
+    """What `cache.max_gb` leaves no room for, in words."""
+    limit, wanted = config.preset.cache.max_gb, config.preset.training.views
+    said = []
+    if without_captions:
+        said.append(f"Within cache.max_gb={limit:g} no prompt embeddings are kept: captions are encoded in training.")
+    if views < wanted:
+        said.append(f"Within cache.max_gb={limit:g} {views} of {wanted} views an image are kept.")
+    return said
+
+
 def known_counts(config: RunConfig) -> Counts:
     """From the indices of the data where there are any, else as the data is published or is to be rendered."""
     images: dict[str, int] = {}
     captions, sources = 0, []
     for name in data_sets(config):
         source = config.preset.data.of(name)
-        index = read_index_of(name, source)
-        if index:
-            kept = [row.caption for row in index.rows if row.width and inside(row.width / row.height, source)]
+        known = read_index_of(name, source)
+        if known:
+            kept = [row.caption for row in known.rows if row.width and inside(row.width / row.height, source)]
             images[name], distinct = len(kept), len(set(kept))
             sources.append(f"{len(kept):,} {name} images by the index of {locate_data(name, source)[0]}")
         else:
@@ -104,11 +114,11 @@ def known_counts(config: RunConfig) -> Counts:
     return Counts(images, captions, "; ".join(sources))
 
 
-def read_index_of(name: EvaluationSet, source: DataSource) -> Index | None:
+def read_index_of(name: EvaluationSet, source: DataSource) -> index.Index | None:
     """What is known of the data, without looking at it; None where nothing is."""
     if source.root is None and source.rendered_images is None:
         return None
-    return read_index(data_index(name, locate_data(name, source)[0]))
+    return index.read(data_index(name, locate_data(name, source)[0]))
 
 
 def _parts(config: RunConfig, kinds: Collection[str], views: int, counts: Counts) -> tuple[Part, ...]:

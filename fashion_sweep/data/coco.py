@@ -7,35 +7,35 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from fashion_sweep.data import storage
-from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_index
+from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_captions_file
 from fashion_sweep.errors import DataError
 
-INDEX = "annotations/captions_train2014.json"
+CAPTIONS = "annotations/captions_train2014.json"
 
 
 def read(root: str, files: dict[str, storage.Entry]) -> Listing:
     """Raises DataError: the annotations are missing or malformed."""
-    path = storage.join(root, INDEX)
-    index = _Index()
+    path = storage.join(root, CAPTIONS)
+    parts = _Parts()
     try:
-        whole = read_index(path, index.take)
+        whole = read_captions_file(path, parts.take)
         if any(part is not None for name in ("images", "annotations") for part in whole[name]):
             raise TypeError("images and annotations must be lists of objects")
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not in the layout of COCO captions ({error})") from error
     images: dict[str, str] = {}
     problems: list[Problem] = []
-    for image_id, name in index.names.items():
+    for image_id, name in parts.names.items():
         if name not in files:
             problems.append(Problem(name, "caption without image"))
-        elif image_id not in index.captions or not is_caption(index.captions[image_id][1]):
+        elif image_id not in parts.captions or not is_caption(parts.captions[image_id][1]):
             problems.append(Problem(name, "image without caption"))
         else:
-            images[name] = index.captions[image_id][1]
-    return Listing(images, problems, index.count)
+            images[name] = parts.captions[image_id][1]
+    return Listing(images, problems, parts.count)
 
 
-class _Index:
+class _Parts:
     """Takes from each object of the annotations, as soon as it is parsed, what is needed: the published file's 414,113
     captions as objects are half a gigabyte."""
 
@@ -56,4 +56,4 @@ class _Index:
         return item
 
 
-LAYOUT = Layout("train2014", INDEX, read)
+LAYOUT = Layout("train2014", CAPTIONS, read)

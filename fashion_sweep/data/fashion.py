@@ -6,18 +6,18 @@ Source: Jiang et al., Text2Human (SIGGRAPH 2022), https://github.com/yumingj/Dee
 import os
 
 from fashion_sweep.data import storage
-from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_index
+from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_captions_file
 from fashion_sweep.errors import DataError
 
-INDEX = "captions.json"
+CAPTIONS = "captions.json"
 
 
 def read(root: str, files: dict[str, storage.Entry]) -> Listing:
     """Raises DataError: `captions.json` is missing or malformed."""
-    index = storage.join(root, INDEX)
-    captions = read_index(index)
+    path = storage.join(root, CAPTIONS)
+    captions = read_captions_file(path)
     if not isinstance(captions, dict):
-        raise DataError(f"{index}: must be one object from file name to caption")
+        raise DataError(f"{path}: must be one object from file name to caption")
     by_stem = {os.path.splitext(name)[0]: name for name in files}
     images: dict[str, str] = {}
     problems: list[Problem] = []
@@ -34,4 +34,4 @@ def read(root: str, files: dict[str, storage.Entry]) -> Listing:
     return Listing(images, problems, len(captions))
 
 
-LAYOUT = Layout("images", INDEX, read)
+LAYOUT = Layout("images", CAPTIONS, read)

@@ -57,7 +57,7 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
         DataError: the folder or its captions are missing or malformed.
     """
     files = layout.files(root)
-    key = _key(files, storage.entry(storage.join(root, layout.index)))
+    key = _key(files, storage.entry(storage.join(root, layout.captions_file)))
     known = read(path) if path else None
     if known and known.key == key:
         return known

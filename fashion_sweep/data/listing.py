@@ -1,4 +1,4 @@
-"""What a data set's own index says, before any image is opened."""
+"""What a data set's own caption file says, before any image is opened."""
 
 import json
 import re
@@ -24,7 +24,7 @@ class Listing:
     """Caption by file name."""
     problems: list[Problem]
     captions: int
-    """How many the index holds."""
+    """How many the caption file holds."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,9 @@ class Layout:
 
     folder: str
     """With the images."""
-    index: str
-    """With the captions."""
+    captions_file: str
     read: Callable[[str, dict[str, storage.Entry]], Listing]
-    """(root, image files) → what the index says; raises DataError where it is missing or malformed."""
+    """(root, image files) → what the caption file says; raises DataError where it is missing or malformed."""
 
     def files(self, root: str) -> dict[str, storage.Entry]:
         """The image files by name.
@@ -52,8 +51,8 @@ class Layout:
         return {n: entry for n, entry in storage.files(folder).items() if n.lower().endswith(IMAGE_SUFFIXES)}
 
 
-def read_index(path: str, take: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """The JSON of a data set's index; each object in it as `take` returns it, innermost first.
+def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """The JSON of a data set's captions; each object in it as `take` returns it, innermost first.
 
     Raises:
         DataError: it is missing or malformed.

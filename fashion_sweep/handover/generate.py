@@ -4,7 +4,8 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,26 +100,18 @@ def _load(rows: Sequence[Row], console: Console) -> "Family":
     return model
 
 
-class _applied:
+@contextmanager
+def _applied(model: "Family", row: Row) -> Iterator[None]:
     """The model with a row's adapter, for a while."""
-
-    def __init__(self, model: "Family", row: Row) -> None:
-        self._row = row
-        self._context = model.adapted(row.adapter.file, row.scale) if row.adapter.file else None
-
-    def __enter__(self) -> None:
+    with ExitStack() as stack:
         try:
-            if self._context:
-                self._context.__enter__()
+            if row.adapter.file:
+                stack.enter_context(model.adapted(row.adapter.file, row.scale))
         except (ValueError, RuntimeError, KeyError, IndexError, AttributeError, TypeError) as error:  # diffusers' own
             raise ConfigError(
-                f"--adapter {self._row.adapter.name}: cannot be applied to {self._row.preset.model.base}: "
-                f"{_first_line(error)}"
+                f"--adapter {row.adapter.name}: cannot be applied to {row.preset.model.base}: {_first_line(error)}"
             ) from error
-
-    def __exit__(self, *raised: Any) -> None:
-        if self._context:
-            self._context.__exit__(*raised)
+        yield
 
 
 def _first_line(error: Exception) -> str:

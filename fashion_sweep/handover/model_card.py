@@ -9,8 +9,8 @@ import yaml
 from fashion_sweep.config import RunConfig
 from fashion_sweep.models.locate import EMBEDDED
 from fashion_sweep.report.results import Judgement, TrialResult
+from fashion_sweep.report.tables import GAP
 
-GAP = "–"
 TAGS = ("lora", "text-to-image", "stable-diffusion-xl", "diffusers", "fashion")
 SET_TITLES = {"fashion": "fashion (what it was trained on)", "general": "general prompts"}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fashion_sweep.caching.size import CacheSize
 from fashion_sweep.config import RunConfig
-from fashion_sweep.models.gpu import FLOAT32_SHARE, TF32_SHARE
+from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.flops import Flops
 from fashion_sweep.rehearsal.forecast import ImagePace, Pace
 from fashion_sweep.rehearsal.meter import Meter, Work, caching

@@ -45,13 +45,13 @@ def made_up(name: EvaluationSet, folder: Path, config: RunConfig) -> Catalogue:
         picture = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
         picture.save(images / file, quality=92)
     if name == "fashion":
-        (folder / LAYOUTS[name].index).write_text(json.dumps(dict(zip(names, CAPTIONS, strict=True))))
+        (folder / LAYOUTS[name].captions_file).write_text(json.dumps(dict(zip(names, CAPTIONS, strict=True))))
     else:
         index = {
             "images": [{"id": i, "file_name": n, "width": width, "height": height} for i, n in enumerate(names)],
             "annotations": [{"id": i, "image_id": i, "caption": c} for i, c in enumerate(CAPTIONS)],
         }
-        write_text(folder / LAYOUTS[name].index, json.dumps(index))
+        write_text(folder / LAYOUTS[name].captions_file, json.dumps(index))
     return load_catalogue(LAYOUTS[name], folder, config.preset.data.of(name))
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from fashion_sweep.caching.parts import Captions
-from fashion_sweep.caching.size import CacheSize, Counts, cache_size
+from fashion_sweep.caching.size import CacheSize, Counts, cache_size, left_out
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.files import write_json, write_text
-from fashion_sweep.models.gpu import BFLOAT16_TFLOPS
+from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, rehearsals_root
 from fashion_sweep.plan import specs_of
 from fashion_sweep.rehearsal.forecast import Amount
@@ -73,7 +73,7 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     device = default_device()
     if wish.random_weights:
         config = config.model_copy(update={"preset": with_random_weights(config.preset)})
-    _check_gpus(config, wish)
+    _check_wish(config, wish)
     folder = RunPaths(_folder(config))
     roots = {n: folder.made_up(n) for n in data_sets(config) if config.preset.data.of(n).root is None}
     check_config(with_roots(config, roots))
@@ -82,7 +82,8 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     real = {name: opened(name, config) for name in data_sets(config)}
     amount = _amount(config, real, wish)
     cache = cache_size(config, specs_of(config), Counts(amount.records, amount.captions, "the data"))
-    notes, warnings, samples = [*_model_notes(config, wish), *_cache_notes(config, cache)], [], {}
+    notes = [*_model_notes(config, wish), *left_out(config, cache.without_captions, cache.views)]
+    warnings, samples = [], {}
     for name, catalogue in real.items():
         if catalogue is None:
             samples[name] = made_up(name, roots[name], config)
@@ -123,9 +124,11 @@ def _refusals(name: EvaluationSet, catalogue: Catalogue, config: RunConfig) -> l
     return []
 
 
-def _check_gpus(config: RunConfig, wish: RehearsalWish) -> None:
+def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
     resources = config.preset.resources
     needed = resources.gpus_per_worker * resources.workers_per_trial
+    if not config.sweep.judge:
+        raise ConfigError("sweep.judge: is empty; a rehearsal times images by judging them: name fashion")
     if wish.gpus is not None and wish.gpus < needed:
         raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")
 
@@ -137,12 +140,6 @@ def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
     random += ["InceptionV3"] if config.preset.evaluation.features.startswith("random") else []
     random += ["CLIP"] if config.preset.evaluation.clip_model.startswith("random") else []
     return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]
-
-
-def _cache_notes(config: RunConfig, cache: CacheSize) -> list[str]:
-    limit, views = config.preset.cache.max_gb, config.preset.training.views
-    notes = [f"cache.max_gb={limit:g}: captions are encoded while training"] if cache.without_captions else []
-    return notes + ([f"cache.max_gb={limit:g}: {cache.views} of {views} views kept"] if cache.views < views else [])
 
 
 def _amount(config: RunConfig, real: dict[EvaluationSet, Catalogue | None], wish: RehearsalWish) -> Amount:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fashion_sweep.models.gpu import FLOAT32_SHARE, TF32_SHARE
+from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
 from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
 from fashion_sweep.rehearsal.scale import is_short_of_gpus

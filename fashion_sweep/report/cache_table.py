@@ -1,7 +1,7 @@
 """The shared cache of a sweep to come: its size, and the time it takes to fill."""
 
 from fashion_sweep.caching.parts import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, TF32_FLOPS
-from fashion_sweep.caching.size import CacheSize, Counts
+from fashion_sweep.caching.size import CacheSize, Counts, left_out
 from fashion_sweep.config import RunConfig
 from fashion_sweep.report.tables import Table, duration
 
@@ -21,7 +21,6 @@ def cache_table(config: RunConfig, size: CacheSize) -> Table:
 
 def cache_sentences(config: RunConfig, size: CacheSize, counts: Counts) -> list[str]:
     """What its numbers rest on, and what the limit leaves out."""
-    limit, views = config.preset.cache.max_gb, config.preset.training.views
     said = [f"Counts: {counts.source}. {size.views} view{'s' if size.views > 1 else ''} an image."]
     measured: dict[str, list[str]] = {}
     for part in size.parts:
@@ -37,8 +36,4 @@ def cache_sentences(config: RunConfig, size: CacheSize, counts: Counts) -> list[
         )
     if any(part.rows_per_second is None for part in size.parts):
         said.append("The time is known once a run has filled such a cache here.")
-    if size.without_captions:
-        said.append(f"Within cache.max_gb={limit:g} no prompt embeddings are kept: captions are encoded in training.")
-    if size.views < views:
-        said.append(f"Within cache.max_gb={limit:g} {size.views} of {views} views an image are kept.")
-    return said
+    return said + left_out(config, size.without_captions, size.views)

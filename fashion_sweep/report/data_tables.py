@@ -14,8 +14,8 @@ def data_sentences(check: DataCheck, wanted: int) -> list[str]:
     read = f"{check.headers_read:,} headers were read now" if check.headers_read else "all headers were known"
     said = [
         f"{check.root}: {check.bytes / 1e9:.3g} GB of images; {read}.",
-        f"Captions: {check.captions_in_index:,} in the index; {check.distinct_captions:,} different ones among the "
-        f"{check.kept:,} that are used"
+        f"Captions: {check.captions_in_file:,} in the caption file; {check.distinct_captions:,} different ones among "
+        f"the {check.kept:,} that are used"
         + (f", the most common {times:,} times: {_short(caption)}" if times > 1 else "")
         + ".",
     ]

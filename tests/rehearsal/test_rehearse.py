@@ -161,9 +161,10 @@ def test_a_limit_of_the_cache_is_rehearsed_as_it_would_be_run(runs_root):
     assert sum(size for name, size in outcome.disk.items() if name.startswith("cache")) <= 0.005e9
     assert set(outcome.pace.rows) == {"images", "reference-fashion"}
     assert outcome.pace.caption > 0
-    assert {"cache.max_gb=0.005: captions are encoded while training", "cache.max_gb=0.005: 2 of 4 views kept"} <= set(
-        outcome.setting.notes
-    )
+    assert {
+        "Within cache.max_gb=0.005 no prompt embeddings are kept: captions are encoded in training.",
+        "Within cache.max_gb=0.005 2 of 4 views an image are kept.",
+    } <= set(outcome.setting.notes)
     assert tables(outcome, RehearsalWish())
 
 
@@ -219,3 +220,9 @@ def test_base_model_and_general_prompts_are_rehearsed_too(command):
     assert {"cache reference-general", "cache loss-general"} <= names
     base, adapted = found["forecast_here"]["trials"]
     assert base["training"] == 0 < adapted["training"]
+
+
+def test_a_sweep_that_judges_nothing_cannot_be_forecast(command, runs_root):
+    code, _, err = command("exp2", "--set", "sweep.judge=[]")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "sweep.judge: is empty" in err
