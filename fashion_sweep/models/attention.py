@@ -1,9 +1,11 @@
 """Which kernels attention runs on. Imports no torch at module level, so that a mistake is told in a second."""
 
 import importlib
+import json
 import logging
 import re
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -12,6 +14,7 @@ from fashion_sweep.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 PACKAGE = "xformers"
+BUILD_NOTE = "xformers/cpp_lib.json"
 
 
 def choose_attention(wanted: Literal["auto", "sdpa", "xformers"], device: Any) -> Literal["sdpa", "xformers"]:
@@ -56,16 +59,26 @@ def missing() -> str | None:
 def _does_not_run(device: Any) -> str | None:
     import torch
 
-    wanted = _wanted_torch()
     try:
         ops = importlib.import_module("xformers.ops")
         query = torch.zeros(1, 2, 1, 64, device=device, dtype=torch.bfloat16, requires_grad=True)
         ops.memory_efficient_attention(query, query, query).sum().backward()
     except Exception as error:  # whatever its compiled parts raise, it is of no use here
-        reason = re.sub(r"\s+", " ", str(error)).strip()[:200]
-        made_for = f"it wants {_spelled(wanted) if wanted else 'another torch'}, torch {torch.__version__} is installed"
-        return f"xformers {metadata.version(PACKAGE)} does not run on {device} ({reason}); {made_for}"
+        reason = re.sub(r"\s+", " ", str(error)).partition(" with inputs")[0].strip()[:200]
+        installed = f"torch {torch.__version__} is installed"
+        return f"xformers {metadata.version(PACKAGE)} does not run on {device} ({reason}); {_made_for()}, {installed}"
     return None
+
+
+def _made_for() -> str:
+    """The torch that the compiled parts were built for, as the package notes it; else what its metadata asks for."""
+    try:
+        note = metadata.distribution(PACKAGE).locate_file(BUILD_NOTE)
+        built_for = json.loads(Path(str(note)).read_text(encoding="utf-8"))["version"]["torch"]
+        return f"it was built for torch {built_for}"
+    except (metadata.PackageNotFoundError, OSError, ValueError, KeyError, TypeError):
+        wanted = _wanted_torch()
+        return f"it wants {_spelled(wanted)}" if wanted else "it was made for another torch"
 
 
 def _wanted_torch() -> Requirement | None:

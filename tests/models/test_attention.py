@@ -1,6 +1,7 @@
 """Which attention runs, with an xformers of the tests' making."""
 
 import importlib
+import json
 import logging
 from importlib import metadata
 from types import SimpleNamespace
@@ -30,11 +31,16 @@ def forward_only(query, key, value):
 
 
 @pytest.fixture
-def installed(monkeypatch):
+def installed(monkeypatch, tmp_path):
     """Installs an xformers that wants some torch, with an operator; an error in its place is raised at its import."""
     real_version, real_import = metadata.version, importlib.import_module
 
-    def install(operator=None, torch_wanted="torch>=2.10", version="0.0.35"):
+    def install(operator=None, torch_wanted="torch>=2.10", version="0.0.35", built_for=None):
+        if built_for:
+            (tmp_path / "cpp_lib.json").write_text(json.dumps({"version": {"torch": built_for}}))
+        located = SimpleNamespace(locate_file=lambda name: tmp_path / name.rpartition("/")[2])
+        monkeypatch.setattr(metadata, "distribution", lambda name: located)
+
         def import_module(name):
             if name != "xformers.ops":
                 return real_import(name)
@@ -68,7 +74,8 @@ def test_sdpa_is_taken_where_it_is_asked_for_whatever_is_installed(installed):
 FAULTS = [
     ({"version": None}, "xformers is not installed"),
     ({"operator": good_kernel, "torch_wanted": "torch==2.10.0"}, "xformers 0.0.35 wants torch==2.10.0, and torch 2."),
-    ({"operator": no_kernel}, "does not run on cpu (No operator found for `memory_efficient_attention_forward` with"),
+    ({"operator": no_kernel}, "does not run on cpu (No operator found for `memory_efficient_attention_forward`)"),
+    ({"operator": no_kernel, "built_for": "2.10.0+cu128"}, "it was built for torch 2.10.0+cu128, torch 2."),
     ({"operator": ImportError("_C.so: undefined symbol")}, "(_C.so: undefined symbol); it wants torch>=2.10, torch 2."),
     ({"operator": forward_only}, "does not run on cpu"),
 ]
