@@ -39,7 +39,10 @@ def installed(monkeypatch, tmp_path):
         if built_for:
             (tmp_path / "cpp_lib.json").write_text(json.dumps({"version": {"torch": built_for}}))
         located = SimpleNamespace(locate_file=lambda name: tmp_path / name.rpartition("/")[2])
-        monkeypatch.setattr(metadata, "distribution", lambda name: located)
+        real_distribution = metadata.distribution
+        monkeypatch.setattr(
+            metadata, "distribution", lambda name: located if name == "xformers" else real_distribution(name)
+        )
 
         def import_module(name):
             if name != "xformers.ops":
