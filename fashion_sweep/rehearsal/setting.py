@@ -86,7 +86,7 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     warnings, samples = [], {}
     for name, catalogue in real.items():
         if catalogue is None:
-            samples[name] = made_up(name, roots[name], config)
+            samples[name] = made_up(name, roots[name])
             count = published_count(name, config)
             notes.append(f"data.{name}.root is not given: two made-up images stand in, for {count:,} as published")
         else:
