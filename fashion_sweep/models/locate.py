@@ -30,7 +30,9 @@ def locate(name: str, key: str) -> str:
         ConfigError: the embedded model, the folder or the file does not exist, or the file holds something else.
     """
     if name.startswith(RANDOM):
-        folder = Path(locate_architecture(name.removeprefix(RANDOM), key))
+        real = name.removeprefix(RANDOM)
+        packaged = ARCHITECTURES / real
+        folder = packaged if packaged.is_dir() else Path(locate_architecture(real, key))
         if not (folder / "model_index.json").is_file():
             raise ConfigError(f"{key}: {name!r} can be built from a folder with configs alone, or from {_packaged()}")
         return str(folder)

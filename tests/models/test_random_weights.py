@@ -82,3 +82,8 @@ def test_the_packaged_architectures_are_of_the_published_size(model, unet):
 def test_an_architecture_that_is_not_at_hand_is_told():
     with pytest.raises(ConfigError, match=r"from a folder with configs alone, or from stable-diffusion-xl-base-1\.0"):
         locate("random:someone/else", "model.base")
+
+
+def test_an_architecture_of_the_package_is_known_by_its_short_name_too():
+    short, full = "random:stable-diffusion-xl-base-1.0", "random:stabilityai/stable-diffusion-xl-base-1.0"
+    assert locate(short, "model.base") == locate(full, "model.base")
