@@ -1,10 +1,12 @@
 """What each stage of a rehearsal takes: seconds, and memory at its peak. A stage that fails is named."""
 
+import ctypes
+import gc
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -79,6 +81,7 @@ class Meter:
         StageFailed: the block failed; names the innermost stage that did. Its traceback goes to the log.
         """
         self._settle()
+        _give_back()
         stage = Stage(str(name), self.trial, _rss(), samples)
         with self._lock:
             self.stages.append(stage)
@@ -154,6 +157,13 @@ class Meter:
 
 class Planned(Exception):
     """Cuts a stage short on purpose, as a killed worker would be."""
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system, so that what a stage adds is not hidden in what an earlier one had freed."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # glibc alone keeps it, and has this
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _rss() -> int:
