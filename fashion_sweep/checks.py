@@ -51,19 +51,22 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
             f"data.fashion: {records} images are too few to train and validate with a validation_fraction of "
             f"{fraction:g}{dropped}"
         )
-    if name in config.sweep.judge:
-        samples, dimension = min(evaluation.samples, records), feature_dimension(evaluation)
-        if not enough_samples(samples, dimension):
-            needed = f"{SAMPLES_PER_DIMENSION:g} x {dimension} = {round(SAMPLES_PER_DIMENSION * dimension)}"
-            raise DataError(
-                f"data.{name}: {samples} images are too few for FID with {dimension} features; "
-                f"it needs {needed}{dropped}"
-            )
-        if samples < 2 * evaluation.kid_subset_size:
-            raise DataError(
-                f"data.{name}: {samples} images are too few for two KID subsets of {evaluation.kid_subset_size}; "
-                "set a smaller evaluation.kid_subset_size"
-            )
+    if name in config.sweep.judge and (problem := too_few_to_judge(name, records, evaluation)):
+        raise DataError(f"{problem}{dropped}; sweep.judge=[] trains without judging")
+
+
+def too_few_to_judge(name: str, records: int, evaluation: EvaluationConfig) -> str | None:
+    """What keeps a set of so many images from being judged."""
+    samples, dimension = min(evaluation.samples, records), feature_dimension(evaluation)
+    if not enough_samples(samples, dimension):
+        needed = f"{SAMPLES_PER_DIMENSION:g} x {dimension} = {round(SAMPLES_PER_DIMENSION * dimension)}"
+        return f"data.{name}: {samples} images are too few for FID with {dimension} features; it needs {needed}"
+    if samples < 2 * evaluation.kid_subset_size:
+        return (
+            f"data.{name}: {samples} images are too few for two KID subsets of {evaluation.kid_subset_size}; "
+            "set a smaller evaluation.kid_subset_size"
+        )
+    return None
 
 
 def check_model(model: ModelConfig) -> None:

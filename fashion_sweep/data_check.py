@@ -13,6 +13,7 @@ from fashion_sweep.config import DataSource, Preset
 from fashion_sweep.data import storage
 from fashion_sweep.data.catalogue import Catalogue, catalogue_of, inside
 from fashion_sweep.data.index import Index, open_index
+from fashion_sweep.data.listing import Problem
 from fashion_sweep.data.many import over_files
 from fashion_sweep.data.sets import LAYOUTS, render_if_needed
 from fashion_sweep.data.split import split
@@ -23,7 +24,7 @@ from fashion_sweep.paths import data_findings, data_index
 from fashion_sweep.sweep_file import EvaluationSet
 
 COMMON_SIZES = 5
-EXAMPLES = 5
+EXAMPLES, EXAMPLES_OF_A_KIND = 5, 3
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogu
         images=summary["images"],
         kept=summary["kept"],
         dropped=summary["dropped"],
-        problem_files=[f"{problem.file}: {problem.reason}" for problem in catalogue.problems[:EXAMPLES]],
+        problem_files=_examples(catalogue.problems),
         filter=_bounds(source),
         bytes=sum(row.bytes for row in index.rows),
         captions_in_file=index.captions,
@@ -120,6 +121,14 @@ def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogu
         **_sizes(index, source),
     )
     return check, catalogue
+
+
+def _examples(problems: Sequence[Problem]) -> list[str]:
+    """Some of each kind."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        by_reason[problem.reason].append(problem.file)
+    return [f"{file}: {reason}" for reason, files in by_reason.items() for file in files[:EXAMPLES_OF_A_KIND]]
 
 
 def _sizes(index: Index, source: DataSource) -> dict[str, Any]:

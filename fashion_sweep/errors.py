@@ -39,3 +39,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(names)}"
+
+
+def first_line(error: Exception) -> str:
+    """Of a library's message, which may be long."""
+    return str(error).strip().split("\n")[0][:300]

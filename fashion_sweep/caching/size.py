@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fashion_sweep.caching.parts import TRAINED_ON, all_parts
 from fashion_sweep.checks import data_sets
 from fashion_sweep.config import DataSource, RunConfig
-from fashion_sweep.data import index
+from fashion_sweep.data import index, storage
 from fashion_sweep.data.catalogue import inside
 from fashion_sweep.data.sets import PUBLISHED, locate_data
-from fashion_sweep.errors import ConfigError
+from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import cache_rates, data_index
 from fashion_sweep.space import TrialSpec
@@ -106,6 +106,8 @@ def known_counts(config: RunConfig) -> Counts:
             images[name], distinct = len(kept), len(set(kept))
             sources.append(f"{len(kept):,} {name} images by the index of {locate_data(name, source)[0]}")
         else:
+            if source.root and not storage.is_folder(source.root):
+                raise DataError(f"data.{name}.root: {source.root} does not exist; without it, plan counts as published")
             rendered = source.root is None and source.rendered_images
             images[name] = distinct = rendered or PUBLISHED[name]
             sources.append(f"{images[name]:,} {name} images {'to be rendered' if rendered else 'as in the study'}")

@@ -42,7 +42,7 @@ def check(
             continue
         for table in data_tables(checked):
             console.print(terminal(table))
-        for sentence in data_sentences(checked, values.evaluation.samples):
+        for sentence in data_sentences(checked, values.evaluation):
             console.print(sentence, markup=False, soft_wrap=True)
         console.print()
     if as_json:

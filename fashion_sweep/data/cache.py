@@ -1,11 +1,13 @@
 """The cache of encodings: a folder of safetensors shards, named by the content it was made from, shared by all runs.
 
-A shard holds `SHARD_SIZE` rows of one or more tensors. It is written whole and renamed; what is missing, torn or of
-another number of rows is made again by the next run. Rows are read by memory mapping.
+A shard holds `SHARD_SIZE` rows of one or more tensors, and their checksum, which is compared when a process first
+reads one of the rows. It is written whole and renamed; what is missing, torn or of another number of rows is made again
+by the next run, and so is what was found damaged in reading, for that is removed. Rows are read by memory mapping.
 """
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from fashion_sweep.errors import DataError
 from fashion_sweep.files import replacing
 
 SHARD_SIZE = 128
+CHECKSUM = "crc32"
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -51,18 +54,19 @@ class ShardedCache:
     def write(self, shard: int, tensors: Mapping[str, Tensor]) -> None:
         assert all(len(tensor) == len(self.shards[shard]) for tensor in tensors.values())
         with replacing(self.path(shard)) as temporary:
-            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+            kept = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+            save_file(kept, temporary, metadata={CHECKSUM: _checksum(kept)})
 
     def row(self, name: str, index: int) -> Tensor:
         """Row `index` of tensor `name`."""
         shard, offset = divmod(index, SHARD_SIZE)
         if shard not in self._open:
-            self._open[shard] = self._map(shard)
+            self._open[shard] = self._checked(shard)
         return self._open[shard].get_slice(name)[offset]
 
     def all(self, name: str) -> Tensor:
         """All rows of tensor `name`, in memory."""
-        return torch.cat([self._map(shard).get_tensor(name) for shard in range(len(self.shards))])
+        return torch.cat([self._checked(shard).get_tensor(name) for shard in range(len(self.shards))])
 
     def _is_sound(self, shard: int) -> bool:
         try:
@@ -71,8 +75,17 @@ class ShardedCache:
             return False
         return True
 
+    def _checked(self, shard: int) -> Any:
+        """Raises DataError: as `_map`, or its content is not what was written; it is removed then."""
+        file = self._map(shard)
+        found = _checksum({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        if found != file.metadata()[CHECKSUM]:
+            self.path(shard).unlink(missing_ok=True)
+            raise self._damaged(shard, "its content is not what was written")
+        return file
+
     def _map(self, shard: int) -> Any:
-        """Raises DataError: it is missing, torn, or has another number of rows."""
+        """Raises DataError: it is missing, torn, without checksum, or has another number of rows."""
         try:
             file = safe_open(self.path(shard), "pt")
         except (SafetensorError, OSError) as error:
@@ -80,7 +93,17 @@ class ShardedCache:
         rows = {file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118
         if rows != {len(self.shards[shard])}:
             raise self._damaged(shard, f"{rows} rows instead of {len(self.shards[shard])}")
+        if CHECKSUM not in (file.metadata() or {}):
+            raise self._damaged(shard, "it has no checksum")
         return file
 
     def _damaged(self, shard: int, why: object) -> DataError:
         return DataError(f"{self.path(shard)}: cache shard cannot be read ({why}); run again to have it made again")
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Over the bytes of all tensors, in the order of their names."""
+    value = 0
+    for name in sorted(tensors):
+        value = zlib.crc32(tensors[name].numpy().data.cast("B"), value)
+    return f"{value:08x}"

@@ -14,6 +14,7 @@ from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_text
 
 TOLERATED_SHARE = 0.1
+OUTSIDE = "outside the aspect filter"
 UNREADABLE = "unreadable or truncated"
 
 
@@ -59,7 +60,7 @@ class Catalogue:
 
     def summary(self) -> dict[str, Any]:
         """Counts of files: all, kept, and dropped by reason."""
-        dropped = Counter({"outside the aspect filter": self.filtered})
+        dropped = Counter({OUTSIDE: self.filtered})
         dropped.update(problem.reason for problem in self.problems)
         return {
             "images": len(self.records) + self.filtered + len(self.problems),

@@ -38,6 +38,8 @@ class Generator:
     original_size: tuple[int, int]
     """(height, width) for the size conditioning: as in training."""
     negative_prompt: str | None
+    on_step: Callable[[], None] = lambda: None
+    """Called after each denoising step."""
     at_once: int | None = None
     """Images that go through the model together; None: as many as a batch has, until memory does not suffice."""
 
@@ -59,6 +61,7 @@ class Generator:
             noise=torch.stack(noise),
             original_size=self.original_size,
             negative_prompt=self.negative_prompt,
+            on_step=self.on_step,
         )
         return self._as_much_as_fits(request)[: len(prompts)]
 

@@ -127,7 +127,8 @@ def _metadata(
     }
     said = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model) | metrics_key(metrics)
     title, started = f"{results.run}: {trial.title}", str(results.facts.get("started", ""))
-    sentences = [verdict.get("sentence", "") for verdict in verdicts.values() if verdict]
+    sentences = [f"{trial.title}, trial {trial.spec.trial_id} of a run with this answer:"]
+    sentences += [verdict.get("sentence", "") for verdict in verdicts.values() if verdict]
     said |= modelspec_keys(config, title, " ".join(sentences), started, words, kohya=request.format == "kohya")
     if request.format == "kohya":
         said |= sd_scripts_keys(

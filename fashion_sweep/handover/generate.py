@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_sweep.checks import check_model, check_size
-from fashion_sweep.errors import ConfigError
+from fashion_sweep.errors import ConfigError, first_line
 from fashion_sweep.files import replacing
 from fashion_sweep.handover.adapters import find_adapter, split_scale
 from fashion_sweep.handover.wishes import Row, Wish, check_wish, make_rows
@@ -87,10 +87,7 @@ def _load(rows: Sequence[Row], console: Console) -> "Family":
 
     refined = any(row.preset.generation.refine_fraction for row in rows)
     config = preset.model if refined else preset.model.model_copy(update={"refiner": None})
-    try:
-        model = load_model(config, default_device(), with_refiner=True)
-    except OSError as error:
-        raise ConfigError(f"model.base {config.base} cannot be loaded: {_first_line(error)}") from error
+    model = load_model(config, default_device(), with_refiner=True)
     for row in rows:
         if row.adapter.file and (reason := misfit(row.adapter.file, model)):
             raise ConfigError(f"--adapter {row.adapter.name}: does not fit {config.base}: {reason}")
@@ -109,16 +106,12 @@ def _applied(model: "Family", row: Row) -> Iterator[None]:
                 stack.enter_context(model.adapted(row.adapter.file, row.scale))
         except (ValueError, RuntimeError, KeyError, IndexError, AttributeError, TypeError) as error:  # diffusers' own
             raise ConfigError(
-                f"--adapter {row.adapter.name}: cannot be applied to {row.preset.model.base}: {_first_line(error)}"
+                f"--adapter {row.adapter.name}: cannot be applied to {row.preset.model.base}: {first_line(error)}"
             ) from error
         yield
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300]
-
-
-def _generator(model: "Family", row: Row) -> "Generator":
+def _generator(model: "Family", row: Row, on_step: Callable[[], None]) -> "Generator":
     from fashion_sweep.evaluation.generate import Generator
 
     return Generator(
@@ -127,25 +120,28 @@ def _generator(model: "Family", row: Row) -> "Generator":
         size=row.preset.data.fashion.evaluation,
         original_size=row.original_size,
         negative_prompt=row.negative_prompt,
+        on_step=on_step,
     )
 
 
 def _draw(wish: Wish, rows: Sequence[Row], model: "Family", targets: Sequence[Path], console: Console) -> list[Path]:
     """One image at a time: its bytes depend on its own adapter, prompt and seed, not on what else is wished for."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    remaining = iter(targets)
+    steps = [row.preset.generation.num_inference_steps for row in rows]
+    each = len(targets) // len(rows)
+    numbered = enumerate(targets, start=1)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=len(targets))
+        task = progress.add_task("", total=each * sum(steps))
         for row in rows:
-            progress.update(task, description=row.title)
             with _applied(model, row):
-                generator = _generator(model, row)
+                generator = _generator(model, row, lambda: progress.advance(task))
                 for prompt, seed in wish.draws(len(rows)):
+                    number, path = next(numbered)
+                    progress.update(task, description=f"{row.title}, image {number} of {len(targets)}, steps")
                     image = generator.images([prompt], [(seed, 0)], batch_size=1)[0]
                     pixels = image.permute(1, 2, 0).cpu().numpy()
                     said = {"prompt": prompt, "seed": seed, **row.description()}
-                    _save(next(remaining), pixels, {**said, "parameters": row.parameters(prompt, seed)})
-                    progress.advance(task)
+                    _save(path, pixels, {**said, "parameters": row.parameters(prompt, seed)})
     return list(targets)
 
 

@@ -98,7 +98,9 @@ class Card:
         )
 
     def _use(self) -> Iterable[str]:
-        if self.format == "kohya":
+        if self.format == "kohya" and self.base_model.startswith(EMBEDDED):
+            yield f"Of use with `{self.base_model}` alone, which fashion_sweep carries and other tools do not have."
+        elif self.format == "kohya":
             name = self.file.removesuffix(".safetensors")
             yield (
                 f"**ComfyUI**: put `{self.file}` into `models/loras`, and a *Load LoRA* node behind the checkpoint "

@@ -122,8 +122,8 @@ def check_wish(wish: Wish) -> None:
     if not all(prompt.strip() for prompt in wish.prompts):
         raise ConfigError("--prompt: is empty; say what to show")
     for seed in wish.seeds:
-        if seed < 0:
-            raise ConfigError(f"--seed {seed}: must be 0 or more")
+        if not 0 <= seed < 2**63:
+            raise ConfigError(f"--seed {seed}: must be 0 or more, and below 2**63")
     if not math.isfinite(wish.scale):
         raise ConfigError(f"--scale {wish.scale}: must be a number such as 0.8")
     if wish.scale != 1 and not wish.adapters:

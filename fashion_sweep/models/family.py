@@ -1,6 +1,6 @@
 """What training and judging need of a family of base models. A new family is one new module with these methods."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -70,6 +70,8 @@ class GenerationRequest:
     """(height, width) in pixels for the size conditioning."""
     negative_prompt: str | None = None
     """None: unconditional as the base model was trained (zeros or the empty prompt, by its own config)."""
+    on_step: Callable[[], None] = lambda: None
+    """Called after each denoising step of the batch."""
 
 
 @dataclass(frozen=True)

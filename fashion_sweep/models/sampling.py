@@ -4,6 +4,7 @@ As diffusers' SDXL pipelines do it (a test holds the two equal in float32), exce
 conditioning stay float32 when the weights are bf16: rounding the latents at each of 50 steps adds an error of 1.6 %.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +45,10 @@ class Stage:
         ).sample.float()
 
 
-def denoise(stage: Stage, scheduler: Any, latents: Tensor, timesteps: Tensor) -> Tensor:
+def denoise(stage: Stage, scheduler: Any, latents: Tensor, timesteps: Tensor, on_step: Callable[[], None]) -> Tensor:
     """Takes latents N,4,h,w float32 through `timesteps` of a scheduler that has its timesteps set."""
     for timestep in timesteps:
         predicted = stage.predict(scheduler.scale_model_input(latents, timestep), timestep)
         latents = scheduler.step(predicted, timestep, latents).prev_sample
+        on_step()
     return latents

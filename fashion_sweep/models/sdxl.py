@@ -142,7 +142,7 @@ class SDXL:
         for pipeline, timesteps in stages:
             if len(timesteps):
                 stage = _stage(pipeline, request, size, config.guidance_scale)
-                latents = denoise(stage, scheduler, latents, timesteps)
+                latents = denoise(stage, scheduler, latents, timesteps, request.on_step)
         return self.decode(latents)
 
 

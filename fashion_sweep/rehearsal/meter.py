@@ -55,6 +55,8 @@ class Stage:
     """Title of the trial it was done for; None: for all."""
     started_rss: int
     """Bytes of the process when it began."""
+    depth: int = 0
+    """Of how many others it is a part."""
     samples: int = 1
     """Images, captions or rows that it worked on."""
     peak_rss: int = 0
@@ -82,7 +84,7 @@ class Meter:
         """
         self._settle()
         _give_back()
-        stage = Stage(str(name), self.trial, _rss(), samples)
+        stage = Stage(str(name), self.trial, _rss(), depth=len(self._open), samples=samples)
         with self._lock:
             self.stages.append(stage)
             self._open.append(stage)

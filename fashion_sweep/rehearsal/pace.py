@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fashion_sweep.caching.parts import FILE_S
 from fashion_sweep.caching.size import CacheSize
 from fashion_sweep.config import RunConfig
 from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
@@ -62,11 +63,11 @@ def reckoned_pace(
     through = 3 if config.preset.training.gradient_checkpointing else 2
     text = {True: through * own.text, False: own.text if cache.without_captions else 0.0}
     steps = {placement(spec): through * own.base + text[spec.trains_text_encoders] for spec in _trained(config)}
-    rows = {"images": cache.views * own.encode / autoencoder, "captions": own.text / pace}
+    rows = {"images": FILE_S + cache.views * own.encode / autoencoder, "captions": own.text / pace}
     for name in config.sweep.judge:
         seen = flops[name]
-        rows[f"reference-{name}"] = seen.reference / extractor
-        rows[f"loss-{name}"] = seen.encode / autoencoder + (seen.base + seen.text) / pace
+        rows[f"reference-{name}"] = FILE_S + seen.reference / extractor
+        rows[f"loss-{name}"] = FILE_S + seen.encode / autoencoder + (seen.base + seen.text) / pace
     return Pace(
         step={key: _share(config) * operations / pace for key, operations in steps.items()},
         forward=own.base / pace,

@@ -34,4 +34,8 @@ def rehearse_and_show(config: RunConfig, wish: RehearsalWish, in_json: bool) -> 
     console = Console(highlight=False)
     for table in tables(outcome, wish):
         console.print(terminal(table))
-    console.print(f"rehearsed; all of this is in {outcome.setting.run.rehearsal}", soft_wrap=True)
+    console.print(
+        f"rehearsed: all {len(outcome.stages)} stages passed; all of this is in {outcome.setting.run.rehearsal}, whose "
+        "folder may be removed",
+        soft_wrap=True,
+    )

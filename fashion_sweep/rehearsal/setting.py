@@ -107,10 +107,8 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
         notes=notes,
         warnings=warnings,
     )
-    for line in setting.notes:
-        console.print(f"- {line}", markup=False, soft_wrap=True)
-    for line in warnings:
-        console.print(f"warning: run would refuse this: {line}", markup=False, soft_wrap=True)
+    for line in [f"- {note}" for note in notes] + [f"warning: run would refuse this: {one}" for one in warnings]:
+        console.print(line, markup=False, soft_wrap=True)
     _lay_out(setting, samples)
     return setting
 

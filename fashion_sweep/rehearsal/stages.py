@@ -148,6 +148,7 @@ def _say(done: Stage, console: Console) -> None:
         memory += f", GPU {done.peak_gpu / GIB:.1f} GiB"
     word = "" if done.done else "  FAILED"
     name = f"{done.name} ({done.trial})" if done.trial else done.name
+    name = f"{'  ' * done.depth}{name}"
     console.print(f"  {name:<60} {done.seconds:8.1f} s   peak {memory}{word}", markup=False, soft_wrap=True)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fashion_sweep.caching.parts import FILE_S
 from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
 from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
@@ -143,7 +144,7 @@ def _assumed_elsewhere(outcome: Outcome, wish: RehearsalWish) -> list[str]:
         f"{wish.tflops:g}e12 bfloat16 operations a second sustained by each GPU (--tflops; an A100's peak is 312e12), "
         f"{TF32_SHARE:.2g} of that by the autoencoder and {FLOAT32_SHARE:.2g} by feature extractors",
         f"a training step is as many operations as {through}",
-        "nothing lost to communication, reading, or starting processes",
+        f"{1000 * FILE_S:g} ms of a CPU core for a photograph of the cache; nothing lost to communication or start-up",
         *_amounts(outcome),
     ]
 

@@ -1,5 +1,8 @@
 """What `data check` says of a data set, as tables and sentences."""
 
+from fashion_sweep.checks import too_few_to_judge
+from fashion_sweep.config import EvaluationConfig
+from fashion_sweep.data.catalogue import OUTSIDE
 from fashion_sweep.data_check import DataCheck, Spread
 from fashion_sweep.report.tables import GAP, Table
 
@@ -8,14 +11,14 @@ def data_tables(check: DataCheck) -> list[Table]:
     return [_files(check), _sizes(check), _common_sizes(check), _tokens(check)]
 
 
-def data_sentences(check: DataCheck, wanted: int) -> list[str]:
+def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
     """What no table holds: repeated captions, equal files, the split."""
     caption, times = check.most_repeated_caption
     read = f"{check.headers_read:,} headers were read now" if check.headers_read else "all headers were known"
     said = [
         f"{check.root}: {check.bytes / 1e9:.3g} GB of images; {read}.",
-        f"Captions: {check.captions_in_file:,} in the caption file; {check.distinct_captions:,} different ones among "
-        f"the {check.kept:,} that are used"
+        f"Captions: {check.captions_in_file:,} in the caption file; {check.distinct_captions:,} distinct among the "
+        f"{check.kept:,} that are used"
         + (f", the most common {times:,} times: {_short(caption)}" if times > 1 else "")
         + ".",
     ]
@@ -26,8 +29,13 @@ def data_sentences(check: DataCheck, wanted: int) -> list[str]:
         said.append("Equal files: none.")
     if check.training is not None:
         said.append(f"Split: {check.training:,} images train, {check.validation:,} validate.")
-    fewer = f", all there are, for {wanted:,} are asked for" if check.judged < wanted else ""
+    fewer = f", all there are, for {evaluation.samples:,} are asked for" if check.judged < evaluation.samples else ""
     said.append(f"Judged, where a sweep judges {check.name}: {check.judged:,} captions{fewer}.")
+    if problem := too_few_to_judge(check.name, check.kept, evaluation):
+        said.append(f"A run would refuse to judge this: {problem}; sweep.judge=[] trains without judging.")
+    if check.kept < check.images / 2 and OUTSIDE in check.dropped:
+        without = " ".join(f"--set data.{check.name}.{name}=null" for name in check.filter)
+        said.append(f"Most images are not used; {without} sets the filter aside.")
     if check.problem_files:
         said.append(f"Left out, for instance: {'; '.join(check.problem_files)}.")
     return said
@@ -64,7 +72,9 @@ def _common_sizes(check: DataCheck) -> Table:
     ]
     rest = check.distinct_sizes - len(rows)
     caption = f"And {rest:,} other sizes." if rest else ""
-    return Table("", ("most common sizes", "images", "width/height", "filter"), tuple(rows), caption)
+    shown = 4 if check.filter else 3
+    columns = ("most common sizes", "images", "width/height", "filter")[:shown]
+    return Table("", columns, tuple(row[:shown] for row in rows), caption)
 
 
 def _kept(kept: bool) -> str:

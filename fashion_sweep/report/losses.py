@@ -59,7 +59,8 @@ def _style(index: int) -> dict[str, Any]:
 def _limits(curves: Sequence[tuple[TrialResult, Series]]) -> tuple[float, float] | None:
     """What the validation losses span after the first report, before which no trial differs from another; a trial
     that went astray leaves the scale rather than flatten all others."""
-    later = [loss for _, series in curves for _, loss in (series[1:] or series)]
+    short = all(len(series) <= 2 for _, series in curves)
+    later = [loss for _, series in curves for _, loss in (series if short else series[1:] or series)]
     if not later:
         return None
     low, middle, high = min(later), float(np.quantile(later, 0.75)), max(later)

@@ -86,7 +86,7 @@ class Adaptation:
     def _share(self, reduced: int | None) -> Share:
         """`reduced`: the micro-batch of an earlier attempt, which may have run out of memory."""
         own = self.config.batch_size // self.workers
-        size = reduced or min(self.config.micro_batch_size or own, own)
+        size = min(reduced or self.config.micro_batch_size or own, own)
         return Share(self.rank, self.workers, self.config.batch_size, size)
 
     def _training_set(self, model: Family) -> TrainingSet:

@@ -48,6 +48,28 @@ def test_losses_of_another_number_of_images_are_apart_since_their_timesteps_are_
     assert changed(few, many) == {"loss-general"}
 
 
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("model.vae=embedded:refiner", {"images", "loss-general"}),
+        ("model.base=embedded:refiner", {"images", "captions", "loss-general"}),
+        ("model.dtype=bfloat16", {"captions", "loss-general"}),
+        ("training.views=3", {"images"}),
+        ("training.seed=1", {"images"}),
+        ("generation.seed=1", {"loss-general"}),
+        ("data.general.evaluation={height: 64, width: 64, shorter_side: 64}", {"loss-general", "reference-general"}),
+    ],
+)
+def test_a_part_is_made_anew_where_what_it_comes_from_is_another(catalogue, setting, parts):
+    assert changed(roots(catalogue), roots(catalogue, setting)) == parts
+
+
+def test_prompt_embeddings_are_made_anew_where_a_caption_is_another(catalogue):
+    records = [replace(r, caption="Another.") if r.name == "007.jpg" else r for r in catalogue.records]
+    after = roots(catalogue, fashion=replace(catalogue, records=tuple(records)))
+    assert changed(roots(catalogue), after) == {"captions"}
+
+
 @pytest.mark.parametrize("judged", [True, False])
 def test_losses_are_computed_again_when_the_caption_of_one_of_their_images_was_mended(catalogue, judged):
     settings = ["sweep.judge=[fashion, general]", "evaluation.loss_samples=256"]

@@ -31,6 +31,10 @@ def tear(path):
     path.write_bytes(path.read_bytes()[:-8])
 
 
+def strip(path):
+    save_file({"x": torch.zeros(SHARD_SIZE, 3)}, path)
+
+
 def shorten(path):
     save_file({"x": torch.zeros(SHARD_SIZE - 1, 3)}, path)
 
@@ -39,7 +43,7 @@ def empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [tear, shorten, empty, Path.unlink])
+@pytest.mark.parametrize("damage", [tear, shorten, strip, empty, Path.unlink])
 def test_a_shard_that_is_not_as_it_should_be_is_made_again(tmp_path, damage):
     cache = ShardedCache(tmp_path, 2 * SHARD_SIZE)
     for shard in range(2):
@@ -50,6 +54,19 @@ def test_a_shard_that_is_not_as_it_should_be_is_made_again(tmp_path, damage):
         cache.all("x")
     cache.write(1, {"x": torch.ones(SHARD_SIZE, 3)})
     assert cache.missing() == []
+
+
+def test_a_shard_whose_content_was_damaged_is_found_out_in_reading_and_made_again(tmp_path):
+    written = ShardedCache(tmp_path, 4)
+    written.write(0, {"x": torch.ones(4, 300), "y": torch.zeros(4)})
+    damaged = bytearray(written.path(0).read_bytes())
+    damaged[-200:-100] = bytes(100)
+    written.path(0).write_bytes(damaged)
+    for read in (lambda cache: cache.row("x", 0), lambda cache: cache.all("y")):
+        written.path(0).write_bytes(damaged)
+        with pytest.raises(DataError, match=r"its content is not what was written.*run again to have it made again"):
+            read(ShardedCache(tmp_path, 4))
+        assert written.missing() == [0]
 
 
 def test_the_key_changes_with_any_part():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fashion_sweep.caching.parts import FILE_S
 from fashion_sweep.caching.size import Counts, cache_size
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.plan import resolved, specs_of
@@ -127,7 +128,7 @@ def test_operations_become_seconds_by_the_throughput_that_is_assumed():
     image = found.images["fashion"]
     assert (image.base_step, image.refiner_step) == (pytest.approx(0.02), pytest.approx(0.04))
     assert image.decode == pytest.approx(6 / (100 / 3))
-    assert found.rows["images"] == pytest.approx(4 * 3 / (100 / 3))
+    assert found.rows["images"] == pytest.approx(FILE_S + 4 * 3 / (100 / 3))
     assert found.rows["captions"] == pytest.approx(0.001)
 
 
