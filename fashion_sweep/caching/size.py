@@ -13,7 +13,7 @@ from fashion_sweep.config import DataSource, RunConfig
 from fashion_sweep.data import index, storage
 from fashion_sweep.data.catalogue import inside
 from fashion_sweep.data.sets import PUBLISHED, locate_data
-from fashion_sweep.errors import ConfigError, DataError
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import cache_rates, data_index
 from fashion_sweep.space import TrialSpec
@@ -106,12 +106,12 @@ def known_counts(config: RunConfig) -> Counts:
             images[name], distinct = len(kept), len(set(kept))
             sources.append(f"{len(kept):,} {name} images by the index of {locate_data(name, source)[0]}")
         else:
-            if source.root and not storage.is_folder(source.root):
-                raise DataError(f"data.{name}.root: {source.root} does not exist; without it, plan counts as published")
             rendered = source.root is None and source.rendered_images
             images[name] = distinct = rendered or PUBLISHED[name]
             sources.append(f"{images[name]:,} {name} images {'to be rendered' if rendered else 'as in the study'}")
             sources[-1] += ", none filtered out and each with a caption of its own (an assumption)"
+            if source.root and not storage.is_url(source.root) and not storage.is_folder(source.root):
+                sources[-1] += f", for {source.root} is not on this machine"
         captions = distinct if name == TRAINED_ON else captions
     return Counts(images, captions, "; ".join(sources))
 
