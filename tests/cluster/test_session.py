@@ -29,16 +29,16 @@ def test_beside_another_ray_on_the_machine_the_state_of_a_trial_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", jobs.SEARCH_PATH)
-    script = "import ray, time; ray.init(address='local', num_cpus=1); print('up', flush=True); time.sleep(300)"
-    other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    script = "import ray, sys; ray.init(address='local', num_cpus=1); print('up', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    other = subprocess.Popen([sys.executable, "-c", script], **pipes)
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == b"up\n"
         with ray_session(RunPaths(tmp_path), Resources()):
             assert map_shards(jobs.state_of_this_node, [0], Resources(), lambda done: None) == ["ALIVE"]
     finally:
-        other.send_signal(signal.SIGINT)
-        other.wait()
+        other.communicate()  # closes its input, which ends it; Python may drop a Ctrl-C while Ray is at work
 
 
 @pytest.mark.parametrize(
