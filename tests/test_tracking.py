@@ -1,15 +1,10 @@
 import json
 import socket
-import sys
 import threading
 import time
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "report"))
-from synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 
 from fashion_sweep import tracking
 from fashion_sweep.errors import ConfigError, RunError
@@ -19,6 +14,7 @@ from fashion_sweep.report.page import write_report
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking.ui import newest_compared
 from fashion_sweep.trials import Suggestion
+from tests.report.synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 
 RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
 
