@@ -186,8 +186,13 @@ class RunPaths:
 
     @property
     def mirror(self) -> Path:
-        """Which MLflow runs mirror this run."""
+        """Which MLflow run mirrors this run, and what was sent there without answer. It may be lost."""
         return self.root / "mlflow.json"
+
+    @property
+    def mirror_lock(self) -> Path:
+        """Held by the process that is bringing MLflow up to date."""
+        return self.root / ".mlflow.lock"
 
     @property
     def exports(self) -> Path:

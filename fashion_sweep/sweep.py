@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -97,6 +98,7 @@ def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> N
         run.facts,
         {
             "run": run.name,
+            "id": known.get("id") if known else uuid4().hex,
             "preset": config.preset.name,
             "sweep": config.sweep.name,
             "started": known.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),

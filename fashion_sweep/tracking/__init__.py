@@ -1,31 +1,38 @@
 """Mirrors run folders into MLflow. The only importer of mlflow, lazily, since that takes seconds.
 
-The run folder is the truth. A mirror finds what it made earlier by tags of ours, adds what is missing, and adds
-nothing twice: metrics carry the time at which they were measured, so that even a replay from the first line
-stores no second row.
+The run folder is the truth, and MLflow is asked what it lacks: it may be down, slow, restarted or lost at any time.
 """
 
+import fcntl
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
-from fashion_sweep.errors import RunError
+from fashion_sweep.errors import FashionSweepError, RunError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
-from fashion_sweep.tracking.mirroring import Mirroring
+from fashion_sweep.tracking.mirroring import Deleted, Mirroring
 from fashion_sweep.tracking.registry import fetch
-from fashion_sweep.tracking.store import check_answers, client, shown, tracking_uri
+from fashion_sweep.tracking.store import check_answers, client, shown, tracking_uri, trouble
 from fashion_sweep.tracking.ui import open_ui
 
-__all__ = ["Mirror", "fetch", "mirror", "open_ui", "remove_experiment", "tracking_uri"]
+__all__ = ["Mirror", "fetch", "mirror", "open_ui", "remove_experiment", "shown", "tracking_uri"]
 
 INTERVAL_S = 5.0
+SHARE = 0.1
+"""Of the time, at most, that passes take while MLflow answers."""
+BACK_OFF_S = 60.0
+"""The longest pause between passes while it does not."""
 PATIENCE_S = 30.0
-"""How long a run waits, at its end, for MLflow to catch up."""
+"""How long a run waits, at its end, for MLflow to catch up, and one process for another's pass."""
+LAST_TRIES = 5
+"""At a run's end, for a server that answers badly."""
 
 
-def mirror(run: RunPaths, going: bool | None = None) -> None:
+def mirror(run: RunPaths, going: bool | None = None) -> list[str]:
     """Brings MLflow up to date with the run folder; may be called at any time, any number of times.
 
     Args:
@@ -33,14 +40,26 @@ def mirror(run: RunPaths, going: bool | None = None) -> None:
         going: whether somebody works on the run: True marks what is unfinished as RUNNING, False as KILLED, None
             (who knows) leaves its status as it is.
 
+    Returns:
+        Titles of trials that are left out, because a user deleted their runs in MLflow.
+
     Raises:
-        RunError: no run is there, or the tracking server does not answer.
+        RunError: no run is there, a user deleted it in MLflow, or MLflow does not answer or refuses a part.
     """
+    from mlflow.exceptions import MlflowException
+
     if not run.config.is_file():
         raise RunError(f"{run.root} is no run folder: it has no {run.config.name}")
     uri = tracking_uri()
     check_answers(uri)
-    Mirroring(client(uri), uri, run, going).everything()
+    try:
+        mirroring = Mirroring(uri, run)
+        with _alone(run):
+            while mirroring.go(going, thorough=True):
+                pass
+    except (MlflowException, OSError) as error:
+        raise RunError(f"MLflow at {shown(uri)}: {trouble(error, uri)}") from error
+    return mirroring.left_out
 
 
 def remove_experiment(run: RunPaths) -> None:
@@ -48,6 +67,22 @@ def remove_experiment(run: RunPaths) -> None:
     store, known = client(tracking_uri()), read_json(run.mirror, {})
     if parent := known.get("run_id"):
         store.delete_experiment(store.get_run(parent).info.experiment_id)
+
+
+@contextmanager
+def _alone(run: RunPaths) -> Iterator[None]:
+    """Two processes that both miss the same run would both make it."""
+    with run.mirror_lock.open("w") as lock:
+        given_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > given_up:
+                    raise RunError(f"another process is bringing MLflow up to date with {run.root}") from None
+            time.sleep(0.1)
+        yield
 
 
 class Mirror:
@@ -59,10 +94,14 @@ class Mirror:
     def __init__(self, run: RunPaths, interval_s: float = INTERVAL_S) -> None:
         self.behind: str | None = None
         """Why MLflow does not show all of the run; None where it does."""
-        self._run = run
+        self._run, self._uri = run, tracking_uri()
         self._interval_s = interval_s
         self._ended = threading.Event()
         self._interrupted = False
+        self._mirroring: Mirroring | None = None
+        self._took = 0.0
+        """Seconds of the last pass."""
+        self._logged: str | None = None
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
 
     def __enter__(self) -> "Mirror":
@@ -76,26 +115,57 @@ class Mirror:
         self._ended.set()
         self._thread.join(PATIENCE_S)
         if self._thread.is_alive():
-            self._warn(f"not finished after {PATIENCE_S:.0f} s")
+            self.behind = self.behind or f"not finished after {PATIENCE_S:.0f} s"
+            self._log(f"WARNING MLflow is behind: {self.behind}")
         if self.behind:
             catch_up = f"python -m fashion_sweep sync {self._run.name}"
-            print(f"MLflow ({shown(tracking_uri())}) is behind: {self.behind}; {catch_up} mends it", file=sys.stderr)
+            print(f"MLflow ({shown(self._uri)}) is behind: {self.behind}; {catch_up} mends it", file=sys.stderr)
 
     def _loop(self) -> None:
-        self._once(going=True)
-        while not self._ended.wait(self._interval_s):
-            self._once(going=True)
-        self._once(going=not self._interrupted)
+        pause = self._interval_s
+        while not self._ended.is_set():
+            self._pass(going=True)
+            wanted = pause * 2 if self.behind else self._took / SHARE
+            pause = max(self._interval_s, min(wanted, BACK_OFF_S))
+            self._ended.wait(pause)
+        for _ in range(LAST_TRIES):
+            again = self._pass(going=not self._interrupted)
+            if not again:
+                break
+            time.sleep(1 if self.behind else 0)
 
-    def _once(self, going: bool) -> None:
+    def _pass(self, going: bool) -> bool:
+        """True where another may bring more."""
         try:
-            mirror(self._run, going)
+            check_answers(self._uri)
+        except RunError as error:
+            self._fell_behind(str(error))
+            return False
+        try:
+            self._mirroring = self._mirroring or Mirroring(self._uri, self._run)
+            with _alone(self._run):
+                began = time.monotonic()
+                again = self._mirroring.go(going)
+                self._took = time.monotonic() - began
+        except Deleted as error:
+            self._log(f"WARNING {error}")
             self.behind = None
+            return False
         except Exception as error:  # a boundary: results are safe in the run folder, whatever MLflow does
-            self._warn(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            self._fell_behind(trouble(error, self._uri))
+            return not isinstance(error, FashionSweepError)
+        if self.behind:
+            self._log("INFO MLflow is up to date again")
+        self.behind = None
+        return again
 
-    def _warn(self, trouble: str) -> None:
-        if trouble != self.behind:
-            with self._run.log.open("a", encoding="utf-8") as log:
-                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} WARNING MLflow is behind: {trouble}\n")
-        self.behind = trouble
+    def _fell_behind(self, reason: str) -> None:
+        self.behind = reason
+        self._log(f"WARNING MLflow is behind: {reason}")
+
+    def _log(self, line: str) -> None:
+        """Nothing twice in a row: a server may be down for days. A full disk does not end the mirror either."""
+        if line != self._logged:
+            with suppress(OSError), self._run.log.open("a", encoding="utf-8") as log:
+                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        self._logged = line

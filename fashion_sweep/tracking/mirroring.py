@@ -1,22 +1,30 @@
-"""One pass over a run folder: MLflow is given what it does not have yet."""
+"""Passes over a run folder: MLflow is given what it does not have yet.
 
-from collections.abc import Sequence
-from datetime import datetime
+What MLflow has is asked of MLflow, in one request a pass: its runs with their params, tags, statuses and the latest
+point of each metric. Points are sent in the order of their steps, each request whole or not at all, so what is older
+than the latest is there. Hence a server that lost its answers, its database or its last hours is given what it lacks.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.config_files import read_run_config
+from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.files import read_json, read_json_lines, write_json
-from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.tracking.artifacts import LONGEST_TAG, Artifacts
 from fashion_sweep.tracking.registry import register, winner
-from fashion_sweep.tracking.store import is_server
+from fashion_sweep.tracking.runs import PARENT, Runs
+from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
 from fashion_sweep.tracking.values import corrected_fids, final_metrics, finite, trial_params
 from fashion_sweep.trials import run_specs
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
 STEP_METRICS = ("train_loss", "val_loss")
 ENDED = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
@@ -24,66 +32,90 @@ ENDED = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 BATCH = 500
 """Metrics in one request; MLflow takes at most 1000."""
 
+Point = tuple[str, float, int, int]
+"""Key, value, time in milliseconds, step."""
+
+
+@dataclass
+class Losses:
+    """What was last read of a trial's `metrics.jsonl`, so that it is read again only when it has changed."""
+
+    version: tuple[int, int] | None = None
+    last: dict[str, int] = field(default_factory=dict)
+    """Step by metric."""
+
+
+class Deleted(RunError):
+    """A user deleted the run in MLflow, which is respected."""
+
 
 class Mirroring:
-    """One pass over the run folder."""
+    """Brings one MLflow up to date with one run folder, pass by pass."""
 
-    def __init__(self, client: "MlflowClient", uri: str, run: RunPaths, going: bool | None) -> None:
-        self._client, self._uri, self._run, self._going = client, uri, run, going
+    def __init__(self, uri: str, run: RunPaths) -> None:
+        self._client, self._run = client(uri), run
+        self._uri = uri
         self._config = read_run_config(run.config)
         known = read_json(run.mirror, {})
-        self._done: dict[str, Any] = known.get("runs", {}) if known.get("uri") == uri else {}
-        """By MLflow run: the last step sent of each metric, and the files sent. Losing it costs time, nothing else."""
-        self._results: dict[str, Any] = {}
-        """Of the report, as far as there is one."""
+        known = known if known.get("uri") == shown(uri) else {}
+        self._runs = Runs(self._client, uri, run, self._config)
+        self._runs.experiment_id = known.get("experiment_id")
+        self._unanswered: dict[str, list[Point]] = known.get("unanswered", {})
+        """By MLflow run: points that were sent, with their times as they were then. Should they have arrived in spite
+        of all, they must not arrive again with the times at which a trial that was resumed made the same steps."""
         self._registered: str | None = known.get("registered")
         """What became of the winner, in words."""
+        self._artifacts = Artifacts(self._client)
+        self._losses: dict[str, Losses] = {}
+        self._refusals: list[str] = []
+        self.left_out: list[str] = []
+        """Trials whose runs a user deleted in MLflow."""
 
-    def everything(self) -> None:
-        experiment_id = self._experiment()
-        parent = self._parent(experiment_id)
-        results = self._results = read_json(self._run.results, {})
+    def go(self, going: bool | None, thorough: bool = False) -> bool:
+        """One pass. True when another must look whether what this one made was there already.
+
+        Args:
+            going: see `mirror`.
+            thorough: whether artifacts are looked for where they should be, which takes requests.
+
+        Raises:
+            Deleted: a user deleted the run in MLflow.
+            RunError: MLflow refused a part; all else is there.
+        """
+        self._refusals, self.left_out = [], []
+        self._artifacts.thorough = thorough
+        self._runs.look()
+        parent = self._runs.parent()
+        self._save(parent)
+        if parent is None:
+            raise Deleted(f"{self._run.name} was deleted in MLflow; restore it there to have it brought up to date")
+        results = read_json(self._run.results, {})
         specs = run_specs(self._run, self._config)
-        states = [self._trial(experiment_id, parent, spec) for spec in specs]
+        states = [self._trial(parent, spec, results, going) for spec in specs]
+        ended = self._run.report.is_file() and all(state in ENDED for state in states)
+        self._send_parent(parent, results)
+        self._set_status(parent, ("FAILED" if "failed" in states else "FINISHED") if ended else None, None, going)
+        if ended and (won := winner(self._config, specs, results)):
+            with self._bearing_refusal():
+                if trial := self._runs.child(parent, won.spec, None):
+                    self._registered = register(self._client, self._run, self._config, won, parent, trial)
+                    self._send(parent, tags={"registered": self._registered})
+        self._save(parent)
+        if self._refusals:
+            more = f" (and {len(self._refusals) - 1} more)" if len(self._refusals) > 1 else ""
+            raise RunError(f"not all could be sent: {self._refusals[0]}{more}")
+        return self._runs.made > 0
+
+    def _send_parent(self, parent: "Run", results: Mapping[str, Any]) -> None:
         note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()
-        self._set_tags(parent, {"mlflow.note.content": note})
+        where = {"run": self._run.name, "run_folder": str(self._run.root.resolve())}
+        self._send(parent, tags=where | {"mlflow.note.content": note})
         pages = [self._run.config, self._run.facts, self._run.report, self._run.page]
         pages += [self._run.results, self._run.table, self._run.grid]
-        self._send_files(parent, [(path, "") for path in pages])
-        self._send_files(parent, [(path, "plots") for path in sorted(self._run.plots.glob("[!.]*"))])
-        ended = self._run.report.is_file() and all(state in ENDED for state in states)
-        self._set_status(parent, ("FAILED" if "failed" in states else "FINISHED") if ended else None)
-        self._save(parent.info.run_id)
-        if ended and (won := winner(self._config, specs, results)):
-            trial = self._child(experiment_id, parent, won.spec, None)
-            said = register(self._client, self._run, self._config, won, parent, trial)
-            self._set_tags(parent, {"registered": said})
-            self._registered = said
-            self._save(parent.info.run_id)
+        plots = [(path, "plots") for path in sorted(self._run.plots.glob("[!.]*"))]
+        self._send_files(parent, [*((path, "") for path in pages), *plots])
 
-    def _experiment(self) -> str:
-        name = f"{self._config.sweep.name}/{self._config.preset.name}"
-        if (experiment := self._client.get_experiment_by_name(name)) is None:
-            # a client that writes a database itself would put artifacts below its working directory
-            location = None if is_server(self._uri) else (runs_root() / "mlflow-artifacts" / name).as_uri()
-            return self._client.create_experiment(name, artifact_location=location)
-        if experiment.lifecycle_stage == "deleted":
-            self._client.restore_experiment(experiment.experiment_id)
-        return experiment.experiment_id
-
-    def _parent(self, experiment_id: str) -> "Run":
-        ours = {"run": self._run.name, "run_folder": str(self._run.root.resolve())}
-        found = self._client.search_runs([experiment_id], f"tags.run = '{self._run.name}'", order_by=["start_time"])
-        for candidate in found:
-            if candidate.data.tags.get("run_folder") == ours["run_folder"]:
-                return candidate
-        facts = read_json(self._run.facts, {})
-        commit, started = facts.get("git_commit"), facts.get("started")
-        tags = ours | ({"mlflow.source.git.commit": commit} if commit else {})
-        start_ms = int(datetime.fromisoformat(started).timestamp() * 1000) if started else None
-        return self._client.create_run(experiment_id, start_time=start_ms, tags=tags, run_name=self._run.name)
-
-    def _trial(self, experiment_id: str, parent: "Run", spec: TrialSpec) -> str:
+    def _trial(self, parent: "Run", spec: TrialSpec, results: Mapping[str, Any], going: bool | None) -> str:
         """Mirrors one trial and says its state. Before it starts it has no run in MLflow, whose start time is final."""
         paths = self._run.trial(spec.trial_id)
         status, result = read_json(paths.status, {}), read_json(paths.result, {})
@@ -91,89 +123,106 @@ class Mirroring:
         state = "done" if result else "stopped" if stopped else str(status.get("state") or "waiting")
         if state in {"waiting", "starting"}:
             return state
-        child = self._child(experiment_id, parent, spec, status.get("started"))
-        known = result or read_json(paths.suggestion, {})
-        self._send_params(child, trial_params(self._config, spec, known))
-        self._send_steps(child, read_json_lines(paths.metrics))
+        child = self._runs.child(parent, spec, status.get("started"))
+        if child is None:
+            self.left_out.append(spec.title)
+            return state
+        tags = {PARENT: parent.info.run_id}
+        tags |= {"error": str(status.get("error") or "unknown error")} if state == "failed" else {}
+        tags |= {"stopped_at_step": str(stopped["step"])} if state == "stopped" else {}
+        params = trial_params(self._config, spec, result or read_json(paths.suggestion, {}))
+        with self._bearing_refusal():
+            points = [*self._unanswered.get(child.info.run_id, []), *self._new_losses(child, spec, paths)]
+            if result:
+                numbers, rests_on = self._final(child, spec, paths, results)
+                points, tags = points + numbers, tags | rests_on
+            self._send(child, points, params, tags)
         if result:
-            self._send_final(child, spec, result, paths.result.stat().st_mtime)
-            self._send_files(child, [(self._run.config, ""), (paths.adapter, "adapter")])
-            self._send_files(child, [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))])
-        if state == "failed":
-            self._set_tags(child, {"error": str(status.get("error") or "unknown error")[:5000]})
-        if state == "stopped":
-            self._set_tags(child, {"stopped_at_step": str(stopped["step"])})
-        self._set_status(child, ENDED.get(state), (stopped if state == "stopped" else status).get("time"))
+            samples = [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))]
+            self._send_files(child, [(self._run.config, ""), (paths.adapter, "adapter"), *samples])
+        ended = (stopped if state == "stopped" else status).get("time")
+        self._set_status(child, ENDED.get(state), ended, going)
         return state
 
-    def _child(self, experiment_id: str, parent: "Run", spec: TrialSpec, started: float | None) -> "Run":
-        tags = {"trial_id": spec.trial_id, "mlflow.parentRunId": parent.info.run_id}
-        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        found = self._client.search_runs([experiment_id], condition, order_by=["start_time"], max_results=1)
-        if found:
-            return found[0]
-        start_ms = int(started * 1000) if started else None
-        return self._client.create_run(experiment_id, start_time=start_ms, tags=tags, run_name=spec.title)
+    def _latest(self, run: "Run") -> dict[str, tuple[int, int, float]]:
+        """Step, time and value of the latest point of each metric, here or perhaps still on its way."""
+        latest = {one.key: (one.step, one.timestamp, one.value) for one in run.data._metric_objs}
+        for key, value, time_ms, step in self._unanswered.get(run.info.run_id, []):
+            latest[key] = max(latest.get(key, (-1, 0, 0.0)), (step, time_ms, value))
+        return latest
 
-    def _send_params(self, run: "Run", params: dict[str, Any]) -> None:
-        from mlflow.entities import Param
-
-        new = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
-        if new:
-            self._client.log_batch(run.info.run_id, params=new)
-
-    def _send_steps(self, run: "Run", lines: Sequence[dict[str, Any]]) -> None:
-        """After a restart the steps since the checkpoint are reported again, with the same values: sent once."""
-        from mlflow.entities import Metric
-
-        last = self._progress(run)["steps"]
-        new = []
-        for line in lines:
-            for key in STEP_METRICS:
-                value, step = line.get(key), line["step"]
-                if finite(value) and step > last.get(key, -1):
-                    new.append(Metric(key, float(value), int(line["time"]), step))
-                    last[key] = step
-        self._send_metrics(run, new)
-
-    def _send_final(self, run: "Run", spec: TrialSpec, result: dict[str, Any], written: float) -> None:
-        from mlflow.entities import Metric
-
-        many_sets = len(self._config.sweep.judge) > 1
-        final, tags = final_metrics(result, many_sets)
-        final |= corrected_fids(self._results.get("verdicts") or {}, spec, many_sets)
-        new = [
-            Metric(key, float(value), int(written * 1000), int(result.get("steps") or 0))
-            for key, value in final.items()
-            if finite(value) and run.data.metrics.get(key) != float(value)
+    def _new_losses(self, run: "Run", spec: TrialSpec, paths: TrialPaths) -> list[Point]:
+        """After a restart the steps since the checkpoint are made again, with the same values: sent once."""
+        known, latest = self._losses.setdefault(spec.trial_id, Losses()), self._latest(run)
+        there = {key: latest[key][0] if key in latest else -1 for key in STEP_METRICS}
+        try:
+            now = paths.metrics.stat()
+        except FileNotFoundError:
+            return []
+        version = (now.st_mtime_ns, now.st_size)
+        if version == known.version and all(step <= there[key] for key, step in known.last.items()):
+            return []
+        lines = read_json_lines(paths.metrics)
+        points = [
+            (key, float(line[key]), int(line["time"]), int(line["step"]))
+            for line in lines
+            for key in STEP_METRICS
+            if finite(line.get(key))
         ]
-        self._send_metrics(run, new)
-        self._set_tags(run, tags)
+        self._losses[spec.trial_id] = Losses(version, {key: step for key, _, _, step in points})
+        return [point for point in points if point[3] > there[point[0]]]
 
-    def _send_metrics(self, run: "Run", metrics: Sequence["Metric"]) -> None:
-        for first in range(0, len(metrics), BATCH):
-            self._client.log_batch(run.info.run_id, metrics=metrics[first : first + BATCH])
+    def _final(
+        self, run: "Run", spec: TrialSpec, paths: TrialPaths, results: Mapping[str, Any]
+    ) -> tuple[list[Point], dict[str, str]]:
+        """The metrics that are not there with this value, and the tags that say what they rest on."""
+        many_sets = len(self._config.sweep.judge) > 1
+        result = read_json(paths.result)
+        final, tags = final_metrics(result, many_sets)
+        corrected = corrected_fids(results.get("verdicts") or {}, spec, many_sets)
+        latest, step = self._latest(run), int(result.get("steps") or 0)
+        points: list[Point] = []
+        for path, numbers in ((paths.result, final), (self._run.results, corrected)):
+            for key, value in numbers.items():
+                _, before, known = latest.get(key, (step, -1, None))
+                if finite(value) and known != float(value):
+                    # MLflow shows the last by time, and clocks have been set back
+                    written = max(int(path.stat().st_mtime * 1000), before + 1)
+                    points.append((key, float(value), written, step))
+        return points, tags
+
+    def _send(
+        self,
+        run: "Run",
+        points: Sequence[Point] = (),
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """What of this is not there; MLflow stores the very same point once."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        new_params = [Param(key, str(value)) for key, value in (params or {}).items() if key not in run.data.params]
+        clipped = {key: value[:LONGEST_TAG] for key, value in (tags or {}).items()}
+        new_tags = [RunTag(key, value) for key, value in clipped.items() if run.data.tags.get(key) != value]
+        run_id = run.info.run_id
+        if new_params or new_tags:
+            self._client.log_batch(run_id, params=new_params, tags=new_tags)
+        for first in range(0, len(points), BATCH):
+            batch = list(points[first : first + BATCH])
+            self._unanswered[run_id] = batch
+            self._save()
+            self._client.log_batch(run_id, [Metric(*point) for point in batch])
+        self._unanswered.pop(run_id, None)
 
     def _send_files(self, run: "Run", files: Sequence[tuple[Path, str]]) -> None:
-        """Each file once for each time it was written."""
-        sent = self._progress(run)["files"]
-        for path, folder in files:
-            if not path.is_file():
-                continue
-            version = [path.stat().st_size, path.stat().st_mtime_ns]
-            key = f"{folder}/{path.name}"
-            if sent.get(key) != version:
-                self._client.log_artifact(run.info.run_id, str(path), folder or None)
-                sent[key] = version
+        with self._bearing_refusal():
+            if tag := self._artifacts.send(run, files):
+                self._send(run, tags=tag)
+                self._artifacts.told(run)
 
-    def _set_tags(self, run: "Run", tags: dict[str, str]) -> None:
-        for key, value in tags.items():
-            if run.data.tags.get(key) != value:
-                self._client.set_tag(run.info.run_id, key, value)
-
-    def _set_status(self, run: "Run", final: str | None, ended: float | None = None) -> None:
+    def _set_status(self, run: "Run", final: str | None, ended: float | None, going: bool | None) -> None:
         """`final` None: not finished."""
-        unfinished = {True: "RUNNING", False: "KILLED", None: run.info.status}[self._going]
+        unfinished = {True: "RUNNING", False: "KILLED", None: run.info.status}[going]
         wanted = final or unfinished
         if wanted == run.info.status:
             return
@@ -182,11 +231,24 @@ class Mirroring:
         else:
             self._client.set_terminated(run.info.run_id, wanted, int(ended * 1000) if final and ended else None)
 
-    def _progress(self, run: "Run") -> dict[str, Any]:
-        progress: dict[str, Any] = self._done.setdefault(run.info.run_id, {"steps": {}, "files": {}})
-        return progress
+    @contextmanager
+    def _bearing_refusal(self) -> Iterator[None]:
+        """One thing that MLflow does not take, such as a file that is too large, must not hold up all others."""
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, DataError) and not is_refusal(error):
+                raise
+            self._refusals.append(trouble(error, self._uri))
 
-    def _save(self, parent_id: str) -> None:
-        now = {"uri": self._uri, "run_id": parent_id, "runs": self._done, "registered": self._registered}
-        if read_json(self._run.mirror) != now:
+    def _save(self, parent: "Run | None" = None) -> None:
+        known = read_json(self._run.mirror, {})
+        now = {
+            "uri": shown(self._uri),
+            "experiment_id": self._runs.experiment_id,
+            "run_id": parent.info.run_id if parent else known.get("run_id"),
+            "registered": self._registered,
+            "unanswered": {run: [list(point) for point in points] for run, points in self._unanswered.items()},
+        }
+        if known != now:
             write_json(self._run.mirror, now)

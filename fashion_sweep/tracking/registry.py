@@ -94,12 +94,17 @@ def register(store: "MlflowClient", run: RunPaths, config: RunConfig, won: Winne
 def _version(
     store: "MlflowClient", name: str, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
 ) -> "ModelVersion":
-    """The version made of this trial of this run, found by its MLflow run; made where there is none."""
+    """The version made of this trial of this run, found by its MLflow run; made where there is none.
+
+    A second one is of a request that was carried out after it had been given up for lost.
+    """
     found = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
-    if found:
-        return found[0]
-    if not store.search_registered_models(f"name = '{name}'"):
-        store.create_registered_model(name, description=config.sweep.question)
+    ours = sorted((one for one in found if one.tags.get("run_started")), key=lambda one: int(one.version))
+    for twin in ours[1:]:
+        store.delete_model_version(name, twin.version)
+    if ours:
+        return ours[0]
+    _make_model(store, name, config.sweep.question)
     _describe(store, trial.info.run_id, config)
     store.log_artifact(trial.info.run_id, str(run.config), FOLDER)
     source = f"{trial.info.artifact_uri}/{FOLDER}"
@@ -111,6 +116,16 @@ def _version(
         description=tags["verdict"],
         await_creation_for=0,
     )
+
+
+def _make_model(store: "MlflowClient", name: str, question: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.create_registered_model(name, description=question)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _describe(store: "MlflowClient", run_id: str, config: RunConfig) -> None:

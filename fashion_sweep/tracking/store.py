@@ -2,10 +2,12 @@
 
 import logging
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import runs_root
@@ -13,12 +15,10 @@ from fashion_sweep.paths import runs_root
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-QUIET = {
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default a dead server is asked for four minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
+QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+"""A request whose answer was lost may have been carried out: the next pass looks before it asks again."""
+SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
 def tracking_uri() -> str:
@@ -31,9 +31,35 @@ def is_server(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """Without the password that a database's or server's address may hold."""
+    """For eyes, logs and the run folder: without the user, password and query that an address may hold."""
+    bare, _, query = uri.partition("?")
+    scheme, _, rest = bare.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not query and "@" not in authority:
+        return uri
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def trouble(error: Exception, uri: str) -> str:
+    """An error in one line, without secrets, and the same each time that it comes up."""
+    text = " ".join(str(error).split()).replace(uri, shown(uri))
     parts = urlsplit(uri)
-    return uri.replace(f"{parts.username}:{parts.password}@", "") if parts.password else uri
+    secrets = [parts.netloc.rpartition("@")[0], parts.password, parts.query, *map(os.environ.get, SECRETS)]
+    for secret in filter(None, secrets):
+        for written in (secret, unquote(secret)):
+            text = text.replace(written, "***")
+    text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    return text[:300] if isinstance(error, RunError) else f"{type(error).__name__}: {text}"[:300]
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow answered that it will not do this one thing, so that the next may still be asked of it."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return 400 <= int(error.get_http_status_code()) < 500
+    response = getattr(error, "response", None)
+    return response is not None and 400 <= response.status_code < 500
 
 
 def check_exists(uri: str) -> None:
@@ -43,13 +69,14 @@ def check_exists(uri: str) -> None:
 
 
 def check_answers(uri: str) -> None:
-    """In two seconds at most; MLflow's own client would try for minutes."""
-    if not is_server(uri):
-        return
+    """That somebody takes connections, in two seconds at most; MLflow's own client would try for minutes."""
     parts = urlsplit(uri)
+    host = parts.hostname or ""
+    if not is_server(uri) or (parts.scheme in getproxies() and not proxy_bypass(host)):
+        return
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=2).close()
+        socket.create_connection((host, port), timeout=2).close()
     except (OSError, ValueError) as error:
         raise RunError(f"the MLflow server at {shown(uri)} does not answer: {error}") from error
 
@@ -57,6 +84,7 @@ def check_answers(uri: str) -> None:
 def client(uri: str) -> "MlflowClient":
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
+    os.environ.update(ONCE)
     if not is_server(uri):
         runs_root().mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient
