@@ -4,8 +4,9 @@ import logging
 import os
 import re
 import socket
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-"""A request whose answer was lost may have been carried out: the next pass looks before it asks again."""
+"""MLflow would repeat any request without answer, though it may have been carried out. `Client` knows which it may."""
+AGAIN_AFTER_S = (0.2, 1.0)
+QUICK_S = 15.0
+"""A request that failed later than this met a server that is too busy to be asked again at once."""
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
@@ -81,6 +85,31 @@ def check_answers(uri: str) -> None:
         raise RunError(f"the MLflow server at {shown(uri)} does not answer: {error}") from error
 
 
+class Client:
+    """MLflow's, that asks again where an answer was lost, but for what would be made a second time."""
+
+    def __init__(self, client: "MlflowClient") -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+        if name.startswith("create_"):
+            return call
+
+        def patiently(*args: Any, **values: Any) -> Any:
+            for pause in AGAIN_AFTER_S:
+                began = time.monotonic()
+                try:
+                    return call(*args, **values)
+                except Exception as error:
+                    if is_refusal(error) or time.monotonic() - began > QUICK_S:
+                        raise
+                time.sleep(pause)
+            return call(*args, **values)
+
+        return patiently
+
+
 def client(uri: str) -> "MlflowClient":
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
@@ -91,4 +120,4 @@ def client(uri: str) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(uri)
+    return cast("MlflowClient", Client(MlflowClient(uri)))

@@ -32,9 +32,10 @@ def open_ui(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
             raise ConfigError(f"--port {port}: cannot be used ({error}); choose another") from error
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(runs_root() / "mlflow-artifacts")]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # the address may hold a password, which all users of a machine could read in a command
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri}
     log = runs_root() / "mlflow-ui.log"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else a polite kill would leave the server behind
     with log.open("w") as output:

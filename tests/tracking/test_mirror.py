@@ -1,6 +1,5 @@
 import json
 import socket
-import threading
 import time
 from urllib.parse import parse_qs
 
@@ -15,48 +14,9 @@ from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking.ui import newest_compared
 from fashion_sweep.trials import Suggestion
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
+from tests.tracking.asked import artifacts, client, history, runs
 
 RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
-
-
-@pytest.fixture(scope="module")
-def initialised(tmp_path_factory):
-    """An empty store; making one takes seconds."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path.read_bytes()
-
-
-@pytest.fixture
-def store(initialised, tmp_path, monkeypatch):
-    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "mlflow.db").write_bytes(initialised)
-    return tmp_path
-
-
-def client():
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking.tracking_uri())
-
-
-def runs(experiment: str = "exp2/tiny") -> dict:
-    found = client().get_experiment_by_name(experiment)
-    listed = client().search_runs([found.experiment_id])
-    named = {run.data.tags.get("trial_id", "parent"): run for run in listed}
-    assert len(named) == len(listed), "a run is doubled"
-    return named
-
-
-def history(run, key: str) -> list:
-    return client().get_metric_history(run.info.run_id, key)
-
-
-def artifacts(run, folder: str | None = None) -> list[str]:
-    return [item.path for item in client().list_artifacts(run.info.run_id, folder)]
 
 
 def test_finished_run_is_mirrored_with_params_metrics_and_artifacts(store):
@@ -197,18 +157,6 @@ def test_a_server_that_is_down_neither_fails_nor_slows_the_run(store, monkeypatc
     assert "is behind" in said
     assert len(said.splitlines()) == 1
     assert run.log.read_text().count("does not answer") == 1
-
-
-def test_a_server_that_hangs_is_waited_for_only_so_long(store, monkeypatch, capsys):
-    released = threading.Event()
-    monkeypatch.setattr(tracking, "mirror", lambda run, going=None: released.wait(20))
-    monkeypatch.setattr(tracking, "PATIENCE_S", 0.1)
-    with tracking.Mirror(make_run(store / "run")) as mirror:
-        pass
-    assert mirror.behind is not None
-    assert "is behind" in capsys.readouterr().err
-    released.set()
-    mirror._thread.join()  # else it goes on in the next test's surroundings
 
 
 def test_a_folder_without_a_configuration_is_no_run(tmp_path):
