@@ -177,11 +177,11 @@ app.command()(export)
 @app.command()
 def sync(run: RunFolder) -> None:
     """Bring MLflow up to date with a run folder."""
-    from fashion_sweep.run_folder import in_use
+    from fashion_sweep.run_folder import is_claimed
     from fashion_sweep.tracking import mirror, shown, tracking_uri
 
     paths = existing_run(run)
-    left_out = mirror(paths, going=in_use(paths))
+    left_out = mirror(paths, going=is_claimed(paths))
     but = f", but for runs that were deleted there: {', '.join(left_out)}" if left_out else ""
     typer.echo(f"{run} is up to date in {shown(tracking_uri())}{but}")
 

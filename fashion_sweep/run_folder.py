@@ -55,18 +55,6 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
         yield
 
 
-def in_use(run: RunPaths) -> bool:
-    """Whether a process works in the folder now."""
-    try:
-        with run.lock.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def _is_empty(folder: Path) -> bool:
     """But for what a run that ended before its first word leaves."""
     return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())

@@ -98,7 +98,7 @@ def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> N
         run.facts,
         {
             "run": run.name,
-            "id": known.get("id") if known else uuid4().hex,
+            "id": known.get("id") if "started" in known else uuid4().hex,
             "preset": config.preset.name,
             "sweep": config.sweep.name,
             "started": known.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),

@@ -92,12 +92,12 @@ def test_of_twins_one_is_kept_with_all_that_belongs_to_it(store):
 
 def test_sync_marks_a_run_that_nobody_works_on_as_killed(store):
     from fashion_sweep.config_files import read_run_config
-    from fashion_sweep.run_folder import claimed, in_use
+    from fashion_sweep.run_folder import claimed, is_claimed
 
     run = make_run(store / "run")
     set_status(run, RANK_1, "running")
     with claimed(run, read_run_config(run.config)):
-        tracking.mirror(run, going=in_use(run))
+        tracking.mirror(run, going=is_claimed(run))
         assert {one.info.status for one in runs().values()} == {"RUNNING"}
-    tracking.mirror(run, going=in_use(run))
+    tracking.mirror(run, going=is_claimed(run))
     assert {one.info.status for one in runs().values()} == {"KILLED"}
