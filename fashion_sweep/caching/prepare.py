@@ -25,7 +25,7 @@ from fashion_sweep.errors import RunError
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.fid import feature_stats
 from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses
-from fashion_sweep.files import is_whole, read_json, replacing, write_json
+from fashion_sweep.files import is_whole, read_json, write_json
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import default_device, load_model
 from fashion_sweep.paths import RunPaths, cache_rates
@@ -59,9 +59,7 @@ def write_references(run: RunPaths) -> None:
     caches = read_caches(run)
     for name in read_run_config(run.config).sweep.judge:
         if not is_whole(run.reference(name)):
-            stats = feature_stats(caches.reference(name).all("features").numpy())
-            with replacing(run.reference(name)) as temporary:
-                stats.save(temporary)
+            feature_stats(caches.reference(name).all("features").numpy()).save(run.reference(name))
 
 
 def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
