@@ -178,9 +178,11 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.caching.prepare import check_room, make_shard, missing_shards, write_rates, write_references
     from fashion_sweep.cluster.shards import map_shards
 
-    shards = missing_shards(run, specs_of(config))
+    specs = specs_of(config)
+    shards = missing_shards(run, specs)
+    coming = [spec for spec in specs if not run.trial(spec.trial_id).is_over]
+    check_room(run, shards, coming[: trials_wanted(config) or None])
     if shards:
-        check_room(run, shards)
         with _progress(console, "encoding images and captions", len(shards)) as advance:
             made = map_shards(make_shard, shards, config.preset.resources, advance)
         write_rates(run, made)

@@ -1,6 +1,7 @@
 """`run`, `resume` and `status`."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from typer import Option
 
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.config import RunConfig
-from fashion_sweep.errors import Interrupted
+from fashion_sweep.errors import Interrupted, RunError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
 
@@ -73,6 +74,14 @@ def _carry_out(config: RunConfig, paths: RunPaths, adapters_from: RunPaths | Non
         with impatient_interrupt():
             complete = run_sweep(config, paths, Console(highlight=False), adapters_from)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; python -m fashion_sweep resume {paths.name} goes on from here") from None
+        raise Interrupted(f"interrupted; {_how_to_go_on(paths)} goes on from here") from None
+    except OSError as error:  # a disk that is full, or gone
+        if not paths.config.is_file():
+            raise
+        raise RunError(f"{error}; when that is mended, {_how_to_go_on(paths)} goes on from here") from error
     if not complete:
         raise typer.Exit(EXIT_SOME_TRIALS_FAILED)
+
+
+def _how_to_go_on(paths: RunPaths) -> str:
+    return f"python -m fashion_sweep resume {shlex.quote(paths.name)}"
