@@ -66,14 +66,14 @@ def _processes(draw: random.Random) -> list[Scenario]:
         Scenario(
             "worker-training",
             (
-                Fault("first step", "a worker killed", first, kill, worker(A)),
-                Fault("mid-training", "a worker killed", half, kill, worker(A)),
                 Fault("during a checkpoint", "a worker killed", saving(B, 6), kill, worker(B), ready=step(B, 1)),
+                Fault("mid-training", "a worker killed", half, kill, worker(A)),
             ),
         ),
         Scenario(
             "worker-judging",
             (
+                Fault("first step", "a worker killed", step(B, 1), kill, worker(B)),
                 Fault("between train and judge", "a worker killed", trained(A), kill, worker(A), ready=step(A, 1)),
                 Fault("mid-judging", "a worker killed", judged(A, 3), kill, worker(A)),
                 Fault("mid-judging", "a worker killed again", judged(A, 6), kill, worker(A)),

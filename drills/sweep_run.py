@@ -117,8 +117,9 @@ def _tensors(path: Path) -> dict[str, bytes]:
 
 
 def _numbers(trial: TrialPaths) -> str:
+    timing_and_run = ("seconds", "adapter_bytes")  # the adapter file names its run
     result = read_json(trial.result)
-    return json.dumps({name: value for name, value in result.items() if name != "seconds"}, sort_keys=True)
+    return json.dumps({name: value for name, value in result.items() if name not in timing_and_run}, sort_keys=True)
 
 
 def _losses(trial: TrialPaths) -> list[dict[str, float]]:

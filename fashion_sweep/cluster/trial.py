@@ -183,7 +183,7 @@ def _note(attempts: Attempts, error: Exception) -> None:
     if isinstance(error, ray.train.ControllerError):
         failures = [error.controller_failure]
     elif isinstance(error, ray.train.WorkerGroupError):
-        failures = [getattr(failure, "_base_exc", failure) for _, failure in sorted(error.worker_failures.items())]
+        failures = [_unwrapped(failure) for _, failure in sorted(error.worker_failures.items())]
     dead = next((failure for failure in failures if isinstance(failure, RayActorError)), None)
     if dead is not None:
         attempts.fail(_how_it_died(dead), counts=not _is_lost_node(dead))
@@ -195,6 +195,12 @@ def _note(attempts: Attempts, error: Exception) -> None:
     )
 
 
+def _unwrapped(failure: Exception) -> Exception:
+    for wrapped in ("_base_exc", "health_check_failure"):
+        failure = getattr(failure, wrapped, failure)
+    return failure
+
+
 def _is_lost_node(death: RayActorError) -> bool:
     return death.preempted or "node has died" in str(death)
 
@@ -202,6 +208,6 @@ def _is_lost_node(death: RayActorError) -> bool:
 def _how_it_died(death: RayActorError) -> str:
     if _is_lost_node(death):
         return "the node of a worker was lost"
-    if "memory" in str(death):
+    if "low on memory" in str(death):
         return "a worker was ended since its machine had run out of memory"
     return "a worker was killed, or ran out of memory"
