@@ -14,14 +14,13 @@ from fashion_sweep import __version__
 from fashion_sweep.commands import data as data_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
+from fashion_sweep.commands.runs import resume, run, status
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
 from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-EXIT_SOME_TRIALS_FAILED = 3
 
 app = typer.Typer(
     name="fashion-sweep",
@@ -47,36 +46,9 @@ def options(
     """Find the LoRA configuration of Stable Diffusion XL that a fashion catalogue should use."""
 
 
-@app.command()
-def run(
-    sweep: SweepName,
-    preset: Preset = None,
-    settings: Settings = None,
-    name: Annotated[str | None, Option(help="Name of the run folder; an existing one is continued.")] = None,
-    adapters_from: Annotated[
-        str | None,
-        Option(help="Take what this run (a folder or its name) has trained in the same way.", metavar="RUN"),
-    ] = None,
-) -> None:
-    """Train, judge and compare every trial of a sweep."""
-    from rich.console import Console
-
-    from fashion_sweep.cluster.interrupt import impatient_interrupt
-    from fashion_sweep.config_files import load_run_config
-    from fashion_sweep.plan import resolved
-    from fashion_sweep.run_folder import new_run
-    from fashion_sweep.sweep import run_sweep
-
-    config = resolved(load_run_config(sweep, preset, settings or ()))
-    paths = new_run(config, name)
-    source = existing_run(adapters_from) if adapters_from is not None else None
-    try:
-        with impatient_interrupt():
-            complete = run_sweep(config, paths, Console(highlight=False), source)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; the same command with --name {paths.name} goes on from here") from None
-    if not complete:
-        raise typer.Exit(EXIT_SOME_TRIALS_FAILED)
+app.command()(run)
+app.command()(resume)
+app.command()(status)
 
 
 @app.command()

@@ -146,7 +146,9 @@ class Resources(Frozen):
     max_concurrent_trials: PositiveInt | None = None
     """null: as many as fit."""
     max_failures: Count = 1
-    """How often a failed trial is tried again."""
+    """How often a trial that failed is tried again without having got further since. A lost node does not count."""
+    stall_minutes: PositiveFloat = 60
+    """A trial that shows no sign of life for so long is ended, which counts as a failure."""
 
 
 class CacheConfig(Frozen):

@@ -1,16 +1,22 @@
-"""Writing facts so that a reader sees the old file or the new one, never half of one."""
+"""Writing facts so that a reader sees the old file or the new one, never half of one, and knows it undamaged."""
 
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from fashion_sweep.errors import DataError
+
+CHECKSUM = "crc32"
+"""Key of a safetensors file's metadata."""
 
 
 @contextmanager
@@ -30,13 +36,36 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """As safetensors, names sorted, with a checksum of the content among the metadata."""
+    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    with replacing(path) as temporary:
+        save_file(ordered, temporary, metadata={**(metadata or {}), CHECKSUM: checksum(ordered.values())})
+
+
+def checksum(ordered: Iterable[np.ndarray]) -> str:
+    """Over the bytes of tensors in the order of their names."""
+    value = 0
+    for tensor in ordered:
+        value = zlib.crc32(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data, value)
+    return f"{value:08x}"
+
+
 def is_whole(path: Path) -> bool:
-    """Whether a safetensors file is there and complete; a disk that failed may have left a part of one."""
+    """Whether a safetensors file is there, complete, and as it was written, as far as it has a checksum."""
     try:
-        with safe_open(path, "np"):
-            return True
+        with safe_open(path, "np") as file:
+            written = (file.metadata() or {}).get(CHECKSUM)
+            return written is None or written == checksum(map(file.get_tensor, sorted(file.keys())))
     except (FileNotFoundError, SafetensorError):
         return False
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what processes that were killed while writing left below `folder`, where nobody writes now."""
+    for path in folder.rglob(".?*.?*"):
+        if path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -63,8 +63,14 @@ class TrialPaths:
         return self.root / "adapter" / "source.json"
 
     @property
-    def checkpoint(self) -> Path:
-        return self.root / "checkpoint.safetensors"
+    def checkpoints(self) -> Path:
+        """Folder with the newest ones while the trial trains, a file each, named by its step."""
+        return self.root / "checkpoints"
+
+    @property
+    def attempts(self) -> Path:
+        """How often the trial was begun, and what made each attempt end that did not get to its end."""
+        return self.root / "attempts.json"
 
     @property
     def result(self) -> Path:
@@ -86,9 +92,13 @@ class TrialPaths:
         """Whether nothing is left to do."""
         return self.result.is_file() or self.stopped.is_file()
 
+    @property
+    def judged_batches(self) -> Path:
+        return self.root / "judged"
+
     def judged(self, evaluation_set: str) -> Path:
-        """Folder with features and scores of generated images, one file a batch."""
-        return self.root / "judged" / evaluation_set
+        """Folder with features and scores of generated images, one file a batch, until all are there."""
+        return self.judged_batches / evaluation_set
 
     def features(self, evaluation_set: str) -> Path:
         """`features` (N,d) and `clip_scores` (N,) of the judged images; the metadata's `prompts` are their records."""
@@ -131,18 +141,23 @@ class RunPaths:
         """What was run on what: preset, git commit, versions, hardware, start time, data counts."""
         return self.root / "run.json"
 
+    @property
+    def data(self) -> Path:
+        """What the run works on."""
+        return self.root / "data"
+
     def catalogue(self, data_set: str) -> Path:
         """The records that were kept, with their sizes and captions: what the workers go by."""
-        return self.root / "data" / f"{data_set}.json"
+        return self.data / f"{data_set}.json"
 
     def reference(self, evaluation_set: str) -> Path:
         """`mean` (d), `covariance` (d,d) and `count` of the real images' features, float64."""
-        return self.root / "data" / f"reference-{evaluation_set}.safetensors"
+        return self.data / f"reference-{evaluation_set}.safetensors"
 
     @property
     def caches(self) -> Path:
         """Which folders of the shared cache this run uses."""
-        return self.root / "data" / "caches.json"
+        return self.data / "caches.json"
 
     @property
     def data_problems(self) -> Path:

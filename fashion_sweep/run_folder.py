@@ -13,7 +13,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import write_text
+from fashion_sweep.files import remove_unfinished, write_text
 from fashion_sweep.paths import RunPaths, runs_root
 
 
@@ -52,7 +52,21 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
             write_text(run.config, config.to_yaml())
         elif changed := differing(read_run_config(run.config).model_dump(), config.model_dump()):
             raise RunError(f"{run.root} belongs to another configuration ({', '.join(changed)}); give another --name")
+        for folder in (run.trials, run.data):
+            remove_unfinished(folder)
         yield
+
+
+def is_claimed(run: RunPaths) -> bool:
+    """Whether a process works in it now."""
+    try:
+        with run.lock.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _is_empty(folder: Path) -> bool:

@@ -2,11 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from fashion_sweep.errors import DataError, first_line
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
 
@@ -25,16 +26,27 @@ class Status:
     writes: bool = True
     """False in all of a trial's workers but the first."""
     values: dict[str, Any] = field(default_factory=dict)
+    alive: Callable[[], None] = lambda: None
+    """Called at every sign of life, also of workers that do not write."""
     _written: float = 0.0
 
     def __post_init__(self) -> None:
-        known = read_json(self.paths.status, {})
-        stages = [[name, start, end or known["time"]] for name, start, end in known.get("stages", [])]
-        self.values = {"started": known.get("started"), "stages": stages}
+        known = self.known
+        stages = [[name, start, end or max(start, known["time"])] for name, start, end in known.get("stages", [])]
+        self.values = {"started": known.get("started"), "stages": stages, "notes": known.get("notes", [])}
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What was last written."""
+        try:
+            return dict(read_json(self.paths.status, {}))
+        except DataError as error:  # nothing hangs on it
+            return {"notes": [first_line(error)]}
 
     def update(self, *, now: bool = False, **values: Any) -> None:
         """Writes at most every half second, unless `now`."""
         self.values |= values
+        self.alive()
         if self.writes and (now or time.monotonic() - self._written > WRITE_EVERY_S):
             self._written = time.monotonic()
             known = {name: value for name, value in self.values.items() if value is not None}
@@ -48,6 +60,16 @@ class Status:
         """Its processes are being started."""
         self.update(now=True, state="starting")
 
+    def arrive(self) -> None:
+        """Its first worker runs, and loads what it needs."""
+        self.update(now=True, state="running", stage=STAGES["load"])
+
+    def note(self, text: str) -> None:
+        """What a user should know of, though it stopped nothing."""
+        logger.warning(text)
+        self.values["notes"].append(text)
+        self.update(now=True)
+
     def fail(self, error: str) -> None:
         self.update(now=True, state="failed", error=error)
 
@@ -55,11 +77,12 @@ class Status:
     def stage(self, name: str, **values: Any) -> Iterator[None]:
         """Runs a stage of `STAGES` and notes from when to when, in seconds since the epoch."""
         entry: list[Any] = [name, time.time(), None]
+        began = time.monotonic()  # a clock that is set meanwhile makes no stage longer or shorter
         self.values["stages"].append(entry)
         self.values["started"] = self.values["started"] or entry[1]
         self.update(now=True, state="running", stage=STAGES[name], **values)
         yield
-        entry[2] = time.time()
+        entry[2] = entry[1] + time.monotonic() - began
         self.update(now=True)
         if self.writes:
             logger.info("%s took %.1f s", STAGES[name], entry[2] - entry[1])

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_sweep import facts
+from fashion_sweep.attempts import clear_away, queue
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
@@ -44,6 +45,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
         console.print(config.sweep.question, markup=False)
         console.print(f"run folder {run.root}", soft_wrap=True)
+        if adapters_from:
+            write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": str(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), _busy(console, opening):
             catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}
@@ -97,6 +100,7 @@ def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> N
     write_json(
         run.facts,
         {
+            **known,
             "run": run.name,
             "id": known.get("id") if "started" in known else uuid4().hex,
             "preset": config.preset.name,
@@ -137,7 +141,7 @@ def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) 
 def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clock, console: Console) -> None:
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
     for trial_id in waiting:
-        Status(run.trial(trial_id)).queue()
+        queue(run.trial(trial_id))
     with ExitStack() as session:
         with _busy(console, "starting Ray"):
             from fashion_sweep.cluster.search import run_search
@@ -160,6 +164,9 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
             for trial_id, error in errors.items():
                 if error:
                     Status(run.trial(trial_id)).fail(error)
+    for spec in run_specs(run, config):
+        if run.trial(spec.trial_id).is_over:
+            clear_away(run.trial(spec.trial_id))
 
 
 def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:
@@ -173,9 +180,11 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.caching.prepare import check_room, make_shard, missing_shards, write_rates, write_references
     from fashion_sweep.cluster.shards import map_shards
 
-    shards = missing_shards(run, specs_of(config))
+    specs = specs_of(config)
+    shards = missing_shards(run, specs)
+    coming = [spec for spec in specs if not run.trial(spec.trial_id).is_over]
+    check_room(run, shards, coming[: trials_wanted(config) or None])
     if shards:
-        check_room(run, shards)
         with _progress(console, "encoding images and captions", len(shards)) as advance:
             made = map_shards(make_shard, shards, config.preset.resources, advance)
         write_rates(run, made)

@@ -17,16 +17,17 @@ class Clock:
 
     started: float = field(default_factory=time.time)
     prepared: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
-        since = time.time()
+        since = time.monotonic()
         yield
-        self.prepared += time.time() - since
+        self.prepared += time.monotonic() - since
 
     def breakdown(self, stages: Iterable[Stage]) -> dict[str, float]:
         """Seconds by stage, which add up to `total`. `stages` are those of all trials."""
-        total = time.time() - self.started
+        total = time.monotonic() - self._began
         known = {"prepare": self.prepared, **wall_clock_by_stage(stages, self.started)}
         return known | {"start-up and waiting": max(0.0, total - sum(known.values())), "total": total}
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, distributed
 
 from fashion_sweep.caching.caches import read_caches
@@ -32,7 +31,7 @@ from fashion_sweep.evaluation.generate import (
     write_samples,
 )
 from fashion_sweep.evaluation.metrics import evaluate
-from fashion_sweep.files import is_whole, read_json, read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.files import is_whole, read_json, read_json_lines, write_json, write_json_lines, write_tensors
 from fashion_sweep.models.about import own_keys
 from fashion_sweep.models.counting import count_parameters
 from fashion_sweep.models.family import Family
@@ -54,7 +53,7 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
     config = read_run_config(run.config)
     spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
     paths = run.trial(trial_id)
-    trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0))
+    trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0, alive=worker.alive))
     try:
         if not spec.is_base_model and not is_whole(paths.adapter):
             trial.train()
@@ -105,7 +104,7 @@ class Trial:
             about=own_keys(self.config, self.spec, self.run.name, catalogue.original_size),
         )
         with self.status.stage("train"):
-            adaptation.run(model, self.paths, self._report, self._progress)
+            adaptation.run(model, self.paths, self._report, self._progress, self.status.note)
         del model, adaptation
         gc.collect()
         torch.cuda.empty_cache()
@@ -170,8 +169,7 @@ class Trial:
         if rank != 0:
             return None
         scores = collect_batches(self.paths.judged(name), len(captions), generation.batch_size)
-        with replacing(self.paths.features(name)) as temporary:
-            scores.save(temporary, metadata={"prompts": json.dumps([record.name for record in judged])})
+        scores.save(self.paths.features(name), {"prompts": json.dumps([record.name for record in judged])})
         row = {record.name: index for index, record in enumerate(catalogue.records)}
         reference = read_caches(self.run).reference(name).all("features")[[row[record.name] for record in order]]
         metrics = self.evaluate(scores, reference)
@@ -196,10 +194,9 @@ class Trial:
             total=cache.rows,
             seed=self.config.preset.generation.seed,
         )
-        losses = {"loss": denoising_losses(model, sample), "base_loss": cache.all("loss")}
-        with replacing(self.paths.losses(name)) as temporary:
-            save_file(losses, temporary)
-        return loss_increase(losses["loss"].numpy(), losses["base_loss"].numpy())
+        loss, base_loss = denoising_losses(model, sample).numpy(), cache.all("loss").numpy()
+        write_tensors(self.paths.losses(name), {"loss": loss, "base_loss": base_loss})
+        return loss_increase(loss, base_loss)
 
     def finish(self, evaluations: dict[str, Any]) -> None:
         metrics = read_json_lines(self.paths.metrics)

@@ -39,7 +39,7 @@ def command(monkeypatch, capsys):
 def test_help_names_the_commands(command, arguments):
     code, out, _ = command(*arguments)
     assert code == 0
-    assert all(name in out for name in ("run", "report", "generate", "sync", "ui"))
+    assert all(name in out for name in ("run", "resume", "status", "report", "generate", "sync", "ui"))
 
 
 def test_version_is_told(command):
@@ -58,6 +58,8 @@ def test_version_is_told(command):
         (["rnu"], "No such command"),
         (["report", "nothing", "nowhere"], "no run 'nothing'"),
         (["report", "nothing"], "no run 'nothing'"),
+        (["resume", "nothing"], "no run 'nothing'"),
+        (["status", "nothing"], "no run 'nothing'"),
         (["run", "exp4", "--adapters-from", "nothing"], "no run 'nothing'"),
         (["generate"], "Missing option '--prompt'"),
         (["generate", "--prompt", " "], "--prompt: is empty"),
@@ -168,4 +170,8 @@ def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_a
     assert run.grid.exists()
     before = {path: path.stat().st_mtime_ns for path in run.root.glob("trials/*/*")}
     assert command(*arguments)[0] == 0
+    assert command("resume", "mine")[0] == 0
     assert {path: path.stat().st_mtime_ns for path in run.root.glob("trials/*/*")} == before
+    code, out, _ = command("status", "mine")
+    assert code == 0
+    assert f"2 done; report: {run.page}" in out

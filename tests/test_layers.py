@@ -18,6 +18,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "config_files",
     "paths",
     "status",
+    "attempts",
     "trials",
     "timing",
     "draws",

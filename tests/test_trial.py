@@ -24,7 +24,7 @@ def trial_of(tmp_path):
     def make(ranks):
         spec = TrialSpec.of(ranks)
         paths = run.trial(spec.trial_id)
-        return Trial(run, paths, config, spec, Worker(0, 1, "cpu", print), Status(paths))
+        return Trial(run, paths, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths))
 
     return make
 
@@ -56,7 +56,7 @@ def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, mo
     )
     for spec in config.sweep.specs:
         paths = run.trial(spec.trial_id)
-        Trial(run, paths, config, spec, Worker(0, 1, "cpu", print), Status(paths)).train()
+        Trial(run, paths, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths)).train()
     assert [given["config"].learning_rate for given in seen] == [0.5] * 3
     assert [given["seed"] for given in seen] == [10, 11, 12]
     assert {given["config"].seed for given in seen} == {10}  # of the split, which all share

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.caching.parts import CachePart, Captions, Images, Loss, Reference, all_parts
+from fashion_sweep.caching.size import trials_size
 from fashion_sweep.config import EvaluationConfig, ModelConfig, RunConfig, TrainingConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue
@@ -25,10 +26,11 @@ from fashion_sweep.errors import RunError
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.fid import feature_stats
 from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses
-from fashion_sweep.files import is_whole, read_json, replacing, write_json
+from fashion_sweep.files import is_whole, read_json, write_json
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import default_device, load_model
 from fashion_sweep.paths import RunPaths, cache_rates
+from fashion_sweep.plan import parameters_of
 from fashion_sweep.space import TrialSpec
 
 ENCODE_BATCH_SIZE = 16
@@ -59,9 +61,7 @@ def write_references(run: RunPaths) -> None:
     caches = read_caches(run)
     for name in read_run_config(run.config).sweep.judge:
         if not is_whole(run.reference(name)):
-            stats = feature_stats(caches.reference(name).all("features").numpy())
-            with replacing(run.reference(name)) as temporary:
-                stats.save(temporary)
+            feature_stats(caches.reference(name).all("features").numpy()).save(run.reference(name))
 
 
 def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
@@ -101,18 +101,23 @@ def write_rates(run: RunPaths, made: Sequence[Made]) -> None:
     write_json(cache_rates(), rates)
 
 
-def check_room(run: RunPaths, shards: Sequence[Shard]) -> None:
-    """Raises:
-    RunError: the disk has less room than the missing shards take.
+def check_room(run: RunPaths, shards: Sequence[Shard], specs: Sequence[TrialSpec]) -> None:
+    """specs: the trials that are to be trained or judged.
+
+    Raises:
+        RunError: the disk has less room than the missing shards and those trials take.
     """
     config, caches = read_run_config(run.config), read_caches(run)
     parts = all_parts(config, caches.views)
     needed = sum(parts[s.kind].row_bytes * len(caches.parts[s.kind].shards[s.index]) for s in shards)
+    images: dict[str, int] = {name: len(read_catalogue(run.catalogue(name)).records) for name in config.sweep.judge}
+    by_trials = trials_size(config, [parameters_of(config, spec) for spec in specs], images)
+    needed_by_trials = sum(by_trials.values())
     free = shutil.disk_usage(run.root).free
-    if needed > free:
+    if needed + needed_by_trials > free:
         raise RunError(
-            f"the cache needs {needed / 1e9:.3g} GB more, and the disk of {run.root} has {free / 1e9:.3g} GB free; "
-            "make room, or keep less with --set cache.max_gb=GB"
+            f"the cache needs {needed / 1e9:.3g} GB more and the trials up to {needed_by_trials / 1e9:.3g} GB, and the "
+            f"disk of {run.root} has {free / 1e9:.3g} GB free; make room, or keep less with --set cache.max_gb=GB"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fashion_sweep.caching.parts import TRAINED_ON, all_parts
-from fashion_sweep.checks import data_sets
+from fashion_sweep.checks import data_sets, feature_dimension
 from fashion_sweep.config import DataSource, RunConfig
 from fashion_sweep.data import index, storage
 from fashion_sweep.data.catalogue import inside
@@ -81,6 +81,19 @@ def cache_size(config: RunConfig, specs: Collection[TrialSpec], counts: Counts) 
     raise ConfigError(
         f"cache.max_gb: {limit:g} is less than the {size.bytes / 1e9:.3g} GB that the trials need at least"
     )
+
+
+def trials_size(config: RunConfig, parameters: Collection[int], images: Mapping[str, int]) -> dict[str, float]:
+    """Bytes that trials with so many trained `parameters` each take at most, by what they are for; `images`: of each
+    data set."""
+    adapters, evaluation = 4.0 * sum(parameters), config.preset.evaluation
+    judged = sum(min(evaluation.samples, images[name]) for name in config.sweep.judge)
+    scores = 4.0 * (feature_dimension(evaluation) + 1)  # of an image: its features, and its CLIP score
+    return {
+        "adapters, here and in MLflow": 2 * adapters,
+        "checkpoints": 2 * 3 * adapters,  # two, each of adapter and both moments
+        "features of judged images": 2 * len(parameters) * judged * scores,  # by batch, and together
+    }
 
 
 def left_out(config: RunConfig, without_captions: bool, views: int) -> list[str]:

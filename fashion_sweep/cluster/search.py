@@ -18,6 +18,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import DatabaseError
 
+from fashion_sweep.attempts import queue
 from fashion_sweep.cluster.suggest import Choices
 from fashion_sweep.cluster.tune import fit_trials
 from fashion_sweep.cluster.worker import TrainFn
@@ -29,7 +30,6 @@ from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import feasible, parameters_of, trials_wanted
 from fashion_sweep.search_space import Search, StopEarly
-from fashion_sweep.status import Status
 from fashion_sweep.trials import Suggestion, suggestions
 
 MAXIMISED = {"clip_score"}
@@ -85,7 +85,7 @@ class StudySearcher(Searcher):
         if suggestion is None:
             return Searcher.FINISHED
         self._running[trial_id] = suggestion
-        Status(self._run.trial(suggestion.trial_id)).queue()
+        queue(self._run.trial(suggestion.trial_id))
         return {"trial_id": suggestion.trial_id}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:

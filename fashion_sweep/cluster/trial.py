@@ -1,9 +1,13 @@
 """A trial as a Ray Tune function that has Ray Train run its workers."""
 
+import faulthandler
 import importlib
 import logging
+import os
 import queue
+import sys
 import threading
+import time
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,12 +16,13 @@ from ray import tune
 from ray.exceptions import RayActorError
 from ray.util.queue import Queue
 
+from fashion_sweep.attempts import Attempts, clear_away
 from fashion_sweep.cluster.capacity import worker_resources
 from fashion_sweep.cluster.logs import one_line, worker_output_to
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
-from fashion_sweep.errors import TrialError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.errors import FashionSweepError, TrialError
+from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.status import Status
 
 DottedName: TypeAlias = tuple[str, str]
@@ -30,17 +35,54 @@ FAILED_STARTS = 5
 
 
 def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName) -> None:
-    """Body of the Tune function: trains `trial_id` and passes its reports on to Tune.
+    """Body of the Tune function: trains `trial_id`, again where that fails, and passes its reports on to Tune.
 
-    A trial that failed ends like any other, with a last report that carries `error`: raised, it would be tried again
-    by Tune on top of Train's own retries. What Tune tries again is then only a trial whose own process died.
+    A trial that failed for good ends like any other, with a last report that carries `error`. What Tune itself tries
+    again is only a trial whose own process died.
     """
-    Status(run.trial(trial_id)).start()
-    reports = Queue(actor_options={"num_cpus": 0})
-    training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
-    last = _pass_on(reports, training)
-    if training.error is not None:
-        tune.report({"step": 0, **last, "error": _original(training.error)})
+    try:
+        error = _until_done(run, trial_id, resources, train_fn)
+    except OSError as failure:  # of the run folder; to begin again would only meet it again
+        error = one_line(failure)
+    if error is not None:
+        tune.report({"step": 0, "error": error})
+
+
+def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName) -> str | None:
+    """None, or what made the last attempt fail."""
+    paths = run.trial(trial_id)
+    attempts = Attempts(paths, resources.max_failures)
+    while attempts.begin():
+        Status(paths).start()
+        reports = Queue(actor_options={"num_cpus": 0})
+        training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
+        _pass_on(reports, training, Stall(paths, attempts, resources.stall_minutes * 60))
+        if training.error is None:
+            attempts.succeed()
+            clear_away(paths)
+            return None
+        _note(attempts, training.error)
+    return attempts.last_error
+
+
+class Stall:
+    """Watches a trial's status, in this process's own time, for a worker that hangs has no word to say."""
+
+    def __init__(self, paths: TrialPaths, attempts: Attempts, patience_s: float) -> None:
+        self._paths, self._attempts, self._patience_s = paths, attempts, patience_s
+        self._seen: Any = None
+        self._since = time.monotonic()
+
+    def check(self) -> None:
+        """Ends this process, and with it its workers, where the trial has stood still for too long: Tune begins it
+        again. There is no gentler way to end a `fit` whose workers do not answer."""
+        status = Status(self._paths).known
+        if status != self._seen or status.get("state") != "running":  # what waits for a machine may wait
+            self._seen, self._since = status, time.monotonic()
+        elif time.monotonic() - self._since > self._patience_s:
+            doing = f"{status['stage']}, step {status.get('step', 0)}, image {status.get('images', 0)}"
+            self._attempts.fail(f"stalled: no sign of life for {self._patience_s / 60:g} min ({doing}); see its log")
+            os._exit(1)
 
 
 class _Training(threading.Thread):
@@ -59,19 +101,16 @@ class _Training(threading.Thread):
             self.error = error
 
 
-def _pass_on(reports: Queue, training: threading.Thread) -> dict[str, float]:
-    """Reports to Tune until the training is over; returns the last report."""
-    last: dict[str, float] = {}
+def _pass_on(reports: Queue, training: threading.Thread, stall: Stall) -> None:
+    """Reports to Tune until the training is over."""
     alive = True
     while alive:
         alive = training.is_alive()  # asked before draining: what came in between is drained in one more round
         try:
             while True:
-                last = reports.get(timeout=POLL_S if alive else 0.01)
-                tune.report(last)
+                tune.report(reports.get(timeout=POLL_S if alive else 0.01))
         except queue.Empty:
-            pass
-    return last
+            stall.check()
 
 
 class _Bridge(ray.train.UserCallback):
@@ -91,7 +130,7 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
     # Train would restore this, and fail at once if it was cut short; the run folder has what a trial goes on from.
     (run.ray / name / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
     return TorchTrainer(
-        partial(_work, run, trial_id, *train_fn),
+        partial(_work, run, trial_id, resources.stall_minutes * 60, *train_fn),
         torch_config=TorchConfig(timeout_s=PATIENCE_S),
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers_per_trial,
@@ -101,27 +140,36 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=str(run.ray),
-            failure_config=ray.train.FailureConfig(
-                max_failures=resources.max_failures, controller_failure_limit=FAILED_STARTS
-            ),
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=FAILED_STARTS),
             callbacks=[_Bridge(reports)],
         ),
     )
 
 
-def _work(run: RunPaths, trial_id: str, module: str, function: str) -> None:
+def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function: str) -> None:
     """Body of a worker process."""
     from ray.train.torch import get_device
 
     context = ray.train.get_context()
     rank = context.get_world_rank()
     worker_output_to(run.trial(trial_id).log, rank)
+
+    def alive() -> None:
+        """Should no other call follow, the log gets to know where the worker hangs, shortly before it is ended."""
+        faulthandler.dump_traceback_later(0.9 * patience_s, file=sys.stderr)
+
+    alive()
+    Status(run.trial(trial_id), writes=rank == 0).arrive()
     try:
         train_fn = getattr(importlib.import_module(module), function)
-        train_fn(run, trial_id, Worker(rank, context.get_world_size(), str(get_device()), _report))
+        train_fn(run, trial_id, Worker(rank, context.get_world_size(), str(get_device()), alive, _report))
     except Exception as error:
         logging.getLogger(__name__).exception("%s failed", trial_id)
-        raise TrialError(one_line(error)) from None  # unlike the original, sure to survive the way to the driver
+        # Unlike the original, these are sure to survive the way to the driver.
+        final = isinstance(error, FashionSweepError)
+        raise (TrialError if final else RuntimeError)(one_line(error)) from None
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _report(metrics: dict[str, float]) -> None:
@@ -129,19 +177,37 @@ def _report(metrics: dict[str, float]) -> None:
     ray.train.report(metrics)
 
 
-def _original(error: Exception) -> str:
-    """The line to show for what `fit` raised: of several workers, the one that failed, not those it pulled along."""
+def _note(attempts: Attempts, error: Exception) -> None:
+    """What `fit` raised: of several workers the one that failed, not those it pulled along."""
+    failures = [error]
     if isinstance(error, ray.train.ControllerError):
-        return one_line(error.controller_failure)
-    if not isinstance(error, ray.train.WorkerGroupError):
-        return one_line(error)
-    failures = {rank: _unwrapped(failure) for rank, failure in sorted(error.worker_failures.items())}
-    for rank, failure in failures.items():
-        if isinstance(failure, RayActorError):
-            return f"WorkerDied: worker {rank} of the trial was killed, or ran out of memory"
-    first = next(iter(failures.values()))
-    return str(first) if isinstance(first, TrialError) else one_line(first)
+        failures = [error.controller_failure]
+    elif isinstance(error, ray.train.WorkerGroupError):
+        failures = [_unwrapped(failure) for _, failure in sorted(error.worker_failures.items())]
+    dead = next((failure for failure in failures if isinstance(failure, RayActorError)), None)
+    if dead is not None:
+        attempts.fail(_how_it_died(dead), counts=not _is_lost_node(dead))
+        return
+    own = next((failure for failure in failures if isinstance(failure, TrialError)), None)
+    attempts.fail(
+        str(own or failures[0]) if own or type(failures[0]) is RuntimeError else one_line(failures[0]),
+        final=own is not None,
+    )
 
 
 def _unwrapped(failure: Exception) -> Exception:
-    return getattr(failure, "_base_exc", failure)
+    for wrapped in ("_base_exc", "health_check_failure"):
+        failure = getattr(failure, wrapped, failure)
+    return failure
+
+
+def _is_lost_node(death: RayActorError) -> bool:
+    return death.preempted or "node has died" in str(death)
+
+
+def _how_it_died(death: RayActorError) -> str:
+    if _is_lost_node(death):
+        return "the node of a worker was lost"
+    if "low on memory" in str(death):
+        return "a worker was ended since its machine had run out of memory"
+    return "a worker was killed, or ran out of memory"

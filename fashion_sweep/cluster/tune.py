@@ -19,6 +19,9 @@ from fashion_sweep.paths import RunPaths
 # CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
 DRIVER = tune.PlacementGroupFactory([{"memory": 1}])
 
+RESTARTS = 1000
+"""How often a trial whose own process died is begun again: nodes of a long sweep come and go."""
+
 
 def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:
     """Trains and judges `trial_ids`, inside a `ray_session`; a trial that fails leaves the others alone.
@@ -75,7 +78,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}",
             storage_path=str(run.ray),
-            failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
             callbacks=[JsonLoggerCallback(), _StopOnInterrupt(interrupt)],
             verbose=0,
         ),

@@ -15,6 +15,8 @@ class Worker:
     world_size: int
     device: str
     """For instance `cpu` or `cuda:0`."""
+    alive: Callable[[], None]
+    """To be called more often than a trial may stand still."""
     report: Callable[[dict[str, float]], None]
     """Takes the values of a step, `step` among them. A barrier: every rank calls it equally often; rank 0's
     values count."""

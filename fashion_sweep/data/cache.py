@@ -7,7 +7,6 @@ by the next run, and so is what was found damaged in reading, for that is remove
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +14,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import replacing
+from fashion_sweep.files import CHECKSUM, checksum, write_tensors
 
 SHARD_SIZE = 128
-CHECKSUM = "crc32"
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -53,9 +50,7 @@ class ShardedCache:
 
     def write(self, shard: int, tensors: Mapping[str, Tensor]) -> None:
         assert all(len(tensor) == len(self.shards[shard]) for tensor in tensors.values())
-        with replacing(self.path(shard)) as temporary:
-            kept = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-            save_file(kept, temporary, metadata={CHECKSUM: _checksum(kept)})
+        write_tensors(self.path(shard), {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
 
     def row(self, name: str, index: int) -> Tensor:
         """Row `index` of tensor `name`."""
@@ -78,7 +73,7 @@ class ShardedCache:
     def _checked(self, shard: int) -> Any:
         """Raises DataError: as `_map`, or its content is not what was written; it is removed then."""
         file = self._map(shard)
-        found = _checksum({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        found = checksum(file.get_tensor(name).numpy() for name in sorted(file.keys()))
         if found != file.metadata()[CHECKSUM]:
             self.path(shard).unlink(missing_ok=True)
             raise self._damaged(shard, "its content is not what was written")
@@ -99,11 +94,3 @@ class ShardedCache:
 
     def _damaged(self, shard: int, why: object) -> DataError:
         return DataError(f"{self.path(shard)}: cache shard cannot be read ({why}); run again to have it made again")
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Over the bytes of all tensors, in the order of their names."""
-    value = 0
-    for name in sorted(tensors):
-        value = zlib.crc32(tensors[name].numpy().data.cast("B"), value)
-    return f"{value:08x}"

@@ -14,11 +14,12 @@ from typing import Any
 import open_clip
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from fashion_sweep.config import EvaluationConfig
+from fashion_sweep.files import write_tensors
 from fashion_sweep.models.locate import EMBEDDED, RANDOM, locate
 from fashion_sweep.models.precision import tf32
 
@@ -102,7 +103,7 @@ class Scores:
     clip_scores: Tensor
 
     def save(self, path: Path, metadata: dict[str, str] | None = None) -> None:
-        save_file({"features": self.features, "clip_scores": self.clip_scores}, path, metadata=metadata)
+        write_tensors(path, {"features": self.features.numpy(), "clip_scores": self.clip_scores.numpy()}, metadata)
 
     @classmethod
     def load(cls, paths: Iterable[Path]) -> "Scores":

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+
+from fashion_sweep.files import write_tensors
 
 SAMPLES_PER_DIMENSION = 2.5  # below about that the covariance is too poor for a number that is called FID
 
@@ -21,7 +23,7 @@ class FeatureStats:
     count: int
 
     def save(self, path: Path) -> None:
-        save_file({"mean": self.mean, "covariance": self.covariance, "count": np.array([self.count])}, path)
+        write_tensors(path, {"mean": self.mean, "covariance": self.covariance, "count": np.array([self.count])})
 
     @classmethod
     def load(cls, path: Path) -> "FeatureStats":

@@ -107,9 +107,8 @@ def judge_batches(
             prompts = [captions[i] for i in indices]
             draws = [(generator.config.seed, i) for i in indices]
             images = generator.images(prompts, draws, generator.config.batch_size)
-            with replacing(path) as temporary:
-                at_once = min(generator.at_once or generator.config.batch_size, generator.config.batch_size)
-                judge.scores(images, prompts).save(temporary, {AT_ONCE: str(at_once)})
+            at_once = min(generator.at_once or generator.config.batch_size, generator.config.batch_size)
+            judge.scores(images, prompts).save(path, {AT_ONCE: str(at_once)})
         finished += len(indices)
         progress(finished)
 

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from fashion_sweep.errors import ConfigError, DataError
-from fashion_sweep.files import replacing, write_json
+from fashion_sweep.files import write_json, write_tensors
 
 FORMATS = ("diffusers", "peft", "kohya")
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
@@ -178,6 +177,4 @@ def _save(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     """Every value in bytes as it came; names sorted, so that the same adapter gives the same file."""
     for name, values in tensors.items():
         assert math.isfinite(float(np.abs(values).max(initial=0))), f"{name} is not finite"
-    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    with replacing(path) as temporary:
-        save_file(ordered, temporary, metadata={"format": "pt", **metadata})
+    write_tensors(path, tensors, {"format": "pt", **metadata})

@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fashion_sweep.caching.size import CacheSize
-from fashion_sweep.checks import feature_dimension
+from fashion_sweep.caching.size import CacheSize, trials_size
 from fashion_sweep.config import Preset, RunConfig
 from fashion_sweep.data.split import held_out_count, steps_for
 from fashion_sweep.rehearsal.meter import caching
@@ -149,12 +148,5 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
 
 def disk(config: RunConfig, cache: CacheSize, amount: Amount, adapters: Mapping[str, int]) -> dict[str, float]:
     """Bytes by what they are for; `adapters`: parameters by trial."""
-    specs, evaluation = all_specs(config), config.preset.evaluation
-    adapted = sum(4.0 * adapters[spec.trial_id] for spec in specs)
-    judged = sum(min(evaluation.samples, amount.records[name]) for name in config.sweep.judge)
-    scores = 4.0 * (feature_dimension(evaluation) + 1)  # of an image: its features, and its CLIP score
-    return {caching(part.kind): float(part.bytes) for part in cache.parts} | {
-        "adapters, here and in MLflow": 2 * adapted,
-        "checkpoints": 3 * adapted,
-        "features of judged images": 2 * len(specs) * judged * scores,  # by batch, and together
-    }
+    cached = {caching(part.kind): float(part.bytes) for part in cache.parts}
+    return cached | trials_size(config, [adapters[spec.trial_id] for spec in all_specs(config)], amount.records)

@@ -134,7 +134,7 @@ def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) 
         paths=paths,
         config=setting.scaled,
         spec=spec,
-        worker=Worker(0, 1, setting.device, lambda values: None),
+        worker=Worker(0, 1, setting.device, lambda: None, lambda values: None),
         status=WatchedStatus(paths, meter=meter),
         meter=meter,
         timings=timings,

@@ -31,6 +31,7 @@ COLOURS = {
     "running": "cyan",
     "done": "green",
     "stopped": "yellow",
+    "interrupted": "yellow",
     "failed": "red",
 }
 
@@ -77,6 +78,7 @@ class LiveTable:
         trial_ids: in the order to show them.
         titles: by trial id; default the ids.
         titles_now: asked at each look, for the trials that a search has begun meanwhile.
+        going: whether a process works on the run; else what it left running is shown as interrupted.
         console: where to show it; default stdout.
     """
 
@@ -87,8 +89,10 @@ class LiveTable:
         titles: dict[str, str] | None = None,
         console: Console | None = None,
         titles_now: Callable[[], Mapping[str, str]] | None = None,
+        going: bool = True,
     ) -> None:
         self._run = run
+        self._going = going
         self._titles_now = titles_now or dict
         self._known_titles = {trial_id: (titles or {}).get(trial_id, trial_id) for trial_id in trial_ids}
         self._console = console or Console()
@@ -158,6 +162,8 @@ class LiveTable:
             status = Shown.of(read_json(paths.status))
         except (OSError, DataError):  # this table only looks on: a file it cannot read must not end a run
             status = Shown()
+        if not self._going and status.state in ("starting", "running"):
+            status = replace(status, state="interrupted")
         if paths.result.is_file():
             return replace(status, state="done")
         return replace(status, state="stopped", **_reached(paths)) if paths.stopped.is_file() else status

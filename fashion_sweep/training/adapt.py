@@ -12,14 +12,19 @@ from fashion_sweep.config import TrainingConfig
 from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.split import split, training_steps
-from fashion_sweep.files import replacing
 from fashion_sweep.models import lora
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, TrainingSet
-from fashion_sweep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from fashion_sweep.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    newest_sound,
+    save_checkpoint,
+)
+from fashion_sweep.training.gradients import sum_over_workers
 from fashion_sweep.training.loop import Report, Share, Trainer
 
 
@@ -41,8 +46,13 @@ class Adaptation:
     about: Mapping[str, str] = field(default_factory=dict)
     """What the adapter file says of itself."""
 
-    def run(self, model: Family, paths: TrialPaths, report: Report, progress: Report) -> None:
-        """Trains from the newest checkpoint to the end; worker 0 writes checkpoints and the adapter file."""
+    def run(
+        self, model: Family, paths: TrialPaths, report: Report, progress: Report, say: Callable[[str], None]
+    ) -> None:
+        """Trains from the newest sound checkpoint to the end; worker 0 writes checkpoints and the adapter file.
+
+        `say` is told of checkpoints that were damaged.
+        """
         parameters = lora.attach(model, self.spec, self.config, self.seed)
         optimizer = torch.optim.AdamW(
             parameters.values(),
@@ -51,7 +61,8 @@ class Adaptation:
             weight_decay=self.config.weight_decay,
             fused=True,
         )
-        checkpoint = load_checkpoint(paths.checkpoint, parameters, optimizer)
+        step = self._agreed(lambda: newest_sound(paths.checkpoints, say), model.device)
+        checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
         if self.config.gradient_checkpointing:
             for name in self.spec.component_ranks:
                 _checkpoint_gradients(model.components[name])
@@ -71,15 +82,20 @@ class Adaptation:
         with tf32(self.config.tf32):
             trainer.train(checkpoint.step, report, progress, self._saving(paths, trainer))
         if self.rank == 0:
-            with replacing(paths.adapter) as temporary:
-                lora.save(temporary, model, self.spec, self.about)
+            lora.save(paths.adapter, model, self.spec, self.about)
         accelerator.wait_for_everyone()
+
+    def _agreed(self, find: Callable[[], int], device: torch.device) -> int:
+        """What worker 0 finds: all must go on from the same step, whatever a lagging file system shows them."""
+        found = torch.tensor([find() if self.rank == 0 else 0], device=device)
+        sum_over_workers(found, self.workers)
+        return int(found.item())
 
     def _saving(self, paths: TrialPaths, trainer: Trainer) -> Callable[[int], None]:
         def save(step: int) -> None:
             if self.rank == 0:
                 at = Checkpoint(step, list(trainer.recent), trainer.share.micro_batch_size)
-                save_checkpoint(paths.checkpoint, at, trainer.parameters, trainer.optimizer)
+                save_checkpoint(paths.checkpoints, at, trainer.parameters, trainer.optimizer)
 
         return save
 

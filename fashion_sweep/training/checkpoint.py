@@ -1,20 +1,22 @@
-"""A checkpoint: adapter, optimizer state, position and the losses not yet reported, in one safetensors file.
+"""Checkpoints: adapter, optimizer state, position and the losses not yet reported, in a safetensors file a step.
 
 Learning rate and random draws are functions of the step, so nothing else needs saving.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
 from torch import nn
 
-from fashion_sweep.files import replacing
+from fashion_sweep.files import is_whole, write_tensors
 
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
+KEPT = 2
+"""The newest, and one to fall back on."""
 
 
 class Checkpoint(NamedTuple):
@@ -29,33 +31,53 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(
-    path: Path, at: Checkpoint, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    folder: Path, at: Checkpoint, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> None:
-    tensors = {f"adapter/{name}": parameter.detach().cpu() for name, parameter in parameters.items()}
+    """Adds one to `folder`, and removes all but the newest."""
+    tensors = {f"adapter/{name}": parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
         for key, value in optimizer.state[parameter].items():
-            tensors[f"optimizer/{key}/{name}"] = value.detach().cpu()
-    tensors["losses"] = torch.tensor(at.losses, dtype=torch.float64)
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"step": str(at.step), "micro_batch_size": str(at.micro_batch_size)})
+            tensors[f"optimizer/{key}/{name}"] = value.detach().cpu().numpy()
+    tensors["losses"] = np.array(at.losses, dtype=np.float64)
+    write_tensors(_path(folder, at.step), tensors, {"micro_batch_size": str(at.micro_batch_size)})
+    for older in _newest_first(folder)[KEPT:]:
+        older.unlink()
 
 
-def load_checkpoint(path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> Checkpoint:
-    """Restores adapter and optimizer; where there is no whole checkpoint, the beginning."""
-    try:
-        tensors = load_file(path)
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (FileNotFoundError, SafetensorError):
-        return Checkpoint()
-    if not {"losses", *(f"adapter/{name}" for name in parameters)} <= tensors.keys() or "step" not in metadata:
+def newest_sound(folder: Path, say: Callable[[str], None]) -> int:
+    """The step of the newest checkpoint that is as it was written, 0 where there is none.
+
+    Those that are torn or damaged are removed, and `say` is told of each.
+    """
+    for path in _newest_first(folder):
+        if is_whole(path):
+            return int(path.stem)
+        path.unlink()
+        say(f"the checkpoint of step {int(path.stem)} was damaged and is left out")
+    return 0
+
+
+def load_checkpoint(
+    folder: Path, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> Checkpoint:
+    """Restores adapter and optimizer as they were after `step` steps."""
+    if step == 0:
         return Checkpoint()
     state = optimizer.state_dict()
-    for index, (name, parameter) in enumerate(parameters.items()):
-        parameter.data.copy_(tensors[f"adapter/{name}"])
-        keys = [key for key in OPTIMIZER_STATE if f"optimizer/{key}/{name}" in tensors]
-        state["state"][index] = {key: tensors[f"optimizer/{key}/{name}"] for key in keys}
+    with safe_open(_path(folder, step), "pt") as file:
+        names, metadata = set(file.keys()), file.metadata()
+        for index, (name, parameter) in enumerate(parameters.items()):
+            parameter.data.copy_(file.get_tensor(f"adapter/{name}"))
+            keys = [key for key in OPTIMIZER_STATE if f"optimizer/{key}/{name}" in names]
+            state["state"][index] = {key: file.get_tensor(f"optimizer/{key}/{name}") for key in keys}
+        losses = file.get_tensor("losses").tolist()
     optimizer.load_state_dict(state)
-    micro_batch_size = metadata.get("micro_batch_size", "")
-    size = int(micro_batch_size) if micro_batch_size.isdigit() else None
-    return Checkpoint(int(metadata["step"]), tensors["losses"].tolist(), size)
+    return Checkpoint(step, losses, int(metadata["micro_batch_size"]))
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"{step:08d}.safetensors"
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.safetensors"), reverse=True)

@@ -10,6 +10,7 @@ from fashion_sweep.caching.parts import all_parts
 from fashion_sweep.caching.prepare import Made, Shard, check_room, encode_captions, encode_images, write_rates
 from fashion_sweep.caching.size import Counts, cache_size, known_counts
 from fashion_sweep.config_files import load_run_config
+from fashion_sweep.data.catalogue import write_catalogue
 from fashion_sweep.data.sets import open_data
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.files import write_json, write_text
@@ -128,12 +129,18 @@ def test_a_full_disk_is_told_before_anything_is_encoded(small, tmp_path, monkeyp
     run = RunPaths(tmp_path / "run")
     write_text(run.config, config.to_yaml())
     write_caches(run, plan_caches(config, {"fashion": catalogue}))
+    write_catalogue(run.catalogue("fashion"), catalogue)
     shards = [Shard(run.root, "images", 0), Shard(run.root, "captions", 0)]
-    check_room(run, shards)
+    check_room(run, shards, config.sweep.specs)
     usage = shutil.disk_usage(run.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(RunError, match=r"free; make room, or keep less with --set cache.max_gb=GB"):
-        check_room(run, shards)
+        check_room(run, shards, [])
+    free = 12e6  # more than the cache takes; but rank 64 alone needs 35 MB
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
+    check_room(run, shards, config.sweep.specs[:1])
+    with pytest.raises(RunError, match="the trials up to"):
+        check_room(run, shards, config.sweep.specs)
 
 
 def test_rates_of_another_size_are_not_taken(small):

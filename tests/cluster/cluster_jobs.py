@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Preset, Resources, RunConfig
-from fashion_sweep.errors import DataError
+from fashion_sweep.errors import DataError, TrialError
 from fashion_sweep.paths import RunPaths
 
 SEARCH_PATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
@@ -41,6 +41,16 @@ def _meet(run: RunPaths, trial_id: str) -> None:
 def wait_for_ever(run: RunPaths, trial_id: str, worker: Worker) -> None:
     (run.root / "waiting").write_text(str(os.getpid()))
     time.sleep(600)
+
+
+def refuse_to_step(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    raise TrialError("loss=nan at step 1, samples a.jpg")
+
+
+def hang_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    if not (run.root / "hung").exists():
+        (run.root / "hung").touch()
+        time.sleep(600)
 
 
 def meet_at_sum(run: RunPaths, trial_id: str, worker: Worker) -> None:

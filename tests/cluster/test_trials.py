@@ -9,6 +9,7 @@ import psutil
 import pytest
 import ray
 
+from fashion_sweep.attempts import Attempts
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import RETRIES, map_shards
 from fashion_sweep.cluster.tune import run_trials
@@ -17,7 +18,7 @@ from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.paths import RunPaths
 
 ONE_CPU = Resources(max_failures=0)
-TRIALS = ("meets-1", "broken", "dies-once", "meets-2")
+TRIALS = ("meets-1", "meets-2", "broken", "dies-once")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,30 @@ def test_trials_that_fit_run_side_by_side_and_one_that_fails_leaves_the_others_a
     assert outcome == dict.fromkeys(TRIALS) | {"broken": "ValueError: the loss is a banana"}
 
 
+def test_what_made_each_attempt_fail_is_kept(session: RunPaths, outcome: object) -> None:
+    errors = {name: [one["error"] for one in Attempts(session.trial(name), 0).failures] for name in TRIALS}
+    assert errors == {
+        "meets-1": [],
+        "broken": ["ValueError: the loss is a banana"] * 2,
+        "dies-once": ["a worker was killed, or ran out of memory"],
+        "meets-2": [],
+    }
+
+
+def test_an_error_that_would_come_again_is_not_tried_again(session: RunPaths) -> None:
+    outcome = run_trials(session, jobs.configured(Resources(max_failures=3)), ["nan"], jobs.refuse_to_step)
+    assert outcome == {"nan": "TrialError: loss=nan at step 1, samples a.jpg"}
+    assert session.trial("nan").log.read_text().count("Traceback") == 1
+
+
+def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(session: RunPaths) -> None:
+    resources = Resources(stall_minutes=4 / 60)
+    assert run_trials(session, jobs.configured(resources), ["hangs-once"], jobs.hang_once) == {"hangs-once": None}
+    (failure,) = Attempts(session.trial("hangs-once"), 0).failures
+    assert "stalled: no sign of life for" in failure["error"]
+    assert "in hang_once" in session.trial("hangs-once").log.read_text()
+
+
 @pytest.mark.parametrize("trial_id", ["broken", "dies-once"])
 def test_a_trial_that_fails_is_tried_again_as_often_as_allowed(
     session: RunPaths, outcome: object, trial_id: str
@@ -53,7 +78,7 @@ def test_a_trial_that_fails_is_tried_again_as_often_as_allowed(
 def test_reports_of_a_trial_reach_tune(session: RunPaths, outcome: object, trial_id: str) -> None:
     (results,) = session.ray.glob(f"tune-*/{trial_id}/result.json")
     reports = [json.loads(line) for line in results.read_text().splitlines()]
-    different = dict.fromkeys((report["step"], report["loss"]) for report in reports)  # a second try repeats the first
+    different = dict.fromkeys((report["step"], report["loss"]) for report in reports if "loss" in report)
     assert list(different)[:2] == [(1, 10.0), (2, 5.0)]
 
 

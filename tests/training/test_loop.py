@@ -43,8 +43,9 @@ def adaptation(world, ranks=None, **changes) -> Adaptation:
     return Adaptation(TrialSpec.of(ranks or {"unet": 1}), config, 0, catalogue, images, captions, rank=0, workers=1)
 
 
-def trained(world, folder, *, stop_at=None, **changes):
-    """(adapter tensors, reports) of a training; `stop_at` kills it after that many steps."""
+def trained(world, folder, *, stop_at=None, said=None, **changes):
+    """(adapter tensors, reports) of a training; `stop_at` kills it after that many steps, `said` gets its notes."""
+    said = [] if said is None else said
     reports = []
     model = SDXL.load(load_run_config("exp2", "tiny").preset.model, "cpu")
 
@@ -54,7 +55,7 @@ def trained(world, folder, *, stop_at=None, **changes):
 
     paths = TrialPaths(folder)
     try:
-        adaptation(world, **changes).run(model, paths, reports.append, progress)
+        adaptation(world, **changes).run(model, paths, reports.append, progress, said.append)
     except KeyboardInterrupt:
         return None, reports
     return load_file(paths.adapter), reports
@@ -80,10 +81,39 @@ def test_another_seed_gives_another_adapter(world, undisturbed, tmp_path):
 @pytest.mark.parametrize("stop_at", [1, 3, 5])
 def test_a_killed_training_ends_in_the_same_adapter_and_reports(world, undisturbed, tmp_path, stop_at):
     assert trained(world, tmp_path, stop_at=stop_at)[0] is None
-    assert (tmp_path / "checkpoint.safetensors").exists() == (stop_at > 2)
+    assert saved_steps(tmp_path) == [step for step in (2, 4) if step < stop_at]
     adapter, reports = trained(world, tmp_path)
     assert same(adapter, undisturbed[0])
     assert [told(report) for report in reports] == [told(report) for report in undisturbed[1]][-len(reports) :]
+
+
+def saved_steps(folder):
+    return sorted(int(path.stem) for path in folder.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("how", ["torn", "flipped", "empty"])
+@pytest.mark.parametrize(("damaged", "goes_on_from"), [([4], 2), ([4, 2], 0)])
+def test_a_damaged_checkpoint_is_left_out_and_told_of(world, undisturbed, tmp_path, how, damaged, goes_on_from):
+    trained(world, tmp_path, stop_at=5)
+    for step in damaged:
+        spoil(tmp_path / "checkpoints" / f"{step:08d}.safetensors", how)
+    said = []
+    adapter, reports = trained(world, tmp_path, said=said)
+    assert same(adapter, undisturbed[0])
+    assert said == [f"the checkpoint of step {step} was damaged and is left out" for step in damaged]
+    assert (reports[0]["step"] == 0) == (goes_on_from == 0)
+
+
+def spoil(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "flipped":
+        content[-1] ^= 1
+    path.write_bytes(content[: {"torn": len(content) // 2, "flipped": len(content), "empty": 0}[how]])
+
+
+def test_the_newest_checkpoints_are_kept_and_no_others(world, tmp_path):
+    trained(world, tmp_path, steps=10, stop_at=9)
+    assert saved_steps(tmp_path) == [6, 8]
 
 
 def told(report):

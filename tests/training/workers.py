@@ -42,7 +42,7 @@ def _work(rank: int, workers: int, folder: Path, world: World, limits: dict[int,
     adaptation = Adaptation(TrialSpec.of({"unet": 1}), config, 0, *world, rank=rank, workers=workers)
     reports: list = []
     try:
-        adaptation.run(SDXL.load(preset.model, "cpu"), TrialPaths(folder), reports.append, lambda values: None)
+        adaptation.run(SDXL.load(preset.model, "cpu"), TrialPaths(folder), reports.append, lambda values: None, print)
     except FashionSweepError as error:
         (folder / f"error-{rank}.txt").write_text(str(error))
     torch.save(reports, folder / f"reports-{rank}.pt")

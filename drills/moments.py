@@ -1,0 +1,101 @@
+"""When to strike, told from the run folder alone; and whom, told from the machine's processes."""
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from drills.sweep_run import CHECKPOINT_EVERY, TRIALS, SweepRun
+from fashion_sweep.status import STAGES, Status
+
+Moment = Callable[[SweepRun], bool]
+
+
+def preparing(run: SweepRun) -> bool:
+    """Some of the cache is there, and not all of it."""
+    return any((run.root / "cache").glob("*/0*.safetensors")) and not run.paths.trials.joinpath(TRIALS[0]).exists()
+
+
+def step(trial_id: str, number: int) -> Moment:
+    return lambda run: _stage(run, trial_id) == "train" and Status(run.trial(trial_id)).known.get("step", 0) >= number
+
+
+def saving(trial_id: str, number: int) -> Moment:
+    """The temporary file of a checkpoint is there."""
+    return lambda run: _has_entry(run.trial(trial_id).checkpoints, f".{number:08d}.")
+
+
+def saved(trial_id: str, number: int = CHECKPOINT_EVERY) -> Moment:
+    return lambda run: (run.trial(trial_id).checkpoints / f"{number:08d}.safetensors").exists()
+
+
+def trained(trial_id: str) -> Moment:
+    return lambda run: run.trial(trial_id).adapter.exists()
+
+
+def judged(trial_id: str, batches: int) -> Moment:
+    return lambda run: len(list(run.trial(trial_id).judged("fashion").glob("[0-9]*"))) >= batches
+
+
+def reporting(run: SweepRun) -> bool:
+    return all(run.trial(trial_id).result.exists() for trial_id in TRIALS) and not run.paths.page.exists()
+
+
+def _stage(run: SweepRun, trial_id: str) -> str | None:
+    status = Status(run.trial(trial_id)).known
+    return next((name for name, word in STAGES.items() if word == status.get("stage")), None)
+
+
+def _has_entry(folder: Path, prefix: str) -> bool:
+    try:
+        return any(name.startswith(prefix) for name in os.listdir(folder))
+    except FileNotFoundError:
+        return False
+
+
+def worker(trial_id: str) -> Callable[[SweepRun], list[psutil.Process]]:
+    """That writes to the trial's log."""
+    return lambda run: [one for one in _workers() if _writes_to(one, run.trial(trial_id).log)]
+
+
+def named(part: str) -> Callable[[SweepRun], list[psutil.Process]]:
+    """Below the run's own process, or of the cluster it runs on."""
+
+    def find(run: SweepRun) -> list[psutil.Process]:
+        return [one for one in run.process.children(recursive=True) if part in _words(one)]
+
+    return find
+
+
+def any_of(find: Callable[[SweepRun], list[psutil.Process]], draw: random.Random) -> Callable[[SweepRun], list]:
+    """One of several, by the drill's seed."""
+
+    def one(run: SweepRun) -> list[psutil.Process]:
+        found = sorted(find(run), key=lambda process: process.pid)
+        return [draw.choice(found)] if found else []
+
+    return one
+
+
+def itself(run: SweepRun) -> list[psutil.Process]:
+    return [run.process]
+
+
+def _workers() -> list[psutil.Process]:
+    return [one for one in psutil.process_iter() if "RayTrainWorker" in _words(one)]
+
+
+def _words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _writes_to(process: psutil.Process, path: Path) -> bool:
+    try:
+        return os.path.samefile(f"/proc/{process.pid}/fd/1", path)
+    except OSError:
+        return False

@@ -1,0 +1,343 @@
+"""The scenarios of `drills.chaos`: at which moments what is killed, stopped, spoilt or taken away."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from drills import surroundings
+from drills.chaos import Fault, Scenario
+from drills.moments import (
+    any_of,
+    itself,
+    judged,
+    named,
+    preparing,
+    reporting,
+    saved,
+    saving,
+    step,
+    trained,
+    worker,
+)
+from drills.sweep_run import SweepRun
+from fashion_sweep.attempts import Attempts
+
+A, B = "unet-r1", "unet-r4"
+CONTROLLER, TRIAL_ACTOR, CACHE_WORKER = "TrainController", "ImplicitFunc", "_Worker"
+
+
+def kill(run: SweepRun, processes: list[psutil.Process]) -> None:
+    assert processes, "nobody to kill"
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def freeze(run: SweepRun, processes: list[psutil.Process]) -> None:
+    assert processes, "nobody to freeze"
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
+
+
+def scenarios(draw: random.Random) -> list[Scenario]:
+    return [*_processes(draw), *_files(), *_machine(draw), *_bad_days()]
+
+
+def _processes(draw: random.Random) -> list[Scenario]:
+    controller, actor = any_of(named(CONTROLLER), draw), any_of(named(TRIAL_ACTOR), draw)
+    first, half = step(A, 1), step(A, 13)
+    return [
+        Scenario(
+            "prepare",
+            (
+                Fault("prepare", "a cache worker killed", preparing, kill, any_of(named(CACHE_WORKER), draw)),
+                Fault("prepare", "the driver killed", preparing, kill, itself, ends_run=True),
+                Fault("prepare", "all cache workers killed", preparing, kill, named(CACHE_WORKER)),
+            ),
+            own_cache=True,
+        ),
+        Scenario(
+            "worker-training",
+            (
+                Fault("during a checkpoint", "a worker killed", saving(B, 6), kill, worker(B), ready=step(B, 1)),
+                Fault("mid-training", "a worker killed", half, kill, worker(A)),
+            ),
+        ),
+        Scenario(
+            "worker-judging",
+            (
+                Fault("first step", "a worker killed", step(B, 1), kill, worker(B)),
+                Fault("between train and judge", "a worker killed", trained(A), kill, worker(A), ready=step(A, 1)),
+                Fault("mid-judging", "a worker killed", judged(A, 3), kill, worker(A)),
+                Fault("mid-judging", "a worker killed again", judged(A, 6), kill, worker(A)),
+            ),
+        ),
+        Scenario(
+            "controller",
+            (
+                Fault("first step", "Train's controller killed", first, kill, controller),
+                Fault("mid-training", "Train's controller killed", half, kill, controller),
+                Fault("mid-judging", "Train's controller killed", judged(A, 3), kill, controller),
+            ),
+        ),
+        Scenario(
+            "trial-actor",
+            (
+                Fault("first step", "a trial's actor killed", first, kill, actor),
+                Fault("mid-training", "a trial's actor killed", half, kill, actor),
+                Fault("mid-judging", "a trial's actor killed", judged(A, 3), kill, actor),
+            ),
+        ),
+        Scenario(
+            "driver",
+            (
+                Fault("first step", "the driver killed", first, kill, itself, ends_run=True),
+                Fault("during a checkpoint", "the driver killed", saving(A, 12), kill, itself, saved(A), ends_run=True),
+                Fault("mid-judging", "the driver killed", judged(A, 3), kill, itself, ends_run=True),
+                Fault("during the report", "the driver killed", reporting, kill, itself, ends_run=True),
+            ),
+        ),
+        Scenario(
+            "all-at-once",
+            (Fault("mid-training", "every process of the run killed", half, _kill_all, itself, ends_run=True),),
+        ),
+        Scenario(
+            "frozen",
+            (
+                Fault("mid-training", "a worker frozen (SIGSTOP)", half, freeze, worker(A)),
+                Fault("mid-judging", "a worker frozen (SIGSTOP)", judged(B, 3), freeze, worker(B)),
+            ),
+            settings={"resources.stall_minutes": 0.5},
+            afterwards=lambda run: _said(run, A, "stalled") or _said(run, B, "stalled"),
+        ),
+    ]
+
+
+def _files() -> list[Scenario]:
+    def spoil(path: Path, how: str) -> None:
+        content = bytearray(path.read_bytes())
+        if how == "torn":
+            content = content[: len(content) // 2]
+        else:
+            content[-40] ^= 1
+        path.write_bytes(content)
+
+    def spoil_checkpoint(how: str) -> Any:
+        def strike(run: SweepRun, processes: list[psutil.Process]) -> None:
+            freeze(run, processes)
+            spoil(max(run.trial(A).checkpoints.glob("[0-9]*")), how)
+            kill(run, processes)
+
+        return strike
+
+    def spoil_others(run: SweepRun, processes: list[psutil.Process]) -> None:
+        freeze(run, processes)
+        spoil(run.trial(B).adapter, "flipped")
+        spoil(max(run.trial(B).judged("fashion").glob("[0-9]*")), "flipped")
+        run.trial(B).status.write_text("{")
+        kill(run, processes)
+
+    return [
+        Scenario(
+            "damaged-files",
+            (
+                Fault(
+                    "mid-training",
+                    "newest checkpoint torn, worker killed",
+                    step(A, 8),
+                    spoil_checkpoint("torn"),
+                    worker(A),
+                ),
+                Fault(
+                    "mid-training",
+                    "one bit of the newest checkpoint flipped, worker killed",
+                    step(A, 14),
+                    spoil_checkpoint("flipped"),
+                    worker(A),
+                ),
+                Fault(
+                    "mid-judging",
+                    "one bit of adapter and a judged batch flipped, status torn, worker killed",
+                    judged(B, 3),
+                    spoil_others,
+                    worker(B),
+                ),
+            ),
+            afterwards=lambda run: None if "was damaged" in run.trial(A).log.read_text() else "nothing was said of it",
+        ),
+    ]
+
+
+def _machine(draw: random.Random) -> list[Scenario]:
+    def lose_node(run: SweepRun, processes: list[psutil.Process]) -> None:
+        nodes = surroundings.NODES[str(run.root)]
+        (process,) = processes
+        node = next(one for one in nodes if process.ppid() == one.all_processes["raylet"][0].process.pid)
+        os.kill(process.ppid(), signal.SIGKILL)
+        nodes.remove(node)
+
+    return [
+        Scenario(
+            "nodes",
+            (
+                Fault("mid-training", "raylet of a trial's node killed", step(A, 13), lose_node, worker(A)),
+                Fault("mid-judging", "raylet of a trial's node killed", judged(B, 3), lose_node, worker(B)),
+            ),
+            settings={"resources.max_failures": 0},
+            surroundings=surroundings.cluster,
+        ),
+        Scenario(
+            "own-raylet",
+            (Fault("mid-training", "the only raylet killed", step(A, 8), kill, named("raylet/raylet"), ends_run=True),),
+        ),
+        Scenario(
+            "own-gcs",
+            (Fault("mid-training", "Ray's GCS killed", step(A, 8), kill, named("gcs_server"), ends_run=True),),
+        ),
+        Scenario(
+            "dashboard",
+            (
+                Fault("first step", "Ray's dashboard killed", step(A, 1), kill, named("dashboard/dashboard.py")),
+                Fault("mid-training", "a worker killed", step(A, 13), kill, worker(A)),
+            ),
+        ),
+        Scenario(
+            "clock",
+            (
+                Fault("mid-training", "the clock jumps a day ahead", step(A, 8), _jump("+1d")),
+                Fault("mid-judging", "the clock jumps two days back", judged(A, 3), _jump("-1d")),
+            ),
+            surroundings=surroundings.settable_clock,
+        ),
+    ]
+
+
+def _jump(offset: str) -> Any:
+    return lambda run, processes: surroundings.set_clock(run.root, offset)
+
+
+def _bad_days() -> list[Scenario]:
+    full = Path("in-the-way")
+
+    def fill(run: SweepRun, processes: list[psutil.Process]) -> None:
+        with (run.root / full).open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while True:
+                ballast.write(bytes(4096))
+
+    def make_room(run: SweepRun) -> None:
+        (run.root / full).unlink()
+
+    def immutable(flag: str, folder: str) -> Any:
+        return lambda run, processes=(): _quietly("chattr", flag, str(run.trial(A).root / folder))
+
+    return [
+        Scenario(
+            "disk-full",
+            (
+                Fault(
+                    "mid-training",
+                    "the disk full to the last byte",
+                    step(A, 8),
+                    fill,
+                    ends_run=True,
+                    repair=("make room", make_room),
+                ),
+            ),
+            surroundings=surroundings.small_disk,
+            own_cache=True,
+        ),
+        Scenario(
+            "read-only",
+            (
+                Fault(
+                    "mid-judging",
+                    "the trial's folder can no longer be written",
+                    judged(A, 3),
+                    immutable("+i", "judged/fashion"),
+                    ends_run=True,
+                    repair=("make it writable", immutable("-i", "judged/fashion")),
+                ),
+            ),
+        ),
+        Scenario(
+            "shared-memory-full",
+            (Fault("from the start", "/dev/shm full", lambda run: True, lambda run, processes: None),),
+            prefix=(
+                "unshare",
+                "-m",
+                "sh",
+                "-c",
+                'mount -t tmpfs -o size=64k none /dev/shm && cp /bin/ls /dev/shm; exec "$@"',
+                "sh",
+            ),
+        ),
+        Scenario(
+            "memory",
+            (Fault("mid-training", "the machine's memory used up", step(A, 8), _use_up_memory),),
+            surroundings=surroundings.watched_memory,
+            afterwards=lambda run: None,
+        ),
+        Scenario(
+            "not-finite",
+            (Fault("mid-training", "a third trial's loss is not finite", step(A, 1), lambda run, processes: None),),
+            settings={"sweep.trials": "[{unet: 1}, {unet: 4}, {unet: 2, learning_rate: 1.0e+30}]"},
+            exit_code=3,
+            afterwards=lambda run: _said(run, "unet-r2-learning_rate1e+30", "loss=nan at step"),
+        ),
+        Scenario(
+            "two-sweeps",
+            (Fault("mid-training", "a second run of the same name started", step(A, 1), _start_another),),
+        ),
+        Scenario(
+            "mlflow",
+            (
+                Fault("mid-training", "MLflow server killed", step(A, 8), surroundings.kill_mlflow_server),
+                Fault("mid-judging", "MLflow server started again", judged(A, 3), surroundings.restart_mlflow_server),
+                Fault("during the report", "MLflow server killed", reporting, surroundings.kill_mlflow_server),
+            ),
+            surroundings=surroundings.mlflow_server,
+            afterwards=surroundings.synced,
+        ),
+    ]
+
+
+def _use_up_memory(run: SweepRun, processes: list[psutil.Process]) -> None:
+    """Until Ray has ended one of the run's processes."""
+    before = {one.pid for one in run.process.children(recursive=True) if "ray::" in " ".join(one.cmdline())}
+    hog = subprocess.Popen([sys.executable, "-c", surroundings.HOG])
+    try:
+        deadline = time.monotonic() + 60
+        while all(psutil.pid_exists(pid) for pid in before):
+            assert time.monotonic() < deadline, "nobody was ended"
+            time.sleep(0.1)
+    finally:
+        hog.kill()
+
+
+def _start_another(run: SweepRun, processes: list[psutil.Process]) -> None:
+    other = SweepRun(run.root, run.name, run.settings, said_in="{name}-second.out")
+    other.start()
+    refused = (other.finish(), "is in use by another process" in other.last_line())
+    assert refused == (2, True), other.last_line()
+
+
+def _kill_all(run: SweepRun, processes: list[psutil.Process]) -> None:
+    everybody = [*run.process.children(recursive=True), run.process]
+    kill(run, everybody)
+
+
+def _said(run: SweepRun, trial_id: str, word: str) -> str | None:
+    """What is wrong if none of the trial's failures tells of it."""
+    errors = [failure["error"] for failure in Attempts(run.trial(trial_id), 0).failures]
+    return None if any(word in error for error in errors) else f"{trial_id}: none of {errors} says {word}"
+
+
+def _quietly(*words: str) -> None:
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,101 @@
+"""How often a trial is begun, kept in its folder, so that it is known whichever of its processes died."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_sweep.errors import DataError
+from fashion_sweep.files import read_json, write_json
+from fashion_sweep.paths import TrialPaths
+from fashion_sweep.status import Status
+
+DIED = "the trial's own process died"
+
+
+def queue(paths: TrialPaths) -> None:
+    """Has the trial wait for its turn; what earlier calls of the program came to no longer counts."""
+    attempts = Attempts(paths, 0)
+    attempts.renew()
+    Status(paths).queue()
+
+
+def clear_away(paths: TrialPaths) -> None:
+    """Removes what nobody needs once a trial is over."""
+    for folder in (paths.checkpoints, paths.judged_batches):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Attempts:
+    """Those of one trial.
+
+    It is begun again after a failure as long as it gets further, or has failed at most `limit` times since it last
+    did. Failures that are nobody's fault, such as a lost node, do not count, and those that would come again, such as
+    a loss that is not finite, end it at once.
+    """
+
+    paths: TrialPaths
+    limit: int
+
+    def __post_init__(self) -> None:
+        try:
+            known = read_json(self.paths.attempts, {})
+        except DataError:
+            known = {}
+        self.failures: list[dict[str, Any]] = known.get("failures", [])
+        """Each: time (epoch seconds), error (one line), reached, counts (bool), final (bool)."""
+        self.going: bool = known.get("going", False)
+
+    def renew(self) -> None:
+        for failure in self.failures:
+            failure |= {"counts": False, "final": False}
+        self.going = False
+        if self.failures:
+            self._write()
+
+    def begin(self) -> bool:
+        """Notes that an attempt begins, and what became of one that never ended; False if the trial has to be given
+        up instead."""
+        if self.going:
+            self.fail(DIED, counts=False)
+        if self._given_up:
+            return False
+        self.going = True
+        self._write()
+        return True
+
+    def fail(self, error: str, *, counts: bool = True, final: bool = False) -> None:
+        self.going = False
+        now = {"time": time.time(), "error": error, "reached": self._reached()}
+        self.failures.append(now | {"counts": counts, "final": final})
+        self._write()
+
+    def succeed(self) -> None:
+        self.going = False
+        self._write()
+
+    @property
+    def last_error(self) -> str | None:
+        return self.failures[-1]["error"] if self.failures else None
+
+    @property
+    def _given_up(self) -> bool:
+        furthest: list[int] = []
+        in_vain = 0
+        for failure in self.failures:
+            if failure["final"]:
+                return True
+            if failure["reached"] > furthest:
+                furthest, in_vain = failure["reached"], 0
+            in_vain += failure["counts"]
+        return in_vain > self.limit
+
+    def _reached(self) -> list[int]:
+        """Grows with what another attempt would not have to do again."""
+        steps = [int(path.stem) for path in self.paths.checkpoints.glob("[0-9]*.safetensors")]
+        judged = self.paths.judged_batches.glob("*/[0-9]*.safetensors")
+        return [int(self.paths.adapter.is_file()), max(steps, default=0), len(list(judged))]
+
+    def _write(self) -> None:
+        write_json(self.paths.attempts, {"going": self.going, "failures": self.failures})

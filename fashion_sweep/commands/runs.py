@@ -1,0 +1,87 @@
+"""`run`, `resume` and `status`."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
+from fashion_sweep.config import RunConfig
+from fashion_sweep.errors import Interrupted, RunError
+from fashion_sweep.files import read_json
+from fashion_sweep.paths import RunPaths
+
+EXIT_SOME_TRIALS_FAILED = 3
+
+
+def run(
+    sweep: SweepName,
+    preset: Preset = None,
+    settings: Settings = None,
+    name: Annotated[str | None, Option(help="Name of the run folder; an existing one is continued.")] = None,
+    adapters_from: Annotated[
+        str | None,
+        Option(help="Take what this run (a folder or its name) has trained in the same way.", metavar="RUN"),
+    ] = None,
+) -> None:
+    """Train, judge and compare every trial of a sweep."""
+    from fashion_sweep.config_files import load_run_config
+    from fashion_sweep.plan import resolved
+    from fashion_sweep.run_folder import new_run
+
+    config = resolved(load_run_config(sweep, preset, settings or ()))
+    paths = new_run(config, name)
+    _carry_out(config, paths, existing_run(adapters_from) if adapters_from is not None else None)
+
+
+def resume(run: RunFolder) -> None:
+    """Go on with a run that was stopped, however it was; trials that failed are tried again."""
+    from fashion_sweep.config_files import read_run_config
+
+    paths = existing_run(run)
+    source = read_json(paths.facts, {}).get("adapters_from")
+    if source and not RunPaths(Path(source)).config.is_file():
+        typer.echo(f"{source} is gone; what it has not given yet is trained here")
+        source = None
+    _carry_out(read_run_config(paths.config), paths, RunPaths(Path(source)) if source else None)
+
+
+def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JSON.")] = False) -> None:
+    """Tell what of a run is done, running, waiting or failed, and why."""
+    from rich.console import Console
+
+    from fashion_sweep.report.standing import show_standing, standing
+    from fashion_sweep.run_folder import is_claimed
+
+    paths = existing_run(run)
+    going = is_claimed(paths)
+    if as_json:
+        typer.echo(json.dumps(standing(paths, going), indent=2))
+    else:
+        show_standing(paths, going, Console(highlight=False))
+
+
+def _carry_out(config: RunConfig, paths: RunPaths, adapters_from: RunPaths | None) -> None:
+    from rich.console import Console
+
+    from fashion_sweep.cluster.interrupt import impatient_interrupt
+    from fashion_sweep.sweep import run_sweep
+
+    try:
+        with impatient_interrupt():
+            complete = run_sweep(config, paths, Console(highlight=False), adapters_from)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {_how_to_go_on(paths)} goes on from here") from None
+    except OSError as error:  # a disk that is full, or gone
+        if not paths.config.is_file():
+            raise
+        raise RunError(f"{error}; when that is mended, {_how_to_go_on(paths)} goes on from here") from error
+    if not complete:
+        raise typer.Exit(EXIT_SOME_TRIALS_FAILED)
+
+
+def _how_to_go_on(paths: RunPaths) -> str:
+    return f"python -m fashion_sweep resume {shlex.quote(paths.name)}"

@@ -1,0 +1,96 @@
+"""How a run stands, from its folder alone: while it goes on, after it was stopped, from any machine that sees it."""
+
+import re
+import shlex
+import time
+from typing import Any
+
+from rich.console import Console
+
+from fashion_sweep.attempts import Attempts
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.report.live import LiveTable
+from fashion_sweep.report.tables import duration
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.status import Status
+from fashion_sweep.trials import run_specs
+
+LOG_LINES = 8
+"""Shown of the log of a trial that failed."""
+TAIL_BYTES = 20_000
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\t\n\x20-\x7e\xa0-\U0010ffff]")
+"""Terminal escapes and control characters."""
+
+
+def standing(run: RunPaths, going: bool) -> dict[str, Any]:
+    """Values for a program: whether a process works on the run, and of each trial its state and failures."""
+    specs = run_specs(run, read_run_config(run.config))
+    return {
+        "run": run.name,
+        "going": going,
+        "trials": [_trial(run.trial(spec.trial_id), spec, going) for spec in specs],
+    }
+
+
+def show_standing(run: RunPaths, going: bool, console: Console) -> None:
+    """The same for people."""
+    config = read_run_config(run.config)
+    titles = {spec.trial_id: spec.title for spec in run_specs(run, config)}
+    console.print(f"run {run.name}: sweep {config.sweep.name}, preset {config.preset.name}", markup=False)
+    console.print(LiveTable(run, list(titles), titles, console, going=going).table())
+    trials = standing(run, going)["trials"]
+    for trial in trials:
+        for note in trial["notes"]:
+            console.print(f"{trial['title']}: {note}", markup=False, soft_wrap=True)
+        for failure in trial["failures"]:
+            ago = duration(max(0.0, time.time() - failure["time"]))
+            console.print(f"{trial['title']}: {ago} ago: {failure['error']}", markup=False, soft_wrap=True)
+        if trial["state"] == "failed":
+            paths = run.trial(trial["trial_id"])
+            console.print(f"{trial['title']} failed: {trial['error']}; the end of {paths.log}:", markup=False)
+            for line in last_words(paths):
+                console.print(f"    {line}", markup=False, soft_wrap=True)
+    console.print(_summary(run, [trial["state"] for trial in trials], going), markup=False, soft_wrap=True)
+
+
+def last_words(paths: TrialPaths) -> list[str]:
+    """The last lines of a trial's log: of its last traceback, where there is one near the end."""
+    try:
+        with paths.log.open("rb") as file:
+            file.seek(max(0, paths.log.stat().st_size - TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = [CONTROL.sub("", line).rstrip() for line in text.splitlines()]
+    return [line for line in lines if line][-LOG_LINES:]
+
+
+def _trial(paths: TrialPaths, spec: TrialSpec, going: bool) -> dict[str, Any]:
+    status = Status(paths).known
+    state = (
+        "done" if paths.result.is_file() else "stopped" if paths.stopped.is_file() else status.get("state", "waiting")
+    )
+    if not going and state in ("starting", "running"):
+        state = "interrupted"
+    places = ("stage", "step", "steps", "images", "images_total", "loss", "time")
+    return {
+        "trial_id": spec.trial_id,
+        "title": spec.title,
+        "state": state,
+        **{name: status[name] for name in places if name in status},
+        "error": status.get("error") if state == "failed" else None,
+        "notes": status.get("notes", []),
+        "failures": Attempts(paths, 0).failures,
+    }
+
+
+def _summary(run: RunPaths, states: list[str], going: bool) -> str:
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    resume = f"python -m fashion_sweep resume {shlex.quote(run.name)}"
+    if going:
+        return f"{counts}; a process works on it"
+    over = all(state in ("done", "stopped") for state in states)
+    if over and run.page.is_file():
+        return f"{counts}; report: {run.page}"
+    return f"{counts}; no process works on it; {resume} goes on"
