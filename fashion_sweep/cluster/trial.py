@@ -7,6 +7,7 @@ import threading
 from functools import partial
 from typing import Any, TypeAlias
 
+import ray
 import ray.train
 from ray import tune
 from ray.exceptions import RayActorError
@@ -36,7 +37,9 @@ def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, tra
     by Tune on top of Train's own retries. What Tune tries again is then only a trial whose own process died.
     """
     Status(run.trial(trial_id)).start()
-    reports = Queue(actor_options={"num_cpus": 0})
+    # On this node: lost with another one, it would take a trial along that did not run there.
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    reports = Queue(actor_options={"num_cpus": 0, "label_selector": here})
     training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
     last = _pass_on(reports, training)
     if training.error is not None:
