@@ -1,4 +1,4 @@
-"""cluster.yaml and its variants: accepted by Ray, alike but for what must differ, and as safe and complete as they say."""
+"""cluster.yaml and its variants: accepted by Ray, alike but for what must differ, as safe and complete as they say."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ AUTOSCALED = (AWS, "clusters/gcp.yaml")
 MAY_DIFFER = {
     "clusters/gcp.yaml": {"provider", "node_config", "resources", "runs", "packages"},
     "clusters/on-premises.yaml": {
-        *("provider", "auth", "runs", "packages"),
+        *("provider", "auth", "runs", "packages", "autoscaler"),
         *(
             "available_node_types",
             "head_node_type",
@@ -63,6 +63,9 @@ def flat(value: Any, key: str = "") -> dict[str, Any]:
         before, _, after = value.partition("FASHION_SWEEP_RUNS=")
         runs, _, after = after.partition("\n")
         return {key: before + after, f"{key}.runs": runs}
+    if isinstance(value, str) and value.startswith("export RAY_enable_autoscaler_v2="):
+        autoscaler, _, after = value.partition("; ")
+        return {key: after, f"{key}.autoscaler": autoscaler}
     if isinstance(value, str) and "/pip install" in value:
         words = value.split()
         ours = [word for word in words if not word.isidentifier() and "-api-" not in word]
@@ -122,6 +125,38 @@ def test_gpu_nodes_come_with_demand_spot_first_and_go_when_idle(name: str) -> No
     spot, on_demand = (types[name]["node_config"] for name in ("gpu_spot", "gpu_on_demand"))
     assert {key for key in spot if spot[key] != on_demand.get(key)} < {"InstanceMarketOptions", "scheduling"}
     assert on_demand.keys() <= spot.keys()
+
+
+@pytest.mark.parametrize("name", AUTOSCALED)
+def test_ray_asks_for_spot_first_and_for_on_demand_beyond_its_limit_or_in_its_place(name: str) -> None:
+    """One worker of a trial a GPU, four to a node."""
+    assert launched(name, workers=9) == {"gpu_spot": 3}
+    assert launched(name, workers=32) == {"gpu_spot": 6, "gpu_on_demand": 2}
+    assert launched(name, workers=9, spot_at_most=0) == {"gpu_on_demand": 3}
+
+
+def launched(name: str, workers: int, spot_at_most: int | None = None) -> dict[str, int]:
+    """Nodes of each type that Ray's autoscaler would start for so many waiting workers."""
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+    from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+    from ray.autoscaler.v2.utils import ResourceRequestUtil
+
+    config = read(name)
+    types = config["available_node_types"]
+    for node in ("gpu_spot", "gpu_on_demand"):
+        types[node]["resources"] = {"CPU": 48, "GPU": 4}  # on AWS, as `ray up` finds out
+    if spot_at_most is not None:
+        types["gpu_spot"]["max_workers"] = spot_at_most
+    scaling = AutoscalingConfig(config, skip_content_hash=True)
+    demand = [ResourceRequestUtil.make({"CPU": 6, "GPU": 1})] * workers
+    request = SchedulingRequest(
+        disable_launch_config_check=True,
+        node_type_configs=scaling.get_node_type_configs(),
+        max_num_nodes=scaling.get_max_num_nodes(),
+        resource_requests=ResourceRequestUtil.group_by_count(demand),
+    )
+    reply = ResourceDemandScheduler(None).schedule(request)
+    return {launch.instance_type: launch.count for launch in reply.to_launch}
 
 
 def test_no_node_gets_rays_default_image() -> None:

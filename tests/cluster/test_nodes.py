@@ -1,6 +1,5 @@
 """Sweeps over several nodes, each with Ray processes of its own, on this machine."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import cluster_jobs as jobs
 import psutil
 import pytest
+from safetensors.torch import load_file
 
 from fashion_sweep.caching.prepare import make_shard, missing_shards, write_references
 from fashion_sweep.cluster.worker import Worker
@@ -139,7 +139,8 @@ def process_of(run: RunPaths, trial_id: str) -> int:
     raise AssertionError(f"no worker trains {trial_id}")
 
 
-def outcome(run: RunPaths, trial_id: str) -> tuple[bytes, Any, list[dict[str, float]]]:
+def outcome(run: RunPaths, trial_id: str) -> tuple[dict[str, bytes], Any, list[tuple[float, float]]]:
     paths = run.trial(trial_id)
-    losses = [{name: line[name] for name in ("step", "val_loss")} for line in read_json_lines(paths.metrics)]
-    return paths.adapter.read_bytes(), read_json(paths.result)["evaluations"], losses
+    adapter = {name: tensor.numpy().tobytes() for name, tensor in load_file(paths.adapter).items()}
+    losses = [(line["step"], line["val_loss"]) for line in read_json_lines(paths.metrics)]
+    return adapter, read_json(paths.result)["evaluations"], losses
