@@ -11,6 +11,7 @@ import time
 from functools import partial
 from typing import Any, TypeAlias
 
+import ray
 import ray.train
 from ray import tune
 from ray.exceptions import RayActorError
@@ -52,9 +53,11 @@ def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: Do
     """None, or what made the last attempt fail."""
     paths = run.trial(trial_id)
     attempts = Attempts(paths, resources.max_failures)
+    # On this node: lost with another one, it would take a trial along that did not run there.
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     while attempts.begin():
         Status(paths).start()
-        reports = Queue(actor_options={"num_cpus": 0})
+        reports = Queue(actor_options={"num_cpus": 0, "label_selector": here})
         training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
         _pass_on(reports, training, Stall(paths, attempts, resources.stall_minutes * 60))
         if training.error is None:

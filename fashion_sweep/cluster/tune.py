@@ -15,9 +15,10 @@ from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import Resources, RunConfig
 from fashion_sweep.paths import RunPaths
 
-# The function that starts a trial's workers only waits. One byte of memory is the smallest thing to ask for: of the
-# CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
-DRIVER = tune.PlacementGroupFactory([{"memory": 1}])
+# The function that starts a trial's workers only waits, and Train's controller runs beside it: on the head node, for
+# there a node that goes takes no trial's control with it, and a node whose work is done is idle and can go. The least
+# there is to ask for: of the CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
+DRIVER = tune.PlacementGroupFactory([{"node:__internal_head__": 0.0001}])
 
 RESTARTS = 1000
 """How often a trial whose own process died is begun again: nodes of a long sweep come and go."""
