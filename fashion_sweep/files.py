@@ -10,12 +10,16 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; what was written there becomes `path` when the block ends without error."""
+    """A temporary name beside `path`; what was written there becomes `path` when the block ends without error.
+
+    Where the runs folder is in object storage it is there, too, when this returns.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -28,6 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    remote.put(path)
 
 
 def is_whole(path: Path) -> bool:

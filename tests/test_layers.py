@@ -10,6 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fashion_sweep"
 LAYERS = [  # each imports only itself and what stands before it
     "errors",
+    "urls",
+    "bucket",
+    "lease",
+    "remote",
+    "following",
     "files",
     "space",
     "search_space",

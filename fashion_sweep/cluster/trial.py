@@ -12,11 +12,14 @@ from ray import tune
 from ray.exceptions import RayActorError
 from ray.util.queue import Queue
 
+from fashion_sweep import remote
 from fashion_sweep.cluster.capacity import worker_resources
-from fashion_sweep.cluster.logs import one_line, worker_output_to
+from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
+from fashion_sweep.cluster.stored import forget, ray_storage
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import TrialError
+from fashion_sweep.following import appended
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.status import Status
 
@@ -35,6 +38,7 @@ def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, tra
     A trial that failed ends like any other, with a last report that carries `error`: raised, it would be tried again
     by Tune on top of Train's own retries. What Tune tries again is then only a trial whose own process died.
     """
+    remote.fetch_file(run.trial(trial_id).status)
     Status(run.trial(trial_id)).start()
     reports = Queue(actor_options={"num_cpus": 0})
     training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
@@ -89,7 +93,7 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
 
     name = f"{run.name}-{trial_id}"
     # Train would restore this, and fail at once if it was cut short; the run folder has what a trial goes on from.
-    (run.ray / name / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
+    forget(run, f"{name}/checkpoint_manager_snapshot.json")
     return TorchTrainer(
         partial(_work, run, trial_id, *train_fn),
         torch_config=TorchConfig(timeout_s=PATIENCE_S),
@@ -100,7 +104,7 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=str(run.ray),
+            **ray_storage(run),
             failure_config=ray.train.FailureConfig(
                 max_failures=resources.max_failures, controller_failure_limit=FAILED_STARTS
             ),
@@ -115,13 +119,20 @@ def _work(run: RunPaths, trial_id: str, module: str, function: str) -> None:
 
     context = ray.train.get_context()
     rank = context.get_world_rank()
-    worker_output_to(run.trial(trial_id).log, rank)
-    try:
-        train_fn = getattr(importlib.import_module(module), function)
-        train_fn(run, trial_id, Worker(rank, context.get_world_size(), str(get_device()), _report))
-    except Exception as error:
-        logging.getLogger(__name__).exception("%s failed", trial_id)
-        raise TrialError(one_line(error)) from None  # unlike the original, sure to survive the way to the driver
+    run.fetch_inputs()
+    remote.fetch(run.trial(trial_id).root, send=True)
+    log = log_of(run.trial(trial_id), rank)
+    worker_output_to(log, rank)
+    with appended(log):
+        try:
+            train_fn = getattr(importlib.import_module(module), function)
+            train_fn(run, trial_id, Worker(rank, context.get_world_size(), str(get_device()), _report))
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s failed", trial_id)
+            failure = TrialError(one_line(error))  # unlike the original, sure to survive the way to the driver
+        else:
+            return
+    raise failure
 
 
 def _report(metrics: dict[str, float]) -> None:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import replacing
 
@@ -49,6 +50,9 @@ class ShardedCache:
 
     def missing(self) -> list[int]:
         """Shards that are not there, or not as they should be."""
+        stored = remote.names(self.root)
+        if stored is not None:  # there, a file is whole or not at all
+            return [shard for shard in range(len(self.shards)) if self.path(shard).name not in stored]
         return [shard for shard in range(len(self.shards)) if not self._is_sound(shard)]
 
     def write(self, shard: int, tensors: Mapping[str, Tensor]) -> None:
@@ -80,12 +84,13 @@ class ShardedCache:
         file = self._map(shard)
         found = _checksum({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         if found != file.metadata()[CHECKSUM]:
-            self.path(shard).unlink(missing_ok=True)
+            remote.remove(self.path(shard))
             raise self._damaged(shard, "its content is not what was written")
         return file
 
     def _map(self, shard: int) -> Any:
         """Raises DataError: it is missing, torn, without checksum, or has another number of rows."""
+        remote.ensure(self.path(shard))
         try:
             file = safe_open(self.path(shard), "pt")
         except (SafetensorError, OSError) as error:
@@ -98,6 +103,8 @@ class ShardedCache:
         return file
 
     def _damaged(self, shard: int, why: object) -> DataError:
+        if remote.current():
+            remote.remove(self.path(shard))  # a listing, by which the next run goes, does not show what is damaged
         return DataError(f"{self.path(shard)}: cache shard cannot be read ({why}); run again to have it made again")
 
 
