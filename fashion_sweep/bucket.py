@@ -6,8 +6,8 @@ A network that fails for a while is met with patience: what is asked is asked ag
 import errno
 import logging
 import os
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,9 +170,9 @@ def _write_locally(path: str, data: bytes, exclusive: bool = False) -> None:
     """As object storage does: all at once."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".put.")
+    temporary = f"{folder}/.put.{uuid.uuid4().hex}"
     try:
-        with open(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             os.fsync(file.fileno())
         if exclusive:

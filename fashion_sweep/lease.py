@@ -60,6 +60,8 @@ class _Lease:
         if self._write(exclusive=True):
             return
         holder, age = self._holder()
+        if holder.get("id") == self.mine["id"]:
+            return  # the answer to our first attempt was lost
         if age < STALE_S and not self._is_dead(holder):
             raise RunError(
                 f"{self.what} is in use by {_who(holder)}, heard of {age:.0f} s ago; wait for it or give another "

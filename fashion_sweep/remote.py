@@ -21,7 +21,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from fashion_sweep.bucket import Bucket
-from fashion_sweep.errors import RunError
+from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.urls import is_url
 
 logger = logging.getLogger(__name__)
@@ -178,11 +178,16 @@ def _looks(path: Path) -> list[int] | None:
 def current() -> Remote | None:
     """None where the runs folder is a plain one."""
     where = os.environ.get("FASHION_SWEEP_RUNS", "")
-    return _remote(where.rstrip("/"), os.environ.get("FASHION_SWEEP_SCRATCH", "")) if is_url(where) else None
+    return _remote(where, os.environ.get("FASHION_SWEEP_SCRATCH", "")) if is_url(where) else None
 
 
 @lru_cache(maxsize=4)
 def _remote(url: str, scratch: str) -> Remote:
+    """Raises ConfigError: no URL of a folder."""
+    scheme, _, folder = url.partition("://")
+    if not folder.strip("/") or not scheme:
+        raise ConfigError(f"FASHION_SWEEP_RUNS: {url!r} names no folder; it must be like s3://bucket/runs, or a path")
+    url = url.rstrip("/")
     digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
     return Remote(Bucket(url), Path(scratch or "~/.cache/fashion_sweep").expanduser().resolve() / digest)
 
@@ -228,12 +233,6 @@ def fetch_file(path: Path) -> None:
     """Brings one file up to date."""
     if place := _placed(path):
         place[0].settle(place[1])
-
-
-def ensure(path: Path) -> None:
-    """Fetches a file that never changes, if it is not here yet."""
-    if not path.exists():
-        fetch_file(path)
 
 
 def names(folder: Path) -> set[str] | None:

@@ -14,7 +14,7 @@ from fashion_sweep import bucket, lease, remote
 from fashion_sweep.commands.options import existing_run
 from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue, write_catalogue
-from fashion_sweep.errors import DataError, RunError
+from fashion_sweep.errors import ConfigError, DataError, RunError
 from fashion_sweep.files import write_json, write_text
 from fashion_sweep.following import appended, in_step
 from fashion_sweep.paths import RunPaths, cache_root, runs_root
@@ -78,7 +78,7 @@ def test_what_could_not_be_put_is_put_later_unless_another_node_was_first(there,
         with monkeypatch.context() as broken:
             broken.setattr(bucket, "_write_locally", _fails)
             for name in ("metrics.jsonl", "status.json"):
-                with pytest.raises(RunError, match="bucket/runs/run/.*: ConnectionError: no route"):
+                with pytest.raises(RunError, match=r"bucket/runs/run/.*: ConnectionError: no route"):
                     write_text(root / "run" / name, "newer")
     with on("b") as root:
         remote.fetch(root / "run")
@@ -174,7 +174,7 @@ def _wait_for(what):
 
 def test_shards_of_the_cache_are_known_by_the_listing_and_fetched_when_they_are_read(there, on):
     rows = torch.arange(200.0)[:, None]
-    with on("a") as root:
+    with on("a"):
         cache = ShardedCache(cache_root() / "images-1", 200)
         assert cache.missing() == [0, 1]
         cache.write(0, {"x": rows[:128]})
@@ -195,9 +195,13 @@ def test_shards_of_the_cache_are_known_by_the_listing_and_fetched_when_they_are_
             damaged.row("x", 130)
         assert damaged.missing() == [1]
         shard.with_name("00000.safetensors").write_bytes(b"torn")
+        assert damaged.row("x", 0).item() == 0
+        assert damaged.missing() == [1]  # the copy here was sound
+    with on("d"):
+        torn = ShardedCache(cache_root() / "images-1", 200)
         with pytest.raises(DataError, match="cannot be read"):
-            damaged.row("x", 0)
-        assert damaged.missing() == [0, 1]
+            torn.row("x", 0)
+        assert torn.missing() == [0, 1]
 
 
 def test_a_run_and_its_data_are_found_by_name_on_a_node_that_has_them_elsewhere(there, on):
@@ -261,8 +265,7 @@ def test_a_lease_that_nobody_renews_is_taken_and_its_holder_stops_when_it_comes_
         pytest.raises(RunError, match="was taken over by process 12 on gpu-7"),
         claimed(new_run(config, "mine"), config),
     ):
-        (there / "mine" / ".lock").write_text(other)
-        _wait_for(lambda: False)
+        _wait_for(lambda: (there / "mine" / ".lock").write_text(other) == 0)
     assert (there / "mine" / ".lock").read_text() == other
 
 
@@ -283,11 +286,12 @@ with claimed(new_run(load_run_config("exp2"), "mine"), load_run_config("exp2")):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
+        ("s3://", "'s3://' names no folder"),
         ("nowhere://bucket/runs", "nowhere://bucket/runs: Protocol not known: nowhere"),
         ("file:///proc/runs", "file:///proc/runs: cannot be written to"),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_told_before_anything_starts(there, config, monkeypatch, url, said):
     monkeypatch.setenv("FASHION_SWEEP_RUNS", url)
-    with pytest.raises(DataError, match=said), claimed(new_run(config, "mine"), config):
+    with pytest.raises((ConfigError, DataError), match=said), claimed(new_run(config, "mine"), config):
         pass

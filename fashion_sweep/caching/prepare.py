@@ -96,6 +96,7 @@ def make_shard(shard: Shard) -> Made:
 
 def write_rates(run: RunPaths, made: Sequence[Made]) -> None:
     """Tells `plan` how fast each part was filled: by the median shard, since GPUs warm up at a worker's first one."""
+    remote.fetch_file(cache_rates())
     config, caches, rates = read_run_config(run.config), read_caches(run), read_json(cache_rates(), {})
     parts = all_parts(config, caches.views)
     for kind in sorted({shard.kind for shard in made}):

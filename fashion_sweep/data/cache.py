@@ -90,7 +90,8 @@ class ShardedCache:
 
     def _map(self, shard: int) -> Any:
         """Raises DataError: it is missing, torn, without checksum, or has another number of rows."""
-        remote.ensure(self.path(shard))
+        if not self.path(shard).exists():
+            remote.fetch(self.root)  # all at once, for who reads one shard soon reads the others
         try:
             file = safe_open(self.path(shard), "pt")
         except (SafetensorError, OSError) as error:
