@@ -9,14 +9,16 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fashion_sweep import bucket, lease, remote
 from fashion_sweep.commands.options import existing_run
 from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue, write_catalogue
 from fashion_sweep.errors import ConfigError, DataError, RunError
-from fashion_sweep.files import write_json, write_text
+from fashion_sweep.files import replacing, write_json, write_text
 from fashion_sweep.following import appended, in_step
+from fashion_sweep.handover.adapters import find_adapter
 from fashion_sweep.paths import RunPaths, cache_root, runs_root
 from fashion_sweep.run_folder import claimed, new_run
 
@@ -229,6 +231,20 @@ def test_a_run_is_fetched_when_a_command_opens_it_and_known_ones_are_named(there
         assert existing_run(str(root / "mine")).root == root / "mine"
         with pytest.raises(RunError, match=r"no run 'yours' here or in file://.*/runs; known: mine$"):
             existing_run("yours")
+
+
+def test_an_adapter_of_a_run_is_fetched_when_it_is_drawn_with(there, on, config, tmp_path):
+    with on("a") as root:
+        run = RunPaths(root / "mine")
+        write_text(run.config, config.to_yaml())
+        write_catalogue(run.catalogue("fashion"), Catalogue((Record("1.jpg", "/1.jpg", "A shirt.", 2, 3),), 0, ()))
+        with replacing(run.trial("unet-r1").adapter) as temporary:
+            save_file({"x": torch.zeros(1)}, temporary)
+    with on("b"):
+        adapter = find_adapter("mine/trials/unet-r1", tmp_path)
+        assert (adapter.label, adapter.original_size) == ("mine: unet-r1", (3, 2))
+        with pytest.raises(ConfigError, match="there is no such file"):
+            find_adapter("mine/trials/unet-r2", tmp_path)
 
 
 def test_a_run_goes_on_from_a_fresh_copy_with_its_own_configuration_only(there, on, config):
