@@ -1,10 +1,11 @@
 """How often a trial is begun, kept in its folder, so that it is known whichever of its processes died."""
 
-import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
@@ -23,7 +24,7 @@ def queue(paths: TrialPaths) -> None:
 def clear_away(paths: TrialPaths) -> None:
     """Removes what nobody needs once a trial is over."""
     for folder in (paths.checkpoints, paths.judged_batches):
-        shutil.rmtree(folder, ignore_errors=True)
+        remote.remove_folder(folder)
 
 
 @dataclass
@@ -93,9 +94,13 @@ class Attempts:
 
     def _reached(self) -> list[int]:
         """Grows with what another attempt would not have to do again."""
-        steps = [int(path.stem) for path in self.paths.checkpoints.glob("[0-9]*.safetensors")]
-        judged = self.paths.judged_batches.glob("*/[0-9]*.safetensors")
-        return [int(self.paths.adapter.is_file()), max(steps, default=0), len(list(judged))]
+        adapter = remote.names(self.paths.adapter.parent)
+        steps = [int(Path(name).stem) for name in remote.names(self.paths.checkpoints)]
+        return [
+            int(self.paths.adapter.name in adapter),
+            max(steps, default=0),
+            len(remote.names(self.paths.judged_batches)),
+        ]
 
     def _write(self) -> None:
         write_json(self.paths.attempts, {"going": self.going, "failures": self.failures})

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 
 CHECKSUM = "crc32"
@@ -21,7 +22,10 @@ CHECKSUM = "crc32"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; what was written there becomes `path` when the block ends without error."""
+    """A temporary name beside `path`; what was written there becomes `path` when the block ends without error.
+
+    Where the runs folder is in object storage it is there, too, when this returns.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -34,6 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    remote.put(path)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:

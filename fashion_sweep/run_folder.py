@@ -4,16 +4,18 @@ import csv
 import fcntl
 import io
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fashion_sweep import remote
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import remove_unfinished, write_text
+from fashion_sweep.lease import is_leased, leased
 from fashion_sweep.paths import RunPaths, runs_root
 
 
@@ -27,7 +29,7 @@ def new_run(config: RunConfig, name: str | None) -> RunPaths:
     return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
 
 
-RESERVED = {"cache", "comparisons", "mlflow-artifacts", "mlflow.db", "mlflow-ui.log", "rehearsals"}
+RESERVED = {"cache", "comparisons", *remote.LOCAL}
 """What else lies beside the runs."""
 LONGEST = 100
 """Characters of a run's name, which becomes part of longer ones."""
@@ -35,11 +37,23 @@ LONGEST = 100
 
 @contextmanager
 def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
-    """Makes the folder or goes on in it, and holds its lock. The lock goes with the process, however it ends.
+    """Makes the folder or goes on in it, and holds its lock. The lock goes with the process, however it ends;
+    in object storage a minute later.
 
     Raises:
         RunError: another process works in it, or it belongs to another configuration.
     """
+    with ExitStack() as held:
+        if stored := remote.current():
+            stored.bucket.check()
+            held.enter_context(leased(stored.bucket, f"{run.name}/{run.lock.name}", f"{stored.bucket.url}/{run.name}"))
+            remote.fetch(run.root, remote.FOR_TRAINING, send=True)
+        held.enter_context(_locked(run, config))
+        yield
+
+
+@contextmanager
+def _locked(run: RunPaths, config: RunConfig) -> Iterator[None]:
     if run.root.exists() and not run.config.exists() and not _is_empty(run.root):
         raise RunError(f"{run.root} is no run folder; give another --name")
     run.root.mkdir(parents=True, exist_ok=True)
@@ -59,6 +73,8 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
 
 def is_claimed(run: RunPaths) -> bool:
     """Whether a process works in it now."""
+    if stored := remote.current():
+        return is_leased(stored.bucket, f"{run.name}/{run.lock.name}")
     try:
         with run.lock.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

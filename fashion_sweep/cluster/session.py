@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 import psutil
 import ray
 
+from fashion_sweep import remote
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
 from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
 from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, runs_root
 
 QUIET_AND_QUICK = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -48,7 +49,9 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[None]:
         ConfigError: the cluster does not answer, or one trial needs more than it has.
         RunError: no Ray could be started here.
     """
-    variables = QUIET_AND_QUICK | thread_counts(resources)
+    stored = remote.current()
+    runs = {"FASHION_SWEEP_RUNS": stored.bucket.url if stored else str(runs_root())}
+    variables = QUIET_AND_QUICK | thread_counts(resources) | runs
     with impatient_interrupt() as interrupt, ray_logs_to(run.log), _environment(variables):
         others, started = _children(), set[psutil.Process]()
         try:

@@ -10,6 +10,7 @@ from ray.tune.logger import JsonLoggerCallback
 from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
 from fashion_sweep.cluster.logs import one_line
+from fashion_sweep.cluster.stored import ray_storage
 from fashion_sweep.cluster.trial import run_trial_on_workers
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import Resources, RunConfig
@@ -78,7 +79,7 @@ def _tuner(
         ),
         run_config=tune.RunConfig(
             name=f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}",
-            storage_path=str(run.ray),
+            **ray_storage(run),
             failure_config=tune.FailureConfig(max_failures=RESTARTS),
             callbacks=[JsonLoggerCallback(), _StopOnInterrupt(interrupt)],
             verbose=0,

@@ -170,8 +170,8 @@ def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
         left_out = {Captions.KIND} if setting.cache.without_captions else set()
         kept = {kind: cache for kind, cache in caches.parts.items() if kind not in left_out}
         write_caches(setting.run, replace(caches, parts=kept))
-    for name, catalogue in samples.items():
-        write_catalogue(setting.run.catalogue(name), catalogue)
+        for name, catalogue in samples.items():
+            write_catalogue(setting.run.catalogue(name), catalogue)
     write_json(setting.run.facts, {"run": setting.run.name, "started": datetime.now().astimezone().isoformat()})
 
 
