@@ -27,7 +27,7 @@ def new_run(config: RunConfig, name: str | None) -> RunPaths:
     return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
 
 
-RESERVED = {"cache", "comparisons", "mlflow-artifacts", "mlflow.db", "mlflow-ui.log", "rehearsals"}
+RESERVED = {"cache", "comparisons", "mlflow-artifacts", "mlflow.db", "mlflow.db.lock", "mlflow-ui.log", "rehearsals"}
 """What else lies beside the runs."""
 LONGEST = 100
 """Characters of a run's name, which becomes part of longer ones."""
