@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -92,10 +93,11 @@ FAULTS: dict[str, Disturb] = {
 }
 
 
-def sweep(name: str, disturb: Disturb, folder: Path, chance: random.Random) -> dict[str, object]:
+def disturbed_sweep(name: str, disturb: Disturb, folder: Path, chance: random.Random) -> dict[str, object]:
     """One sweep with its server; what was counted."""
+    for left in (folder / "runs" / name, folder / f"server-{name}"):
+        shutil.rmtree(left, ignore_errors=True)
     run, server = folder / "runs" / name, Server(folder / f"server-{name}")
-    shutil.rmtree(run, ignore_errors=True)
     line, over = Line(server), threading.Event()
     server.start()
     environment = os.environ | {
@@ -108,7 +110,13 @@ def sweep(name: str, disturb: Disturb, folder: Path, chance: random.Random) -> d
     disturber = threading.Thread(target=disturb, args=(server, line, chance, over))
     disturber.start()
     began = time.monotonic()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    except KeyboardInterrupt:
+        over.set()
+        disturber.join()
+        server.kill()
+        raise
     wall = time.monotonic() - began
     over.set()
     disturber.join()
@@ -160,6 +168,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where runs and servers are kept; what is there is not made again")
     wanted = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else a polite kill would leave a server behind
     if unknown := set(wanted.faults) - set(FAULTS):
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     folder = (wanted.folder or Path(tempfile.mkdtemp(prefix="outage-"))).resolve()
@@ -168,7 +177,7 @@ def main() -> None:
         known = folder / f"{name}.json"
         if not known.is_file():
             print(f"{name} …", file=sys.stderr, flush=True)
-            row = sweep(name, FAULTS.get(name, undisturbed), folder, random.Random(f"{wanted.seed} {name}"))
+            row = disturbed_sweep(name, FAULTS.get(name, undisturbed), folder, random.Random(f"{wanted.seed} {name}"))
             known.write_text(json.dumps(row))
         rows.append(json.loads(known.read_text()))
     usual = rows[1]["wall_s"]

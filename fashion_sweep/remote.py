@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """Files that are fetched at the same time."""
-LOCAL = ("rehearsals", "mlflow.db", "mlflow-artifacts", "mlflow-ui.log")
+LOCAL = ("rehearsals", "mlflow.db", "mlflow.db.lock", "mlflow-artifacts", "mlflow-ui.log")
 """Stay in the copy, with all that is in them. So do Ray's own files, which Ray keeps behind the URL itself."""
 IN_A_RUN = ("ray",)
 FOR_TRAINING = ("checkpoint", "judged")

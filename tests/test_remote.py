@@ -109,13 +109,17 @@ def test_a_storage_that_fails_for_a_moment_is_asked_again(there, on, monkeypatch
 def test_a_fetch_leaves_what_only_workers_need(there, on):
     with on("a") as root:
         trial = RunPaths(root / "run").trial("unet-r1")
-        for path in (trial.status, trial.checkpoint, trial.judged("fashion") / "000000.safetensors"):
+        for path in (
+            trial.status,
+            trial.checkpoints / "00000006.safetensors",
+            trial.judged("fashion") / "000000.safetensors",
+        ):
             write_text(path, "{}")
     with on("b") as root:
         remote.fetch(root / "run", remote.FOR_TRAINING)
         assert [path.name for path in (root / "run").rglob("*") if path.is_file()] == ["status.json"]
         remote.fetch(RunPaths(root / "run").trial("unet-r1").root)
-        assert RunPaths(root / "run").trial("unet-r1").checkpoint.is_file()
+        assert RunPaths(root / "run").trial("unet-r1").checkpoints.is_dir()
 
 
 def test_a_fetch_brings_a_result_only_with_all_that_it_rests_on(there, on, monkeypatch):

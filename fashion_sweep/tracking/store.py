@@ -1,5 +1,6 @@
 """The MLflow store that runs are tracked in: where it is, and a client for it."""
 
+import fcntl
 import logging
 import os
 import re
@@ -11,11 +12,13 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.files import replacing
 from fashion_sweep.paths import runs_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SQLITE = "sqlite:///"
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 """MLflow would repeat any request without answer, though it may have been carried out. `Client` knows which it may."""
@@ -66,9 +69,23 @@ def is_refusal(error: Exception) -> bool:
     return response is not None and 400 <= response.status_code < 500
 
 
+def _make_database(path: Path) -> None:
+    """Whole or not at all, by one process: MLflow's migrations, by two at once or broken off, leave a wreck."""
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        return
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            with replacing(path) as temporary:
+                MlflowClient(f"{SQLITE}{temporary}").search_experiments()
+
+
 def check_exists(uri: str) -> None:
     """So that a look into a store does not make one."""
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
         raise ConfigError(f"there is no MLflow store at {uri} yet; run a sweep first")
 
 
@@ -120,4 +137,6 @@ def client(uri: str) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    if uri.startswith(SQLITE):
+        _make_database(Path(uri.removeprefix(SQLITE).partition("?")[0]))
     return cast("MlflowClient", Client(MlflowClient(uri)))

@@ -1,5 +1,7 @@
 import json
 import socket
+import subprocess
+import sys
 import time
 from urllib.parse import parse_qs
 
@@ -144,6 +146,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_store_that_two_processes_make_at_once_is_whole(tmp_path):
+    code = "import sys; from fashion_sweep.tracking.store import client\n"
+    code += "print(len(client(sys.argv[1]).search_experiments()))"
+    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["1\n", "1\n"]
 
 
 def test_a_server_that_is_down_neither_fails_nor_slows_the_run(store, monkeypatch, capsys):
