@@ -72,8 +72,6 @@ class Remote:
             again = self.bucket.versions(folder)
             tags = {name: version.tag for name, version in again.items() if name in listed or not _is_told(name)}
             wanted = self._differing(folder, tags, without, send)
-        if any(name not in listed for name in wanted) and not self.bucket.exists():
-            raise RunError(f"{self.bucket.url}: is not there any more")
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for told in (False, True):
                 list(pool.map(partial(self.settle, send=send), [name for name in wanted if _is_told(name) == told]))
@@ -99,6 +97,8 @@ class Remote:
             version, looks = self.bucket.version(name), _looks(path)
             if version is None:
                 if looks is not None and looks == record.looks:
+                    if not self.bucket.exists():  # else this would empty the copy, too
+                        raise RunError(f"{self.bucket.url}: is not there any more")
                     path.unlink()  # it was removed
                     record.write(None, None)
                 elif looks is not None and send:

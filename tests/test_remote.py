@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -70,6 +71,14 @@ def test_what_was_removed_is_removed_on_other_nodes(there, on):
     with on("a") as root:
         remote.fetch(root / "run")
         assert [path.name for path in (root / "run").iterdir()] == ["other.json"]
+
+
+def test_a_bucket_that_was_emptied_does_not_empty_the_copy(there, on):
+    write_text(runs_root() / "run" / "config.yaml", "one")
+    shutil.rmtree(there)
+    with pytest.raises(RunError, match="is not there any more"):
+        remote.fetch(runs_root() / "run")
+    assert (runs_root() / "run" / "config.yaml").read_text() == "one"
 
 
 def test_what_could_not_be_put_is_put_later_unless_another_node_was_first(there, on, monkeypatch):
