@@ -121,12 +121,13 @@ on_head 'printf "%s\n" $FASHION_SWEEP_PRESET $FASHION_SWEEP_RUNS $RAY_ADDRESS $M
 on_head 'RAY_AUTH_MODE=disabled ray status 2>&1 | tail -1 | cut -c1-160'
 
 echo "--- the sweep, as a job that outlives its terminal"
-settings="--set training.steps=20 --set training.views=1 --set data.fashion.rendered_images=100 --set sweep.judge=[] --set sweep.trials=[{unet:\ 1},{unet:\ 2}]"
+settings="--set training.steps=5 --set training.views=1 --set data.fashion.rendered_images=100 --set sweep.judge=[] --set sweep.trials=[{unet:\ 1}]"
 on_head "ray job submit --no-wait --submission-id first -- python -m fashion_sweep run exp2 --name first $settings"
 for _ in $(seq 30); do
-    state=$(ray exec "$cluster" 'ray job status first' 2>&1 | grep -o 'SUCCEEDED\|FAILED\|STOPPED' | head -1 || true)
+    said=$(quietly ray exec "$cluster" 'ray job status first' || true)
+    state=$(grep -o 'SUCCEEDED\|FAILED\|STOPPED' <<< "$said" | head -1 || true)
     [ -z "$state" ] || break
-    sleep 3
+    sleep 1
 done
 on_head 'ray job logs first | tail -25'
 echo "job: $state"

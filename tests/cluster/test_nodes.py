@@ -106,9 +106,7 @@ def test_nodes_come_for_waiting_trials_and_go_when_nothing_is_left_for_them(
 ) -> None:
     folder = environment["RAY_TMPDIR"]
     address = f"{ray.util.get_node_ip_address()}:{free_port()}"
-    config = (
-        Path(folder) / "ray_bootstrap_config.yaml"
-    )  # where `ray up` puts it, too: a run looks there for what may come
+    config = Path(folder) / "ray_bootstrap_config.yaml"  # as `ray up` does: a run looks there for what may still come
     config.write_text(json.dumps(autoscaled(address)))
     ports = [f"--port={address.rpartition(':')[2]}", f"--ray-client-server-port={free_port()}", "--dashboard-port=0"]
     ports += ["--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0"]
@@ -147,7 +145,8 @@ def autoscaled(address: str) -> dict[str, Any]:
     """Of Ray's own provider of nodes that are processes of this machine."""
     provider = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
     worker = {"resources": {"CPU": 1, "object_store_memory": 150 * 2**20}, "node_config": {}}
-    return {
+    kinds = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return {f"{kind}_commands": [] for kind in kinds} | {
         "cluster_name": "autoscaled",
         "max_workers": 2,
         "idle_timeout_minutes": 0.1,
@@ -165,6 +164,9 @@ def autoscaled(address: str) -> dict[str, Any]:
             "worker": worker | {"min_workers": 0, "max_workers": 2},
         },
         "head_node_type": "ray.head.default",
+        "auth": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
     }
 
 
