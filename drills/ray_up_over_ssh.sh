@@ -15,7 +15,8 @@ for program in /usr/sbin/sshd rsync "$here/ray" "$here/mlflow"; do
     command -v "$program" > /dev/null || { echo "$program is missing" >&2; exit 2; }
 done
 work=$(mktemp -d /tmp/drill.XXXX) name=drill-$$
-export RAY_TMPDIR=$work/tmp RAY_USAGE_STATS_ENABLED=0 RAY_UP_enable_autoscaler_v2=1
+mkdir -p "$work/programs" "$work/tmp" "$work/shared"
+export TMPDIR=$work/tmp RAY_TMPDIR=$work/tmp RAY_USAGE_STATS_ENABLED=0 RAY_UP_enable_autoscaler_v2=1
 
 begun() { # processes that the drill's nodes have started, by their environment
     grep -lsF "DRILL=$work" /proc/[0-9]*/environ | cut -d/ -f3 || true
@@ -47,9 +48,13 @@ PermitRootLogin prohibit-password
 StrictModes no
 UsePAM no
 END
-mkdir -p "$work/programs" "$work/tmp" "$work/shared"
-# Ray's launcher knows no port for ssh; on the nodes it is the autoscaler's.
-printf '#!/bin/sh\nexec /usr/bin/ssh -o Port=%s "$@"\n' "$ssh_port" > "$work/programs/ssh"
+
+# Ray's launcher, and on the head its autoscaler, know no port for ssh; and ssh itself takes ~ from the list of users.
+cat > "$work/programs/ssh" <<END
+#!/bin/sh
+[ ! -f "\$HOME/ray_bootstrap_key.pem" ] || set -- -i "\$HOME/ray_bootstrap_key.pem" "\$@"
+exec /usr/bin/ssh -o Port=$ssh_port "\$@"
+END
 # In place of the environment that each node would install: this one, with the project as it was synced.
 for program in python mlflow; do printf '#!/bin/sh\nexec %s "$@"\n' "$here/$program" > "$work/programs/$program"; done
 printf '#!/bin/sh\necho "(stand-in) pip $*" >&2\n' > "$work/programs/pip"
@@ -87,7 +92,7 @@ text = open("clusters/on-premises.yaml").read()
 same_host = "--dashboard-agent-listen-port=0 --min-worker-port=0 --max-worker-port=0"
 for old, new in {
     "PRESET=sdxl": "PRESET=tiny", "=/shared/runs": f"={work}/shared/runs", "http://127.0.0.1:5000": f"http://127.0.0.1:{mlflow}",
-    "--port=6379": f"--port={gcs} --node-ip-address=127.0.0.1 --num-cpus=0 --ray-client-server-port={client} --dashboard-port=0 {same_host}",
+    "--port=6379": f"--port={gcs} --num-cpus=0 --ray-client-server-port={client} --dashboard-port=0 {same_host}",
     "HEAD_IP:6379": f"HEAD_IP:{gcs} --node-ip-address=127.0.0.2 --num-cpus=2 {same_host}", "server.sh ~/mlflow": f"server.sh ~/mlflow {mlflow}",
 }.items():
     assert old in text, old
@@ -102,12 +107,13 @@ yaml.safe_dump(config, open(f"{work}/cluster.yaml", "w"), sort_keys=False)
 END
 cluster=$work/cluster.yaml
 
-on_head() { echo "\$ ray exec cluster.yaml '$1'"; ray exec "$cluster" "$1" 2>&1 | grep -v "^Loaded cached\|^Fetched IP\|^Shared connection\|^If you'd"; }
+on_head() { echo "\$ ray exec cluster.yaml '$1'"; quietly ray exec "$cluster" "$1"; }
+quietly() { "$@" 2>&1 | tr -d '\r' | sed 's/\x1b\[[0-9;]*m//g; s/  *$//' | grep -v '^20.* -- \|^Shared connection\|^$'; }
 
 echo "--- \$ ray up"
-ray up -y "$cluster"
+ray up -y "$cluster" 2>&1 | sed 's/\x1b\[[0-9;]*m//g' | grep 'updater.py\|stand-in\|runtime started' | sed 's/^.* -- //' | cut -c1-120
 for _ in $(seq 15); do
-    ray exec "$cluster" 'ray status' 2> /dev/null | grep -q '/2.0 CPU' && break
+    ray exec "$cluster" 'ray status' 2>&1 | grep -q '/2.0 CPU' && break
     sleep 2
 done
 on_head 'ray status'
@@ -115,12 +121,13 @@ on_head 'printf "%s\n" $FASHION_SWEEP_PRESET $FASHION_SWEEP_RUNS $RAY_ADDRESS $M
 on_head 'RAY_AUTH_MODE=disabled ray status 2>&1 | tail -1 | cut -c1-160'
 
 echo "--- the sweep, as a job that outlives its terminal"
-settings="--set training.steps=20 --set training.views=1 --set data.fashion.rendered_images=100 --set sweep.judge=[] --set sweep.trials=[{unet:\ 1},{unet:\ 2}]"
+settings="--set training.steps=5 --set training.views=1 --set data.fashion.rendered_images=100 --set sweep.judge=[] --set sweep.trials=[{unet:\ 1}]"
 on_head "ray job submit --no-wait --submission-id first -- python -m fashion_sweep run exp2 --name first $settings"
 for _ in $(seq 30); do
-    state=$(ray exec "$cluster" 'ray job status first' 2> /dev/null | grep -o 'SUCCEEDED\|FAILED\|STOPPED' || true)
+    said=$(quietly ray exec "$cluster" 'ray job status first' || true)
+    state=$(grep -o 'SUCCEEDED\|FAILED\|STOPPED' <<< "$said" | head -1 || true)
     [ -z "$state" ] || break
-    sleep 3
+    sleep 1
 done
 on_head 'ray job logs first | tail -25'
 echo "job: $state"
@@ -131,7 +138,7 @@ echo "--- what listens elsewhere than on loopback"
 ss -ltnp 2> /dev/null | grep -v '127.0.0\|\[::1\]' | grep -F "$(begun | sed 's/.*/pid=&,/')" | awk '{print $4, $6}' || true
 
 echo "--- the result, fetched from the head by rsync"
-ray rsync-down "$cluster" "$work/shared/runs/first/" "$work/laptop/first/"
+quietly ray rsync-down "$cluster" "$work/shared/runs/first/" "$work/laptop/first/" || true
 ls "$work/laptop/first"
 echo "--- \$ ray down"
-ray down -y "$cluster"
+ray down -y "$cluster" 2>&1 | sed 's/\x1b\[[0-9;]*m//g; s/^.* -- //' | grep -v '^Running\|^Full\|^Shared'

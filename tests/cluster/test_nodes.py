@@ -1,11 +1,14 @@
 """Sweeps over several nodes, each with Ray processes of its own, on this machine."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import cluster_jobs as jobs
 import psutil
 import pytest
+import ray
 from safetensors.torch import load_file
 
 from fashion_sweep.caching.prepare import make_shard, missing_shards, write_references
@@ -61,6 +65,7 @@ def environment(alone: RunPaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
     """For Ray's processes and a run's: as on a real cluster they ask each other for a token."""
     folder = tempfile.mkdtemp(prefix="ray-")  # not pytest's: the path of a socket must be short
     yield os.environ | {
+        "HOME": folder,
         "FASHION_SWEEP_RUNS": str(alone.root.parent),
         "PYTHONPATH": jobs.SEARCH_PATH,
         "OMP_NUM_THREADS": "1",
@@ -69,6 +74,9 @@ def environment(alone: RunPaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
         "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
         "RAY_USAGE_STATS_ENABLED": "0",
     }
+    for process in processes_of(folder):
+        with suppress(psutil.Error):
+            process.kill()
     rmtree(folder, ignore_errors=True)
 
 
@@ -91,6 +99,109 @@ def test_a_node_that_is_lost_in_mid_training_changes_nothing_about_the_outcome(
         assert outcome(run, trial_id) == outcome(alone, trial_id)
     assert run.trial(SHORT).adapter.stat().st_mtime_ns == finished
     assert run.trial(LONG).log.read_text().count(": step 10,") == 1  # it went on from where it was
+
+
+def test_nodes_come_for_waiting_trials_and_go_when_nothing_is_left_for_them(
+    alone: RunPaths, environment: dict[str, str]
+) -> None:
+    folder = environment["RAY_TMPDIR"]
+    address = f"{ray.util.get_node_ip_address()}:{free_port()}"
+    config = Path(folder) / "ray_bootstrap_config.yaml"  # as `ray up` does: a run looks there for what may still come
+    config.write_text(json.dumps(autoscaled(address)))
+    ports = [f"--port={address.rpartition(':')[2]}", f"--ray-client-server-port={free_port()}", "--dashboard-port=0"]
+    ports += ["--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0"]
+    arguments = ["-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=0", *ports]
+    head = start(
+        [*arguments, f"--autoscaling-config={config}"], environment | AS_UP_STARTS_A_HEAD, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: answers(address), head)
+        assert len(raylets(folder)) <= 1
+        run = RunPaths(alone.root.parent / "grown")
+        settings = ("sweep.judge=[]", "sweep.trials=[{unet: 1, steps: 5}, {unet: 2, steps: 5}]")
+        sweep = start_run(run, environment | {"RAY_ADDRESS": address}, *settings)
+        wait_until(lambda: len(raylets(folder)) == 3, sweep)
+        assert sweep.wait(timeout=120) == 0
+        assert all(run.trial(trial_id).is_over for trial_id in ("unet-r1-steps5", "unet-r2-steps5"))
+        wait_until(lambda: len(raylets(folder)) == 1, head, timeout_s=60)
+    finally:
+        head.terminate()
+        head.wait(timeout=60)
+
+
+HEAD_ID = "f" * 51 + "00000"
+AS_UP_STARTS_A_HEAD = {
+    "RAY_enable_autoscaler_v2": "1",
+    "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
+    "RAY_NODE_TYPE_NAME": "ray.head.default",
+    "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    "RAY_FAKE_CLUSTER": "1",
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
+    "RAY_worker_maximum_startup_concurrency": "4",
+}
+
+
+def autoscaled(address: str) -> dict[str, Any]:
+    """Of Ray's own provider of nodes that are processes of this machine."""
+    provider = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+    worker = {"resources": {"CPU": 1, "object_store_memory": 150 * 2**20}, "node_config": {}}
+    kinds = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return {f"{kind}_commands": [] for kind in kinds} | {
+        "cluster_name": "autoscaled",
+        "max_workers": 2,
+        "idle_timeout_minutes": 0.1,
+        "provider": {
+            "type": "external",
+            "module": provider,
+            "gcs_address": address,
+            "head_node_id": HEAD_ID,
+            "launch_multiple": True,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "available_node_types": {
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "worker": worker | {"min_workers": 0, "max_workers": 2},
+        },
+        "head_node_type": "ray.head.default",
+        "auth": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
+    }
+
+
+def free_port() -> int:
+    with socket.create_server(("", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with suppress(OSError):
+        socket.create_connection((host, int(port)), timeout=1).close()
+        return True
+    return False
+
+
+def processes_of(folder: str) -> list[psutil.Process]:
+    """All that Ray has started with this folder, whoever their parents are now."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("RAY_TMPDIR") == folder:
+                found.append(process)
+    return found
+
+
+def raylets(folder: str) -> list[int]:
+    """One a node."""
+    found = []
+    for process in processes_of(folder):
+        with suppress(psutil.Error):
+            if process.name() == "raylet" and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
 
 
 def start(arguments: list[str], environment: dict[str, str], **options: Any) -> subprocess.Popen[str]:
