@@ -14,7 +14,7 @@ from fashion_sweep import __version__
 from fashion_sweep.commands import data as data_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
-from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
+from fashion_sweep.errors import FashionSweepError, Interrupted, RunError, shown
 from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
 
@@ -59,11 +59,10 @@ def run(
     ] = None,
 ) -> None:
     """Train, judge and compare every trial of a sweep."""
-    from rich.console import Console
-
     from fashion_sweep.cluster.interrupt import impatient_interrupt
     from fashion_sweep.config_files import load_run_config
     from fashion_sweep.plan import resolved
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.run_folder import new_run
     from fashion_sweep.sweep import run_sweep
 
@@ -72,7 +71,7 @@ def run(
     source = existing_run(adapters_from) if adapters_from is not None else None
     try:
         with impatient_interrupt():
-            complete = run_sweep(config, paths, Console(highlight=False), source)
+            complete = run_sweep(config, paths, Terminal(), source)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command with --name {paths.name} goes on from here") from None
     if not complete:
@@ -98,12 +97,11 @@ def plan(
         cache = asdict(size) | {"counts": counts.source}
         typer.echo(json.dumps({"trials": [asdict(trial) for trial in planned], "cache": cache}, indent=2))
         return
-    from rich.console import Console
-
     from fashion_sweep.report.cache_table import cache_sentences, cache_table
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.report.tables import plan_table, terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(terminal(plan_table(planned, config.sweep)))
     console.print(terminal(cache_table(config, size)))
     for sentence in cache_sentences(config, size, counts):
@@ -144,9 +142,9 @@ def report(
     ] = None,
 ) -> None:
     """Write a run's report again from its folder, and print it; of several runs, put them side by side."""
-    from rich.console import Console
+    from fashion_sweep.report.console import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     if len(runs) > 1:
         _compare([existing_run(run) for run in runs], output, console)
         return
@@ -201,10 +199,10 @@ def main() -> None:
         code = Interrupted.exit_code
     except FashionSweepError as error:
         code = error.exit_code
-        print(error if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
+        print(shown(f"{error}" if isinstance(error, Interrupted) else f"error: {error}"), file=sys.stderr)
     except OSError as error:  # of a disk or a folder: names the file and the reason
         code = 2
-        print(f"error: {error}", file=sys.stderr)
+        print(shown(f"error: {error}"), file=sys.stderr)
     except typer.TyperException as error:
         code = 2
         print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.logger import JsonLoggerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit
@@ -18,6 +19,9 @@ from fashion_sweep.paths import RunPaths
 # The function that starts a trial's workers only waits. One byte of memory is the smallest thing to ask for: of the
 # CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
 DRIVER = tune.PlacementGroupFactory([{"memory": 1}])
+
+# Tune would hand keys of AWS to trials by way of Ray's `runtime_env`, which Ray writes into a log for all to read.
+class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
 def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:
