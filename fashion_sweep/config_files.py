@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fashion_sweep.config import Preset, RunConfig
-from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
+from fashion_sweep.errors import CONTROL, CREDENTIALS, ConfigError, did_you_mean
 from fashion_sweep.sweep_file import Sweep
 
 PRESETS = Path(__file__).parent / "presets"
@@ -138,6 +138,12 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if isinstance(node.value, str) and (found := CONTROL.search(node.value)):
             raise yaml.YAMLError(f"line {node.start_mark.line + 1}: holds the control character {found[0]!r}")
+        if isinstance(node.value, str) and CREDENTIALS.search(node.value):
+            where = node.value.partition("://")[0]
+            raise ConfigError(
+                f"a {where}:// address holds a password, which would be written down with the configuration; leave it "
+                "out: credentials belong in the environment, for instance AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

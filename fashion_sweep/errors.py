@@ -7,6 +7,11 @@ from collections.abc import Iterable
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that steer a terminal, turn the order of text round or are none: not tab and newline."""
 
+CREDENTIALS = re.compile(
+    r"://(?P<user>[^@\s:/]*):(?!\d+(/|$))[^@\s]*@|://\S*[?&][\w-]*(signature|sig|token|secret|password)=", re.IGNORECASE
+)
+"""In a URL: a password, or a signature that does for one."""
+
 
 class FashionSweepError(Exception):
     """Root of all errors that are shown as one line instead of a traceback."""

@@ -5,10 +5,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fashion_sweep.errors import CREDENTIALS, ConfigError
+
 
 def runs_root() -> Path:
     """Where runs, the cache and the default MLflow store live: `$FASHION_SWEEP_RUNS`, else `runs/` here."""
-    return Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()
+    given = os.environ.get("FASHION_SWEEP_RUNS") or "runs"
+    if CREDENTIALS.search(given):
+        raise ConfigError("FASHION_SWEEP_RUNS: is an address with a password; it must be a folder")
+    return Path(given).resolve()
 
 
 def cache_root() -> Path:
