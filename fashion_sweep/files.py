@@ -1,5 +1,7 @@
 """Writing facts so that a reader sees the old file or the new one, never half of one, and knows it undamaged."""
 
+import csv
+import io
 import json
 import os
 import tempfile
@@ -82,6 +84,18 @@ def _umask() -> int:
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def as_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Text that a spreadsheet would take for a formula gets the apostrophe that makes it text there."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -22,7 +22,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from fashion_sweep.bucket import Bucket
-from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.errors import CREDENTIALS, ConfigError, RunError
 from fashion_sweep.urls import is_url
 
 logger = logging.getLogger(__name__)
@@ -185,6 +185,8 @@ def current() -> Remote | None:
 @lru_cache(maxsize=4)
 def _remote(url: str, scratch: str) -> Remote:
     """Raises ConfigError: no URL of a folder."""
+    if CREDENTIALS.search(url):
+        raise ConfigError("FASHION_SWEEP_RUNS: is an address with a password; credentials belong into the environment")
     scheme, _, folder = url.partition("://")
     if not folder.strip("/") or not scheme:
         raise ConfigError(f"FASHION_SWEEP_RUNS: {url!r} names no folder; it must be like s3://bucket/runs, or a path")

@@ -1,8 +1,8 @@
 """Opening a run folder: one process at a time, one configuration for ever."""
 
-import csv
 import fcntl
-import io
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -14,16 +14,20 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import remove_unfinished, write_text
+from fashion_sweep.files import as_csv, remove_unfinished, write_text
 from fashion_sweep.lease import is_leased, leased
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.sweep_file import NAME
 
 
 def new_run(config: RunConfig, name: str | None) -> RunPaths:
     """The folder of that name under the runs folder, or one named by sweep, preset and time."""
-    if name is not None and (not name or "/" in name or "\\" in name or name[0] in ".-" or len(name) > LONGEST):
-        raise RunError(f"--name {name!r}: must be a plain folder name of at most {LONGEST} characters")
-    if name in RESERVED:
+    if name is not None and not (re.fullmatch(NAME, name) and len(os.fsencode(name)) <= LONGEST):
+        raise RunError(
+            f"--name {name[:LONGEST]!r}: becomes a folder's name; "
+            f"write it in letters, digits, _, - and ., {LONGEST} bytes at most"
+        )
+    if name and name.casefold() in RESERVED:
         raise RunError(f"--name {name!r}: lies beside the runs already; give another")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
@@ -32,7 +36,7 @@ def new_run(config: RunConfig, name: str | None) -> RunPaths:
 RESERVED = {"cache", "comparisons", *remote.LOCAL}
 """What else lies beside the runs."""
 LONGEST = 100
-"""Characters of a run's name, which becomes part of longer ones."""
+"""Bytes of a run's name, which becomes part of longer ones."""
 
 
 @contextmanager
@@ -104,8 +108,5 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = 
 
 def problems_csv(problems: Mapping[str, tuple[Problem, ...]]) -> str:
     """One line a left-out file: data set, file, reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["data_set", "file", "reason"])
-    writer.writerows((name, problem.file, problem.reason) for name, found in problems.items() for problem in found)
-    return text.getvalue()
+    rows = [(name, problem.file, problem.reason) for name, found in problems.items() for problem in found]
+    return as_csv([("data_set", "file", "reason"), *rows])

@@ -43,7 +43,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         check_trained_alike(config, run, adapters_from)
     given = {name: _opened(name, config) for name in data_sets(config) if not _is_rendered(name, config)}
     with claimed(run, config):
-        console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
+        console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
         console.print(f"run folder {remote.where(run.root)}", soft_wrap=True)
         if adapters_from:
@@ -150,7 +150,8 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
             from fashion_sweep.cluster.tune import run_trials
             from fashion_sweep.report.live import LiveTable
 
-            session.enter_context(ray_session(run, config.preset.resources))
+            where = session.enter_context(ray_session(run, config.preset.resources))
+        console.print(where, markup=False, soft_wrap=True)
         with clock.preparing():
             _fill_cache(config, run, console)
 

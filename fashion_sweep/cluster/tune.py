@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.logger import JsonLoggerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit
@@ -23,6 +24,9 @@ DRIVER = tune.PlacementGroupFactory([{"node:__internal_head__": 0.0001}])
 
 RESTARTS = 1000
 """How often a trial whose own process died is begun again: nodes of a long sweep come and go."""
+
+# Tune would hand keys of AWS to trials by way of Ray's `runtime_env`, which Ray writes into a log for all to read.
+class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
 def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:

@@ -51,8 +51,7 @@ def resume(run: RunFolder) -> None:
 
 def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JSON.")] = False) -> None:
     """Tell what of a run is done, running, waiting or failed, and why."""
-    from rich.console import Console
-
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.report.standing import show_standing, standing
     from fashion_sweep.run_folder import is_claimed
 
@@ -61,18 +60,17 @@ def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JS
     if as_json:
         typer.echo(json.dumps(standing(paths, going), indent=2))
     else:
-        show_standing(paths, going, Console(highlight=False))
+        show_standing(paths, going, Terminal())
 
 
 def _carry_out(config: RunConfig, paths: RunPaths, adapters_from: RunPaths | None) -> None:
-    from rich.console import Console
-
     from fashion_sweep.cluster.interrupt import impatient_interrupt
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.sweep import run_sweep
 
     try:
         with impatient_interrupt():
-            complete = run_sweep(config, paths, Console(highlight=False), adapters_from)
+            complete = run_sweep(config, paths, Terminal(), adapters_from)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_how_to_go_on(paths)} goes on from here") from None
     except OSError as error:  # a disk that is full, or gone

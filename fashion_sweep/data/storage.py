@@ -67,7 +67,7 @@ def files(folder: Location) -> dict[str, Entry]:
     """
     if not is_url(folder):
         with os.scandir(folder) as entries:
-            return {e.name: _of_stat(e) for e in entries if e.is_file()}
+            return {e.name: _of_stat(e) for e in entries if _is_file(e)}
     system, path = open_system(os.fspath(folder))
     listed = _asked(folder, system.ls, path, True)
     return {info["name"].rstrip("/").rpartition("/")[2]: _of(info) for info in listed if info["type"] == "file"}
@@ -112,6 +112,22 @@ def _asked(location: Location, question: Any, *arguments: Any) -> Any:
         return question(*arguments)
     except Exception as error:
         raise unreachable(location, error) from error
+
+
+def leads_out(folder: str, name: str) -> bool:
+    """Whether a file of a local folder is a link to one outside of the folder that this lies in."""
+    path = join(folder, name)
+    if is_url(folder) or not os.path.islink(path):
+        return False
+    return not Path(path).resolve().is_relative_to(Path(folder).resolve().parent)
+
+
+def _is_file(found: os.DirEntry[str]) -> bool:
+    """No device or pipe, which may never end; no link that leads round in a circle."""
+    try:
+        return found.is_file()
+    except OSError:
+        return False
 
 
 def _of_stat(found: os.DirEntry[str]) -> Entry:

@@ -58,7 +58,7 @@ def _scaled(path: Path) -> Image.Image | None:
     if not path.is_file():
         return None
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=["PNG"]) as opened:
             image = opened.convert("RGB")
     except OSError as error:
         raise DataError(

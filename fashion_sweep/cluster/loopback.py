@@ -1,0 +1,55 @@
+"""A Ray of one machine that no other machine can reach: every server in it listens on 127.0.0.1.
+
+Ray asks which address a node has, and binds its servers to loopback where the answer is loopback. By itself it
+answers so on macOS and Windows alone.
+"""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import ray
+from ray._private import ray_constants
+
+HERE = "127.0.0.1"
+
+
+def on_this_machine_only() -> bool:
+    """Whether the Ray that this process belongs to is such a one."""
+    return bool(ray.util.get_node_ip_address() == HERE)
+
+
+def address_of_its_own() -> dict[str, str]:
+    """Environment of a Ray on this machine only.
+
+    Its address is chosen before it starts, so that its processes inherit it. Left to find it, they ask which Ray runs
+    on this machine; beside a second one they get no answer, and the resources of every trial that is stopped are lost.
+    """
+    with socket.socket() as probe:
+        probe.bind((HERE, 0))
+        port = probe.getsockname()[1]
+    interface = _interface()
+    return {
+        "RAY_GCS_SERVER_PORT": str(port),
+        "RAY_ADDRESS": f"{HERE}:{port}",
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "GLOO_SOCKET_IFNAME": interface,
+        "NCCL_SOCKET_IFNAME": interface,
+    }
+
+
+@contextmanager
+def no_cluster() -> Iterator[None]:
+    """The same, in this process, where Ray has read its environment long ago."""
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _interface() -> str:
+    """`lo`, or what it is called here."""
+    addresses = psutil.net_if_addrs().items()
+    return next((name for name, known in addresses if any(one.address == HERE for one in known)), "lo")
