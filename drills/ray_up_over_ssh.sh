@@ -124,13 +124,14 @@ echo "--- the sweep, as a job that outlives its terminal"
 settings="--set training.steps=5 --set training.views=1 --set data.fashion.rendered_images=100 --set sweep.judge=[] --set sweep.trials=[{unet:\ 1}]"
 on_head "ray job submit --no-wait --submission-id first -- python -m fashion_sweep run exp2 --name first $settings"
 for _ in $(seq 30); do
-    said=$(quietly ray exec "$cluster" 'ray job status first' || true)
-    state=$(grep -o 'SUCCEEDED\|FAILED\|STOPPED' <<< "$said" | head -1 || true)
+    said=$(ray exec "$cluster" 'ray job status first' 2>&1 || true)
+    state=$(grep -oi 'succeeded\|failed\|stopped' <<< "$said" | head -1 || true)
     [ -z "$state" ] || break
     sleep 1
 done
 on_head 'ray job logs first | tail -25'
 echo "job: $state"
+on_head 'python -c "import mlflow; print([e.name for e in mlflow.MlflowClient().search_experiments()])"'
 ls "$work/shared/runs/first/trials/"*/adapter/*.safetensors | sed "s|$work|\$work|"
 grep -h "Connect" "$work/shared/runs/first/log.txt" | cut -c1-120
 
@@ -138,7 +139,7 @@ echo "--- what listens elsewhere than on loopback"
 ss -ltnp 2> /dev/null | grep -v '127.0.0\|\[::1\]' | grep -F "$(begun | sed 's/.*/pid=&,/')" | awk '{print $4, $6}' || true
 
 echo "--- the result, fetched from the head by rsync"
-quietly ray rsync-down "$cluster" "$work/shared/runs/first/" "$work/laptop/first/" || true
+ray rsync-down "$cluster" "$work/shared/runs/first/" "$work/laptop/first/" > /dev/null 2>&1
 ls "$work/laptop/first"
 echo "--- \$ ray down"
 ray down -y "$cluster" 2>&1 | sed 's/\x1b\[[0-9;]*m//g; s/^.* -- //' | grep -v '^Running\|^Full\|^Shared'
