@@ -4,13 +4,19 @@ Ray asks which address a node has, and binds its servers to loopback where the a
 answers so on macOS and Windows alone.
 """
 
+import os
+import secrets
 import socket
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import ray
 from ray._private import ray_constants
+
+from fashion_sweep.errors import RunError
 
 HERE = "127.0.0.1"
 
@@ -37,6 +43,32 @@ def address_of_its_own() -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": interface,
         "NCCL_SOCKET_IFNAME": interface,
     }
+
+
+def private_folder() -> str:
+    """For Ray's sockets and logs: its own choice, `/tmp/ray`, lets everybody on the machine put others in their place.
+
+    Raises:
+        RunError: somebody else has taken its name.
+    """
+    folder = Path("/tmp") / f"ray-{os.getuid()}"  # no longer: a socket's path has 107 bytes at most
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise RunError(f"{folder} is not this user's alone, which Ray's sockets need; remove it")
+    return str(folder)
+
+
+def private_token() -> None:
+    """Ray's password, made here if there is none: Ray would make it readable for all."""
+    path = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):  # another's to read, or nothing can be written here: Ray says so, if it needs it
+        if path.exists():
+            path.chmod(0o600)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from fashion_sweep import remote
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
 from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
 from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
-from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster
+from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster, private_folder, private_token
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import RunPaths, runs_root
@@ -77,6 +77,8 @@ def _start(resources: Resources, variables: dict[str, str]) -> str:
     address = os.environ.get("RAY_ADDRESS", "local")
     if address != "local":
         return _connect(address, variables)
+    folder = private_folder()
+    private_token()
     try:
         with _environment(address_of_its_own()), no_cluster():
             started = ray.init(
@@ -85,6 +87,7 @@ def _start(resources: Resources, variables: dict[str, str]) -> str:
                 # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
                 include_dashboard=True,
                 dashboard_host=HERE,
+                _temp_dir=folder,
                 log_to_driver=False,
                 logging_format=FORMAT,
             )

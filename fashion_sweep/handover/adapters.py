@@ -80,7 +80,7 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
 
 
 def _size(text: str) -> tuple[int, int] | None:
-    parts = re.fullmatch(r"(\d+)x(\d+)", text)
+    parts = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     return (int(parts[1]), int(parts[2])) if parts else None
 
 

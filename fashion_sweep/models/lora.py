@@ -110,6 +110,8 @@ def misfit(path: Path, model: Family) -> str | None:
             own = file.get_slice(name).get_shape()[axis]
             if own != weight.shape[axis]:
                 return f"{layer} is {weight.shape[axis]} wide in the model and {own} in the adapter"
+            if not torch.isfinite(file.get_tensor(name)).all():
+                return f"{layer} holds values that are not finite"
     return None
 
 
