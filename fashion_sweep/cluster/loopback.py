@@ -54,9 +54,10 @@ def private_folder() -> str:
     folder = Path("/tmp") / f"ray-{os.getuid()}"  # no longer: a socket's path has 107 bytes at most
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise RunError(f"{folder} is not this user's alone, which Ray's sockets need; remove it")
-    return str(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RunError(f"{folder} is not this user's, which Ray's sockets need; remove it")
+    folder.chmod(0o700)
+    return str(folder / "ray")  # Ray opens its own to everybody
 
 
 def private_token() -> None:
