@@ -56,7 +56,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
                 make_shard(shard)
             write_references(run)
             for spec in specs_of(config):
-                train_and_judge(run, spec.trial_id, Worker(0, 1, "cpu", lambda _: None))
+                train_and_judge(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda _: None))
     return run
 
 
