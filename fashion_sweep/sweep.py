@@ -18,7 +18,7 @@ from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.following import in_step
-from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.paths import RunPaths, by_name, runs_root
 from fashion_sweep.plan import specs_of, trials_wanted
 from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
@@ -47,7 +47,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         console.print(config.sweep.question, markup=False)
         console.print(f"run folder {remote.where(run.root)}", soft_wrap=True)
         if adapters_from:
-            write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": str(adapters_from.root)})
+            write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), _busy(console, opening):
             catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,12 +40,13 @@ def resume(run: RunFolder) -> None:
     """Go on with a run that was stopped, however it was; trials that failed are tried again."""
     from fashion_sweep.config_files import read_run_config
 
-    paths = existing_run(run)
-    source = read_json(paths.facts, {}).get("adapters_from")
-    if source and not RunPaths(Path(source)).config.is_file():
-        typer.echo(f"{source} is gone; what it has not given yet is trained here")
-        source = None
-    _carry_out(read_run_config(paths.config), paths, RunPaths(Path(source)) if source else None)
+    paths, adapters_from = existing_run(run), None
+    if source := read_json(paths.facts, {}).get("adapters_from"):
+        try:
+            adapters_from = existing_run(source)
+        except RunError:
+            typer.echo(f"{source} is gone; what it has not given yet is trained here")
+    _carry_out(read_run_config(paths.config), paths, adapters_from)
 
 
 def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JSON.")] = False) -> None:
