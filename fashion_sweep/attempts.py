@@ -11,6 +11,8 @@ from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.status import Status
 
+UNLUCKY = 20
+"""Failures that do not count in a row without getting further, after which it is no bad luck."""
 DIED = "the trial's own process died"
 
 
@@ -45,12 +47,13 @@ class Attempts:
         except DataError:
             known = {}
         self.failures: list[dict[str, Any]] = known.get("failures", [])
-        """Each: time (epoch seconds), error (one line), reached, counts (bool), final (bool)."""
+        """Each: time (epoch seconds), error (one line), reached, counts (bool), final (bool); past: before
+        the trial was queued anew."""
         self.going: bool = known.get("going", False)
 
     def renew(self) -> None:
         for failure in self.failures:
-            failure |= {"counts": False, "final": False}
+            failure["past"] = True
         self.going = False
         if self.failures:
             self._write()
@@ -83,14 +86,16 @@ class Attempts:
     @property
     def _given_up(self) -> bool:
         furthest: list[int] = []
-        in_vain = 0
+        in_vain: list[bool] = []
         for failure in self.failures:
+            if failure.get("past"):
+                continue
             if failure["final"]:
                 return True
             if failure["reached"] > furthest:
-                furthest, in_vain = failure["reached"], 0
-            in_vain += failure["counts"]
-        return in_vain > self.limit
+                furthest, in_vain = failure["reached"], []
+            in_vain.append(failure["counts"])
+        return sum(in_vain) > self.limit or len(in_vain) > self.limit + UNLUCKY
 
     def _reached(self) -> list[int]:
         """Grows with what another attempt would not have to do again."""

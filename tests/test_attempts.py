@@ -61,6 +61,15 @@ def test_lost_nodes_do_not_count(paths):
     assert begun(paths, limit=0)
 
 
+def test_what_does_not_count_ends_a_trial_at_last(paths):
+    for _ in range(30):
+        failed(paths, counts=False)
+    assert not begun(paths)
+    queue(paths)
+    failed(paths, counts=False)
+    assert begun(paths)
+
+
 def test_what_would_come_again_ends_a_trial_at_once(paths):
     failed(paths, final=True)
     assert not begun(paths, limit=5)

@@ -201,6 +201,9 @@ def _report(metrics: dict[str, float]) -> None:
 
 def _note(attempts: Attempts, error: Exception) -> None:
     """What `fit` raised: of several workers the one that failed, not those it pulled along."""
+    if isinstance(error, RayActorError):
+        attempts.fail("the process that looks after the trial's workers died", counts=False)
+        return
     failures = [error]
     if isinstance(error, ray.train.ControllerError):
         failures = [error.controller_failure]
