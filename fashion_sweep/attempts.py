@@ -52,10 +52,11 @@ class Attempts:
         self.going: bool = known.get("going", False)
 
     def renew(self) -> None:
+        known = self.going or self.failures
         for failure in self.failures:
             failure["past"] = True
         self.going = False
-        if self.failures:
+        if known:
             self._write()
 
     def begin(self) -> bool:

@@ -91,6 +91,13 @@ def test_a_trial_that_waits_anew_has_all_its_attempts_again_and_still_tells_of_t
     assert len(Attempts(paths, 1).failures) == 1
 
 
+def test_what_an_interrupt_left_going_is_no_failure(paths):
+    begun(paths)
+    queue(paths)
+    begun(paths)
+    assert Attempts(paths, 1).failures == []
+
+
 def test_an_attempt_that_succeeded_is_no_failure_for_the_next(paths):
     attempts = Attempts(paths, 1)
     attempts.begin()
