@@ -11,6 +11,7 @@ import ray
 
 from fashion_sweep import remote
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
+from fashion_sweep.cluster.guard import guarding, is_alive
 from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
 from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
 from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster, private_folder, private_token
@@ -65,7 +66,8 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[str]:
             finally:
                 started = _children() - others
             interrupt.check()
-            with impatient_interrupt():  # again, since Ray's start puts a handler of its own in place of ours
+            # The handler again, since Ray's start puts one of its own in place of ours.
+            with impatient_interrupt(), guarding(run, started):
                 check_that_a_trial_fits(resources)
                 yield where
         finally:
@@ -118,7 +120,7 @@ def _stop(started: set[psutil.Process]) -> None:
     processes = [process for child in started for process in (child, *_descendants(child))]
     ray.shutdown()
     deadline = time.monotonic() + STOP_S
-    while alive := [process for process in processes if _is_alive(process)]:
+    while alive := [process for process in processes if is_alive(process)]:
         if time.monotonic() > deadline:
             for process in alive:
                 with suppress(psutil.NoSuchProcess):
@@ -128,13 +130,6 @@ def _stop(started: set[psutil.Process]) -> None:
 
 def _children() -> set[psutil.Process]:
     return set(psutil.Process().children())
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

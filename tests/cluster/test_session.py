@@ -16,7 +16,7 @@ from fashion_sweep.cluster import session
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.config import Resources
-from fashion_sweep.errors import ConfigError
+from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import RunPaths
 
 
@@ -72,6 +72,15 @@ def test_an_interrupt_ends_a_run_in_seconds_and_leaves_no_process(
     assert (process.returncode, out, err) == (0, b"interrupted\n", b"")
     assert len(started) > 3
     assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.parametrize("vital", ["raylet", "gcs_server"])
+def test_a_ray_that_died_ends_the_run_with_the_way_on(tmp_path: Path, vital: str) -> None:
+    said = rf"Ray's {vital} died on this machine; python -m fashion_sweep resume mine goes on"
+    with pytest.raises(RunError, match=said), ray_session(RunPaths(tmp_path / "mine"), Resources()):
+        (process,) = (child for child in psutil.Process().children() if child.name() == vital)
+        process.kill()
+        time.sleep(60)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
