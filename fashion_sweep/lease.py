@@ -1,9 +1,9 @@
 """The lock of a run whose folder is in object storage: an object that its holder writes anew while it lives."""
 
-import _thread
 import json
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -85,7 +85,7 @@ class _Lease:
                 holder, _ = self._holder(with_age=False)
                 if holder.get("id") not in (None, self.mine["id"]):
                     self.lost_to = _who(holder)
-                    _thread.interrupt_main()
+                    os.kill(os.getpid(), signal.SIGINT)  # also where the main thread sleeps
                     return
                 self._write()
             except FashionSweepError as error:

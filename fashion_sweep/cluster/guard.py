@@ -1,8 +1,8 @@
 """Notices that the Ray of this machine died. Its libraries wait for it to come back, which it does not."""
 
-import _thread
 import os
 import shlex
+import signal
 import sys
 import threading
 from collections.abc import Collection, Iterator
@@ -49,7 +49,7 @@ def _watch(run: RunPaths, vital: dict[psutil.Process, str], ended: threading.Eve
     while not ended.wait(LOOK_EVERY_S):
         died += [name for process, name in vital.items() if not is_alive(process)]
         if died:
-            _thread.interrupt_main()
+            os.kill(os.getpid(), signal.SIGINT)  # also where the main thread sleeps
             if not ended.wait(PATIENCE_S):
                 print(f"error: {_said(run, died)}", file=sys.stderr, flush=True)
                 os._exit(RunError.exit_code)

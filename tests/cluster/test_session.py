@@ -77,7 +77,7 @@ def test_an_interrupt_ends_a_run_in_seconds_and_leaves_no_process(
 @pytest.mark.parametrize("vital", ["raylet", "gcs_server"])
 def test_a_ray_that_died_ends_the_run_with_the_way_on(tmp_path: Path, vital: str) -> None:
     said = rf"Ray's {vital} died on this machine; python -m fashion_sweep resume mine goes on"
-    with pytest.raises(RunError, match=said), ray_session(RunPaths(tmp_path / "mine"), Resources()):
+    with pytest.raises(RunError, match=said), ray_session(RunPaths(tmp_path / "mine"), Resources()):  # noqa: PT012
         (process,) = (child for child in psutil.Process().children() if child.name() == vital)
         process.kill()
         time.sleep(60)
