@@ -92,7 +92,7 @@ def settable_clock(root: Path) -> Iterator[Mapping[str, str]]:
     set_clock(root, "+0")
     yield {
         "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(root / "clock"),
+        "FAKETIME_TIMESTAMP_FILE": str(root / "set-clock"),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
@@ -100,7 +100,7 @@ def settable_clock(root: Path) -> Iterator[Mapping[str, str]]:
 
 def set_clock(root: Path, offset: str) -> None:
     """offset: for instance `+1d` or `-2h`."""
-    (root / "clock").write_text(offset + "\n")
+    (root / "set-clock").write_text(offset + "\n")
 
 
 def machine() -> str:
