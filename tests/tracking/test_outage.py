@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from mlflow.entities import ViewType
 
 from fashion_sweep import tracking
 from fashion_sweep.errors import RunError
@@ -76,6 +77,8 @@ def test_every_first_answer_to_a_change_is_lost_and_nothing_is_there_twice(serve
     server.loses_answer = once
     until_up_to_date(run)
     assert len(lost) > 8
+    experiment = client().get_experiment_by_name("exp2/tiny").experiment_id
+    assert client().search_runs([experiment], run_view_type=ViewType.DELETED_ONLY) == []  # no twin was ever made
     check_all_is_there_once(run)
 
 
