@@ -1,9 +1,10 @@
 # `make run` and `make test` do all the set-up there is: a virtual environment in .venv, made once.
 PYTHON ?= python3
 SWEEP ?= exp2
+SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: run test lint clean
+.PHONY: run test lint chaos clean
 
 run: .venv/installed
 	$(BIN)/python -m fashion_sweep run $(SWEEP)
@@ -15,6 +16,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Kills, fills and breaks a small sweep for real, half an hour long; a table says what became of it.
+chaos: .venv/installed
+	$(BIN)/python -m drills.chaos --seed $(SEED)
 
 # The stamp is newer than pyproject.toml exactly when what that file asks for is installed.
 .venv/installed: pyproject.toml

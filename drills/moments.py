@@ -15,7 +15,8 @@ Moment = Callable[[SweepRun], bool]
 
 def preparing(run: SweepRun) -> bool:
     """Some of the cache is there, and not all of it."""
-    return any((run.root / "cache").glob("*/0*.safetensors")) and not run.paths.trials.joinpath(TRIALS[0]).exists()
+    begun = any((run.root / "cache").glob("*/0*.safetensors"))
+    return begun and Status(run.trial(TRIALS[0])).known.get("state") == "waiting"
 
 
 def step(trial_id: str, number: int) -> Moment:

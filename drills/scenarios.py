@@ -282,7 +282,6 @@ def _bad_days() -> list[Scenario]:
             "memory",
             (Fault("mid-training", "the machine's memory used up", step(A, 8), _use_up_memory),),
             surroundings=surroundings.watched_memory,
-            afterwards=lambda run: None,
         ),
         Scenario(
             "not-finite",
@@ -299,7 +298,7 @@ def _bad_days() -> list[Scenario]:
             "mlflow",
             (
                 Fault("mid-training", "MLflow server killed", step(A, 8), surroundings.kill_mlflow_server),
-                Fault("mid-judging", "MLflow server started again", judged(A, 3), surroundings.restart_mlflow_server),
+                Fault("mid-judging", "MLflow server started again", judged(A, 3), surroundings.start_mlflow_server),
                 Fault("during the report", "MLflow server killed", reporting, surroundings.kill_mlflow_server),
             ),
             surroundings=surroundings.mlflow_server,

@@ -2,19 +2,16 @@
 
 import os
 import platform
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from drills.sweep_run import SweepRun
+from drills.tracking_server import Server
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 """Debian's package faketime."""
@@ -40,44 +37,12 @@ NODES: dict[str, list[Any]] = {}
 
 @contextmanager
 def mlflow_server(root: Path) -> Iterator[Mapping[str, str]]:
-    host, port = "127.0.0.1", _free_port()
-    SERVERS[str(root)] = Server(root, port)
-    SERVERS[str(root)].start()
+    server = SERVERS[str(root)] = Server(root / "mlflow-server")
+    server.start()
     try:
-        yield {"MLFLOW_TRACKING_URI": f"http://{host}:{port}"}
+        yield {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.port}"}
     finally:
         SERVERS.pop(str(root)).kill()
-
-
-@dataclass
-class Server:
-    """`mlflow server` on this machine's loopback address."""
-
-    root: Path
-    port: int
-    process: Any = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self.root}/server.db", "--host", "127.0.0.1"]
-        command += ["--artifacts-destination", f"{self.root}/server"]
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (self.root / "server.log").open("ab") as log:
-            self.process = psutil.Popen(command, stdout=log, stderr=log, env=environment)
-
-    def wait(self, timeout_s: float = 90) -> None:
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.2)
-        raise TimeoutError(f"the MLflow server does not answer; see {self.root}/server.log")
-
-    def kill(self) -> None:
-        for process in [*self.process.children(recursive=True), self.process]:
-            process.kill()
-        self.process.wait()
 
 
 SERVERS: dict[str, Server] = {}
@@ -88,14 +53,13 @@ def kill_mlflow_server(run: SweepRun, processes: Any = ()) -> None:
     SERVERS[str(run.root)].kill()
 
 
-def restart_mlflow_server(run: SweepRun, processes: Any = ()) -> None:
+def start_mlflow_server(run: SweepRun, processes: Any = ()) -> None:
     SERVERS[str(run.root)].start()
 
 
 def synced(run: SweepRun) -> str | None:
     """What is wrong with `sync` after the run, once the server is back."""
-    restart_mlflow_server(run)
-    SERVERS[str(run.root)].wait()
+    start_mlflow_server(run)
     run.sync()
     return run.last_line() if run.finish() else None
 
@@ -142,9 +106,3 @@ def set_clock(root: Path, offset: str) -> None:
 def machine() -> str:
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     return f"on {len(os.sched_getaffinity(0))} cores of {cpu.partition(':')[2].strip() or platform.machine()}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

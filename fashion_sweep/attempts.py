@@ -1,15 +1,18 @@
 """How often a trial is begun, kept in its folder, so that it is known whichever of its processes died."""
 
-import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.status import Status
 
+UNLUCKY = 20
+"""Failures that do not count in a row without getting further, after which it is no bad luck."""
 DIED = "the trial's own process died"
 
 
@@ -23,7 +26,7 @@ def queue(paths: TrialPaths) -> None:
 def clear_away(paths: TrialPaths) -> None:
     """Removes what nobody needs once a trial is over."""
     for folder in (paths.checkpoints, paths.judged_batches):
-        shutil.rmtree(folder, ignore_errors=True)
+        remote.remove_folder(folder)
 
 
 @dataclass
@@ -44,14 +47,16 @@ class Attempts:
         except DataError:
             known = {}
         self.failures: list[dict[str, Any]] = known.get("failures", [])
-        """Each: time (epoch seconds), error (one line), reached, counts (bool), final (bool)."""
+        """Each: time (epoch seconds), error (one line), reached, counts (bool), final (bool); past: before
+        the trial was queued anew."""
         self.going: bool = known.get("going", False)
 
     def renew(self) -> None:
+        known = self.going or self.failures
         for failure in self.failures:
-            failure |= {"counts": False, "final": False}
+            failure["past"] = True
         self.going = False
-        if self.failures:
+        if known:
             self._write()
 
     def begin(self) -> bool:
@@ -82,20 +87,26 @@ class Attempts:
     @property
     def _given_up(self) -> bool:
         furthest: list[int] = []
-        in_vain = 0
+        in_vain: list[bool] = []
         for failure in self.failures:
+            if failure.get("past"):
+                continue
             if failure["final"]:
                 return True
             if failure["reached"] > furthest:
-                furthest, in_vain = failure["reached"], 0
-            in_vain += failure["counts"]
-        return in_vain > self.limit
+                furthest, in_vain = failure["reached"], []
+            in_vain.append(failure["counts"])
+        return sum(in_vain) > self.limit or len(in_vain) > self.limit + UNLUCKY
 
     def _reached(self) -> list[int]:
         """Grows with what another attempt would not have to do again."""
-        steps = [int(path.stem) for path in self.paths.checkpoints.glob("[0-9]*.safetensors")]
-        judged = self.paths.judged_batches.glob("*/[0-9]*.safetensors")
-        return [int(self.paths.adapter.is_file()), max(steps, default=0), len(list(judged))]
+        adapter = remote.names(self.paths.adapter.parent)
+        steps = [int(Path(name).stem) for name in remote.names(self.paths.checkpoints)]
+        return [
+            int(self.paths.adapter.name in adapter),
+            max(steps, default=0),
+            len(remote.names(self.paths.judged_batches)),
+        ]
 
     def _write(self) -> None:
         write_json(self.paths.attempts, {"going": self.going, "failures": self.failures})

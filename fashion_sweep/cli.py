@@ -15,7 +15,7 @@ from fashion_sweep.commands import data as data_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.commands.runs import resume, run, status
-from fashion_sweep.errors import FashionSweepError, Interrupted, RunError
+from fashion_sweep.errors import FashionSweepError, Interrupted, RunError, shown
 from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
 
@@ -70,12 +70,11 @@ def plan(
         cache = asdict(size) | {"counts": counts.source}
         typer.echo(json.dumps({"trials": [asdict(trial) for trial in planned], "cache": cache}, indent=2))
         return
-    from rich.console import Console
-
     from fashion_sweep.report.cache_table import cache_sentences, cache_table
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.report.tables import plan_table, terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(terminal(plan_table(planned, config.sweep)))
     console.print(terminal(cache_table(config, size)))
     for sentence in cache_sentences(config, size, counts):
@@ -116,9 +115,9 @@ def report(
     ] = None,
 ) -> None:
     """Write a run's report again from its folder, and print it; of several runs, put them side by side."""
-    from rich.console import Console
+    from fashion_sweep.report.console import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     if len(runs) > 1:
         _compare([existing_run(run) for run in runs], output, console)
         return
@@ -176,10 +175,10 @@ def main() -> None:
         code = Interrupted.exit_code
     except FashionSweepError as error:
         code = error.exit_code
-        print(error if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
+        print(shown(f"{error}" if isinstance(error, Interrupted) else f"error: {error}"), file=sys.stderr)
     except OSError as error:  # of a disk or a folder: names the file and the reason
         code = 2
-        print(f"error: {error}", file=sys.stderr)
+        print(shown(f"error: {error}"), file=sys.stderr)
     except typer.TyperException as error:
         code = 2
         print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)

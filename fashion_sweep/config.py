@@ -131,9 +131,11 @@ class EvaluationConfig(Frozen):
     """Generated images per trial and evaluation set."""
     features: Literal["tiny-clip", "inception-v3", "random-inception-v3"]
     """Extractor for FID and KID; the random one is for rehearsals."""
-    clip_model: str
-    """open_clip model name, or `embedded:clip`; `random:` before a name: with random weights."""
-    clip_pretrained: str | None = None
+    clip_model: str = Field(pattern=r"^(embedded:\w+|(random:)?[\w.-]+)$")
+    """open_clip model name, or `embedded:clip`; `random:` before a name: with random weights. No folder or repository:
+    open_clip would run the code that these ask for."""
+    clip_pretrained: str | None = Field(None, pattern=r"^([\w-]+|.+\.safetensors)$")
+    """open_clip's name of the weights, or a safetensors file."""
     kid_subset_size: int = Field(1000, ge=2)
     loss_samples: int = Field(256, ge=2)
     """Images of a set that nothing was trained on, whose denoising loss tells what an adapter has forgotten."""

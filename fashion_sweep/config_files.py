@@ -13,12 +13,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fashion_sweep.config import Preset, RunConfig
-from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.errors import CONTROL, CREDENTIALS, ConfigError, did_you_mean
 from fashion_sweep.sweep_file import Sweep
 
 PRESETS = Path(__file__).parent / "presets"
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 DEFAULT_PRESET = "tiny"
+LARGEST = 2**20
+"""Bytes of a YAML file."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -103,8 +105,10 @@ def _locate(name: str, folder: Path, kind: str) -> Path:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    if (size := path.stat().st_size) > LARGEST:
+        raise ConfigError(f"{path}: has {size:,} bytes, which no configuration needs; at most {LARGEST:,} are read")
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        values = _parse(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -120,7 +124,27 @@ def _read_setting(setting: str) -> tuple[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which by itself would keep the last of two equal keys without a word."""
+    """The safe loader, without what it lets through: two equal keys, of which it would keep the last without a word,
+    aliases, of which a few lines may stand for gigabytes, and characters that steer a terminal."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()
+            raise yaml.YAMLError(
+                f"*{alias.anchor}, line {alias.start_mark.line + 1}: aliases are not read; write it out"
+            )
+        return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if isinstance(node.value, str) and (found := CONTROL.search(node.value)):
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: holds the control character {found[0]!r}")
+        if isinstance(node.value, str) and CREDENTIALS.search(node.value):
+            where = node.value.partition("://")[0]
+            raise ConfigError(
+                f"a {where}:// address holds a password, which would be written down with the configuration; leave it "
+                "out: credentials belong in the environment, for instance AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -129,11 +153,19 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _parse(text: str) -> Any:
+    """Raises yaml.YAMLError alone."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (RecursionError, ValueError) as error:  # nested without end; a number or date that is none
+        raise yaml.YAMLError(str(error)) from error
+
+
 def _parse_value(setting: str, text: str) -> Any:
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = _parse(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {setting!r}: the value is not valid YAML") from error
+        raise ConfigError(f"--set {setting!r}: the value is not valid YAML ({' '.join(str(error).split())})") from error
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
         try:
             return float(value)

@@ -1,7 +1,16 @@
 """The errors a user can cause or meet. Each is one clear line; `cli` turns it into an exit code."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that steer a terminal, turn the order of text round or are none: not tab and newline."""
+
+CREDENTIALS = re.compile(
+    r"://(?P<user>[^@\s:/]*):(?!\d+(/|$))[^@\s]*@|://\S*[?&][\w-]*(signature|sig|token|secret|password)=", re.IGNORECASE
+)
+"""In a URL: a password, or a signature that does for one."""
 
 
 class FashionSweepError(Exception):
@@ -44,3 +53,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def first_line(error: Exception) -> str:
     """Of a library's message, which may be long."""
     return str(error).strip().split("\n")[0][:300]
+
+
+def shown(text: str) -> str:
+    """With control characters written out, so that whoever wrote the text cannot steer the reader's terminal."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

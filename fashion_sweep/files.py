@@ -1,5 +1,7 @@
 """Writing facts so that a reader sees the old file or the new one, never half of one, and knows it undamaged."""
 
+import csv
+import io
 import json
 import os
 import tempfile
@@ -13,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 
 CHECKSUM = "crc32"
@@ -21,7 +24,10 @@ CHECKSUM = "crc32"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; what was written there becomes `path` when the block ends without error."""
+    """A temporary name beside `path`; what was written there becomes `path` when the block ends without error.
+
+    Where the runs folder is in object storage it is there, too, when this returns.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -34,6 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    remote.put(path)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -77,6 +84,18 @@ def _umask() -> int:
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def as_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Text that a spreadsheet would take for a formula gets the apostrophe that makes it text there."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def write_json(path: Path, value: Any) -> None:

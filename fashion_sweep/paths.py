@@ -2,13 +2,31 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fashion_sweep import remote
+
 
 def runs_root() -> Path:
-    """Where runs, the cache and the default MLflow store live: `$FASHION_SWEEP_RUNS`, else `runs/` here."""
+    """Where runs, the cache and the default MLflow store live: `$FASHION_SWEEP_RUNS`, else `runs/` here.
+
+    Where that is a URL, this node's copy of it: see `remote.py`.
+    """
+    if stored := remote.current():
+        return stored.copy
     return Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()
+
+
+def by_name(path: Path) -> str:
+    """What lies in the runs folder, by its name in there, since other nodes may have that elsewhere; else as it is."""
+    return str(path.relative_to(runs_root())) if path.is_relative_to(runs_root()) else str(path)
+
+
+def by_path(name: str) -> Path:
+    """Takes what `by_name` gives."""
+    return runs_root() / name
 
 
 def cache_root() -> Path:
@@ -124,6 +142,10 @@ class RunPaths:
 
     root: Path
 
+    def __reduce__(self) -> tuple[Callable[[str], "RunPaths"], tuple[str]]:
+        """To another node it goes by its name, if its runs folder is one that each node has a copy of."""
+        return _run_paths, (by_name(self.root) if remote.current() else str(self.root),)
+
     @property
     def name(self) -> str:
         return self.root.name
@@ -232,5 +254,14 @@ class RunPaths:
     def log(self) -> Path:
         return self.root / "log.txt"
 
+    def fetch_inputs(self) -> None:
+        """What workers go by, where the runs folder is in object storage."""
+        remote.fetch_file(self.config)
+        remote.fetch(self.caches.parent)
+
     def trial(self, trial_id: str) -> TrialPaths:
         return TrialPaths(self.trials / trial_id)
+
+
+def _run_paths(name: str) -> RunPaths:
+    return RunPaths(by_path(name))

@@ -1,45 +1,63 @@
 """Opening a run folder: one process at a time, one configuration for ever."""
 
-import csv
 import fcntl
-import io
+import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fashion_sweep import remote
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import remove_unfinished, write_text
+from fashion_sweep.files import as_csv, remove_unfinished, write_text
+from fashion_sweep.lease import is_leased, leased
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.sweep_file import NAME
 
 
 def new_run(config: RunConfig, name: str | None) -> RunPaths:
     """The folder of that name under the runs folder, or one named by sweep, preset and time."""
-    if name is not None and (not name or "/" in name or "\\" in name or name[0] in ".-" or len(name) > LONGEST):
-        raise RunError(f"--name {name!r}: must be a plain folder name of at most {LONGEST} characters")
-    if name in RESERVED:
+    if name is not None and not (re.fullmatch(NAME, name) and len(os.fsencode(name)) <= LONGEST):
+        raise RunError(
+            f"--name {name[:LONGEST]!r}: becomes a folder's name; "
+            f"write it in letters, digits, _, - and ., {LONGEST} bytes at most"
+        )
+    if name and name.casefold() in RESERVED:
         raise RunError(f"--name {name!r}: lies beside the runs already; give another")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
 
 
-RESERVED = {"cache", "comparisons", "mlflow-artifacts", "mlflow.db", "mlflow.db.lock", "mlflow-ui.log", "rehearsals"}
+RESERVED = {"cache", "comparisons", *remote.LOCAL}
 """What else lies beside the runs."""
 LONGEST = 100
-"""Characters of a run's name, which becomes part of longer ones."""
+"""Bytes of a run's name, which becomes part of longer ones."""
 
 
 @contextmanager
 def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
-    """Makes the folder or goes on in it, and holds its lock. The lock goes with the process, however it ends.
+    """Makes the folder or goes on in it, and holds its lock. The lock goes with the process, however it ends;
+    in object storage a minute later.
 
     Raises:
         RunError: another process works in it, or it belongs to another configuration.
     """
+    with ExitStack() as held:
+        if stored := remote.current():
+            stored.bucket.check()
+            held.enter_context(leased(stored.bucket, f"{run.name}/{run.lock.name}", f"{stored.bucket.url}/{run.name}"))
+            remote.fetch(run.root, remote.FOR_TRAINING, send=True)
+        held.enter_context(_locked(run, config))
+        yield
+
+
+@contextmanager
+def _locked(run: RunPaths, config: RunConfig) -> Iterator[None]:
     if run.root.exists() and not run.config.exists() and not _is_empty(run.root):
         raise RunError(f"{run.root} is no run folder; give another --name")
     run.root.mkdir(parents=True, exist_ok=True)
@@ -59,6 +77,8 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
 
 def is_claimed(run: RunPaths) -> bool:
     """Whether a process works in it now."""
+    if stored := remote.current():
+        return is_leased(stored.bucket, f"{run.name}/{run.lock.name}")
     try:
         with run.lock.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -88,8 +108,5 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = 
 
 def problems_csv(problems: Mapping[str, tuple[Problem, ...]]) -> str:
     """One line a left-out file: data set, file, reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["data_set", "file", "reason"])
-    writer.writerows((name, problem.file, problem.reason) for name, found in problems.items() for problem in found)
-    return text.getvalue()
+    rows = [(name, problem.file, problem.reason) for name, found in problems.items() for problem in found]
+    return as_csv([("data_set", "file", "reason"), *rows])

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError, first_line
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
@@ -14,6 +15,8 @@ from fashion_sweep.paths import TrialPaths
 logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.5
+PUT_EVERY_S = 10.0
+"""Where the runs folder is in object storage, which is paid by the request."""
 STAGES = {"load": "loading", "train": "training", "judge": "judging"}
 """Stage → the word for a trial that is in it."""
 
@@ -44,10 +47,11 @@ class Status:
             return {"notes": [first_line(error)]}
 
     def update(self, *, now: bool = False, **values: Any) -> None:
-        """Writes at most every half second, unless `now`."""
+        """Writes at most every half second (ten, into object storage), unless `now`."""
         self.values |= values
         self.alive()
-        if self.writes and (now or time.monotonic() - self._written > WRITE_EVERY_S):
+        every = PUT_EVERY_S if remote.current() else WRITE_EVERY_S
+        if self.writes and (now or time.monotonic() - self._written > every):
             self._written = time.monotonic()
             known = {name: value for name, value in self.values.items() if value is not None}
             write_json(self.paths.status, known | {"time": time.time()})

@@ -8,7 +8,7 @@ from uuid import uuid4
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fashion_sweep import facts
+from fashion_sweep import facts, remote
 from fashion_sweep.attempts import clear_away, queue
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.cluster.worker import Worker
@@ -17,7 +17,8 @@ from fashion_sweep.data.catalogue import Catalogue, check_tolerable, write_catal
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json, write_text
-from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.following import in_step
+from fashion_sweep.paths import RunPaths, by_name, runs_root
 from fashion_sweep.plan import specs_of, trials_wanted
 from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
@@ -42,11 +43,11 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         check_trained_alike(config, run, adapters_from)
     given = {name: _opened(name, config) for name in data_sets(config) if not _is_rendered(name, config)}
     with claimed(run, config):
-        console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]")
+        console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
-        console.print(f"run folder {run.root}", soft_wrap=True)
+        console.print(f"run folder {remote.where(run.root)}", soft_wrap=True)
         if adapters_from:
-            write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": str(adapters_from.root)})
+            write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), _busy(console, opening):
             catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}
@@ -58,7 +59,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
         from fashion_sweep.tracking import Mirror
 
-        with Mirror(run):
+        with Mirror(run), in_step(run.root, run.log):
             waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
             worked = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
             if worked:
@@ -149,7 +150,8 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
             from fashion_sweep.cluster.tune import run_trials
             from fashion_sweep.report.live import LiveTable
 
-            session.enter_context(ray_session(run, config.preset.resources))
+            where = session.enter_context(ray_session(run, config.preset.resources))
+        console.print(where, markup=False, soft_wrap=True)
         with clock.preparing():
             _fill_cache(config, run, console)
 
@@ -161,6 +163,7 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
                 errors = run_search(run, config, train_and_judge)
             else:
                 errors = run_trials(run, config, waiting, train_and_judge)
+            remote.fetch(run.root, remote.FOR_TRAINING)
             for trial_id, error in errors.items():
                 if error:
                     Status(run.trial(trial_id)).fail(error)

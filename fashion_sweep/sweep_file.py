@@ -10,7 +10,8 @@ from fashion_sweep.search_space import Frozen, Search, Space, trial_values
 from fashion_sweep.space import TrialSpec, placement_error
 
 EvaluationSet = Literal["fashion", "general"]
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=60)]
+NAME = r"^\w[\w.-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=60)]
 """Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from fashion_sweep import remote
 from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
@@ -88,7 +89,7 @@ class Trial:
     def train(self) -> None:
         caches = read_caches(self.run)
         training = caches.training(self.config.training_of(self.spec))
-        self.paths.adapter_source.unlink(missing_ok=True)  # of a copy that was damaged
+        remote.remove(self.paths.adapter_source)  # of a copy that was damaged
         catalogue = read_catalogue(self.run.catalogue("fashion"))
         with self.status.stage("load", step=0, steps=self.steps):
             model = load_model(self.config.preset.model, self.worker.device)
@@ -126,6 +127,7 @@ class Trial:
         with self.status.stage("load"):
             model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
             if not self.spec.is_base_model:
+                remote.fetch_file(self.paths.adapter)
                 model.load_adapter(self.paths.adapter)
             judge = self.load_judge() if sweep.judge else None
         evaluations: dict[str, Any] = {}
@@ -166,6 +168,7 @@ class Trial:
         )
         if world_size > 1:
             distributed.barrier()
+            remote.fetch(self.paths.judged(name))  # from workers on other nodes
         if rank != 0:
             return None
         scores = collect_batches(self.paths.judged(name), len(captions), generation.batch_size)

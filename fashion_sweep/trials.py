@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fashion_sweep.config import RunConfig
+from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.search_space import trial_values
 from fashion_sweep.space import TrialSpec
 
 
@@ -39,5 +41,12 @@ def run_specs(run: RunPaths, config: RunConfig) -> list[TrialSpec]:
 
 def _read(run: RunPaths) -> Iterator[Suggestion]:
     for path in run.trials.glob("*/suggestion.json"):
-        known = read_json(path)
-        yield Suggestion(known["number"], TrialSpec.of(known["values"]), known["parameters"])
+        try:
+            known = read_json(path)
+            spec = TrialSpec.of(trial_values(known["values"]))
+            found = Suggestion(int(known["number"]), spec, int(known["parameters"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path} is damaged: {error}; remove its folder to have the trial made again") from error
+        if found.trial_id != path.parent.name:
+            raise DataError(f"{path} is damaged: it is of the trial {found.trial_id}; remove its folder")
+        yield found

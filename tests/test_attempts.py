@@ -61,6 +61,15 @@ def test_lost_nodes_do_not_count(paths):
     assert begun(paths, limit=0)
 
 
+def test_what_does_not_count_ends_a_trial_at_last(paths):
+    for _ in range(30):
+        failed(paths, counts=False)
+    assert not begun(paths)
+    queue(paths)
+    failed(paths, counts=False)
+    assert begun(paths)
+
+
 def test_what_would_come_again_ends_a_trial_at_once(paths):
     failed(paths, final=True)
     assert not begun(paths, limit=5)
@@ -80,6 +89,13 @@ def test_a_trial_that_waits_anew_has_all_its_attempts_again_and_still_tells_of_t
     assert read_json(paths.status)["state"] == "waiting"
     assert begun(paths)
     assert len(Attempts(paths, 1).failures) == 1
+
+
+def test_what_an_interrupt_left_going_is_no_failure(paths):
+    begun(paths)
+    queue(paths)
+    begun(paths)
+    assert Attempts(paths, 1).failures == []
 
 
 def test_an_attempt_that_succeeded_is_no_failure_for_the_next(paths):

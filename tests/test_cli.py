@@ -18,9 +18,10 @@ from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.data.transforms import centre_view
 from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.metrics import evaluate
-from fashion_sweep.files import read_json
+from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import RunPaths
 from tests.conftest import noise_image
+from tests.report.synthetic_run import make_run
 
 
 @pytest.fixture
@@ -82,6 +83,20 @@ def test_a_runs_folder_that_cannot_be_made_is_a_mistake_in_one_line(command, tmp
     assert code == 2
     assert err.count("\n") == 1
     assert str(tmp_path / "file") in err
+
+
+@pytest.mark.parametrize(("given", "found"), [("first", True), ("gone", False)])
+def test_resume_takes_adapters_from_where_the_run_took_them(command, runs_root, monkeypatch, given, found):
+    make_run(runs_root / "first")
+    run, called = make_run(runs_root / "mine"), []
+    write_json(run.facts, read_json(run.facts) | {"adapters_from": given})
+    monkeypatch.setattr("fashion_sweep.sweep.run_sweep", lambda *arguments: called.append(arguments) or True)
+    code, out, _ = command("resume", "mine")
+    assert code == 0
+    ((_, paths, _, source),) = called
+    assert paths.root == run.root
+    assert source == (RunPaths(runs_root / "first") if found else None)
+    assert ("gone is gone" in out) == (not found)
 
 
 def clothing(fashion_root, *settings):

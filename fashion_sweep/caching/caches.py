@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fashion_sweep.caching.parts import TRAINED_ON, Captions, Images, Loss, Reference, all_parts
@@ -13,7 +12,7 @@ from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.models.locate import EMBEDDED, fingerprint, locate, model_fingerprint
-from fashion_sweep.paths import RunPaths, cache_root
+from fashion_sweep.paths import RunPaths, by_name, by_path, cache_root
 from fashion_sweep.plan import specs_of
 from fashion_sweep.sweep_file import EvaluationSet
 
@@ -82,9 +81,11 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
     """Raises:
     RunError: the run began with other data or weights, which its finished trials rest on.
     """
-    values: dict[str, Any] = {kind: [str(cache.root), cache.rows] for kind, cache in caches.parts.items()}
+    values: dict[str, Any] = {kind: [by_name(cache.root), cache.rows] for kind, cache in caches.parts.items()}
     values |= {"models": list(caches.models), "views": caches.views}
     known = read_json(run.caches)
+    for kind in caches.parts.keys() & (known or {}):
+        known[kind][0] = by_name(by_path(known[kind][0]))
     changed = [name for name in values if known and known.get(name) != values[name]]
     if changed:
         what = ", ".join(changed)
@@ -95,4 +96,4 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
 def read_caches(run: RunPaths) -> Caches:
     values = read_json(run.caches)
     models, views = tuple(values.pop("models")), values.pop("views")
-    return Caches({kind: ShardedCache(Path(root), rows) for kind, (root, rows) in values.items()}, models, views)
+    return Caches({kind: ShardedCache(by_path(name), rows) for kind, (name, rows) in values.items()}, models, views)

@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fashion_sweep import remote
 from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.caching.parts import CachePart, Captions, Images, Loss, Reference, all_parts
 from fashion_sweep.caching.size import trials_size
+from fashion_sweep.checks import data_sets
 from fashion_sweep.config import EvaluationConfig, ModelConfig, RunConfig, TrainingConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue
 from fashion_sweep.data.images import load_rgb
+from fashion_sweep.data.sets import locate_data, render_if_needed
 from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
 from fashion_sweep.draws import standard_normal
 from fashion_sweep.errors import RunError
@@ -40,7 +43,7 @@ ENCODE_BATCH_SIZE = 16
 class Shard:
     """One shard to make: what a worker is sent."""
 
-    run: Path
+    run: RunPaths
     kind: str
     index: int
 
@@ -69,7 +72,7 @@ def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
     caches = read_caches(run)
     untrained = [spec for spec in specs if not is_whole(run.trial(spec.trial_id).adapter)]
     return [
-        Shard(run.root, kind, index)
+        Shard(run, kind, index)
         for kind, part in all_parts(read_run_config(run.config), caches.views).items()
         if kind in caches.parts and part.is_needed(untrained if part.FOR_TRAINING else specs)
         for index in caches.parts[kind].missing()
@@ -78,7 +81,8 @@ def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
 
 def make_shard(shard: Shard) -> Made:
     """Makes one shard, in a worker. Models and catalogues stay loaded for the next one."""
-    run = RunPaths(shard.run)
+    run = shard.run
+    _fetch_inputs(run)
     config, caches = read_run_config(run.config), read_caches(run)
     part = all_parts(config, caches.views)[shard.kind]
     catalogue = _catalogue(run.catalogue(part.data_set))
@@ -92,6 +96,7 @@ def make_shard(shard: Shard) -> Made:
 
 def write_rates(run: RunPaths, made: Sequence[Made]) -> None:
     """Tells `plan` how fast each part was filled: by the median shard, since GPUs warm up at a worker's first one."""
+    remote.fetch_file(cache_rates())
     config, caches, rates = read_run_config(run.config), read_caches(run), read_json(cache_rates(), {})
     parts = all_parts(config, caches.views)
     for kind in sorted({shard.kind for shard in made}):
@@ -188,6 +193,18 @@ ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice], dict[s
 
 def _batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (items[i : i + ENCODE_BATCH_SIZE] for i in range(0, len(items), ENCODE_BATCH_SIZE))
+
+
+@lru_cache(maxsize=2)
+def _fetch_inputs(run: RunPaths) -> None:
+    """To a node that has a copy of its own of the runs folder. What is rendered is rendered there, for that is
+    quicker than to fetch so many small files."""
+    if remote.current():
+        run.fetch_inputs()
+        config = read_run_config(run.config)
+        for name in data_sets(config):
+            if locate_data(name, config.preset.data.of(name))[1]:
+                render_if_needed(name, config.preset.data.of(name))
 
 
 @lru_cache(maxsize=2)

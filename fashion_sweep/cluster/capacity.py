@@ -27,10 +27,14 @@ def thread_counts(resources: Resources) -> dict[str, str]:
     return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
 
+def workers_that_fit(resources: Resources) -> int:
+    """How many workers the cluster has room for, with all nodes that it may have."""
+    return max(sum(_workers_on(node, resources) for node in nodes) for nodes in (_nodes_now(), _nodes_at_most()))
+
+
 def trials_that_fit(resources: Resources) -> int:
     """How many trials the cluster can train side by side."""
-    workers = max(sum(_workers_on(node, resources) for node in nodes) for nodes in (_nodes_now(), _nodes_at_most()))
-    return workers // resources.workers_per_trial
+    return workers_that_fit(resources) // resources.workers_per_trial
 
 
 def check_that_a_trial_fits(resources: Resources) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 
 import ray
 
+from fashion_sweep import remote
+from fashion_sweep.paths import TrialPaths
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -46,6 +49,11 @@ def _without_colours(record: logging.LogRecord) -> bool:
 def _log_lines(data: dict[str, Any], *_: object) -> None:
     for line in data.get("lines", []):
         logging.getLogger("ray").warning("(%s) %s", data.get("pid"), line)
+
+
+def log_of(paths: TrialPaths, rank: int) -> Path:
+    """Workers write to one log; where each node has a file of its own, those of higher rank to one beside it."""
+    return paths.log if rank == 0 or not remote.current() else paths.log.with_stem(f"{paths.log.stem}-{rank}")
 
 
 def worker_output_to(path: Path, rank: int) -> None:

@@ -18,6 +18,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import DatabaseError
 
+from fashion_sweep import remote
 from fashion_sweep.attempts import queue
 from fashion_sweep.cluster.suggest import Choices
 from fashion_sweep.cluster.tune import fit_trials
@@ -84,12 +85,15 @@ class StudySearcher(Searcher):
         suggestion = self._waiting.popleft() if self._waiting else self._new()
         if suggestion is None:
             return Searcher.FINISHED
+        remote.put(self._run.study)
         self._running[trial_id] = suggestion
         queue(self._run.trial(suggestion.trial_id))
         return {"trial_id": suggestion.trial_id}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        remote.fetch(self._run.trial(self._running[trial_id].trial_id).root, remote.FOR_TRAINING)
         self._tell(self._running[trial_id])
+        remote.put(self._run.study)
 
     def _new(self) -> Suggestion | None:
         for _ in range(TRIES):
@@ -98,6 +102,7 @@ class StudySearcher(Searcher):
             if earlier := self._begun.get(spec.trial_id):
                 self._tell(earlier, asked.number)
                 continue
+            remote.put(self._run.study)  # first: a study that never heard of a suggestion would give its number again
             suggestion = Suggestion(asked.number, spec, parameters_of(self._config, spec))
             suggestion.write(self._run)
             self._begun[spec.trial_id] = suggestion

@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 import psutil
 import ray
 
+from fashion_sweep import remote
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
 from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
 from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
+from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster, private_folder, private_token
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, runs_root
 
 QUIET_AND_QUICK = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -41,65 +43,64 @@ STOP_S = 3.0
 
 
 @contextmanager
-def ray_session(run: RunPaths, resources: Resources) -> Iterator[None]:
+def ray_session(run: RunPaths, resources: Resources) -> Iterator[str]:
     """Ray for the trials of `run`. Ray's own words go to `run.log`; its processes are gone when the block is left.
+
+    Yields:
+        Where it is, and who can reach it.
 
     Raises:
         ConfigError: the cluster does not answer, or one trial needs more than it has.
         RunError: no Ray could be started here.
     """
-    variables = QUIET_AND_QUICK | thread_counts(resources)
+    stored = remote.current()
+    runs = {"FASHION_SWEEP_RUNS": stored.bucket.url if stored else str(runs_root())}
+    variables = QUIET_AND_QUICK | thread_counts(resources) | runs
     with impatient_interrupt() as interrupt, ray_logs_to(run.log), _environment(variables):
         others, started = _children(), set[psutil.Process]()
         try:
             try:
                 # Not held back: a Ctrl-C reaches the dashboard's processes too, for which Ray would then wait in vain.
-                _start(resources, variables)
+                where = _start(resources, variables)
             finally:
                 started = _children() - others
             interrupt.check()
             with impatient_interrupt():  # again, since Ray's start puts a handler of its own in place of ours
                 check_that_a_trial_fits(resources)
-                yield
+                yield where
         finally:
             with late_interrupt():
                 _stop(started)
 
 
-def _start(resources: Resources, variables: dict[str, str]) -> None:
+def _start(resources: Resources, variables: dict[str, str]) -> str:
     address = os.environ.get("RAY_ADDRESS", "local")
     if address != "local":
-        _connect(address, variables)
-        return
+        return _connect(address, variables)
+    folder = private_folder()
+    private_token()
     try:
-        with _environment(_address_of_its_own()):
-            ray.init(
+        with _environment(address_of_its_own()), no_cluster():
+            started = ray.init(
                 address="local",
                 num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
                 # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
                 include_dashboard=True,
-                dashboard_host="127.0.0.1",
+                dashboard_host=HERE,
+                _temp_dir=folder,
                 log_to_driver=False,
                 logging_format=FORMAT,
             )
     except Exception as error:  # of no class of its own; on a machine too busy to start it within its 30 seconds
         raise RunError(f"Ray did not start on this machine: {one_line(error)}") from error
-
-
-def _address_of_its_own() -> dict[str, str]:
-    """Chosen before Ray starts, so that its processes inherit it. Left to find it, they ask which Ray runs on this
-    machine; beside a second one they get no answer, and the resources of every trial that is stopped are lost."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
-    return {"RAY_GCS_SERVER_PORT": str(port), "RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{port}"}
+    return f"Ray dashboard: http://{started.dashboard_url}; all of Ray listens on {HERE}, for this machine only"
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _connect(address: str, variables: dict[str, str]) -> None:
+def _connect(address: str, variables: dict[str, str]) -> str:
     try:
         if ":" in address:  # asked first, since Ray itself knocks for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -109,6 +110,7 @@ def _connect(address: str, variables: dict[str, str]) -> None:
         raise ConfigError(
             f"RAY_ADDRESS: no Ray cluster answers at {address!r}; start it, or unset RAY_ADDRESS to use this machine"
         ) from error
+    return f"Ray: the cluster at {address}"
 
 
 def _stop(started: set[psutil.Process]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from fashion_sweep.cluster.capacity import worker_resources
+from fashion_sweep.cluster.capacity import worker_resources, workers_that_fit
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import RunError
@@ -38,7 +38,9 @@ def map_shards(
     waiting, results, deaths = deque(range(len(shards))), dict[int, R](), Counter[int | None]()
     pool = _Pool(resources)
     try:
-        for _ in shards:  # Those that find no room wait for it: a cluster may grow with demand.
+        # Those that find no room yet wait for it, and an autoscaler makes it. More than it may make, it would be told
+        # of for ever, and none of its nodes would count as idle.
+        for _ in range(min(len(shards), workers_that_fit(resources))):
             pool.start_worker()
         while len(results) < len(shards):
             worker, index, result = pool.wait()

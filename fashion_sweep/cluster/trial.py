@@ -11,17 +11,21 @@ import time
 from functools import partial
 from typing import Any, TypeAlias
 
+import ray
 import ray.train
 from ray import tune
 from ray.exceptions import RayActorError
 from ray.util.queue import Queue
 
+from fashion_sweep import remote
 from fashion_sweep.attempts import Attempts, clear_away
 from fashion_sweep.cluster.capacity import worker_resources
-from fashion_sweep.cluster.logs import one_line, worker_output_to
+from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
+from fashion_sweep.cluster.stored import forget, ray_storage
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import FashionSweepError, TrialError
+from fashion_sweep.following import appended
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.status import Status
 
@@ -30,6 +34,8 @@ DottedName: TypeAlias = tuple[str, str]
 POLL_S = 0.5
 PATIENCE_S = 24 * 3600
 """For which a worker waits for the others, who may be judging thousands of images; one that dies is known at once."""
+LOOKS = 50
+"""How often within its patience a trial is looked at for signs of life."""
 FAILED_STARTS = 5
 """How often workers that die before they have begun are started again; Train's default is for ever."""
 
@@ -51,10 +57,14 @@ def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, tra
 def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName) -> str | None:
     """None, or what made the last attempt fail."""
     paths = run.trial(trial_id)
+    for known in (paths.status, paths.attempts):
+        remote.fetch_file(known)
     attempts = Attempts(paths, resources.max_failures)
+    # On this node: lost with another one, it would take a trial along that did not run there.
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     while attempts.begin():
         Status(paths).start()
-        reports = Queue(actor_options={"num_cpus": 0})
+        reports = Queue(actor_options={"num_cpus": 0, "label_selector": here})
         training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
         _pass_on(reports, training, Stall(paths, attempts, resources.stall_minutes * 60))
         if training.error is None:
@@ -71,11 +81,15 @@ class Stall:
     def __init__(self, paths: TrialPaths, attempts: Attempts, patience_s: float) -> None:
         self._paths, self._attempts, self._patience_s = paths, attempts, patience_s
         self._seen: Any = None
-        self._since = time.monotonic()
+        self._since = self._looked = time.monotonic()
 
     def check(self) -> None:
         """Ends this process, and with it its workers, where the trial has stood still for too long: Tune begins it
         again. There is no gentler way to end a `fit` whose workers do not answer."""
+        if time.monotonic() - self._looked < self._patience_s / LOOKS:
+            return
+        self._looked = time.monotonic()
+        remote.fetch_file(self._paths.status)
         status = Status(self._paths).known
         if status != self._seen or status.get("state") != "running":  # what waits for a machine may wait
             self._seen, self._since = status, time.monotonic()
@@ -126,12 +140,15 @@ class _Bridge(ray.train.UserCallback):
 def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName, reports: Queue) -> Any:
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from fashion_sweep.cluster.loopback import on_this_machine_only
+    from fashion_sweep.cluster.torch_here import TorchOnThisMachine
+
     name = f"{run.name}-{trial_id}"
     # Train would restore this, and fail at once if it was cut short; the run folder has what a trial goes on from.
-    (run.ray / name / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
+    forget(run, f"{name}/checkpoint_manager_snapshot.json")
     return TorchTrainer(
         partial(_work, run, trial_id, resources.stall_minutes * 60, *train_fn),
-        torch_config=TorchConfig(timeout_s=PATIENCE_S),
+        torch_config=(TorchOnThisMachine if on_this_machine_only() else TorchConfig)(timeout_s=PATIENCE_S),
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers_per_trial,
             use_gpu=resources.gpus_per_worker > 0,
@@ -139,7 +156,7 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=str(run.ray),
+            **ray_storage(run),
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=FAILED_STARTS),
             callbacks=[_Bridge(reports)],
         ),
@@ -152,7 +169,10 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
 
     context = ray.train.get_context()
     rank = context.get_world_rank()
-    worker_output_to(run.trial(trial_id).log, rank)
+    run.fetch_inputs()
+    remote.fetch(run.trial(trial_id).root, send=True)
+    log = log_of(run.trial(trial_id), rank)
+    worker_output_to(log, rank)
 
     def alive() -> None:
         """Should no other call follow, the log gets to know where the worker hangs, shortly before it is ended."""
@@ -160,16 +180,18 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
 
     alive()
     Status(run.trial(trial_id), writes=rank == 0).arrive()
-    try:
-        train_fn = getattr(importlib.import_module(module), function)
-        train_fn(run, trial_id, Worker(rank, context.get_world_size(), str(get_device()), alive, _report))
-    except Exception as error:
-        logging.getLogger(__name__).exception("%s failed", trial_id)
-        # Unlike the original, these are sure to survive the way to the driver.
-        final = isinstance(error, FashionSweepError)
-        raise (TrialError if final else RuntimeError)(one_line(error)) from None
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    with appended(log):
+        try:
+            train_fn = getattr(importlib.import_module(module), function)
+            train_fn(run, trial_id, Worker(rank, context.get_world_size(), str(get_device()), alive, _report))
+            return
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s failed", trial_id)
+            # Unlike the original, these are sure to survive the way to the driver.
+            failure = (TrialError if isinstance(error, FashionSweepError) else RuntimeError)(one_line(error))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    raise failure
 
 
 def _report(metrics: dict[str, float]) -> None:
@@ -179,6 +201,9 @@ def _report(metrics: dict[str, float]) -> None:
 
 def _note(attempts: Attempts, error: Exception) -> None:
     """What `fit` raised: of several workers the one that failed, not those it pulled along."""
+    if isinstance(error, RayActorError):
+        attempts.fail("the process that looks after the trial's workers died", counts=False)
+        return
     failures = [error]
     if isinstance(error, ray.train.ControllerError):
         failures = [error.controller_failure]

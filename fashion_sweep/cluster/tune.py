@@ -5,22 +5,28 @@ from datetime import datetime
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.logger import JsonLoggerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
 from fashion_sweep.cluster.logs import one_line
+from fashion_sweep.cluster.stored import ray_storage
 from fashion_sweep.cluster.trial import run_trial_on_workers
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import Resources, RunConfig
 from fashion_sweep.paths import RunPaths
 
-# The function that starts a trial's workers only waits. One byte of memory is the smallest thing to ask for: of the
-# CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
-DRIVER = tune.PlacementGroupFactory([{"memory": 1}])
+# The function that starts a trial's workers only waits, and Train's controller runs beside it: on the head node, for
+# there a node that goes takes no trial's control with it, and a node whose work is done is idle and can go. The least
+# there is to ask for: of the CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
+DRIVER = tune.PlacementGroupFactory([{"node:__internal_head__": 0.0001}])
 
 RESTARTS = 1000
 """How often a trial whose own process died is begun again: nodes of a long sweep come and go."""
+
+# Tune would hand keys of AWS to trials by way of Ray's `runtime_env`, which Ray writes into a log for all to read.
+class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
 def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:
@@ -77,7 +83,7 @@ def _tuner(
         ),
         run_config=tune.RunConfig(
             name=f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}",
-            storage_path=str(run.ray),
+            **ray_storage(run),
             failure_config=tune.FailureConfig(max_failures=RESTARTS),
             callbacks=[JsonLoggerCallback(), _StopOnInterrupt(interrupt)],
             verbose=0,

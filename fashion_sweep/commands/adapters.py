@@ -47,11 +47,10 @@ def generate(
     no_refiner: Annotated[bool, Option("--no-refiner", help="The base model makes all steps.")] = False,
 ) -> None:
     """Make images with adapters or the base model, by default as in judging."""
-    from rich.console import Console
-
     from fashion_sweep.errors import ConfigError
     from fashion_sweep.handover.generate import generate
     from fashion_sweep.handover.wishes import Wish
+    from fashion_sweep.report.console import Terminal
 
     if no_refiner and refine_fraction:
         raise ConfigError(f"--no-refiner: goes against --refine-fraction {refine_fraction:g}; give one of them")
@@ -68,7 +67,7 @@ def generate(
         refine_fraction=0.0 if no_refiner else refine_fraction,
         negative_prompt=negative_prompt,
     )
-    for path in generate(wish, preset, settings or (), Console(stderr=True, highlight=False)):
+    for path in generate(wish, preset, settings or (), Terminal(stderr=True)):
         typer.echo(path)
 
 

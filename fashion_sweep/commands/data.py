@@ -24,18 +24,17 @@ def check(
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Count, measure and compare the images and captions of a preset's data sets; the second time at once."""
-    from rich.console import Console
-
     from fashion_sweep.config_files import load_preset
     from fashion_sweep.data.catalogue import check_tolerable
     from fashion_sweep.data_check import check_data, configured
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.report.data_tables import data_sentences, data_tables
     from fashion_sweep.report.tables import terminal
 
     values = load_preset(preset, settings or ())
-    console, found, checks = Console(highlight=False), {}, {}
+    console, found, checks = Terminal(), {}, {}
     for name in configured(values):
-        with Console(stderr=True).status(f"reading the {name} data"):
+        with Terminal(stderr=True).status(f"reading the {name} data"):
             checked, found[name] = check_data(name, values)
         if as_json:
             checks[name] = asdict(checked)

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from fashion_sweep import remote
 from fashion_sweep.errors import RunError
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.run_folder import RESERVED
 
 KNOWN_RUNS = 8
 
@@ -30,10 +32,30 @@ def existing_run(run: str) -> RunPaths:
     """Raises:
     RunError: there is none of that name.
     """
+    if stored := remote.current():
+        return _stored(run, stored)
     for folder in (Path(run), runs_root() / run):
         if RunPaths(folder).config.is_file():
             return RunPaths(folder.resolve())
     known = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    raise _unknown(run, str(runs_root()), [path.parent.name for path in known])
+
+
+def _stored(run: str, stored: remote.Remote) -> RunPaths:
+    """Its copy, brought up to date; a folder here may be one, too."""
+    name = Path(run).resolve().name
+    known = sorted(set(stored.bucket.folders()) - RESERVED, reverse=True)
+    paths = RunPaths(runs_root() / name)
+    if name in known and (run == name or Path(run).resolve() == paths.root):
+        remote.fetch(paths.root, remote.FOR_TRAINING)
+    elif (Path(run) / paths.config.name).is_file():
+        return RunPaths(Path(run).resolve())
+    if not paths.config.is_file():
+        raise _unknown(run, stored.bucket.url, known)
+    return paths
+
+
+def _unknown(run: str, where: str, known: list[str]) -> RunError:
     more = f" and {len(known) - KNOWN_RUNS} older" if len(known) > KNOWN_RUNS else ""
-    listed = ", ".join(path.parent.name for path in known[:KNOWN_RUNS]) or "none yet"
-    raise RunError(f"no run {run!r} here or in {runs_root()}; known: {listed}{more}")
+    listed = ", ".join(known[:KNOWN_RUNS]) or "none yet"
+    return RunError(f"no run {run!r} here or in {where}; known: {listed}{more}")

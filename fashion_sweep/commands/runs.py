@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,18 +40,18 @@ def resume(run: RunFolder) -> None:
     """Go on with a run that was stopped, however it was; trials that failed are tried again."""
     from fashion_sweep.config_files import read_run_config
 
-    paths = existing_run(run)
-    source = read_json(paths.facts, {}).get("adapters_from")
-    if source and not RunPaths(Path(source)).config.is_file():
-        typer.echo(f"{source} is gone; what it has not given yet is trained here")
-        source = None
-    _carry_out(read_run_config(paths.config), paths, RunPaths(Path(source)) if source else None)
+    paths, adapters_from = existing_run(run), None
+    if source := read_json(paths.facts, {}).get("adapters_from"):
+        try:
+            adapters_from = existing_run(source)
+        except RunError:
+            typer.echo(f"{source} is gone; what it has not given yet is trained here")
+    _carry_out(read_run_config(paths.config), paths, adapters_from)
 
 
 def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JSON.")] = False) -> None:
     """Tell what of a run is done, running, waiting or failed, and why."""
-    from rich.console import Console
-
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.report.standing import show_standing, standing
     from fashion_sweep.run_folder import is_claimed
 
@@ -61,18 +60,17 @@ def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JS
     if as_json:
         typer.echo(json.dumps(standing(paths, going), indent=2))
     else:
-        show_standing(paths, going, Console(highlight=False))
+        show_standing(paths, going, Terminal())
 
 
 def _carry_out(config: RunConfig, paths: RunPaths, adapters_from: RunPaths | None) -> None:
-    from rich.console import Console
-
     from fashion_sweep.cluster.interrupt import impatient_interrupt
+    from fashion_sweep.report.console import Terminal
     from fashion_sweep.sweep import run_sweep
 
     try:
         with impatient_interrupt():
-            complete = run_sweep(config, paths, Console(highlight=False), adapters_from)
+            complete = run_sweep(config, paths, Terminal(), adapters_from)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_how_to_go_on(paths)} goes on from here") from None
     except OSError as error:  # a disk that is full, or gone

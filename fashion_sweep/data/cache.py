@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import CHECKSUM, checksum, write_tensors
 
@@ -46,6 +47,9 @@ class ShardedCache:
 
     def missing(self) -> list[int]:
         """Shards that are not there, or not as they should be."""
+        if remote.current():  # there, a file is whole or not at all
+            stored = remote.names(self.root)
+            return [shard for shard in range(len(self.shards)) if self.path(shard).name not in stored]
         return [shard for shard in range(len(self.shards)) if not self._is_sound(shard)]
 
     def write(self, shard: int, tensors: Mapping[str, Tensor]) -> None:
@@ -75,12 +79,14 @@ class ShardedCache:
         file = self._map(shard)
         found = checksum(file.get_tensor(name).numpy() for name in sorted(file.keys()))
         if found != file.metadata()[CHECKSUM]:
-            self.path(shard).unlink(missing_ok=True)
+            remote.remove(self.path(shard))
             raise self._damaged(shard, "its content is not what was written")
         return file
 
     def _map(self, shard: int) -> Any:
         """Raises DataError: it is missing, torn, without checksum, or has another number of rows."""
+        if not self.path(shard).exists():
+            remote.fetch(self.root)  # all at once, for who reads one shard soon reads the others
         try:
             file = safe_open(self.path(shard), "pt")
         except (SafetensorError, OSError) as error:
@@ -93,4 +99,6 @@ class ShardedCache:
         return file
 
     def _damaged(self, shard: int, why: object) -> DataError:
+        if remote.current():
+            remote.remove(self.path(shard))  # a listing, by which the next run goes, does not show what is damaged
         return DataError(f"{self.path(shard)}: cache shard cannot be read ({why}); run again to have it made again")

@@ -12,6 +12,7 @@ from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_text
+from fashion_sweep.paths import runs_root
 
 TOLERATED_SHARE = 0.1
 OUTSIDE = "outside the aspect filter"
@@ -98,12 +99,19 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
 
 
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:
-    """In one line: an indented file of the study's size takes seconds."""
-    write_text(path, json.dumps(asdict(catalogue), ensure_ascii=False, default=str) + "\n")
+    """In one line: an indented file of the study's size takes seconds. Images in the runs folder are rendered ones;
+    they go by their names in there, since each node may have them elsewhere."""
+    values, within = asdict(catalogue), f"{runs_root()}/"
+    for record in values["records"]:
+        record["path"] = str(record["path"]).removeprefix(within)
+    write_text(path, json.dumps(values, ensure_ascii=False, default=str) + "\n")
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    values = read_json(path)
+    values, within = read_json(path), f"{runs_root()}/"
+    for record in values["records"]:
+        if not (record["path"].startswith("/") or storage.is_url(record["path"])):
+            record["path"] = within + record["path"]
     return Catalogue(
         records=tuple(Record(**record) for record in values["records"]),
         filtered=values["filtered"],

@@ -1,6 +1,8 @@
 """Opening image files as their owners made them: any orientation tag, colour mode or format Pillow reads."""
 
 import os
+import struct
+import warnings
 from typing import IO
 
 from PIL import Image, ImageOps
@@ -9,16 +11,29 @@ from fashion_sweep.data.storage import Location, open_binary
 from fashion_sweep.errors import DataError
 
 EXIF_ORIENTATION = 0x0112
+UNDECODABLE = (
+    OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow raises at a malformed file."""
 JPEG_END = b"\xff\xd9"
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""Whatever a file is called: others may run programs (EPS) or are never meant."""
+MOST_ELONGATED = 100
+"""Long side to short: of more, a few bytes become gigabytes when the short side is brought to the model's size."""
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # an error comes at twice that size
 
 
 def read_size(file: IO[bytes]) -> tuple[int, int]:
     """(width, height) in pixels as the image is to be seen, from the header.
 
     Raises:
-        OSError: the file is no image, or is truncated.
+        UNDECODABLE: the file is no image, or is truncated.
     """
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
+        if max(image.size) > MOST_ELONGATED * min(image.size):
+            raise OSError(f"{image.width}x{image.height} pixels are no photograph")
         if image.format != "JPEG" or not _ends_as_a_jpeg(file):
             image.load()  # only a full decode tells whether the file is whole
         width, height = image.size
@@ -33,9 +48,9 @@ def load_rgb(path: Location) -> Image.Image:
         DataError: the file cannot be decoded, though its header and its end are those of an image.
     """
     try:
-        with open_binary(path) as file, Image.open(file) as opened:
+        with open_binary(path) as file, Image.open(file, formats=FORMATS) as opened:
             return _to_rgb(ImageOps.exif_transpose(opened))
-    except OSError as error:
+    except UNDECODABLE as error:
         raise DataError(f"{os.fspath(path)}: cannot be decoded ({error}); remove it and run again") from error
 
 

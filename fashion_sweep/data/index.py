@@ -10,18 +10,19 @@ from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from fashion_sweep.data import storage
-from fashion_sweep.data.images import read_size
+from fashion_sweep.data.images import UNDECODABLE, read_size
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.data.many import over_files
+from fashion_sweep.errors import CONTROL, shown
 from fashion_sweep.files import replacing
 
 FORMAT = 1
 """Counts up when the same files would be understood in another way."""
 NOT_OPENED = "cannot be opened"
 """Now, perhaps not the next time: a file behind a URL may be late."""
+LEADS_OUT = "link out of the data folder"
+MISNAMED = "control characters in its name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,11 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
             rows.append(None)
     folder = storage.join(root, layout.folder)
     sizes = over_files(partial(_size, folder), [name for _, name in todo])
-    problems = list(listing.problems)
+    problems = [Problem(shown(problem.file), problem.reason) for problem in listing.problems]
     for (place, name), size in zip(todo, sizes, strict=True):
-        if size is None:
-            problems.append(Problem(name, NOT_OPENED))
-            key = ""  # so that it is tried again
+        if isinstance(size, str):
+            problems.append(Problem(shown(name), size))
+            key = "" if size == NOT_OPENED else key  # so that it is tried again
         else:
             rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, *size)
     index = Index(key, listing.captions, tuple(problems), tuple(filter(None, rows)), len(todo))
@@ -120,14 +121,18 @@ def _key(files: dict[str, storage.Entry], captions: storage.Entry | None) -> str
     return digest.hexdigest()
 
 
-def _size(folder: str, name: str) -> tuple[int, int] | None:
-    """Upright (width, height); zeros of what is no whole image, None where the file cannot be opened."""
+def _size(folder: str, name: str) -> tuple[int, int] | str:
+    """Upright (width, height); zeros of what is no whole image; why, where the file is not opened."""
+    if CONTROL.search(name):
+        return MISNAMED
+    if storage.leads_out(folder, name):
+        return LEADS_OUT
     try:
         file = storage.open_binary(storage.join(folder, name))
     except OSError:
-        return None
+        return NOT_OPENED
     with file:
         try:
             return read_size(file)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: some broken PNG files
+        except UNDECODABLE:
             return 0, 0

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from fashion_sweep import remote
 from fashion_sweep.config import DataSource
 from fashion_sweep.data import coco, fashion, storage
 from fashion_sweep.data.catalogue import Catalogue, load_catalogue
@@ -34,6 +35,7 @@ def locate_data(name: EvaluationSet, source: DataSource) -> tuple[str, bool]:
 def open_data(name: EvaluationSet, source: DataSource) -> Catalogue:
     """Renders the embedded world's data set where that is asked for, then opens what is not indexed yet."""
     root = render_if_needed(name, source)
+    remote.fetch_file(data_index(name, root))
     return load_catalogue(LAYOUTS[name], root, source, data_index(name, root))
 
 

@@ -7,15 +7,11 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from fashion_sweep.errors import DataError
+from fashion_sweep.urls import Location, is_url, modified_ns, open_system, unreachable
 
-Location = str | os.PathLike[str]
-MODIFIED = ("mtime", "modified", "last_modified", "LastModified", "updated", "created")
-"""What file systems of fsspec call the time of the last change."""
 END_BYTES = 4096
 
 
@@ -26,10 +22,6 @@ class Entry:
     bytes: int
     modified: int
     """Nanoseconds since 1970; 0 where the storage does not tell."""
-
-
-def is_url(location: Location) -> bool:
-    return "://" in os.fspath(location)
 
 
 def absolute(root: str) -> str:
@@ -45,7 +37,7 @@ def is_folder(location: Location) -> bool:
     """Raises DataError: the storage cannot be reached."""
     if not is_url(location):
         return os.path.isdir(location)
-    system, path = _system(os.fspath(location))
+    system, path = open_system(os.fspath(location))
     return bool(_asked(location, system.isdir, path))
 
 
@@ -57,13 +49,13 @@ def entry(location: Location) -> Entry | None:
     """
     try:
         if is_url(location):
-            system, path = _system(os.fspath(location))
+            system, path = open_system(os.fspath(location))
             return _of(system.info(path))
         stat = os.stat(location)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:
-        raise _unreachable(location, error) from error
+        raise unreachable(location, error) from error
     return Entry(stat.st_size, stat.st_mtime_ns)
 
 
@@ -75,8 +67,8 @@ def files(folder: Location) -> dict[str, Entry]:
     """
     if not is_url(folder):
         with os.scandir(folder) as entries:
-            return {e.name: _of_stat(e) for e in entries if e.is_file()}
-    system, path = _system(os.fspath(folder))
+            return {e.name: _of_stat(e) for e in entries if _is_file(e)}
+    system, path = open_system(os.fspath(folder))
     listed = _asked(folder, system.ls, path, True)
     return {info["name"].rstrip("/").rpartition("/")[2]: _of(info) for info in listed if info["type"] == "file"}
 
@@ -106,7 +98,7 @@ def read_end(location: str, count: int = END_BYTES) -> bytes:
 
 
 def _fetched(url: str, **part: int) -> bytes:
-    system, path = _system(url)
+    system, path = open_system(url)
     try:
         return bytes(system.cat_file(path, **part))
     except OSError:
@@ -115,27 +107,27 @@ def _fetched(url: str, **part: int) -> bytes:
         raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 
-def _system(url: str) -> tuple[Any, str]:
-    import fsspec
-
-    try:
-        system, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:  # an unknown scheme, or one whose package is not installed
-        raise DataError(f"{url}: {' '.join(str(error).split())}") from error
-    except Exception as error:
-        raise _unreachable(url, error) from error
-    return system, path
-
-
 def _asked(location: Location, question: Any, *arguments: Any) -> Any:
     try:
         return question(*arguments)
     except Exception as error:
-        raise _unreachable(location, error) from error
+        raise unreachable(location, error) from error
 
 
-def _unreachable(location: Location, error: Exception) -> DataError:
-    return DataError(f"{os.fspath(location)}: cannot be read ({type(error).__name__}: {' '.join(str(error).split())})")
+def leads_out(folder: str, name: str) -> bool:
+    """Whether a file of a local folder is a link to one outside of the folder that this lies in."""
+    path = join(folder, name)
+    if is_url(folder) or not os.path.islink(path):
+        return False
+    return not Path(path).resolve().is_relative_to(Path(folder).resolve().parent)
+
+
+def _is_file(found: os.DirEntry[str]) -> bool:
+    """No device or pipe, which may never end; no link that leads round in a circle."""
+    try:
+        return found.is_file()
+    except OSError:
+        return False
 
 
 def _of_stat(found: os.DirEntry[str]) -> Entry:
@@ -144,12 +136,4 @@ def _of_stat(found: os.DirEntry[str]) -> Entry:
 
 
 def _of(info: Mapping[str, Any]) -> Entry:
-    times = [info[name] for name in MODIFIED if info.get(name) is not None]
-    return Entry(int(info.get("size") or 0), _nanoseconds(times[0]) if times else 0)
-
-
-def _nanoseconds(time: Any) -> int:
-    if isinstance(time, str):
-        time = datetime.fromisoformat(time)
-    seconds = time.timestamp() if isinstance(time, datetime) else float(time)
-    return round(seconds * 1e6) * 1000  # floats of today's seconds hold no more than microseconds
+    return Entry(int(info.get("size") or 0), modified_ns(info))

@@ -6,7 +6,7 @@ that numbers from the same extractor can be compared with those of other tools.
 
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Clip:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model, _, self.preprocess = open_clip.create_model_and_transforms(
-                name, pretrained=pretrained, device=device
+                name, pretrained=pretrained, device=device, weights_only=True
             )
         self.model, self.tokenizer, self.device = model.eval(), open_clip.get_tokenizer(name), device
 
@@ -64,16 +64,7 @@ class Inception:
 
     def __init__(self, device: torch.device, random: bool = False) -> None:
         self.device = device
-        self.model = (_random_inception() if random else self._published()).to(device)
-
-    @staticmethod
-    def _published() -> Any:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
-
-        # The file's name carries the start of its SHA-256; torch-fidelity itself checks nothing and unpickles.
-        torch.hub.load_state_dict_from_url(URL_INCEPTION_V3, check_hash=True, weights_only=True, map_location="cpu")
-        weights = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name
-        return FeatureExtractorInceptionV3("inception-v3", ["2048"], feature_extractor_weights_path=str(weights))
+        self.model = _inception(None if random else _published()).to(device)
 
     @torch.inference_mode()
     def image_features(self, images: Tensor) -> Tensor:
@@ -81,18 +72,29 @@ class Inception:
         return self.model(images.to(self.device))[0].float().cpu()
 
 
-def _random_inception() -> Any:
-    """The same network as it is before its weights are loaded, the same each time."""
+def _published() -> dict[str, Tensor]:
+    """InceptionV3's weights, which are published as a pickle: only tensors are taken from it, whoever changed it."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    url: str = URL_INCEPTION_V3  # its name carries the start of the SHA-256
+    return torch.hub.load_state_dict_from_url(url, check_hash=True, weights_only=True, map_location="cpu")
+
+
+def _inception(weights: Mapping[str, Tensor] | None) -> Any:
+    """The network with these weights; None leaves them as they are drawn, the same each time."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    class RandomInception(FeatureExtractorInceptionV3):
+    class Bare(FeatureExtractorInceptionV3):
         def load_state_dict(self, *arguments: Any, **options: Any) -> None:
-            """Leaves the weights random; the constructor insists on loading some."""
+            """Nothing: the constructor insists on unpickling some file, for which an empty one has to do."""
 
     with tempfile.NamedTemporaryFile() as nothing, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         torch.save({}, nothing.name)
-        return RandomInception("random-inception-v3", ["2048"], feature_extractor_weights_path=nothing.name)
+        network = Bare("inception-v3", ["2048"], feature_extractor_weights_path=nothing.name)
+    if weights is not None:
+        FeatureExtractorInceptionV3.load_state_dict(network, weights)
+    return network
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from fashion_sweep import remote
 from fashion_sweep.config import Preset
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.about import PREFIX
-from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.tracking import fetch
 
 WITH_SCALE = re.compile(r"(?P<given>.+):(?P<scale>[+-]?(\d+\.?\d*|\.\d+|nan|inf))")
@@ -79,7 +80,7 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
 
 
 def _size(text: str) -> tuple[int, int] | None:
-    parts = re.fullmatch(r"(\d+)x(\d+)", text)
+    parts = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     return (int(parts[1]), int(parts[2])) if parts else None
 
 
@@ -88,8 +89,19 @@ def _title(tags: Mapping[str, str]) -> str:
     return f" ({tags['configuration']}{undecided})" if "configuration" in tags else ""
 
 
+def _fetched(given: str) -> Path:
+    """`RUN/trials/TRIAL` of a runs folder in object storage, with what is known of its training."""
+    path = runs_root() / given
+    remote.fetch(path, remote.FOR_TRAINING)
+    if path.is_dir():
+        RunPaths(path.parent.parent).fetch_inputs()
+    return path
+
+
 def _from_disk(given: str) -> Adapter:
     path = Path(given).expanduser().absolute()
+    if not path.exists() and remote.current():
+        path = _fetched(given)
     if path.is_dir():
         inside = [TrialPaths(path).adapter, path / TrialPaths(path).adapter.name]
         single = [*path.glob("*.safetensors")]  # of an export, which has a name of its own

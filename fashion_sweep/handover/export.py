@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fashion_sweep import remote
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
@@ -65,7 +66,10 @@ def export(request: ExportRequest) -> list[Path]:
         if folder.is_dir():
             folder.rmdir()  # an empty one
         written.rename(folder)
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    made_files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in made_files:
+        remote.put(path)
+    return made_files
 
 
 def _trial(request: ExportRequest, results: Results) -> TrialResult:

@@ -1,5 +1,6 @@
 """The model card beside an exported adapter: a README.md as the Hugging Face hub reads it."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import yaml
 
 from fashion_sweep.config import RunConfig
+from fashion_sweep.errors import shown
 from fashion_sweep.models.locate import EMBEDDED
+from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import Judgement, TrialResult
 from fashion_sweep.report.tables import GAP
 
@@ -33,7 +36,7 @@ class Card:
     """(height, width) that training was conditioned on."""
 
     def text(self) -> str:
-        paragraphs = [self._front_matter(), f"# {self.run}: {self.trial.title}", self._introduction()]
+        paragraphs = [self._front_matter(), f"# {plain(self.run)}: {self.trial.title}", self._introduction()]
         paragraphs += ["## Verdict", *self._verdicts(), "## Metrics", self._metrics()]
         paragraphs += ["## Use", *self._use(), "## Training", self._training()]
         return "\n\n".join(paragraphs) + "\n"
@@ -51,11 +54,12 @@ class Card:
         return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
 
     def _introduction(self) -> str:
-        words = ", ".join(f"`{word}`" for word in self.trigger_words) or "none; describe what is to be seen"
+        words = ", ".join(f"`{_code(word)}`" for word in self.trigger_words) or "none; describe what is to be seen"
         size = "" if self.trial.parameters is None else f", {self.trial.parameters:,} parameters"
         return (
-            f"A LoRA adapter of `{self.base_model}` ({self.trial.title}{size}), trial `{self.trial.spec.trial_id}` of "
-            f"the run `{self.run}` of fashion_sweep. Trigger words: {words}."
+            f"A LoRA adapter of `{_code(self.base_model)}` ({self.trial.title}{size}), "
+            f"trial `{self.trial.spec.trial_id}` of the run `{_code(self.run)}` of fashion_sweep. "
+            f"Trigger words: {words}."
         )
 
     def _verdicts(self) -> Iterable[str]:
@@ -68,7 +72,7 @@ class Card:
                 place = "This configuration leads, without being shown to."
             else:
                 place = f"This is another configuration of that run, not the one that leads ({verdict.get('best')})."
-            yield f"{verdict.get('sentence', '')} {verdict.get('basis', '')} {place}".strip()
+            yield plain(f"{verdict.get('sentence', '')} {verdict.get('basis', '')} {place}")
         if not told:
             yield f"The run came to no verdict{' on ' + ' or '.join(self.verdicts) if self.verdicts else ''}."
 
@@ -91,9 +95,9 @@ class Card:
             _number(judged.fid),
             _number(corrected),
             _number(None if judged.kid is None else 1000 * judged.kid),
-            judged.features or GAP,
+            _cell(judged.features),
             _number(judged.clip_score),
-            judged.clip_model or GAP,
+            _cell(judged.clip_model),
             GAP if judged.samples is None else f"{judged.samples:,}",
         )
 
@@ -121,7 +125,7 @@ class Card:
         size = self.config.preset.data.fashion.evaluation
         prompt = ", ".join([*self.trigger_words, "a woman in a long-sleeved cotton shirt"])
         conditioned = f", original_size={self.original_size}" if self.original_size else ""
-        load = [f'pipeline.load_lora_weights(".", weight_name="{self.file}")']
+        load = [f'pipeline.load_lora_weights(".", weight_name={_literal(self.file)})']
         imports = ["import torch", "from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]
         if self.format == "peft":
             imports.append("from peft import PeftModel")
@@ -130,17 +134,17 @@ class Card:
                 for part in self.trial.spec.component_ranks
             ]
         dtype = self.config.preset.model.dtype
-        base = f'"{self.base_model}"'
+        base = _literal(self.base_model)
         if self.base_model.startswith(EMBEDDED):  # no other tool has it
             imports.append("from fashion_sweep.models.locate import locate")
-            base = f'locate("{self.base_model}", "model.base")'
+            base = f'locate({base}, "model.base")'
         lines = [
             *imports,
             "",
             f"pipeline = StableDiffusionXLPipeline.from_pretrained({base}, torch_dtype=torch.{dtype})",
             "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)",
             *load,
-            f'image = pipeline("{prompt}", height={size.height}, width={size.width}{conditioned},',
+            f"image = pipeline({_literal(prompt)}, height={size.height}, width={size.width}{conditioned},",
             f"                 num_inference_steps={self.config.preset.generation.num_inference_steps}, "
             f"guidance_scale={self.config.preset.generation.guidance_scale:g}).images[0]",
         ]
@@ -161,7 +165,7 @@ class Card:
             "seed": str(training.seed + spec.replicate),
         }
         if self.trial.adapter_from:
-            rows["trained in"] = f"run {self.trial.adapter_from}"
+            rows["trained in"] = f"run {_cell(self.trial.adapter_from)}"
         return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
@@ -171,6 +175,20 @@ def corrected_fid(verdict: Mapping[str, Any] | None, trial: TrialResult) -> floa
     known = estimates.get(trial.spec.configuration.title) or {}
     value: float | None = (known.get("fid") or {}).get("value")
     return value
+
+
+def _code(text: str) -> str:
+    """Between backticks, which it cannot leave."""
+    return shown(" ".join(text.split())).replace("`", "'")
+
+
+def _literal(text: str) -> str:
+    """Of Python, in one line, in a block of code that it cannot leave."""
+    return json.dumps(_code(text), ensure_ascii=False)
+
+
+def _cell(text: str | None) -> str:
+    return plain(text).replace("|", "\\|") if text else GAP
 
 
 def _number(value: float | None) -> str:

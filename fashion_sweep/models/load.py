@@ -22,7 +22,7 @@ def load_model(config: ModelConfig, device: str, with_refiner: bool = False) -> 
 
         try:
             return SDXL.load(config, device, with_refiner)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             which = f"model.base {config.base}" + (f" or model.refiner {config.refiner}" if with_refiner else "")
             raise ConfigError(
                 f"{which} cannot be loaded; give weights that are on disk, for instance "

@@ -1,17 +1,32 @@
 """From a model's name in the config to what `from_pretrained` takes, and the hash of its weights."""
 
 import hashlib
+import re
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.files import read_json
 from fashion_sweep.tiny import WEIGHTS
 
 EMBEDDED = "embedded:"
 SUFFIX = ".safetensors"
 RANDOM = "random:"
 """Before any other name of a model: its architecture, with random weights."""
+PARTS = {
+    "scheduler": ("diffusers", r"\w+Scheduler"),
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "vae": ("diffusers", "AutoencoderKL"),
+    "text_encoder": ("transformers", "CLIPTextModel"),
+    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
+    "tokenizer": ("transformers", "CLIPTokenizer(Fast)?"),
+    "tokenizer_2": ("transformers", "CLIPTokenizer(Fast)?"),
+    "image_encoder": ("transformers", "CLIPVisionModelWithProjection"),
+    "feature_extractor": ("transformers", "CLIP(ImageProcessor|FeatureExtractor)"),
+}
+"""Library and class of what a pipeline's folder may consist of."""
 ARCHITECTURES = Path(__file__).parent / "architectures"
 """Configs, without weights, of models on the hub, in folders of their names."""
 SINGLE_FILES = {
@@ -38,12 +53,13 @@ def locate(name: str, key: str) -> str:
         return str(folder)
     if name.startswith(EMBEDDED):
         folder = WEIGHTS / name.removeprefix(EMBEDDED)
-        if not folder.is_dir():
+        if folder.parent != WEIGHTS or not folder.is_dir() or folder.name == "..":
             known = [EMBEDDED + path.name for path in WEIGHTS.iterdir() if path.is_dir()]
             raise ConfigError(f"{key}: {name!r} is not embedded in this package{did_you_mean(name, known)}")
         return str(folder)
     path = Path(name).expanduser()
     if path.is_dir():
+        check_parts(name, key, read_json(path / "model_index.json", {}))
         return str(path.resolve())
     if path.is_file():
         _check_file(path, key)
@@ -51,6 +67,23 @@ def locate(name: str, key: str) -> str:
     if path.suffix == SUFFIX or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise ConfigError(f"{key}: {name!r} is neither a folder nor a hub id such as owner/name, nor a {SUFFIX} file")
     return name
+
+
+def check_parts(name: str, key: str, index: Any) -> None:
+    """diffusers imports whatever module `model_index.json` names.
+
+    Raises:
+        ConfigError: it names something that is no part of SDXL.
+    """
+    if not isinstance(index, dict):
+        raise ConfigError(f"{key}: the model_index.json of {name} holds no parts of a pipeline")
+    for part, entry in index.items():
+        if (part not in PARTS and not isinstance(entry, list)) or entry == [None, None]:
+            continue
+        library, pattern = PARTS.get(part, ("", ""))
+        named = entry if isinstance(entry, list) and len(entry) == 2 else ["", ""]
+        if named[0] != library or not re.fullmatch(pattern, str(named[1])):
+            raise ConfigError(f"{key}: {name} wants {entry} for its {part}, which is no part of a Stable Diffusion XL")
 
 
 def is_file(location: str) -> bool:

@@ -3,6 +3,7 @@
 Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x + (lora_alpha / rank) B A x.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ from fashion_sweep.draws import torch_generator
 from fashion_sweep.models.about import PREFIX
 from fashion_sweep.models.counting import target_modules
 from fashion_sweep.models.family import Family
-from fashion_sweep.models.formats import SavedAdapter, write_diffusers
+from fashion_sweep.models.formats import CONFIG_KEY, SavedAdapter, write_diffusers
+from fashion_sweep.search_space import LARGEST_RANK
 from fashion_sweep.space import TrialSpec
 
 
@@ -93,6 +95,8 @@ def misfit(path: Path, model: Family) -> str | None:
     layers = {
         f"{name}.{layer}": module for name, part in model.components.items() for layer, module in part.named_modules()
     }
+    if reason := _strange(read_metadata(path).get(CONFIG_KEY, "{}")):
+        return reason
     with safe_open(path, "pt") as file:
         for name in file.keys():  # noqa: SIM118
             parts = re.fullmatch(r"(?P<layer>.+)\.lora_(?P<half>[AB])\.weight", name)
@@ -106,6 +110,26 @@ def misfit(path: Path, model: Family) -> str | None:
             own = file.get_slice(name).get_shape()[axis]
             if own != weight.shape[axis]:
                 return f"{layer} is {weight.shape[axis]} wide in the model and {own} in the adapter"
+            if not torch.isfinite(file.get_tensor(name)).all():
+                return f"{layer} holds values that are not finite"
+    return None
+
+
+def _strange(configs: str) -> str | None:
+    """What peft must not be asked for: a pattern in place of names may take for ever, a huge rank all memory."""
+    try:
+        values = dict(json.loads(configs)).items()
+    except (ValueError, TypeError, RecursionError):
+        return f"its {CONFIG_KEY} is no JSON object"
+    for key, value in values:
+        field = key.rpartition(".")[2]
+        ranks = value.values() if field == "rank_pattern" and isinstance(value, dict) else [value]
+        if field in {"r", "rank_pattern"} and not all(isinstance(r, int) and 0 < r <= LARGEST_RANK for r in ranks):
+            return f"{key} is {str(value)[:80]}, no rank"
+        if field == "target_modules" and not isinstance(value, list):
+            return f"{key} is no list of names"
+        if field in {"modules_to_save", "exclude_modules", "layers_pattern"} and value:
+            return f"it asks for {key}"
     return None
 
 

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, StableDiffusionXLImg2ImgPipeline, StableDif
 
 from fashion_sweep.config import ModelConfig
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.locate import RANDOM, architecture_of, is_file, locate
+from fashion_sweep.models.locate import RANDOM, architecture_of, check_parts, is_file, locate
 from fashion_sweep.models.random_weights import random_pipeline
 from fashion_sweep.models.tokenizers import clip_tokenizer
 
@@ -48,7 +48,8 @@ def _open(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
     dtypes = {"default": getattr(torch, dtype), "vae": torch.float32}
     if name.startswith(RANDOM):
         return random_pipeline(family, Path(location), dtypes, **options)
-    return family.from_pretrained(location, dtype=dtypes, use_safetensors=True, **options)
+    check_parts(name, key, family.load_config(location))
+    return family.from_pretrained(location, dtype=dtypes, use_safetensors=True, trust_remote_code=False, **options)
 
 
 def _open_vae(name: str, key: str) -> Any:

@@ -102,12 +102,12 @@ class SDXL:
         return noise
 
     def load_adapter(self, path: Path, scale: float = 1.0) -> None:
-        self.pipeline.load_lora_weights(path.parent, weight_name=path.name)
+        self.pipeline.load_lora_weights(path.parent, weight_name=path.name, use_safetensors=True)
         self._fuse(scale)
 
     @contextmanager
     def adapted(self, path: Path, scale: float = 1.0) -> Iterator[None]:
-        self.pipeline.load_lora_weights(path.parent, weight_name=path.name)
+        self.pipeline.load_lora_weights(path.parent, weight_name=path.name, use_safetensors=True)
         kept = {  # subtracting what was fused would leave rounding behind
             (part, name): layer.get_base_layer().weight.detach().to("cpu", copy=True)
             for part, module in self.components.items()

@@ -9,6 +9,7 @@ from fashion_sweep.files import write_json
 from fashion_sweep.rehearsal.setting import RehearsalWish, apart, set_up
 from fashion_sweep.rehearsal.stages import Outcome, play
 from fashion_sweep.rehearsal.tables import as_json, tables
+from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.tables import terminal
 
 
@@ -27,11 +28,11 @@ def rehearse(config: RunConfig, wish: RehearsalWish, console: Console) -> Outcom
 
 def rehearse_and_show(config: RunConfig, wish: RehearsalWish, in_json: bool) -> None:
     """Prints what `rehearse` finds; as JSON, with its progress on stderr."""
-    outcome = rehearse(config, wish, Console(stderr=in_json, highlight=False))
+    outcome = rehearse(config, wish, Terminal(stderr=in_json))
     if in_json:
         print(json.dumps(as_json(outcome, wish), indent=2))
         return
-    console = Console(highlight=False)
+    console = Terminal()
     for table in tables(outcome, wish):
         console.print(terminal(table))
     console.print(

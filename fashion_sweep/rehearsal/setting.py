@@ -77,7 +77,8 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     folder = RunPaths(_folder(config))
     roots = {n: folder.made_up(n) for n in data_sets(config) if config.preset.data.of(n).root is None}
     check_config(with_roots(config, roots))
-    console.print(f"rehearsal of sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/], on {device}")
+    of = f"sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/]"
+    console.print(f"rehearsal of {of}, on {device}", markup=True)
     console.print(f"folder {folder.root}", soft_wrap=True)
     real = {name: opened(name, config) for name in data_sets(config)}
     amount = _amount(config, real, wish)
@@ -170,8 +171,8 @@ def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
         left_out = {Captions.KIND} if setting.cache.without_captions else set()
         kept = {kind: cache for kind, cache in caches.parts.items() if kind not in left_out}
         write_caches(setting.run, replace(caches, parts=kept))
-    for name, catalogue in samples.items():
-        write_catalogue(setting.run.catalogue(name), catalogue)
+        for name, catalogue in samples.items():
+            write_catalogue(setting.run.catalogue(name), catalogue)
     write_json(setting.run.facts, {"run": setting.run.name, "started": datetime.now().astimezone().isoformat()})
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from fashion_sweep.data.images import UNDECODABLE
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import replacing
 
@@ -58,9 +59,9 @@ def _scaled(path: Path) -> Image.Image | None:
     if not path.is_file():
         return None
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=["PNG"]) as opened:
             image = opened.convert("RGB")
-    except OSError as error:
+    except UNDECODABLE as error:
         raise DataError(
             f"{path} is damaged: {error}; remove its folder's trial result to have it made again"
         ) from error

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.results import number
 from fashion_sweep.report.tables import GAP, duration
 from fashion_sweep.status import STAGES
@@ -95,7 +97,7 @@ class LiveTable:
         self._going = going
         self._titles_now = titles_now or dict
         self._known_titles = {trial_id: (titles or {}).get(trial_id, trial_id) for trial_id in trial_ids}
-        self._console = console or Console()
+        self._console = console or Terminal()
         self._shown: dict[str, tuple[str, ...]] = {}
         self._stage_began: dict[str, tuple[str | None, float, float]] = {}
         self._stop = threading.Event()
@@ -145,8 +147,8 @@ class LiveTable:
             end = now if running else status.time
             elapsed = end - status.started if status.started is not None and end is not None else None
             table.add_row(
-                title,
-                f"[{colour}]{stage}[/]" if colour else stage,
+                Text(title),
+                Text(stage, style=colour),
                 *([_bar(status)] if with_bar else []),
                 _counts(status),
                 GAP if status.loss is None else f"{status.loss:.4f}",

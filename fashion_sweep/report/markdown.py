@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fashion_sweep.errors import shown
 from fashion_sweep.report.sections import Beside, Block, Bullets, Picture, Section, Text
 from fashion_sweep.report.tables import Table, markdown
 
@@ -15,9 +16,9 @@ SPECIAL = re.compile(r"([\\`*<\[])")
 
 def as_markdown(title: str, sections: Sequence[Section], folder: Path) -> str:
     """folder: where the page will lie; pictures are linked from there."""
-    lines = [f"# {_plain(title)}", ""]
+    lines = [f"# {plain(title)}", ""]
     for section in sections:
-        lines += [f"## {_plain(section.title)}", ""]
+        lines += [f"## {plain(section.title)}", ""]
         for block in section.blocks:
             lines += [*_block(block, folder), ""]
     return "\n".join(lines)
@@ -25,22 +26,22 @@ def as_markdown(title: str, sections: Sequence[Section], folder: Path) -> str:
 
 def _block(block: Block, folder: Path) -> list[str]:
     if isinstance(block, Text):
-        return [f"**{_plain(block.text)}**" if block.strong else _plain(block.text)]
+        return [f"**{plain(block.text)}**" if block.strong else plain(block.text)]
     if isinstance(block, Bullets):
-        return [f"- {f'{_plain(term)}: ' if term else ''}{_plain(said)}" for term, said in block.items]
+        return [f"- {f'{plain(term)}: ' if term else ''}{plain(said)}" for term, said in block.items]
     if isinstance(block, Picture):
-        return [f"![{_plain(block.description)}]({Path(os.path.relpath(block.path, folder)).as_posix()})"]
+        return [f"![{plain(block.description)}]({Path(os.path.relpath(block.path, folder)).as_posix()})"]
     if isinstance(block, Beside):
         return [line for table in block.tables for line in _table(table)]
     return _table(block)
 
 
 def _table(table: Table) -> list[str]:
-    rows = tuple(tuple(_plain(cell) for cell in row) for row in table.rows)
-    title = [f"### {_plain(table.title)}", ""] if table.title else []
-    return [*title, markdown(replace(table, rows=rows, caption=_plain(table.caption)))]
+    rows = tuple(tuple(plain(cell) for cell in row) for row in table.rows)
+    title = [f"### {plain(table.title)}", ""] if table.title else []
+    return [*title, markdown(replace(table, rows=rows, caption=plain(table.caption)))]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line that shows as it reads."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\1", shown(" ".join(text.split())))

@@ -109,7 +109,7 @@ def collect(run: RunPaths) -> Results:
         run=run.name,
         config=config,
         trials=tuple(_trial(run, spec, config.sweep.judge) for spec in run_specs(run, config)),
-        facts=_mapping(run.facts),
+        facts=_facts(run),
         seconds=numbers(_mapping(run.results).get("seconds")),
     )
     for name in config.sweep.judge:
@@ -142,7 +142,7 @@ def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
         parameters=0 if spec.is_base_model else _whole(values.get("parameters")),
         adapter_bytes=_whole(values.get("adapter_bytes")),
         steps=_whole(values.get("steps")),
-        adapter_from=values.get("adapter_from"),
+        adapter_from=_text(values.get("adapter_from")),
         train_loss=number(values.get("train_loss")),
         val_loss=number(values.get("val_loss")),
         micro_batch_size=_whole(values.get("micro_batch_size")),
@@ -169,9 +169,9 @@ def _judgement(values: Mapping[str, Any]) -> Judgement:
         clip_score=number(values.get("clip_score")),
         clip_score_se=number(values.get("clip_score_se")),
         samples=_whole(values.get("samples")),
-        features=values.get("features"),
+        features=_text(values.get("features")),
         feature_dim=_whole(values.get("feature_dim")),
-        clip_model=values.get("clip_model"),
+        clip_model=_text(values.get("clip_model")),
         reference_samples=_whole(values.get("reference_samples")),
         base_loss=number(values.get("base_loss")),
         loss_increase=number(values.get("loss_increase")),
@@ -186,6 +186,20 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{path}: must hold an object")
     return values
+
+
+def _facts(run: RunPaths) -> dict[str, Any]:
+    facts = _mapping(run.facts)
+    for name in ("hardware", "versions", "data"):
+        if not isinstance(facts.get(name) or {}, dict):
+            raise DataError(f"{run.facts} is damaged: {name} must be an object")
+    if not all(isinstance(counts, dict) for counts in (facts.get("data") or {}).values()):
+        raise DataError(f"{run.facts} is damaged: data must be objects by data set")
+    return facts
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def number(value: Any) -> float | None:

@@ -14,7 +14,7 @@ from fashion_sweep.report.page import conclusions_of
 from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.results import Judgement, Results, collect
 from fashion_sweep.report.sections import Bullets, Picture, Section, with_interval
-from fashion_sweep.report.spreadsheet import as_csv, trial_rows
+from fashion_sweep.report.spreadsheet import table_csv, trial_rows
 from fashion_sweep.report.tables import GAP, Table
 
 LONGEST = 150
@@ -76,7 +76,7 @@ def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
     write_text(folder / "side-by-side.md", as_markdown(title, said, folder))
     write_text(folder / "side-by-side.html", as_html(title, subtitle, said))
     rows = [{"run": one.run.name, **row} for one in compared for row in trial_rows(one.results, names, one.conclusions)]
-    write_text(folder / "side-by-side.csv", as_csv(rows))
+    write_text(folder / "side-by-side.csv", table_csv(rows))
     return tables
 
 

@@ -1,10 +1,9 @@
 """A run's numbers as CSV: one row a trial."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fashion_sweep.files import as_csv
 from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.space import COMPONENTS, TRAINING_AXES
@@ -16,8 +15,7 @@ def results_csv(results: Results, conclusions: Conclusions) -> str:
     """What is not known is empty. `fid_corrected` and the 95 % intervals are those of the configuration, which all its
     replicates share; a component without an adapter has rank 0; training values are those the trial was trained with.
     """
-    rows = trial_rows(results, results.config.sweep.judge, conclusions)
-    return as_csv(rows)
+    return table_csv(trial_rows(results, results.config.sweep.judge, conclusions))
 
 
 def trial_rows(results: Results, names: Sequence[str], conclusions: Conclusions) -> list[dict[str, Any]]:
@@ -25,12 +23,9 @@ def trial_rows(results: Results, names: Sequence[str], conclusions: Conclusions)
     return [_row(results, trial, names, conclusions) for trial in results.trials]
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """All rows have the columns of the first."""
+    return as_csv([list(rows[0]), *([row[column] for column in rows[0]] for row in rows)])
 
 
 def _row(results: Results, trial: TrialResult, names: Sequence[str], conclusions: Conclusions) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fashion_sweep.attempts import Attempts
 from fashion_sweep.config_files import read_run_config
+from fashion_sweep.errors import CONTROL
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.report.live import LiveTable
 from fashion_sweep.report.tables import duration
@@ -19,8 +20,8 @@ from fashion_sweep.trials import run_specs
 LOG_LINES = 8
 """Shown of the log of a trial that failed."""
 TAIL_BYTES = 20_000
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\t\n\x20-\x7e\xa0-\U0010ffff]")
-"""Terminal escapes and control characters."""
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""And other escapes for terminals, which libraries leave in logs."""
 
 
 def standing(run: RunPaths, going: bool) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def last_words(paths: TrialPaths) -> list[str]:
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return []
-    lines = [CONTROL.sub("", line).rstrip() for line in text.splitlines()]
+    lines = [CONTROL.sub("", COLOURS.sub("", line)).rstrip() for line in text.splitlines()]
     return [line for line in lines if line][-LOG_LINES:]
 
 

@@ -7,6 +7,7 @@ import rich.box
 import rich.table
 from rich.text import Text
 
+from fashion_sweep.errors import shown
 from fashion_sweep.plan import PlannedTrial
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Judgement, Results, TrialResult
@@ -100,9 +101,9 @@ def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep) -> Table:
 
 
 def terminal(table: Table) -> rich.table.Table:
-    shown = rich.table.Table(
-        title=Text(table.title, style="italic") if table.title else None,
-        caption=Text(table.caption, style="dim italic") if table.caption else None,
+    made = rich.table.Table(
+        title=Text(shown(table.title), style="italic") if table.title else None,
+        caption=Text(shown(table.caption), style="dim italic") if table.caption else None,
         box=rich.box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -110,12 +111,12 @@ def terminal(table: Table) -> rich.table.Table:
         pad_edge=False,
     )
     for column in table.columns[: table.text_columns]:
-        shown.add_column(column, min_width=len(column), overflow="fold")
+        made.add_column(column, min_width=len(column), overflow="fold")
     for column in table.columns[table.text_columns :]:
-        shown.add_column(column, justify="right", no_wrap=True)
+        made.add_column(column, justify="right", no_wrap=True)
     for row in table.rows:
-        shown.add_row(*map(Text, row))
-    return shown
+        made.add_row(*(Text(shown(cell)) for cell in row))
+    return made
 
 
 def markdown(table: Table) -> str:

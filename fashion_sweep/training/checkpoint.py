@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from fashion_sweep import remote
 from fashion_sweep.files import is_whole, write_tensors
 
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -41,7 +42,7 @@ def save_checkpoint(
     tensors["losses"] = np.array(at.losses, dtype=np.float64)
     write_tensors(_path(folder, at.step), tensors, {"micro_batch_size": str(at.micro_batch_size)})
     for older in _newest_first(folder)[KEPT:]:
-        older.unlink()
+        remote.remove(older)
 
 
 def newest_sound(folder: Path, say: Callable[[str], None]) -> int:
@@ -52,7 +53,7 @@ def newest_sound(folder: Path, say: Callable[[str], None]) -> int:
     for path in _newest_first(folder):
         if is_whole(path):
             return int(path.stem)
-        path.unlink()
+        remote.remove(path)
         say(f"the checkpoint of step {int(path.stem)} was damaged and is left out")
     return 0
 

@@ -130,7 +130,7 @@ def test_a_full_disk_is_told_before_anything_is_encoded(small, tmp_path, monkeyp
     write_text(run.config, config.to_yaml())
     write_caches(run, plan_caches(config, {"fashion": catalogue}))
     write_catalogue(run.catalogue("fashion"), catalogue)
-    shards = [Shard(run.root, "images", 0), Shard(run.root, "captions", 0)]
+    shards = [Shard(run, "images", 0), Shard(run, "captions", 0)]
     check_room(run, shards, config.sweep.specs)
     usage = shutil.disk_usage(run.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))

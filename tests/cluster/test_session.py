@@ -3,11 +3,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cluster_jobs as jobs
 import psutil
 import pytest
+import ray
 
 from fashion_sweep.cluster import session
 from fashion_sweep.cluster.session import ray_session
@@ -87,3 +90,31 @@ def _wait_until(condition, timeout_s: float) -> None:  # type: ignore[no-untyped
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_nothing_that_a_session_starts_can_be_reached_from_another_machine(tmp_path: Path) -> None:
+    with ray_session(RunPaths(tmp_path), Resources()) as where:
+        map_shards(jobs.state_of_this_node, [0], Resources(), lambda done: None)
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        sockets = [one for process in processes for one in _listening(process)]
+        folder = Path(ray._private.worker._global_node.get_session_dir_path()).parent
+    assert len(sockets) > 8
+    assert {one.laddr.ip for one in sockets} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert where.startswith("Ray dashboard: http://127.0.0.1:")
+    assert where.endswith("for this machine only")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (Path.home() / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+
+
+def _listening(process: psutil.Process) -> list[Any]:
+    with suppress(psutil.Error):
+        return [one for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
+    return []
+
+
+def test_tune_hands_on_no_keys_that_ray_would_write_into_its_logs() -> None:
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
+
+    from fashion_sweep.cluster import tune  # noqa: F401
+
+    assert not {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS")}

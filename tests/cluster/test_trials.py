@@ -10,9 +10,10 @@ import pytest
 import ray
 
 from fashion_sweep.attempts import Attempts
+from fashion_sweep.cluster import shards
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import RETRIES, map_shards
-from fashion_sweep.cluster.tune import run_trials
+from fashion_sweep.cluster.tune import DRIVER, run_trials
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.paths import RunPaths
@@ -107,6 +108,22 @@ def test_shards_come_back_in_order_and_are_counted(session: RunPaths) -> None:
 def test_the_error_of_a_shard_is_raised_as_it_was(session: RunPaths) -> None:
     with pytest.raises(DataError, match="shard 3: no such image"):
         map_shards(jobs.refuse_three, range(5), ONE_CPU, lambda _: None)
+
+
+def test_of_an_autoscaler_no_more_is_wanted_for_shards_than_it_may_start(
+    session: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[shards._Pool] = []
+    start = shards._Pool.start_worker
+    monkeypatch.setattr(shards._Pool, "start_worker", lambda pool: (asked.append(pool), start(pool)))
+    assert map_shards(jobs.square, range(5), Resources(gpus_per_worker=1), lambda _: None) == [0, 1, 4, 9, 16]
+    assert len(asked) == 1  # there is one GPU, and there will be no other
+
+
+def test_what_drives_a_trial_asks_for_the_head_node(session: RunPaths) -> None:
+    (bundle,) = DRIVER.bundles
+    assert bundle.keys() <= ray.nodes()[0]["Resources"].keys()
+    assert all("internal_head" in name for name in bundle)
 
 
 def test_a_gpus_worker_makes_one_shard_after_another_and_is_gone_afterwards(session: RunPaths) -> None:

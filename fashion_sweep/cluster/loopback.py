@@ -1,0 +1,88 @@
+"""A Ray of one machine that no other machine can reach: every server in it listens on 127.0.0.1.
+
+Ray asks which address a node has, and binds its servers to loopback where the answer is loopback. By itself it
+answers so on macOS and Windows alone.
+"""
+
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import ray
+from ray._private import ray_constants
+
+from fashion_sweep.errors import RunError
+
+HERE = "127.0.0.1"
+
+
+def on_this_machine_only() -> bool:
+    """Whether the Ray that this process belongs to is such a one."""
+    return bool(ray.util.get_node_ip_address() == HERE)
+
+
+def address_of_its_own() -> dict[str, str]:
+    """Environment of a Ray on this machine only.
+
+    Its address is chosen before it starts, so that its processes inherit it. Left to find it, they ask which Ray runs
+    on this machine; beside a second one they get no answer, and the resources of every trial that is stopped are lost.
+    """
+    with socket.socket() as probe:
+        probe.bind((HERE, 0))
+        port = probe.getsockname()[1]
+    interface = _interface()
+    return {
+        "RAY_GCS_SERVER_PORT": str(port),
+        "RAY_ADDRESS": f"{HERE}:{port}",
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "GLOO_SOCKET_IFNAME": interface,
+        "NCCL_SOCKET_IFNAME": interface,
+    }
+
+
+def private_folder() -> str:
+    """For Ray's sockets and logs: its own choice, `/tmp/ray`, lets everybody on the machine put others in their place.
+
+    Raises:
+        RunError: somebody else has taken its name.
+    """
+    folder = Path("/tmp") / f"ray-{os.getuid()}"  # no longer: a socket's path has 107 bytes at most
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RunError(f"{folder} is not this user's, which Ray's sockets need; remove it")
+    folder.chmod(0o700)
+    return str(folder / "ray")  # Ray opens its own to everybody
+
+
+def private_token() -> None:
+    """Ray's password, made here if there is none: Ray would make it readable for all."""
+    path = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):  # another's to read, or nothing can be written here: Ray says so, if it needs it
+        if path.exists():
+            path.chmod(0o600)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+
+
+@contextmanager
+def no_cluster() -> Iterator[None]:
+    """The same, in this process, where Ray has read its environment long ago."""
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _interface() -> str:
+    """`lo`, or what it is called here."""
+    addresses = psutil.net_if_addrs().items()
+    return next((name for name, known in addresses if any(one.address == HERE for one in known)), "lo")

@@ -1,0 +1,62 @@
+"""Trials of a run in object storage, here `file://`, on two nodes that share nothing else."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import cluster_jobs as jobs
+import pytest
+from ray.cluster_utils import Cluster
+
+from fashion_sweep import remote
+from fashion_sweep.cluster.session import ray_session
+from fashion_sweep.cluster.tune import run_trials
+from fashion_sweep.config import Resources
+from fashion_sweep.files import write_text
+from fashion_sweep.following import in_step
+from fashion_sweep.paths import RunPaths, runs_root
+
+TRIALS = ("dies-once", "other")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.setenv("PYTHONPATH", jobs.SEARCH_PATH)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        dashboard = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": probe.getsockname()[1]}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_node(tmp_path / "head"), **dashboard})
+    try:
+        for name in ("a", "b"):
+            cluster.add_node(num_cpus=1, **_node(tmp_path / name))
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def _node(scratch: Path) -> dict[str, dict[str, str]]:
+    return {"env_vars": {"FASHION_SWEEP_SCRATCH": str(scratch)}}
+
+
+def test_trials_go_on_from_what_is_stored_on_whichever_node_they_run(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", f"file://{tmp_path}/bucket/runs")
+    monkeypatch.setenv("FASHION_SWEEP_SCRATCH", str(tmp_path / "driver"))
+    run, resources = RunPaths(runs_root() / "mine"), Resources(max_failures=1)
+    remote.current().bucket.check()  # type: ignore[union-attr]
+    write_text(run.config, "by the driver")
+    with ray_session(run, resources), in_step(run.root, run.log):
+        outcome = run_trials(run, jobs.configured(resources), TRIALS, jobs.where_it_ran)
+    assert outcome == dict.fromkeys(TRIALS)
+    results = {name: json.loads(run.trial(name).result.read_text()) for name in TRIALS}
+    assert results == {name: {"told": "by the driver", "attempts": 1 + (name == "dies-once")} for name in TRIALS}
+    assert all(f"{name} speaks" in run.trial(name).log.read_text() for name in TRIALS)
+    assert not run.trial("other").checkpoint.exists()
+    remote.fetch(run.trials)
+    ran_on = {Path(json.loads(run.trial(name).checkpoint.read_text())[-1]).name for name in TRIALS}
+    assert ran_on == {"a", "b"}
+    stored = {path.relative_to(tmp_path / "bucket/runs/mine").parts[0] for path in tmp_path.glob("bucket/runs/mine/*")}
+    assert stored == {"config.yaml", "log.txt", "ray", "trials"}
