@@ -24,7 +24,7 @@ from drills.counting import Count, count
 from drills.tracking_server import Line, Server
 
 SETTINGS = ["sweep.trials=[{unet: 1}, {unet: 2}, {unet: 4}]", "training.steps=120", "training.validation_every=2"]
-SETTINGS += ["evaluation.samples=160", "generation.num_inference_steps=4", "training.checkpoint_every=40"]
+SETTINGS += ["evaluation.samples=160", "generation.num_inference_steps=5", "training.checkpoint_every=40"]
 PASSWORD = "correct-horse"
 AT_THE_END_S = 30
 """A run may wait so long for MLflow before it ends."""

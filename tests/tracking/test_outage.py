@@ -8,12 +8,14 @@ import time
 from itertools import pairwise
 
 import pytest
+from mlflow.entities import ViewType
 
 from fashion_sweep import tracking
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import read_json, read_json_lines, write_json, write_json_lines
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.tracking import store as store_of_mlflow
 from tests.report.synthetic_run import finish_trial, judgement, log_losses, make_run, set_status
 from tests.tracking.asked import artifacts, client, history, runs
 
@@ -77,10 +79,13 @@ def test_every_first_answer_to_a_change_is_lost_and_nothing_is_there_twice(serve
     server.loses_answer = once
     until_up_to_date(run)
     assert len(lost) > 8
+    experiment = client().get_experiment_by_name("exp2/tiny").experiment_id
+    assert client().search_runs([experiment], run_view_type=ViewType.DELETED_ONLY) == []  # no twin was ever made
     check_all_is_there_once(run)
 
 
-def test_a_third_of_all_answers_is_lost_and_nothing_is_there_twice(server, impatient, tmp_path):
+def test_a_third_of_all_answers_is_lost_and_nothing_is_there_twice(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(store_of_mlflow, "AGAIN_AFTER_S", (0.0, 0.0))
     run, draw = whole_run(tmp_path / "run"), random.Random(0)
     server.loses_answer = lambda method, path: draw.random() < 1 / 3
     until_up_to_date(run)
@@ -233,9 +238,7 @@ def test_an_answer_that_is_lost_at_the_very_end_is_asked_for_again(server, tmp_p
 @pytest.fixture
 def impatient(monkeypatch):
     """Nothing is asked a second time within a pass."""
-    from fashion_sweep.tracking import store
-
-    monkeypatch.setattr(store, "AGAIN_AFTER_S", ())
+    monkeypatch.setattr(store_of_mlflow, "AGAIN_AFTER_S", ())
 
 
 def test_a_password_in_the_address_reaches_no_file_and_no_terminal(server, impatient, tmp_path, monkeypatch, capsys):
