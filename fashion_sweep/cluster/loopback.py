@@ -46,7 +46,7 @@ def address_of_its_own() -> dict[str, str]:
 
 
 def private_folder() -> str:
-    """For Ray's sockets and logs: its own choice, `/tmp/ray`, lets everybody on the machine put others in their place.
+    """For Ray's sockets and logs: in its own choice, `/tmp/ray`, everybody here may put others in their place.
 
     Raises:
         RunError: somebody else has taken its name.

@@ -101,7 +101,10 @@ def _wait_until(condition, timeout_s: float) -> None:  # type: ignore[no-untyped
         time.sleep(0.1)
 
 
-def test_nothing_that_a_session_starts_can_be_reached_from_another_machine(tmp_path: Path) -> None:
+def test_nothing_that_a_session_starts_can_be_reached_from_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", jobs.SEARCH_PATH)
     with ray_session(RunPaths(tmp_path), Resources()) as where:
         map_shards(jobs.state_of_this_node, [0], Resources(), lambda done: None)
         processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
