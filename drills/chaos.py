@@ -97,7 +97,8 @@ def _inject(scenario: str, fault: Fault, run: SweepRun) -> Outcome:
     fault.strike(run, targets or fault.targets(run))
     outcome = Outcome(scenario, fault, injected=True)
     if fault.ends_run:
-        run.finish()
+        if run.finish() == 0:
+            return outcome  # it may come to an end in spite of all
         outcome.user = f"`resume` (the run said: {run.last_line()[:90]})" if run.process.returncode > 0 else "`resume`"
         if fault.repair:
             words, repair = fault.repair

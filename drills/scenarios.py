@@ -280,7 +280,7 @@ def _bad_days() -> list[Scenario]:
         ),
         Scenario(
             "memory",
-            (Fault("mid-training", "the machine's memory used up", step(A, 8), _use_up_memory),),
+            (Fault("mid-training", "the machine's memory used up", step(A, 8), _use_up_memory, ends_run=True),),
             surroundings=surroundings.watched_memory,
         ),
         Scenario(

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import ray
 import ray.train
 from ray import tune
-from ray.exceptions import RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.util.queue import Queue
 
 from fashion_sweep import remote
@@ -36,6 +36,8 @@ PATIENCE_S = 24 * 3600
 """For which a worker waits for the others, who may be judging thousands of images; one that dies is known at once."""
 LOOKS = 50
 """How often within its patience a trial is looked at for signs of life."""
+DEATHS = (RayActorError, OutOfMemoryError)
+"""Of a process, as Ray tells of them."""
 FAILED_STARTS = 5
 """How often workers that die before they have begun are started again; Train's default is for ever."""
 
@@ -201,7 +203,7 @@ def _report(metrics: dict[str, float]) -> None:
 
 def _note(attempts: Attempts, error: Exception) -> None:
     """What `fit` raised: of several workers the one that failed, not those it pulled along."""
-    if isinstance(error, RayActorError):
+    if isinstance(error, DEATHS):
         attempts.fail("the process that looks after the trial's workers died", counts=False)
         return
     failures = [error]
@@ -209,7 +211,7 @@ def _note(attempts: Attempts, error: Exception) -> None:
         failures = [error.controller_failure]
     elif isinstance(error, ray.train.WorkerGroupError):
         failures = [_unwrapped(failure) for _, failure in sorted(error.worker_failures.items())]
-    dead = next((failure for failure in failures if isinstance(failure, RayActorError)), None)
+    dead = next((failure for failure in failures if isinstance(failure, DEATHS)), None)
     if dead is not None:
         attempts.fail(_how_it_died(dead), counts=not _is_lost_node(dead))
         return
@@ -226,11 +228,11 @@ def _unwrapped(failure: Exception) -> Exception:
     return failure
 
 
-def _is_lost_node(death: RayActorError) -> bool:
-    return death.preempted or "node has died" in str(death)
+def _is_lost_node(death: Exception) -> bool:
+    return getattr(death, "preempted", False) or "node has died" in str(death)
 
 
-def _how_it_died(death: RayActorError) -> str:
+def _how_it_died(death: Exception) -> str:
     if _is_lost_node(death):
         return "the node of a worker was lost"
     if "low on memory" in str(death):

@@ -1,5 +1,6 @@
 """The trials of a run under Ray Tune, as many side by side as fit."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from fashion_sweep.cluster.stored import ray_storage
 from fashion_sweep.cluster.trial import run_trial_on_workers
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import Resources, RunConfig
+from fashion_sweep.errors import RunError
 from fashion_sweep.paths import RunPaths
 
 # The function that starts a trial's workers only waits, and Train's controller runs beside it: on the head node, for
@@ -56,6 +58,10 @@ def fit_trials(
             results = _tuner(run, resources, train_fn, interrupt, param_space, tuning).fit()
         except _Interrupted:
             raise KeyboardInterrupt from None
+        except RuntimeError as error:  # what Tune makes of an actor of its own that was ended for lack of memory
+            raise RunError(
+                f"Ray Tune gave up: {one_line(error)}; python -m fashion_sweep resume {shlex.quote(run.name)} goes on"
+            ) from error
     return {result.config["trial_id"]: _error(result) for result in results}
 
 
