@@ -288,7 +288,7 @@ def _bad_days() -> list[Scenario]:
             (Fault("mid-training", "a third trial's loss is not finite", step(A, 1), lambda run, processes: None),),
             settings={"sweep.trials": "[{unet: 1}, {unet: 4}, {unet: 2, learning_rate: 1.0e+30}]"},
             exit_code=3,
-            afterwards=lambda run: _said(run, "unet-r2-learning_rate1e+30", "loss=nan at step"),
+            afterwards=lambda run: _said(run, "unet-r2-lr1e+30", "loss=nan at step"),
         ),
         Scenario(
             "two-sweeps",

@@ -75,7 +75,7 @@ class Trainer:
         gradients = Gradients(list(self.parameters.values()))
         since, since_step = time.monotonic(), start
         if start == 0:
-            report({"step": 0, "val_loss": self.validation_loss()})
+            report({"step": 0, "val_loss": self._finite_validation_loss(0)})
         for step in range(start, self.steps):
             self.recent.append(self._step(step, gradients))
             done, train_loss = step + 1, sum(self.recent) / len(self.recent)
@@ -86,7 +86,7 @@ class Trainer:
                     {
                         "step": done,
                         "train_loss": train_loss,
-                        "val_loss": self.validation_loss(),
+                        "val_loss": self._finite_validation_loss(done),
                         "learning_rate": self.learning_rate(step),
                         "micro_batch_size": micro_batch_size,
                         "seconds_per_step": (time.monotonic() - since) / (done - since_step),
@@ -95,6 +95,12 @@ class Trainer:
                 since, since_step = time.monotonic(), done
             if done % self.config.checkpoint_every == 0 and done < self.steps:
                 save(done)
+
+    def _finite_validation_loss(self, step: int) -> float:
+        loss = self.validation_loss()
+        if not math.isfinite(loss):
+            raise TrialError(f"val_loss={loss} at step {step}")
+        return loss
 
     def learning_rate(self, step: int) -> float:
         """At 0-based `step`: constant, or half a cosine from the peak to zero, without warm-up."""
@@ -111,7 +117,8 @@ class Trainer:
         mean = losses.mean().item()
         if not math.isfinite(mean):
             names = self.data.training_batch(step, self.share.batch_size, range(self.share.batch_size)).names
-            raise TrialError(f"loss={mean} at step {step}, samples {', '.join(names)}")
+            bad = [name for name, loss in zip(names, losses.tolist(), strict=True) if not math.isfinite(loss)]
+            raise TrialError(f"loss={mean} at step {step}, by {len(bad)} of {len(names)} samples: {', '.join(bad)}")
         gradients.give(self.share.workers)
         nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
         for group in self.optimizer.param_groups:

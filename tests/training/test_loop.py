@@ -172,12 +172,17 @@ def test_text_encoders_are_trained_where_the_trial_says_so(world, tmp_path):
     assert moved == {"text_encoder", "text_encoder_2"}
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_samples(world, tmp_path):
-    catalogue, _, captions = world
-    broken = ShardedCache(tmp_path / "images", len(catalogue.records))
-    images = world[1].all("latents")
-    broken.write(0, {"latents": images * float("nan"), "time_ids": world[1].all("time_ids")})
-    with pytest.raises(TrialError, match=r"loss=nan at step 0, samples \d\d.jpg, \d\d.jpg"):
+@pytest.mark.parametrize(
+    ("held_out", "said"), [(False, "loss=nan at step 0, by 1 of 4 samples: {}$"), (True, "val_loss=nan at step 0")]
+)
+def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_samples(world, tmp_path, held_out, said):
+    catalogue, images, captions = world
+    data, names = data_of(world), [record.name for record in catalogue.records]
+    name = (data.validation_batch([0]) if held_out else data.training_batch(0, 4, [2])).names[0]
+    broken, latents = ShardedCache(tmp_path / "images", len(names)), images.all("latents")
+    latents[names.index(name)] *= float("nan")
+    broken.write(0, {"latents": latents, "time_ids": images.all("time_ids")})
+    with pytest.raises(TrialError, match=said.format(name)):
         trained((catalogue, broken, captions), tmp_path / "trial")
     assert not (tmp_path / "trial").exists()
 
