@@ -1,7 +1,7 @@
 """Breaks a tiny sweep in every way we know, for real, and compares what it ends with to an undisturbed run.
 
     python -m drills.chaos                      all of it: about half an hour on two cores
-    python -m drills.chaos --only driver        scenarios whose name has this in it
+    python -m drills.chaos --only driver clock  scenarios whose name has one of these in it
     python -m drills.chaos --seed 3 --root DIR --output table.md
 
 A scenario is one sweep of two trials in which one fault after the other is injected. Exit code 1 if anything was lost,
@@ -140,13 +140,13 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of which process is struck where there are several")
-    parser.add_argument("--only", default="", help="part of the names of scenarios")
+    parser.add_argument("--only", nargs="*", default=[""], help="parts of the names of scenarios")
     parser.add_argument("--root", type=Path, help="where the runs are kept; default: a temporary folder, removed")
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
     chosen = parser.parse_args()
     root = chosen.root or Path(tempfile.mkdtemp(prefix="chaos-"))
     root.mkdir(parents=True, exist_ok=True)
-    wanted = [one for one in scenarios(random.Random(chosen.seed)) if chosen.only in one.name]
+    wanted = [one for one in scenarios(random.Random(chosen.seed)) if any(part in one.name for part in chosen.only)]
     outcomes = [outcome for part in _played(wanted, root, chosen.output) for outcome in part]
     print(table(outcomes))
     bad = [one for one in outcomes if not one.injected or one.result != "identical"]

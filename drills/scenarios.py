@@ -162,6 +162,12 @@ def _files() -> list[Scenario]:
                     spoil_checkpoint("flipped"),
                     worker(A),
                 ),
+            ),
+            afterwards=lambda run: None if "was damaged" in run.trial(A).log.read_text() else "nothing was said of it",
+        ),
+        Scenario(
+            "damaged-results",
+            (
                 Fault(
                     "mid-judging",
                     "one bit of adapter and a judged batch flipped, status torn, worker killed",
@@ -170,7 +176,6 @@ def _files() -> list[Scenario]:
                     worker(B),
                 ),
             ),
-            afterwards=lambda run: None if "was damaged" in run.trial(A).log.read_text() else "nothing was said of it",
         ),
     ]
 
