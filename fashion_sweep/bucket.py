@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from fashion_sweep.errors import RunError, first_line
+from fashion_sweep.errors import StorageError, first_line
 from fashion_sweep.urls import modified_ns, open_system, unreachable
 
 logger = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class Bucket:
         """None where there is no such file, unless that is an error as others are.
 
         Raises:
-            RunError: it fails for `PATIENCE_S`.
+            StorageError: it fails for `PATIENCE_S`.
         """
         deadline, pause = time.monotonic() + PATIENCE_S, PAUSES_S[0]
         while True:
@@ -156,7 +156,7 @@ class Bucket:
                     return None
                 said = f"{self.url}/{name}: {type(error).__name__}: {first_line(error)}"
                 if time.monotonic() + pause > deadline:
-                    raise RunError(f"{said}; the storage fails since {PATIENCE_S:.0f} s") from error
+                    raise StorageError(f"{said}; the storage fails since {PATIENCE_S:.0f} s") from error
                 logger.warning("%s; trying again in %.1f s", said, pause)
                 time.sleep(pause)
                 pause = min(2 * pause, PAUSES_S[1])

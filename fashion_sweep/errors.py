@@ -31,6 +31,10 @@ class RunError(FashionSweepError):
     """A run folder that cannot be used now (in use by another process, belongs to another configuration)."""
 
 
+class StorageError(RunError):
+    """Object storage that has not answered for minutes."""
+
+
 class Interrupted(FashionSweepError):
     """Ctrl-C; says how to go on."""
 

@@ -64,6 +64,9 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             worked = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
             if worked:
                 _run_trials(config, run, waiting, clock, console)
+            for trial in (run.trial(spec.trial_id) for spec in run_specs(run, config)):
+                if trial.is_over:  # also what a run that was killed has left
+                    clear_away(trial)
             with _busy(console, "writing the report"):
                 from fashion_sweep.report.page import write_report
 
@@ -167,9 +170,6 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
             for trial_id, error in errors.items():
                 if error:
                     Status(run.trial(trial_id)).fail(error)
-    for spec in run_specs(run, config):
-        if run.trial(spec.trial_id).is_over:
-            clear_away(run.trial(spec.trial_id))
 
 
 def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:

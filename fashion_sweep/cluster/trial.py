@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -24,7 +25,7 @@ from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
 from fashion_sweep.cluster.stored import forget, ray_storage
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
-from fashion_sweep.errors import FashionSweepError, TrialError
+from fashion_sweep.errors import FashionSweepError, StorageError, TrialError
 from fashion_sweep.following import appended
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.status import Status
@@ -50,17 +51,22 @@ def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, tra
     """
     try:
         error = _until_done(run, trial_id, resources, train_fn)
-    except OSError as failure:  # of the run folder; to begin again would only meet it again
+    except (OSError, StorageError) as failure:  # of the run folder; to begin again would only meet it again
         error = one_line(failure)
     if error is not None:
+        with suppress(OSError, StorageError):  # where nothing can be written, the driver says it
+            Status(run.trial(trial_id)).fail(error)
         tune.report({"step": 0, "error": error})
 
 
 def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName) -> str | None:
     """None, or what made the last attempt fail."""
     paths = run.trial(trial_id)
-    for known in (paths.status, paths.attempts):
+    for known in (paths.status, paths.attempts, paths.result):
         remote.fetch_file(known)
+    if paths.result.is_file():  # it was over when this trial's process died
+        clear_away(paths)
+        return None
     attempts = Attempts(paths, resources.max_failures)
     # On this node: lost with another one, it would take a trial along that did not run there.
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
@@ -190,10 +196,17 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
         except Exception as error:
             logging.getLogger(__name__).exception("%s failed", trial_id)
             # Unlike the original, these are sure to survive the way to the driver.
-            failure = (TrialError if isinstance(error, FashionSweepError) else RuntimeError)(one_line(error))
+            failure = _class_of(error)(one_line(error))
         finally:
             faulthandler.cancel_dump_traceback_later()
     raise failure
+
+
+def _class_of(error: Exception) -> type[Exception]:
+    """What would come again is a TrialError; a storage that failed for minutes is nobody's fault."""
+    if isinstance(error, StorageError):
+        return StorageError
+    return TrialError if isinstance(error, FashionSweepError) else RuntimeError
 
 
 def _report(metrics: dict[str, float]) -> None:
@@ -214,6 +227,10 @@ def _note(attempts: Attempts, error: Exception) -> None:
     dead = next((failure for failure in failures if isinstance(failure, DEATHS)), None)
     if dead is not None:
         attempts.fail(_how_it_died(dead), counts=not _is_lost_node(dead))
+        return
+    stored = next((failure for failure in failures if isinstance(failure, StorageError)), None)
+    if stored is not None:
+        attempts.fail(str(stored), counts=False)
         return
     own = next((failure for failure in failures if isinstance(failure, TrialError)), None)
     attempts.fail(

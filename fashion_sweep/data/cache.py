@@ -89,7 +89,7 @@ class ShardedCache:
             remote.fetch(self.root)  # all at once, for who reads one shard soon reads the others
         try:
             file = safe_open(self.path(shard), "pt")
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, FileNotFoundError) as error:
             raise self._damaged(shard, error) from error
         rows = {file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118
         if rows != {len(self.shards[shard])}:

@@ -121,7 +121,7 @@ class Mirroring:
         status, result = read_json(paths.status, {}), read_json(paths.result, {})
         stopped = read_json(paths.stopped, {})
         state = "done" if result else "stopped" if stopped else str(status.get("state") or "waiting")
-        if state in {"waiting", "starting"}:
+        if state in {"waiting", "starting"} and "started" not in status:
             return state
         child = self._runs.child(parent, spec, status.get("started"))
         if child is None:
