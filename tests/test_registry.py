@@ -19,7 +19,7 @@ from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
-from tests.report.synthetic_run import finish_trial, judgement, make_run
+from tests.report.synthetic_run import finish_trial, judgement, make_run, set_status
 
 SENTENCE = "UNet rank 4 is the smallest rank that is as good as the best."
 
@@ -258,3 +258,16 @@ def test_a_server_that_is_down_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(RunError, match="does not answer"):
         tracking.fetch("models:/exp2-tiny@best", tmp_path)
+
+
+def test_a_run_of_which_a_trial_failed_registers_nothing_until_it_is_mended(store):
+    run = run_with_verdict(store / "run")
+    failed = run.trial("unet-r8")
+    failed.result.rename(store / "later.json")
+    set_status(run, TrialSpec.of({"unet": 8}), "failed", error="no")
+    tracking.mirror(run)
+    assert versions() == []
+    assert read_json(run.mirror)["registered"] == "nothing: 1 of 3 trials failed; resume tries them again"
+    (store / "later.json").rename(failed.result)
+    tracking.mirror(run)
+    assert len(versions()) == 1

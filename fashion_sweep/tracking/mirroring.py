@@ -95,7 +95,9 @@ class Mirroring:
         ended = self._run.report.is_file() and all(state in ENDED for state in states)
         self._send_parent(parent, results)
         self._set_status(parent, ("FAILED" if "failed" in states else "FINISHED") if ended else None, None, going)
-        if ended and (won := winner(self._config, specs, results)):
+        if ended and (failed := states.count("failed")):
+            self._registered = f"nothing: {failed} of {len(states)} trials failed; resume tries them again"
+        elif ended and (won := winner(self._config, specs, results)):
             with self._bearing_refusal():
                 if trial := self._runs.child(parent, won.spec, None):
                     self._registered = register(self._client, self._run, self._config, won, parent, trial)
