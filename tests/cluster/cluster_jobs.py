@@ -40,11 +40,17 @@ def _meet(run: RunPaths, trial_id: str) -> None:
         time.sleep(0.1)
 
 
+def checkpoint_of(run: RunPaths, trial_id: str) -> Path:
+    """Where `where_it_ran` notes its attempts; what begins so is for the trial's workers alone."""
+    return run.trial(trial_id).root / "checkpoint.json"
+
+
 def where_it_ran(run: RunPaths, trial_id: str, worker: Worker) -> None:
     """Goes on from what an earlier attempt left, wherever that ran."""
     print(f"{trial_id} speaks")
-    attempts = read_json(run.trial(trial_id).checkpoint, [])
-    write_json(run.trial(trial_id).checkpoint, [*attempts, os.environ["FASHION_SWEEP_SCRATCH"]])
+    made = checkpoint_of(run, trial_id)
+    attempts = read_json(made, [])
+    write_json(made, [*attempts, os.environ["FASHION_SWEEP_SCRATCH"]])
     if trial_id == "dies-once" and not attempts:
         os.kill(os.getpid(), signal.SIGKILL)
     write_json(run.trial(trial_id).result, {"told": run.config.read_text(), "attempts": len(attempts) + 1})

@@ -54,9 +54,9 @@ def test_trials_go_on_from_what_is_stored_on_whichever_node_they_run(
     results = {name: json.loads(run.trial(name).result.read_text()) for name in TRIALS}
     assert results == {name: {"told": "by the driver", "attempts": 1 + (name == "dies-once")} for name in TRIALS}
     assert all(f"{name} speaks" in run.trial(name).log.read_text() for name in TRIALS)
-    assert not run.trial("other").checkpoint.exists()
+    assert not jobs.checkpoint_of(run, "other").exists()
     remote.fetch(run.trials)
-    ran_on = {Path(json.loads(run.trial(name).checkpoint.read_text())[-1]).name for name in TRIALS}
+    ran_on = {Path(json.loads(jobs.checkpoint_of(run, name).read_text())[-1]).name for name in TRIALS}
     assert ran_on == {"a", "b"}
     stored = {path.relative_to(tmp_path / "bucket/runs/mine").parts[0] for path in tmp_path.glob("bucket/runs/mine/*")}
     assert stored == {"config.yaml", "log.txt", "ray", "trials"}

@@ -16,6 +16,7 @@ from fashion_sweep.config_files import load_run_config
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.files import read_json
 from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse
+from fashion_sweep.rehearsal.setting import apart
 from fashion_sweep.rehearsal.tables import as_json, tables
 from fashion_sweep.training.checkpoint import Checkpoint
 from tests.conftest import write_fashion
@@ -154,7 +155,8 @@ def test_one_image_is_enough(command, tmp_path):
 def test_a_limit_of_the_cache_is_rehearsed_as_it_would_be_run(runs_root):
     config = load_run_config("exp2", "tiny", [*ONE[1::2], "cache.max_gb=0.005"])
     outcome = rehearse(config, RehearsalWish(), Console(file=io.StringIO()))
-    caches = read_caches(outcome.setting.run)
+    with apart(outcome.setting.run.root):
+        caches = read_caches(outcome.setting.run)
     assert (caches.views, caches.captions) == (2, None)
     assert caches.images.row("latents", 0).shape[0] == 2
     assert "cache captions" not in {stage.name for stage in outcome.stages}
