@@ -25,12 +25,14 @@ TRIALS = ("meets-1", "meets-2", "broken", "dies-once")
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
     run = RunPaths(tmp_path_factory.mktemp("run"))
+    before = psutil.Process().children(recursive=True)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", jobs.SEARCH_PATH)
         environment.setattr(ray, "init", partial(ray.init, num_gpus=1))  # as Ray counts them; nothing computes on it
         with ray_session(run, Resources(workers_per_trial=2)):  # 2 CPUs at least, on any machine
             yield run
-    assert [process.name() for process in psutil.Process().children(recursive=True)] == []
+    left = [process for process in psutil.Process().children(recursive=True) if process not in before]
+    assert [process.cmdline() for process in left] == []
 
 
 @pytest.fixture(scope="module")
