@@ -4,8 +4,9 @@
 set -eu
 folder=$1 port=${2:-5000}
 mkdir -p "$folder"
-if [ -f "$folder/pid" ]; then
-    kill -TERM -- "-$(cat "$folder/pid")" 2>/dev/null || true
+# After a reboot its number may be another's.
+if [ -f "$folder/pid" ] && pgrep -f -g "$(cat "$folder/pid")" 'mlflow server' > /dev/null; then
+    kill -TERM "-$(cat "$folder/pid")" 2> /dev/null || true
 fi
 cd "$folder"
 MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=1 setsid sh -c '

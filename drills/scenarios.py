@@ -339,7 +339,7 @@ def _kill_all(run: SweepRun, processes: list[psutil.Process]) -> None:
 
 def _said(run: SweepRun, trial_id: str, word: str) -> str | None:
     """What is wrong if none of the trial's failures tells of it."""
-    errors = [failure["error"] for failure in Attempts(run.trial(trial_id), 0).failures]
+    errors = [failure["error"] for failure in Attempts(run.trial(trial_id)).failures]
     return None if any(word in error for error in errors) else f"{trial_id}: none of {errors} says {word}"
 
 

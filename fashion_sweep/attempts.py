@@ -18,8 +18,7 @@ DIED = "the trial's own process died"
 
 def queue(paths: TrialPaths) -> None:
     """Has the trial wait for its turn; what earlier calls of the program came to no longer counts."""
-    attempts = Attempts(paths, 0)
-    attempts.renew()
+    Attempts(paths).renew()
     Status(paths).queue()
 
 
@@ -33,13 +32,12 @@ def clear_away(paths: TrialPaths) -> None:
 class Attempts:
     """Those of one trial.
 
-    It is begun again after a failure as long as it gets further, or has failed at most `limit` times since it last
+    It is begun again after a failure as long as it gets further, or has failed at most so many times since it last
     did. Failures that are nobody's fault, such as a lost node, do not count, and those that would come again, such as
     a loss that is not finite, end it at once.
     """
 
     paths: TrialPaths
-    limit: int
 
     def __post_init__(self) -> None:
         try:
@@ -59,12 +57,12 @@ class Attempts:
         if known:
             self._write()
 
-    def begin(self) -> bool:
+    def begin(self, limit: int) -> bool:
         """Notes that an attempt begins, and what became of one that never ended; False if the trial has to be given
-        up instead."""
+        up instead, for it has failed more than `limit` times without getting further."""
         if self.going:
             self.fail(DIED, counts=False)
-        if self._given_up:
+        if self._is_given_up(limit):
             return False
         self.going = True
         self._write()
@@ -84,8 +82,7 @@ class Attempts:
     def last_error(self) -> str | None:
         return self.failures[-1]["error"] if self.failures else None
 
-    @property
-    def _given_up(self) -> bool:
+    def _is_given_up(self, limit: int) -> bool:
         furthest: list[int] = []
         in_vain: list[bool] = []
         for failure in self.failures:
@@ -96,7 +93,7 @@ class Attempts:
             if failure["reached"] > furthest:
                 furthest, in_vain = failure["reached"], []
             in_vain.append(failure["counts"])
-        return sum(in_vain) > self.limit or len(in_vain) > self.limit + UNLUCKY
+        return sum(in_vain) > limit or len(in_vain) > limit + UNLUCKY
 
     def _reached(self) -> list[int]:
         """Grows with what another attempt would not have to do again."""

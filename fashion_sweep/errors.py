@@ -7,6 +7,9 @@ from collections.abc import Iterable
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that steer a terminal, turn the order of text round or are none: not tab and newline."""
 
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""Colours and other sequences for terminals, which libraries leave in logs."""
+
 CREDENTIALS = re.compile(
     r"://(?P<user>[^@\s:/]*):(?!\d+(/|$))[^@\s]*@|://\S*[?&][\w-]*(signature|sig|token|secret|password)=", re.IGNORECASE
 )

@@ -164,6 +164,11 @@ class RunPaths:
         return self.root / "run.json"
 
     @property
+    def doing(self) -> Path:
+        """What its own process is doing, while none of its trials runs."""
+        return self.root / "doing.json"
+
+    @property
     def data(self) -> Path:
         """What the run works on."""
         return self.root / "data"

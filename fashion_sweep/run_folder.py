@@ -3,11 +3,12 @@
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fashion_sweep import remote
 from fashion_sweep.config import RunConfig
@@ -62,10 +63,8 @@ def _locked(run: RunPaths, config: RunConfig) -> Iterator[None]:
         raise RunError(f"{run.root} is no run folder; give another --name")
     run.root.mkdir(parents=True, exist_ok=True)
     with run.lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{run.root} is in use by another process; wait for it or give another --name") from None
+        if not _is_ours(lock):
+            raise RunError(f"{run.root} is in use by another process; wait for it or give another --name")
         if not run.config.exists():
             write_text(run.config, config.to_yaml())
         elif changed := differing(read_run_config(run.config).model_dump(), config.model_dump()):
@@ -73,6 +72,16 @@ def _locked(run: RunPaths, config: RunConfig) -> Iterator[None]:
         for folder in (run.trials, run.data):
             remove_unfinished(folder)
         yield
+
+
+def _is_ours(lock: IO[str]) -> bool:
+    """Tries for a second, since `is_claimed` of another process holds it for a moment."""
+    for _ in range(10):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def is_claimed(run: RunPaths) -> bool:

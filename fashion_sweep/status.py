@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,23 @@ PUT_EVERY_S = 10.0
 """Where the runs folder is in object storage, which is paid by the request."""
 STAGES = {"load": "loading", "train": "training", "judge": "judging"}
 """Stage → the word for a trial that is in it."""
+
+
+def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) -> str:
+    """waiting, starting, running, done, stopped (by a search), failed, or interrupted.
+
+    Args:
+        known: what `status.json` says. A result counts for more, whatever a process that was killed has left.
+        going: whether a process works on the run; without one, what runs by its own words was interrupted.
+    """
+    if paths.result.is_file():
+        return "done"
+    if paths.stopped.is_file():
+        return "stopped"
+    state = str(known.get("state") or "waiting")
+    if state == "done":  # its result was removed, to have it made again
+        return "waiting"
+    return "interrupted" if not going and state in ("starting", "running") else state
 
 
 @dataclass

@@ -1,12 +1,11 @@
 """The way of a run: check → prepare → train and judge → report. What is already done is not done again."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_sweep import facts, remote
 from fashion_sweep.attempts import clear_away, queue
@@ -20,6 +19,7 @@ from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.following import in_step
 from fashion_sweep.paths import RunPaths, by_name, runs_root
 from fashion_sweep.plan import specs_of, trials_wanted
+from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
@@ -49,7 +49,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         if adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
-        with clock.preparing(), _busy(console, opening):
+        with clock.preparing(), busy(run, console, opening):
             catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
@@ -67,7 +67,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             for trial in (run.trial(spec.trial_id) for spec in run_specs(run, config)):
                 if trial.is_over:  # also what a run that was killed has left
                     clear_away(trial)
-            with _busy(console, "writing the report"):
+            with busy(run, console, "writing the report"):
                 from fashion_sweep.report.page import write_report
 
                 write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
@@ -147,7 +147,7 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
     for trial_id in waiting:
         queue(run.trial(trial_id))
     with ExitStack() as session:
-        with _busy(console, "starting Ray"):
+        with busy(run, console, "starting Ray"):
             from fashion_sweep.cluster.search import run_search
             from fashion_sweep.cluster.session import ray_session
             from fashion_sweep.cluster.tune import run_trials
@@ -188,30 +188,10 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     coming = [spec for spec in specs if not run.trial(spec.trial_id).is_over]
     check_room(run, shards, coming[: trials_wanted(config) or None])
     if shards:
-        with _progress(console, "encoding images and captions", len(shards)) as advance:
+        with progress(run, console, "encoding images and captions", len(shards)) as advance:
             made = map_shards(make_shard, shards, config.preset.resources, advance)
         write_rates(run, made)
     write_references(run)
-
-
-@contextmanager
-def _busy(console: Console, text: str) -> Iterator[None]:
-    """A spinner that goes when the work is done; off a terminal, a line."""
-    if not console.is_terminal:
-        console.print(f"{text} …")
-    with console.status(text):
-        yield
-
-
-@contextmanager
-def _progress(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar that goes when the work is done; off a terminal, a line."""
-    if not console.is_terminal:
-        console.print(f"{text} …")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:

@@ -56,7 +56,7 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
     paths = run.trial(trial_id)
     trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0, alive=worker.alive))
     try:
-        if not spec.is_base_model and not is_whole(paths.adapter):
+        if not spec.is_base_model and not worker.agreed(lambda: is_whole(paths.adapter)):
             trial.train()
         evaluations = trial.judge()
         if worker.rank == 0:
@@ -102,6 +102,7 @@ class Trial:
             captions=caches.captions,
             rank=self.worker.rank,
             workers=self.worker.world_size,
+            agreed=self.worker.agreed,
             about=own_keys(self.config, self.spec, self.run.name, catalogue.original_size),
         )
         with self.status.stage("train"):

@@ -26,11 +26,20 @@ def open_system(url: str, **options: Any) -> tuple[Any, str]:
 
     try:
         system, path = fsspec.core.url_to_fs(url, **options)
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
+        raise DataError(f"{url}: {' '.join(str(error).split())}{_how_to_install(url)}") from error
+    except ValueError as error:
         raise DataError(f"{url}: {' '.join(str(error).split())}") from error
     except Exception as error:
         raise unreachable(url, error) from error
     return system, path
+
+
+def _how_to_install(url: str) -> str:
+    package = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(
+        url.partition("://")[0]
+    )
+    return f"; python -m pip install {package}" if package else ""
 
 
 def unreachable(location: Location, error: Exception, what: str = "read") -> DataError:

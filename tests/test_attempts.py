@@ -17,11 +17,11 @@ def checkpoint(paths, step):
 
 def begun(paths, limit=1) -> bool:
     """By another process each time."""
-    return Attempts(paths, limit).begin()
+    return Attempts(paths).begin(limit)
 
 
 def failed(paths, **how):
-    Attempts(paths, 1).fail("ValueError: no", **how)
+    Attempts(paths).fail("ValueError: no", **how)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
@@ -38,7 +38,7 @@ def test_a_trial_that_gets_further_may_fail_anew(paths, what):
     failed(paths)
     failed(paths)
     assert not begun(paths)
-    Attempts(paths, 1).renew()
+    Attempts(paths).renew()
     failed(paths)
     if what == "a checkpoint":
         checkpoint(paths, 500)
@@ -73,13 +73,13 @@ def test_what_does_not_count_ends_a_trial_at_last(paths):
 def test_what_would_come_again_ends_a_trial_at_once(paths):
     failed(paths, final=True)
     assert not begun(paths, limit=5)
-    assert Attempts(paths, 5).last_error == "ValueError: no"
+    assert Attempts(paths).last_error == "ValueError: no"
 
 
 def test_an_attempt_whose_process_died_is_known_and_may_be_begun_again(paths):
     assert begun(paths, limit=0)
     assert begun(paths, limit=0)
-    (failure,) = Attempts(paths, 0).failures
+    (failure,) = Attempts(paths).failures
     assert failure["error"] == "the trial's own process died"
 
 
@@ -88,22 +88,22 @@ def test_a_trial_that_waits_anew_has_all_its_attempts_again_and_still_tells_of_t
     queue(paths)
     assert read_json(paths.status)["state"] == "waiting"
     assert begun(paths)
-    assert len(Attempts(paths, 1).failures) == 1
+    assert len(Attempts(paths).failures) == 1
 
 
 def test_what_an_interrupt_left_going_is_no_failure(paths):
     begun(paths)
     queue(paths)
     begun(paths)
-    assert Attempts(paths, 1).failures == []
+    assert Attempts(paths).failures == []
 
 
 def test_an_attempt_that_succeeded_is_no_failure_for_the_next(paths):
-    attempts = Attempts(paths, 1)
-    attempts.begin()
+    attempts = Attempts(paths)
+    attempts.begin(1)
     attempts.succeed()
     assert begun(paths)
-    assert Attempts(paths, 1).failures == []
+    assert Attempts(paths).failures == []
 
 
 def test_a_damaged_record_costs_nothing_but_the_count(paths):

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import ray
 
 from fashion_sweep import remote
+from fashion_sweep.errors import ESCAPES
 from fashion_sweep.paths import TrialPaths
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -42,7 +42,7 @@ def ray_logs_to(path: Path) -> Iterator[None]:
 
 
 def _without_colours(record: logging.LogRecord) -> bool:
-    record.msg, record.args = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage()), ()
+    record.msg, record.args = ESCAPES.sub("", record.getMessage()), ()
     return True
 
 

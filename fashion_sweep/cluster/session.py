@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import ray
+from ray._private.services import get_ray_address_from_environment
 
 from fashion_sweep import remote
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
@@ -104,13 +105,17 @@ def _cores() -> int:
 
 def _connect(address: str, variables: dict[str, str]) -> str:
     try:
+        if address == "auto":  # found here, since Ray itself looks for it for a minute
+            with _environment({"RAY_ADDRESS": None}):
+                address = get_ray_address_from_environment("auto", None)
         if ":" in address:  # asked first, since Ray itself knocks for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
         ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_format=FORMAT)
     except (OSError, ValueError) as error:
+        where = "on this machine" if address == "auto" else f"at {address!r}"
         raise ConfigError(
-            f"RAY_ADDRESS: no Ray cluster answers at {address!r}; start it, or unset RAY_ADDRESS to use this machine"
+            f"RAY_ADDRESS: no Ray cluster answers {where}; start it, or unset RAY_ADDRESS to use this machine"
         ) from error
     return f"Ray: the cluster at {address}"
 
@@ -140,15 +145,20 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """A Ray started from here hands these to all its workers: no `runtime_env`, which would cost each of them time."""
     before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    _set(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    """None takes one away."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -13,7 +13,7 @@ from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.stored import ray_storage
-from fashion_sweep.cluster.trial import run_trial_on_workers
+from fashion_sweep.cluster.supervisor import run_trial_on_workers
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import Resources, RunConfig
 from fashion_sweep.errors import RunError

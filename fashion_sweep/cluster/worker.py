@@ -21,6 +21,18 @@ class Worker:
     """Takes the values of a step, `step` among them. A barrier: every rank calls it equally often; rank 0's
     values count."""
 
+    def agreed(self, find: Callable[[], int]) -> int:
+        """What rank 0 finds, on every rank: all must go on in the same way, whatever a lagging file system shows
+        them. To be called by all."""
+        found = find() if self.rank == 0 else 0
+        if self.world_size == 1:
+            return found
+        from torch import distributed, tensor
+
+        told = tensor([found], device=self.device)
+        distributed.broadcast(told, src=0)
+        return int(told.item())
+
 
 TrainFn: TypeAlias = Callable[[RunPaths, str, Worker], None]
 """Trains and judges one trial of a run; called in every worker, found there by its dotted name."""

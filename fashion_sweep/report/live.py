@@ -18,9 +18,10 @@ from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.report.console import Terminal
+from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
 from fashion_sweep.report.tables import GAP, duration
-from fashion_sweep.status import STAGES
+from fashion_sweep.status import STAGES, state_of
 
 REFRESH_S = 0.5
 WIDTH_FOR_BARS = 100
@@ -48,27 +49,39 @@ class Shown:
     total: float | None = None
     unit: str = "steps"
     loss: float | None = None
-    started: float | None = None
+    stages: tuple[tuple[float, float | None], ...] = ()
+    """From when to when, in seconds since 1970."""
     time: float | None = None
     error: str | None = None
 
     @classmethod
-    def of(cls, values: Any) -> "Shown":
-        if not isinstance(values, dict):
-            return cls()
+    def of(cls, values: Mapping[str, Any]) -> "Shown":
         judging = values.get("stage") == STAGES["judge"]
         error = values.get("error")
         return cls(
-            state=str(values.get("state") or "waiting"),
+            state=values["state"],
             stage=values.get("stage") and str(values["stage"]),
             done=number(values.get("images" if judging else "step")),
             total=number(values.get("images_total" if judging else "steps")),
             unit="images" if judging else "steps",
             loss=number(values.get("loss")),
-            started=number(values.get("started")),
+            stages=_spans(values.get("stages")),
             time=number(values.get("time")),
             error=str(error).strip() if error else None,
         )
+
+    def worked(self, now: float | None) -> float | None:
+        """Seconds, without those between attempts; `now` is the end of a stage that has none yet."""
+        spent = [end - start for start, known in self.stages if (end := now if known is None else known) is not None]
+        return sum(spent) if spent else None
+
+
+def _spans(stages: Any) -> tuple[tuple[float, float | None], ...]:
+    try:
+        spans = [(number(start), number(end)) for _, start, end in stages or []]
+    except (TypeError, ValueError):
+        return ()
+    return tuple((start, end) for start, end in spans if start is not None)
 
 
 class LiveTable:
@@ -144,15 +157,13 @@ class LiveTable:
             stage = status.stage if status.state == "running" and status.stage else status.state
             colour = COLOURS.get(status.state, "")
             running = status.state == "running"
-            end = now if running else status.time
-            elapsed = end - status.started if status.started is not None and end is not None else None
             table.add_row(
                 Text(title),
                 Text(stage, style=colour),
                 *([_bar(status)] if with_bar else []),
                 _counts(status),
                 GAP if status.loss is None else f"{status.loss:.4f}",
-                duration(elapsed),
+                duration(status.worked(now if running else status.time)),
                 duration(self._stage_left(trial_id, status)) if running else "",
             )
         return table
@@ -161,14 +172,12 @@ class LiveTable:
         """The status file as far as it can be read; a result beside it means done, whatever a killed process left."""
         paths = self._run.trial(trial_id)
         try:
-            status = Shown.of(read_json(paths.status))
+            known = read_json(paths.status, {})
         except (OSError, DataError):  # this table only looks on: a file it cannot read must not end a run
-            status = Shown()
-        if not self._going and status.state in ("starting", "running"):
-            status = replace(status, state="interrupted")
-        if paths.result.is_file():
-            return replace(status, state="done")
-        return replace(status, state="stopped", **_reached(paths)) if paths.stopped.is_file() else status
+            known = {}
+        known = known if isinstance(known, dict) else {}
+        status = Shown.of(known | {"state": state_of(paths, known, self._going)})
+        return replace(status, **_reached(paths)) if status.state == "stopped" else status
 
     def _stage_left(self, trial_id: str, status: Shown) -> float | None:
         """Seconds to the end of this stage at the pace seen since we first saw it; None until it has moved."""
@@ -188,9 +197,8 @@ class LiveTable:
             if seen == before or (seen == ("running",) == before[:1]):
                 continue
             self._shown[trial_id] = seen
-            self._console.print(
-                f"{title}: {self._change(trial_id, status)}", soft_wrap=True, markup=False, highlight=False
-            )
+            line = f"{clock_time()} {title}: {self._change(trial_id, status)}"
+            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     def _change(self, trial_id: str, status: Shown) -> str:
         if status.state == "failed":

@@ -13,6 +13,7 @@ from fashion_sweep.evaluation.fid import enough_samples
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.status import state_of
 from fashion_sweep.trials import run_specs
 
 State = Literal["done", "failed", "stopped", "unfinished"]
@@ -123,13 +124,14 @@ def collect(run: RunPaths) -> Results:
 
 def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
     paths = run.trial(spec.trial_id)
-    if not paths.result.is_file() and paths.stopped.is_file():
+    status = _mapping(paths.status)
+    state = state_of(paths, status)
+    if state == "stopped":
         return _stopped(spec, _mapping(paths.stopped), _mapping(paths.suggestion))
-    if not paths.result.is_file():
-        status = _mapping(paths.status)
-        failed = status.get("state") == "failed"
-        error = str(status.get("error") or "unknown error") if failed else None
-        return TrialResult(spec, "failed" if failed else "unfinished", error)
+    if state == "failed":
+        return TrialResult(spec, "failed", str(status.get("error") or "unknown error"))
+    if state != "done":
+        return TrialResult(spec, "unfinished")
     values = _mapping(paths.result)
     evaluations = values.get("evaluations")
     if not isinstance(evaluations, dict) or not all(isinstance(judged, dict) for judged in evaluations.values()):

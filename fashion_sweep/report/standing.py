@@ -1,6 +1,5 @@
 """How a run stands, from its folder alone: while it goes on, after it was stopped, from any machine that sees it."""
 
-import re
 import shlex
 import time
 from typing import Any
@@ -9,19 +8,18 @@ from rich.console import Console
 
 from fashion_sweep.attempts import Attempts
 from fashion_sweep.config_files import read_run_config
-from fashion_sweep.errors import CONTROL
+from fashion_sweep.errors import CONTROL, ESCAPES
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.report.live import LiveTable
+from fashion_sweep.report.progress import doing
 from fashion_sweep.report.tables import duration
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import Status
+from fashion_sweep.status import Status, state_of
 from fashion_sweep.trials import run_specs
 
 LOG_LINES = 8
 """Shown of the log of a trial that failed."""
 TAIL_BYTES = 20_000
-COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-"""And other escapes for terminals, which libraries leave in logs."""
 
 
 def standing(run: RunPaths, going: bool) -> dict[str, Any]:
@@ -30,6 +28,7 @@ def standing(run: RunPaths, going: bool) -> dict[str, Any]:
     return {
         "run": run.name,
         "going": going,
+        "doing": doing(run) if going else None,
         "trials": [_trial(run.trial(spec.trial_id), spec, going) for spec in specs],
     }
 
@@ -63,17 +62,13 @@ def last_words(paths: TrialPaths) -> list[str]:
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return []
-    lines = [CONTROL.sub("", COLOURS.sub("", line)).rstrip() for line in text.splitlines()]
+    lines = [CONTROL.sub("", ESCAPES.sub("", line)).rstrip() for line in text.splitlines()]
     return [line for line in lines if line][-LOG_LINES:]
 
 
 def _trial(paths: TrialPaths, spec: TrialSpec, going: bool) -> dict[str, Any]:
     status = Status(paths).known
-    state = (
-        "done" if paths.result.is_file() else "stopped" if paths.stopped.is_file() else status.get("state", "waiting")
-    )
-    if not going and state in ("starting", "running"):
-        state = "interrupted"
+    state = state_of(paths, status, going)
     places = ("stage", "step", "steps", "images", "images_total", "loss", "time")
     return {
         "trial_id": spec.trial_id,
@@ -82,7 +77,8 @@ def _trial(paths: TrialPaths, spec: TrialSpec, going: bool) -> dict[str, Any]:
         **{name: status[name] for name in places if name in status},
         "error": status.get("error") if state == "failed" else None,
         "notes": status.get("notes", []),
-        "failures": Attempts(paths, 0).failures,
+        "failures": Attempts(paths).failures,
+        "log": str(paths.log),
     }
 
 
@@ -90,7 +86,7 @@ def _summary(run: RunPaths, states: list[str], going: bool) -> str:
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     resume = f"python -m fashion_sweep resume {shlex.quote(run.name)}"
     if going:
-        return f"{counts}; a process works on it"
+        return f"{counts}; a process works on it" + (f": {now}" if (now := doing(run)) else "")
     over = all(state in ("done", "stopped") for state in states)
     if over and run.page.is_file():
         return f"{counts}; report: {run.page}"

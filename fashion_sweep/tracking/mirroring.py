@@ -16,6 +16,7 @@ from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.status import state_of
 from fashion_sweep.tracking.artifacts import LONGEST_TAG, Artifacts
 from fashion_sweep.tracking.registry import register, winner
 from fashion_sweep.tracking.runs import PARENT, Runs
@@ -120,9 +121,9 @@ class Mirroring:
     def _trial(self, parent: "Run", spec: TrialSpec, results: Mapping[str, Any], going: bool | None) -> str:
         """Mirrors one trial and says its state. Before it starts it has no run in MLflow, whose start time is final."""
         paths = self._run.trial(spec.trial_id)
-        status, result = read_json(paths.status, {}), read_json(paths.result, {})
-        stopped = read_json(paths.stopped, {})
-        state = "done" if result else "stopped" if stopped else str(status.get("state") or "waiting")
+        status = read_json(paths.status, {})
+        state = state_of(paths, status)
+        result, stopped = read_json(paths.result, {}), read_json(paths.stopped, {})
         if state in {"waiting", "starting"} and "started" not in status:
             return state
         child = self._runs.child(parent, spec, status.get("started"))
@@ -135,11 +136,11 @@ class Mirroring:
         params = trial_params(self._config, spec, result or read_json(paths.suggestion, {}))
         with self._bearing_refusal():
             points = [*self._unanswered.get(child.info.run_id, []), *self._new_losses(child, spec, paths)]
-            if result:
+            if state == "done":
                 numbers, rests_on = self._final(child, spec, paths, results)
                 points, tags = points + numbers, tags | rests_on
             self._send(child, points, params, tags)
-        if result:
+        if state == "done":
             samples = [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))]
             self._send_files(child, [(self._run.config, ""), (paths.adapter, "adapter"), *samples])
         ended = (stopped if state == "stopped" else status).get("time")

@@ -24,7 +24,6 @@ from fashion_sweep.training.checkpoint import (
     newest_sound,
     save_checkpoint,
 )
-from fashion_sweep.training.gradients import sum_over_workers
 from fashion_sweep.training.loop import Report, Share, Trainer
 
 
@@ -43,6 +42,8 @@ class Adaptation:
     """None: captions are encoded while training."""
     rank: int
     workers: int
+    agreed: Callable[[Callable[[], int]], int] = lambda find: find()
+    """Gives all workers what the first of them finds."""
     about: Mapping[str, str] = field(default_factory=dict)
     """What the adapter file says of itself."""
 
@@ -61,7 +62,7 @@ class Adaptation:
             weight_decay=self.config.weight_decay,
             fused=True,
         )
-        step = self._agreed(lambda: newest_sound(paths.checkpoints, say), model.device)
+        step = self.agreed(lambda: newest_sound(paths.checkpoints, say))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
         if self.config.gradient_checkpointing:
             for name in self.spec.component_ranks:
@@ -84,12 +85,6 @@ class Adaptation:
         if self.rank == 0:
             lora.save(paths.adapter, model, self.spec, self.about)
         accelerator.wait_for_everyone()
-
-    def _agreed(self, find: Callable[[], int], device: torch.device) -> int:
-        """What worker 0 finds: all must go on from the same step, whatever a lagging file system shows them."""
-        found = torch.tensor([find() if self.rank == 0 else 0], device=device)
-        sum_over_workers(found, self.workers)
-        return int(found.item())
 
     def _saving(self, paths: TrialPaths, trainer: Trainer) -> Callable[[int], None]:
         def save(step: int) -> None:

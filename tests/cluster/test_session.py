@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(tmp_path: Path) -
     with (
         pytest.raises(ConfigError, match=r"1 worker with 1 CPU and 512 GPU each.*resources.gpus_per_worker"),
         ray_session(RunPaths(tmp_path), Resources(gpus_per_worker=512)),
+    ):
+        pass
+
+
+def test_without_a_cluster_to_be_found_that_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(ray._private.services, "find_gcs_addresses", lru_cache(set))  # whatever else runs on this machine
+    monkeypatch.setattr(ray._private.services, "find_bootstrap_address", lambda _: None)
+    with (
+        pytest.raises(ConfigError, match="RAY_ADDRESS: no Ray cluster answers on this machine; start it, or unset"),
+        ray_session(RunPaths(tmp_path), Resources()),
     ):
         pass
 

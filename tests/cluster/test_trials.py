@@ -47,7 +47,7 @@ def test_trials_that_fit_run_side_by_side_and_one_that_fails_leaves_the_others_a
 
 
 def test_what_made_each_attempt_fail_is_kept(session: RunPaths, outcome: object) -> None:
-    errors = {name: [one["error"] for one in Attempts(session.trial(name), 0).failures] for name in TRIALS}
+    errors = {name: [one["error"] for one in Attempts(session.trial(name)).failures] for name in TRIALS}
     assert errors == {
         "meets-1": [],
         "broken": ["ValueError: the loss is a banana"] * 2,
@@ -65,7 +65,7 @@ def test_an_error_that_would_come_again_is_not_tried_again(session: RunPaths) ->
 def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(session: RunPaths) -> None:
     resources = Resources(stall_minutes=4 / 60)
     assert run_trials(session, jobs.configured(resources), ["hangs-once"], jobs.hang_once) == {"hangs-once": None}
-    (failure,) = Attempts(session.trial("hangs-once"), 0).failures
+    (failure,) = Attempts(session.trial("hangs-once")).failures
     assert "stalled: no sign of life for" in failure["error"]
     assert "in hang_once" in session.trial("hangs-once").log.read_text()
 

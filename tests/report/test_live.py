@@ -1,4 +1,5 @@
 import io
+import re
 import time
 
 from rich.console import Console
@@ -37,7 +38,8 @@ def test_without_a_terminal_each_change_of_state_and_each_quarter_is_one_line(tm
                 time.sleep(0.01)
         finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9)})
         set_status(run, RANK_2, "failed", error="Traceback …\nloss=nan at step 12")
-    assert printed(to).splitlines() == [
+    assert all(re.match(r"\d\d:\d\d:\d\d unet", line) for line in printed(to).splitlines())
+    assert [line[9:] for line in printed(to).splitlines()] == [
         "unet-r1: started",
         "unet-r1: training 76/300 steps, loss 0.2500",
         "unet-r1: training 150/300 steps, loss 0.2500",
@@ -59,6 +61,14 @@ def test_table_shows_stage_counts_loss_and_the_time_left_at_the_pace_seen(tmp_pa
     assert "150/300 steps" in row
     assert "0.2000" in row
     assert row.rstrip().endswith("30.0s")
+
+
+def test_elapsed_time_is_that_of_the_stages_not_of_what_was_between_attempts(tmp_path):
+    run, to = make_run(tmp_path / "run"), console(terminal=False)
+    stages = [["load", 1000.0, 1010.0], ["train", 9000.0, None]]
+    set_status(run, RANK_1, "interrupted", stage="training", step=100, steps=300, time=9080.0, stages=stages)
+    to.print(LiveTable(run, IDS, console=to).table())
+    assert "1m 30s" in next(line for line in printed(to).splitlines() if "unet-r1" in line)
 
 
 def test_table_counts_images_while_judging(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from fashion_sweep.attempts import Attempts
+from fashion_sweep.report.progress import progress
 from fashion_sweep.report.standing import show_standing, standing
 from fashion_sweep.run_folder import is_claimed
 from fashion_sweep.space import TrialSpec
@@ -22,7 +23,7 @@ def run(tmp_path):
     set_status(run, DONE, "running", stage="judging", images=224, images_total=256)  # as a killed process leaves it
     set_status(run, RUNNING, "running", stage="training", step=100, steps=300, loss=0.25, notes=["a note of it"])
     set_status(run, FAILED, "failed", error="TrialError: loss=nan at step 12, samples a.jpg")
-    Attempts(run.trial(FAILED.trial_id), 1).fail("a worker was killed, or ran out of memory")
+    Attempts(run.trial(FAILED.trial_id)).fail("a worker was killed, or ran out of memory")
     lines = [
         "Traceback (most recent call last):",
         *(f"  line {i}" for i in range(20)),
@@ -61,6 +62,15 @@ def test_a_failure_is_shown_with_earlier_ones_and_the_end_of_its_log_without_esc
 def test_the_way_on_is_told_where_nobody_works_on_a_run_that_is_not_over(run):
     assert "python -m fashion_sweep resume mine goes on" in shown(run, going=False)
     assert "resume" not in shown(run, going=True)
+
+
+def test_what_a_run_does_while_no_trial_runs_is_told(run):
+    with progress(run, Console(file=io.StringIO()), "encoding images", total=9) as advance:
+        advance(4)
+        assert "a process works on it: encoding images, 4 of 9" in shown(run, going=True)
+        assert standing(run, going=True)["doing"] == "encoding images, 4 of 9"
+        assert "encoding" not in shown(run, going=False)
+    assert standing(run, going=True)["doing"] is None
 
 
 def test_whether_somebody_works_on_a_run_is_known_from_its_lock(run):

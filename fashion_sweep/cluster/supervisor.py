@@ -9,23 +9,24 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
 import ray
 import ray.train
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.util.queue import Queue
 
 from fashion_sweep import remote
 from fashion_sweep.attempts import Attempts, clear_away
 from fashion_sweep.cluster.capacity import worker_resources
+from fashion_sweep.cluster.failures import class_of_failure, note_failure
 from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
 from fashion_sweep.cluster.stored import forget, ray_storage
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
-from fashion_sweep.errors import FashionSweepError, StorageError, TrialError
+from fashion_sweep.errors import StorageError
 from fashion_sweep.following import appended
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.status import Status
@@ -37,8 +38,8 @@ PATIENCE_S = 24 * 3600
 """For which a worker waits for the others, who may be judging thousands of images; one that dies is known at once."""
 LOOKS = 50
 """How often within its patience a trial is looked at for signs of life."""
-DEATHS = (RayActorError, OutOfMemoryError)
-"""Of a process, as Ray tells of them."""
+MEETING_S = 600.0
+"""For which the workers of a trial, all started, wait to meet."""
 FAILED_STARTS = 5
 """How often workers that die before they have begun are started again; Train's default is for ever."""
 
@@ -67,10 +68,11 @@ def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: Do
     if paths.result.is_file():  # it was over when this trial's process died
         clear_away(paths)
         return None
-    attempts = Attempts(paths, resources.max_failures)
+    attempts = Attempts(paths)
     # On this node: lost with another one, it would take a trial along that did not run there.
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-    while attempts.begin():
+    while attempts.begin(resources.max_failures):
+        remote.fetch_file(paths.status)  # which the workers of the last attempt wrote
         Status(paths).start()
         reports = Queue(actor_options={"num_cpus": 0, "label_selector": here})
         training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
@@ -79,7 +81,7 @@ def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: Do
             attempts.succeed()
             clear_away(paths)
             return None
-        _note(attempts, training.error)
+        note_failure(attempts, training.error)
     return attempts.last_error
 
 
@@ -156,7 +158,7 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
     forget(run, f"{name}/checkpoint_manager_snapshot.json")
     return TorchTrainer(
         partial(_work, run, trial_id, resources.stall_minutes * 60, *train_fn),
-        torch_config=(TorchOnThisMachine if on_this_machine_only() else TorchConfig)(timeout_s=PATIENCE_S),
+        torch_config=(TorchOnThisMachine if on_this_machine_only() else TorchConfig)(timeout_s=int(MEETING_S)),
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers_per_trial,
             use_gpu=resources.gpus_per_worker > 0,
@@ -174,11 +176,16 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
 def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function: str) -> None:
     """Body of a worker process."""
     from ray.train.torch import get_device
+    from torch import distributed
 
     context = ray.train.get_context()
-    rank = context.get_world_rank()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    distributed.set_timeout(timedelta(seconds=PATIENCE_S), distributed.group.WORLD)
     run.fetch_inputs()
     remote.fetch(run.trial(trial_id).root, send=True)
+    if remote.current() and world_size > 1:  # what one has kept of an attempt that was cut short is for all
+        distributed.barrier()
+        remote.fetch(run.trial(trial_id).root)
     log = log_of(run.trial(trial_id), rank)
     worker_output_to(log, rank)
 
@@ -191,67 +198,17 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
     with appended(log):
         try:
             train_fn = getattr(importlib.import_module(module), function)
-            train_fn(run, trial_id, Worker(rank, context.get_world_size(), str(get_device()), alive, _report))
+            train_fn(run, trial_id, Worker(rank, world_size, str(get_device()), alive, _report))
             return
         except Exception as error:
             logging.getLogger(__name__).exception("%s failed", trial_id)
             # Unlike the original, these are sure to survive the way to the driver.
-            failure = _class_of(error)(one_line(error))
+            failure = class_of_failure(error)(one_line(error))
         finally:
             faulthandler.cancel_dump_traceback_later()
     raise failure
 
 
-def _class_of(error: Exception) -> type[Exception]:
-    """What would come again is a TrialError; a storage that failed for minutes is nobody's fault."""
-    if isinstance(error, StorageError):
-        return StorageError
-    return TrialError if isinstance(error, FashionSweepError) else RuntimeError
-
-
 def _report(metrics: dict[str, float]) -> None:
     assert "step" in metrics
     ray.train.report(metrics)
-
-
-def _note(attempts: Attempts, error: Exception) -> None:
-    """What `fit` raised: of several workers the one that failed, not those it pulled along."""
-    if isinstance(error, DEATHS):
-        attempts.fail("the process that looks after the trial's workers died", counts=False)
-        return
-    failures = [error]
-    if isinstance(error, ray.train.ControllerError):
-        failures = [error.controller_failure]
-    elif isinstance(error, ray.train.WorkerGroupError):
-        failures = [_unwrapped(failure) for _, failure in sorted(error.worker_failures.items())]
-    dead = next((failure for failure in failures if isinstance(failure, DEATHS)), None)
-    if dead is not None:
-        attempts.fail(_how_it_died(dead), counts=not _is_lost_node(dead))
-        return
-    stored = next((failure for failure in failures if isinstance(failure, StorageError)), None)
-    if stored is not None:
-        attempts.fail(str(stored), counts=False)
-        return
-    own = next((failure for failure in failures if isinstance(failure, TrialError)), None)
-    attempts.fail(
-        str(own or failures[0]) if own or type(failures[0]) is RuntimeError else one_line(failures[0]),
-        final=own is not None,
-    )
-
-
-def _unwrapped(failure: Exception) -> Exception:
-    for wrapped in ("_base_exc", "health_check_failure"):
-        failure = getattr(failure, wrapped, failure)
-    return failure
-
-
-def _is_lost_node(death: Exception) -> bool:
-    return getattr(death, "preempted", False) or "node has died" in str(death)
-
-
-def _how_it_died(death: Exception) -> str:
-    if _is_lost_node(death):
-        return "the node of a worker was lost"
-    if "low on memory" in str(death):
-        return "a worker was ended since its machine had run out of memory"
-    return "a worker was killed, or ran out of memory"
