@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.status import Status
+from fashion_sweep.storage import remote
 
 UNLUCKY = 20
 """Failures that do not count in a row without getting further, after which it is no bad luck."""

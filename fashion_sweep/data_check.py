@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fashion_sweep.config import DataSource, Preset
-from fashion_sweep.data import storage
+from fashion_sweep.data import locations
 from fashion_sweep.data.catalogue import Catalogue, catalogue_of, inside
 from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Problem
@@ -158,7 +158,7 @@ def _findings(
     known = known if index.key and known.get("index") == index.key else {"index": index.key, "tokens": {}}
     before = repr(known)
     if "duplicates" not in known:
-        known["duplicates"] = _equal_files(storage.join(root, LAYOUTS[name].folder), index)
+        known["duplicates"] = _equal_files(locations.join(root, LAYOUTS[name].folder), index)
     folders = find_tokenizers(preset.model.base)
     key = f"{[fingerprint(str(folder)) for folder in folders]} {_bounds(preset.data.of(name))}"
     if key not in known["tokens"]:
@@ -174,7 +174,7 @@ def _equal_files(folder: str, index: Index) -> list[list[str]]:
     for row in index.rows:
         by_size[row.bytes].append(row.name)
     groups = [names for names in by_size.values() if len(names) > 1]
-    for read in (storage.read_end, _read):  # a file's end tells most apart, and all of it the rest
+    for read in (locations.read_end, _read):  # a file's end tells most apart, and all of it the rest
         names = [name for group in groups for name in group]
         contents = dict(zip(names, over_files(partial(_digest, read, folder), names), strict=True))
         groups = [alike for group in groups for alike in _alike(group, contents)]
@@ -192,13 +192,13 @@ def _alike(group: Sequence[str], contents: Mapping[str, bytes | None]) -> list[l
 
 def _digest(read: Callable[[str], bytes], folder: str, name: str) -> bytes | None:
     try:
-        return hashlib.blake2b(read(storage.join(folder, name)), digest_size=16).digest()
+        return hashlib.blake2b(read(locations.join(folder, name)), digest_size=16).digest()
     except OSError:
         return None  # is among the unreadable ones
 
 
 def _read(location: str) -> bytes:
-    with storage.open_binary(location) as file:
+    with locations.open_binary(location) as file:
         return file.read()
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from fashion_sweep import remote
 from fashion_sweep.errors import DataError
+from fashion_sweep.storage import remote
 
 CHECKSUM = "crc32"
 """Key of a safetensors file's metadata."""

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fashion_sweep import remote
+from fashion_sweep.storage import remote
 
 
 def runs_root() -> Path:
-    """Where runs, the cache and the default MLflow store live: `$FASHION_SWEEP_RUNS`, else `runs/` here.
-
-    Where that is a URL, this node's copy of it: see `remote.py`.
-    """
+    """Of runs, cache and MLflow's default store: `$FASHION_SWEEP_RUNS` (a URL's copy on this node), else `runs/`."""
     if stored := remote.current():
         return stored.copy
     return Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()

@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from fashion_sweep import remote
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import as_csv, remove_unfinished, write_text
-from fashion_sweep.lease import is_leased, leased
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.lease import is_leased, leased
 from fashion_sweep.sweep_file import NAME
 
 

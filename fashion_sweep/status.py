@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fashion_sweep import remote
 from fashion_sweep.errors import DataError, first_line
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import TrialPaths
+from fashion_sweep.storage import remote
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from fashion_sweep import facts, remote
+from fashion_sweep import facts
 from fashion_sweep.attempts import clear_away, queue
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.cluster.worker import Worker
@@ -16,13 +16,14 @@ from fashion_sweep.data.catalogue import Catalogue, check_tolerable, write_catal
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json, write_text
-from fashion_sweep.following import in_step
 from fashion_sweep.paths import RunPaths, by_name, runs_root
 from fashion_sweep.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.reuse import check_trained_alike, take_adapters
 from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.following import in_step
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.timing import Clock
 from fashion_sweep.trials import run_specs, suggestions

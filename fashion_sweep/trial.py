@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from fashion_sweep import remote
 from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
@@ -42,6 +41,7 @@ from fashion_sweep.models.lora import count_saved
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import Status
+from fashion_sweep.storage import remote
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.training.adapt import Adaptation
 from fashion_sweep.trials import run_specs

@@ -10,11 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fashion_sweep"
 LAYERS = [  # each imports only itself and what stands before it
     "errors",
-    "urls",
-    "bucket",
-    "lease",
-    "remote",
-    "following",
+    "storage",
     "files",
     "space",
     "search_space",

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep import remote
 from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.caching.parts import CachePart, Captions, Images, Loss, Reference, all_parts
 from fashion_sweep.caching.size import trials_size
@@ -35,6 +34,7 @@ from fashion_sweep.models.load import default_device, load_model
 from fashion_sweep.paths import RunPaths, cache_rates
 from fashion_sweep.plan import parameters_of
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.storage import remote
 
 ENCODE_BATCH_SIZE = 16
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fashion_sweep.caching.parts import TRAINED_ON, all_parts
 from fashion_sweep.checks import data_sets, feature_dimension
 from fashion_sweep.config import DataSource, RunConfig
-from fashion_sweep.data import index, storage
+from fashion_sweep.data import index, locations
 from fashion_sweep.data.catalogue import inside
 from fashion_sweep.data.sets import PUBLISHED, locate_data
 from fashion_sweep.errors import ConfigError
@@ -123,7 +123,7 @@ def known_counts(config: RunConfig) -> Counts:
             images[name] = distinct = rendered or PUBLISHED[name]
             sources.append(f"{images[name]:,} {name} images {'to be rendered' if rendered else 'as in the study'}")
             sources[-1] += ", none filtered out and each with a caption of its own (an assumption)"
-            if source.root and not storage.is_url(source.root) and not storage.is_folder(source.root):
+            if source.root and not locations.is_url(source.root) and not locations.is_folder(source.root):
                 sources[-1] += f", for {source.root} is not on this machine"
         captions = distinct if name == TRAINED_ON else captions
     return Counts(images, captions, "; ".join(sources))

@@ -10,9 +10,9 @@ from typing import Any
 
 import ray
 
-from fashion_sweep import remote
 from fashion_sweep.errors import ESCAPES
 from fashion_sweep.paths import TrialPaths
+from fashion_sweep.storage import remote
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

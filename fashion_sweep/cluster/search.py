@@ -18,7 +18,6 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import DatabaseError
 
-from fashion_sweep import remote
 from fashion_sweep.attempts import queue
 from fashion_sweep.cluster.suggest import Choices
 from fashion_sweep.cluster.tune import fit_trials
@@ -31,6 +30,7 @@ from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import feasible, parameters_of, trials_wanted
 from fashion_sweep.search_space import Search, StopEarly
+from fashion_sweep.storage import remote
 from fashion_sweep.trials import Suggestion, suggestions
 
 MAXIMISED = {"clip_score"}

@@ -10,7 +10,6 @@ import psutil
 import ray
 from ray._private.services import get_ray_address_from_environment
 
-from fashion_sweep import remote
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
 from fashion_sweep.cluster.guard import guarding, is_alive
 from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
@@ -19,6 +18,7 @@ from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster,
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.storage import remote
 
 QUIET_AND_QUICK = {
     "RAY_USAGE_STATS_ENABLED": "0",

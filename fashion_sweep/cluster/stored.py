@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fashion_sweep import remote
 from fashion_sweep.paths import RunPaths
-from fashion_sweep.urls import open_system
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.urls import open_system
 
 
 def ray_storage(run: RunPaths) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from fashion_sweep import remote
 from fashion_sweep.errors import RunError
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.run_folder import RESERVED
+from fashion_sweep.storage import remote
 
 KNOWN_RUNS = 8
 

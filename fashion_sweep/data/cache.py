@@ -16,9 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from fashion_sweep import remote
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import CHECKSUM, checksum, write_tensors
+from fashion_sweep.storage import remote
 
 SHARD_SIZE = 128
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_sweep.config import DataSource
-from fashion_sweep.data import storage
+from fashion_sweep.data import locations
 from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.errors import DataError
@@ -25,7 +25,7 @@ class Record:
 
     name: str
     path: str
-    """A file, or a URL that `data/storage.py` opens."""
+    """A file, or a URL that `data/locations.py` opens."""
     caption: str
     width: int
     height: int
@@ -71,20 +71,20 @@ class Catalogue:
 
 
 def load_catalogue(
-    layout: Layout, root: storage.Location, source: DataSource, index_path: Path | None = None
+    layout: Layout, root: locations.Location, source: DataSource, index_path: Path | None = None
 ) -> Catalogue:
     """Reads every file's header, or the index in `index_path` where nothing changed since, and applies the filter.
 
     Raises:
         DataError: the folder or its index is missing or malformed, or no image is left.
     """
-    location = storage.absolute(str(root))
+    location = locations.absolute(str(root))
     return catalogue_of(open_index(layout, location, index_path), layout, location, source)
 
 
 def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) -> Catalogue:
     """Raises DataError: no image is left."""
-    folder = storage.join(root, layout.folder)
+    folder = locations.join(root, layout.folder)
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
     kept = tuple(
@@ -110,7 +110,7 @@ def write_catalogue(path: Path, catalogue: Catalogue) -> None:
 def read_catalogue(path: Path) -> Catalogue:
     values, within = read_json(path), f"{runs_root()}/"
     for record in values["records"]:
-        if not (record["path"].startswith("/") or storage.is_url(record["path"])):
+        if not (record["path"].startswith("/") or locations.is_url(record["path"])):
             record["path"] = within + record["path"]
     return Catalogue(
         records=tuple(Record(**record) for record in values["records"]),
@@ -119,7 +119,7 @@ def read_catalogue(path: Path) -> Catalogue:
     )
 
 
-def check_tolerable(catalogue: Catalogue, root: storage.Location, listed_in: Path | None = None) -> None:
+def check_tolerable(catalogue: Catalogue, root: locations.Location, listed_in: Path | None = None) -> None:
     """Raises:
     DataError: more than a tenth of the files had to be left out.
     """

@@ -6,16 +6,16 @@ Of an image's five captions the one with the lowest annotation id is used. Sourc
 from pathlib import PurePosixPath
 from typing import Any
 
-from fashion_sweep.data import storage
+from fashion_sweep.data import locations
 from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_captions_file
 from fashion_sweep.errors import DataError
 
 CAPTIONS = "annotations/captions_train2014.json"
 
 
-def read(root: str, files: dict[str, storage.Entry]) -> Listing:
+def read(root: str, files: dict[str, locations.Entry]) -> Listing:
     """Raises DataError: the annotations are missing or malformed."""
-    path = storage.join(root, CAPTIONS)
+    path = locations.join(root, CAPTIONS)
     parts = _Parts()
     try:
         whole = read_captions_file(path, parts.take)

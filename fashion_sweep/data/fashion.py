@@ -5,16 +5,16 @@ Source: Jiang et al., Text2Human (SIGGRAPH 2022), https://github.com/yumingj/Dee
 
 import os
 
-from fashion_sweep.data import storage
+from fashion_sweep.data import locations
 from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_captions_file
 from fashion_sweep.errors import DataError
 
 CAPTIONS = "captions.json"
 
 
-def read(root: str, files: dict[str, storage.Entry]) -> Listing:
+def read(root: str, files: dict[str, locations.Entry]) -> Listing:
     """Raises DataError: `captions.json` is missing or malformed."""
-    path = storage.join(root, CAPTIONS)
+    path = locations.join(root, CAPTIONS)
     captions = read_captions_file(path)
     if not isinstance(captions, dict):
         raise DataError(f"{path}: must be one object from file name to caption")

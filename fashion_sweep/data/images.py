@@ -7,7 +7,7 @@ from typing import IO
 
 from PIL import Image, ImageOps
 
-from fashion_sweep.data.storage import Location, open_binary
+from fashion_sweep.data.locations import Location, open_binary
 from fashion_sweep.errors import DataError
 
 EXIF_ORIENTATION = 0x0112

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
-from fashion_sweep.data import storage
+from fashion_sweep.data import locations
 from fashion_sweep.data.images import UNDECODABLE, read_size
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.data.many import over_files
@@ -58,7 +58,7 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
         DataError: the folder or its captions are missing or malformed.
     """
     files = layout.files(root)
-    key = _key(files, storage.entry(storage.join(root, layout.captions_file)))
+    key = _key(files, locations.entry(locations.join(root, layout.captions_file)))
     known = read(path) if path else None
     if known and known.key == key:
         return known
@@ -73,7 +73,7 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
         else:
             todo.append((len(rows), name))
             rows.append(None)
-    folder = storage.join(root, layout.folder)
+    folder = locations.join(root, layout.folder)
     sizes = over_files(partial(_size, folder), [name for _, name in todo])
     problems = [Problem(shown(problem.file), problem.reason) for problem in listing.problems]
     for (place, name), size in zip(todo, sizes, strict=True):
@@ -113,7 +113,7 @@ def write(path: Path, index: Index) -> None:
             file.write(json.dumps(values) + "\n")
 
 
-def _key(files: dict[str, storage.Entry], captions: storage.Entry | None) -> str:
+def _key(files: dict[str, locations.Entry], captions: locations.Entry | None) -> str:
     digest = hashlib.blake2b(repr((FORMAT, captions)).encode(), digest_size=16)
     for name in sorted(files):
         entry = files[name]
@@ -125,10 +125,10 @@ def _size(folder: str, name: str) -> tuple[int, int] | str:
     """Upright (width, height); zeros of what is no whole image; why, where the file is not opened."""
     if CONTROL.search(name):
         return MISNAMED
-    if storage.leads_out(folder, name):
+    if locations.leads_out(folder, name):
         return LEADS_OUT
     try:
-        file = storage.open_binary(storage.join(folder, name))
+        file = locations.open_binary(locations.join(folder, name))
     except OSError:
         return NOT_OPENED
     with file:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from fashion_sweep.data import storage
+from fashion_sweep.data import locations
 from fashion_sweep.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -34,21 +34,21 @@ class Layout:
     folder: str
     """With the images."""
     captions_file: str
-    read: Callable[[str, dict[str, storage.Entry]], Listing]
+    read: Callable[[str, dict[str, locations.Entry]], Listing]
     """(root, image files) → what the caption file says; raises DataError where it is missing or malformed."""
 
-    def files(self, root: str) -> dict[str, storage.Entry]:
+    def files(self, root: str) -> dict[str, locations.Entry]:
         """The image files by name.
 
         Raises:
             DataError: there is no such folder.
         """
-        if not storage.is_folder(root):
+        if not locations.is_folder(root):
             raise DataError(f"data folder {root} does not exist")
-        folder = storage.join(root, self.folder)
-        if not storage.is_folder(folder):
+        folder = locations.join(root, self.folder)
+        if not locations.is_folder(folder):
             raise DataError(f"{folder} does not exist; images are expected there")
-        return {n: entry for n, entry in storage.files(folder).items() if n.lower().endswith(IMAGE_SUFFIXES)}
+        return {n: entry for n, entry in locations.files(folder).items() if n.lower().endswith(IMAGE_SUFFIXES)}
 
 
 def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None = None) -> Any:
@@ -58,7 +58,7 @@ def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None =
         DataError: it is missing or malformed.
     """
     try:
-        with storage.open_binary(path) as file:
+        with locations.open_binary(path) as file:
             text = file.read().decode("utf-8")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; captions are expected there") from None

@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from fashion_sweep import remote
 from fashion_sweep.config import DataSource
-from fashion_sweep.data import coco, fashion, storage
+from fashion_sweep.data import coco, fashion, locations
 from fashion_sweep.data.catalogue import Catalogue, load_catalogue
 from fashion_sweep.data.listing import Layout
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.paths import cache_root, data_index
+from fashion_sweep.storage import remote
 from fashion_sweep.sweep_file import EvaluationSet
 
 LAYOUTS: Mapping[str, Layout] = {"fashion": fashion.LAYOUT, "general": coco.LAYOUT}
@@ -26,7 +26,7 @@ def locate_data(name: EvaluationSet, source: DataSource) -> tuple[str, bool]:
         ConfigError: neither a folder nor a number of images to render is given.
     """
     if source.root is not None:
-        return storage.absolute(source.root), False
+        return locations.absolute(source.root), False
     if source.rendered_images is None:
         raise ConfigError(f"data.{name}.root is not set; give its folder or URL with --set data.{name}.root=FOLDER")
     return str(cache_root() / f"world-{name}-{source.rendered_images}-seed{WORLD_SEED}"), True

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from fashion_sweep import remote
 from fashion_sweep.config import Preset
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.about import PREFIX
 from fashion_sweep.paths import RunPaths, TrialPaths, runs_root
+from fashion_sweep.storage import remote
 from fashion_sweep.tracking import fetch
 
 WITH_SCALE = re.compile(r"(?P<given>.+):(?P<scale>[+-]?(\d+\.?\d*|\.\d+|nan|inf))")

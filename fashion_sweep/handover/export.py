@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep import remote
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
@@ -24,6 +23,7 @@ from fashion_sweep.models.formats import (
 )
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.results import Results, TrialResult, collect
+from fashion_sweep.storage import remote
 from fashion_sweep.tracking.registry import winner
 
 TOLD = ("fid", "kid", "kid_se", "features", "samples", "clip_score", "clip_score_se", "clip_model")

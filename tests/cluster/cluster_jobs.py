@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from fashion_sweep import remote
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Preset, Resources, RunConfig
 from fashion_sweep.errors import DataError, TrialError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.storage import remote
 
 SEARCH_PATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
 """What PYTHONPATH must be for workers to find this module."""

@@ -31,7 +31,7 @@ def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(tmp_path: Path) -
 
 def test_without_a_cluster_to_be_found_that_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    monkeypatch.setattr(ray._private.services, "find_gcs_addresses", lru_cache(set))  # whatever else runs on this machine
+    monkeypatch.setattr(ray._private.services, "find_gcs_addresses", lru_cache(set))  # not those that run
     monkeypatch.setattr(ray._private.services, "find_bootstrap_address", lambda _: None)
     with (
         pytest.raises(ConfigError, match="RAY_ADDRESS: no Ray cluster answers on this machine; start it, or unset"),

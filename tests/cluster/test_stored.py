@@ -9,13 +9,13 @@ import cluster_jobs as jobs
 import pytest
 from ray.cluster_utils import Cluster
 
-from fashion_sweep import remote
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.tune import run_trials
 from fashion_sweep.config import Resources
 from fashion_sweep.files import write_text
-from fashion_sweep.following import in_step
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.following import in_step
 
 TRIALS = ("dies-once", "other")
 

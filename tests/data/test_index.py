@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from fashion_sweep.config import DataSource, Size
-from fashion_sweep.data import coco, fashion, index, storage
+from fashion_sweep.data import coco, fashion, index, locations
 from fashion_sweep.data.catalogue import load_catalogue
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.index import open_index
@@ -31,7 +31,7 @@ def path(tmp_path):
 
 
 def refuse_to_open(monkeypatch):
-    for place in ("storage", "images"):
+    for place in ("locations", "images"):
         name = f"fashion_sweep.data.{place}.open_binary"
         monkeypatch.setattr(name, lambda location: pytest.fail(f"{location} was opened"))
 
@@ -133,14 +133,14 @@ def test_a_scheme_that_nobody_knows_is_a_mistake_in_one_line():
 
 def test_a_file_behind_a_url_that_was_late_is_asked_for_again(url, path, monkeypatch):
     """A passing error of a network is not taken for a broken image, and not remembered."""
-    real, late = storage.open_binary, ["3.jpg"]
+    real, late = locations.open_binary, ["3.jpg"]
 
     def open_binary(location):
         if any(location.endswith(name) for name in late):
             raise OSError("503 Slow Down")
         return real(location)
 
-    monkeypatch.setattr(storage, "open_binary", open_binary)
+    monkeypatch.setattr(locations, "open_binary", open_binary)
     first = load_catalogue(fashion.LAYOUT, url, SOURCE, path)
     assert [(problem.file, problem.reason) for problem in first.problems] == [("3.jpg", "cannot be opened")]
     late.clear()

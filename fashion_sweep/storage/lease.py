@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
-from fashion_sweep.bucket import Bucket
 from fashion_sweep.errors import FashionSweepError, RunError
+from fashion_sweep.storage.bucket import Bucket
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fashion_sweep import remote
 from fashion_sweep.errors import FashionSweepError
+from fashion_sweep.storage import remote
 
 logger = logging.getLogger(__name__)
 

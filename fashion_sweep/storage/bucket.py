@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from fashion_sweep.errors import StorageError, first_line
-from fashion_sweep.urls import modified_ns, open_system, unreachable
+from fashion_sweep.storage.urls import modified_ns, open_system, unreachable
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

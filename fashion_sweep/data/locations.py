@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fashion_sweep.urls import Location, is_url, modified_ns, open_system, unreachable
+from fashion_sweep.storage.urls import Location, is_url, modified_ns, open_system, unreachable
 
 END_BYTES = 4096
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from fashion_sweep.bucket import Bucket
 from fashion_sweep.errors import CREDENTIALS, ConfigError, RunError
-from fashion_sweep.urls import is_url
+from fashion_sweep.storage.bucket import Bucket
+from fashion_sweep.storage.urls import is_url
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""A runs folder in object storage, and the URLs of data."""
