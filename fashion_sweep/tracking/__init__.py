@@ -16,7 +16,7 @@ from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.tracking.mirroring import Deleted, Mirroring
 from fashion_sweep.tracking.registry import fetch
-from fashion_sweep.tracking.store import check_answers, client, shown, tracking_uri, trouble
+from fashion_sweep.tracking.store import check_answers, client, load, shown, tracking_uri, trouble
 from fashion_sweep.tracking.ui import open_ui
 
 __all__ = ["Mirror", "fetch", "mirror", "open_ui", "remove_experiment", "shown", "tracking_uri"]
@@ -105,6 +105,7 @@ class Mirror:
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
 
     def __enter__(self) -> "Mirror":
+        load(self._uri)
         self._thread.start()
         return self
 

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,7 @@ SQLITE = "sqlite:///"
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 """MLflow would repeat any request without answer, though it may have been carried out. `Client` knows which it may."""
+OF_DATABASES = ("mlflow.store.tracking.sqlalchemy_workspace_store", "sqlalchemy.dialects.sqlite", "alembic.command")
 AGAIN_AFTER_S = (0.2, 1.0)
 QUICK_S = 15.0
 """A request that failed later than this met a server that is too busy to be asked again at once."""
@@ -67,6 +69,16 @@ def is_refusal(error: Exception) -> bool:
         return 400 <= int(error.get_http_status_code()) < 500
     response = getattr(error, "response", None)
     return response is not None and 400 <= response.status_code < 500
+
+
+def load(uri: str) -> None:
+    """Imports all that a client needs, before a thread does: where two threads are within one package at a time,
+    Python hands out modules that are half made (SQLAlchemy's, which Optuna needs, too)."""
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    os.environ.update(ONCE)
+    for name in ("mlflow", *(() if is_server(uri) else OF_DATABASES)):
+        import_module(name)
 
 
 def _make_database(path: Path) -> None:
@@ -128,9 +140,7 @@ class Client:
 
 
 def client(uri: str) -> "MlflowClient":
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
-    os.environ.update(ONCE)
+    load(uri)
     if not is_server(uri):
         runs_root().mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient
