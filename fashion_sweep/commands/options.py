@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,12 +29,14 @@ SweepName = Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) o
 RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
 
 
-def existing_run(run: str) -> RunPaths:
-    """Raises:
-    RunError: there is none of that name.
+def existing_run(run: str, without: Sequence[str] = remote.FOR_TRAINING) -> RunPaths:
+    """Where runs are in object storage, its copy is brought up to date, but for what begins with one of `without`.
+
+    Raises:
+        RunError: there is none of that name.
     """
     if stored := remote.current():
-        return _stored(run, stored)
+        return _stored(run, stored, without)
     for folder in (Path(run), runs_root() / run):
         if RunPaths(folder).config.is_file():
             return RunPaths(folder.resolve())
@@ -41,13 +44,13 @@ def existing_run(run: str) -> RunPaths:
     raise _unknown(run, str(runs_root()), [path.parent.name for path in known])
 
 
-def _stored(run: str, stored: remote.Remote) -> RunPaths:
-    """Its copy, brought up to date; a folder here may be one, too."""
+def _stored(run: str, stored: remote.Remote, without: Sequence[str]) -> RunPaths:
+    """A folder here may be one, too."""
     name = Path(run).resolve().name
     known = sorted(set(stored.bucket.folders()) - RESERVED, reverse=True)
     paths = RunPaths(runs_root() / name)
     if name in known and (run == name or Path(run).resolve() == paths.root):
-        remote.fetch(paths.root, remote.FOR_TRAINING)
+        remote.fetch(paths.root, without)
     elif (Path(run) / paths.config.name).is_file():
         return RunPaths(Path(run).resolve())
     if not paths.config.is_file():

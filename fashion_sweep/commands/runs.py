@@ -54,8 +54,9 @@ def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JS
     from fashion_sweep.report.console import Terminal
     from fashion_sweep.report.standing import show_standing, standing
     from fashion_sweep.run_folder import is_claimed
+    from fashion_sweep.storage import remote
 
-    paths = existing_run(run)
+    paths = existing_run(run, without=(*remote.FOR_TRAINING, *remote.FOR_REPORTS))
     going = is_claimed(paths)
     if as_json:
         typer.echo(json.dumps(standing(paths, going), indent=2))

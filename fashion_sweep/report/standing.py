@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -48,17 +49,19 @@ def show_standing(run: RunPaths, going: bool, console: Console) -> None:
             console.print(f"{trial['title']}: {ago} ago: {failure['error']}", markup=False, soft_wrap=True)
         if trial["state"] == "failed":
             paths = run.trial(trial["trial_id"])
-            console.print(f"{trial['title']} failed: {trial['error']}; the end of {paths.log}:", markup=False)
-            for line in last_words(paths):
-                console.print(f"    {line}", markup=False, soft_wrap=True)
+            console.print(f"{trial['title']} failed: {trial['error']}", markup=False, soft_wrap=True)
+            for log in sorted(paths.root.glob(f"{paths.log.stem}*{paths.log.suffix}")):  # one a node
+                console.print(f"the end of {log}:", markup=False, soft_wrap=True)
+                for line in last_words(log):
+                    console.print(f"    {line}", markup=False, soft_wrap=True)
     console.print(_summary(run, [trial["state"] for trial in trials], going), markup=False, soft_wrap=True)
 
 
-def last_words(paths: TrialPaths) -> list[str]:
+def last_words(log: Path) -> list[str]:
     """The last lines of a trial's log: of its last traceback, where there is one near the end."""
     try:
-        with paths.log.open("rb") as file:
-            file.seek(max(0, paths.log.stat().st_size - TAIL_BYTES))
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return []
