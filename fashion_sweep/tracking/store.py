@@ -31,8 +31,17 @@ SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
 def tracking_uri() -> str:
-    """`$MLFLOW_TRACKING_URI`, else an SQLite file under the runs' root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs_root() / 'mlflow.db'}"
+    """`$MLFLOW_TRACKING_URI`, else an SQLite file under the runs' root.
+
+    Raises:
+        ConfigError: it is no address of a server or database; MLflow has given up folders.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs_root() / 'mlflow.db'}"
+    if "://" not in uri and not uri.startswith("databricks"):
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI: {uri!r} is no address; write http://HOST:PORT of a server, or sqlite:///FILE"
+        )
+    return uri
 
 
 def is_server(uri: str) -> bool:
