@@ -10,13 +10,15 @@ import psutil
 from drills.sweep_run import CHECKPOINT_EVERY, TRIALS, SweepRun
 from fashion_sweep.status import STAGES, Status
 
+CACHE_WORKER = "_Worker"
 Moment = Callable[[SweepRun], bool]
 
 
 def preparing(run: SweepRun) -> bool:
-    """Some of the cache is there, and not all of it."""
+    """Some of the cache is there, and somebody makes the rest."""
     begun = any((run.root / "cache").glob("*/0*.safetensors"))
-    return begun and Status(run.trial(TRIALS[0])).known.get("state") == "waiting"
+    waiting = begun and Status(run.trial(TRIALS[0])).known.get("state") == "waiting"
+    return waiting and bool(named(CACHE_WORKER)(run))
 
 
 def step(trial_id: str, number: int) -> Moment:

@@ -15,6 +15,7 @@ import psutil
 from drills import surroundings
 from drills.chaos import Fault, Scenario
 from drills.moments import (
+    CACHE_WORKER,
     any_of,
     itself,
     judged,
@@ -31,7 +32,7 @@ from drills.sweep_run import SweepRun
 from fashion_sweep.attempts import Attempts
 
 A, B = "unet-r1", "unet-r4"
-CONTROLLER, TRIAL_ACTOR, CACHE_WORKER = "TrainController", "ImplicitFunc", "_Worker"
+CONTROLLER, TRIAL_ACTOR = "TrainController", "ImplicitFunc"
 
 
 def kill(run: SweepRun, processes: list[psutil.Process]) -> None:
