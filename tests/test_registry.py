@@ -12,6 +12,8 @@ import mlflow.diffusers
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from fashion_sweep import tracking
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
@@ -271,3 +273,17 @@ def test_a_run_of_which_a_trial_failed_registers_nothing_until_it_is_mended(stor
     (store / "later.json").rename(failed.result)
     tracking.mirror(run)
     assert len(versions()) == 1
+
+
+def test_a_best_that_another_process_sets_at_the_same_moment_is_no_trouble(store, monkeypatch):
+    set_alias, calls = MlflowClient.set_registered_model_alias, []
+
+    def beaten(self, *arguments):
+        set_alias(self, *arguments)
+        calls.append(arguments)
+        raise MlflowException("UNIQUE constraint failed", error_code=BAD_REQUEST)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", beaten)
+    tracking.mirror(run_with_verdict(store / "first"))
+    assert best() == "first"
+    assert len(calls) == 1

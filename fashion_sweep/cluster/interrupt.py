@@ -1,5 +1,6 @@
 """Ctrl-C, or a polite kill, at moments of our choice: Ray's start, loop and end leave something behind if cut short."""
 
+import os
 import signal
 import threading
 import time
@@ -13,9 +14,14 @@ REPEATS_S = 3.0
 
 class Interrupt:
     pending = False
+    said = False
+    """Once for all of them: what stops may take its time, and passes through several hands."""
 
     def note(self, _signal: int, _frame: FrameType | None) -> None:
         self.pending = True
+        if not Interrupt.said:
+            Interrupt.said = True
+            os.write(2, b"stopping ...\n")  # not by print, which may be at work
 
     def check(self) -> None:
         """Raises KeyboardInterrupt if one came."""

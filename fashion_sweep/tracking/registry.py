@@ -183,7 +183,15 @@ def _point_alias(store: "MlflowClient", name: str, version: "ModelVersion", tags
                 return f"{stays}, with {theirs[key]} {what} against {tags.get(key)}"
         if _number(theirs.get("run_started")) > _number(tags["run_started"]):
             return f"{stays}, of a newer run"
-    store.set_registered_model_alias(name, BEST, version.version)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.set_registered_model_alias(name, BEST, version.version)
+    except MlflowException:
+        set_by_another = current is None and BEST in store.get_registered_model(name).aliases
+        if not set_by_another:
+            raise
+        return _point_alias(store, name, version, tags)
     return None
 
 

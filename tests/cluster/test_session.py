@@ -81,7 +81,7 @@ def test_an_interrupt_ends_a_run_in_seconds_and_leaves_no_process(
     else:
         process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (0, b"interrupted\n", b"")
+    assert (process.returncode, out, err) == (0, b"interrupted\n", b"stopping ...\n")
     assert len(started) > 3
     assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
 
