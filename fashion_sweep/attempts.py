@@ -98,7 +98,8 @@ class Attempts:
     def _reached(self) -> list[int]:
         """Grows with what another attempt would not have to do again."""
         adapter = remote.names(self.paths.adapter.parent)
-        steps = [int(Path(name).stem) for name in remote.names(self.paths.checkpoints)]
+        names = [Path(name).stem for name in remote.names(self.paths.checkpoints)]
+        steps = [int(name) for name in names if name.isdecimal()]
         return [
             int(self.paths.adapter.name in adapter),
             max(steps, default=0),

@@ -44,26 +44,30 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """As safetensors, names sorted, with a checksum of the content among the metadata."""
+    """As safetensors, names sorted, with a checksum of all that among the metadata."""
     ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    said = dict(metadata or {})
     with replacing(path) as temporary:
-        save_file(ordered, temporary, metadata={**(metadata or {}), CHECKSUM: checksum(ordered.values())})
+        save_file(ordered, temporary, metadata=said | {CHECKSUM: checksum(ordered, said)})
 
 
-def checksum(ordered: Iterable[np.ndarray]) -> str:
-    """Over the bytes of tensors in the order of their names."""
-    value = 0
-    for tensor in ordered:
+def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """Over names, types, shapes and bytes of the tensors, and the metadata but for the checksum itself."""
+    said = sorted((key, value) for key, value in metadata.items() if key != CHECKSUM)
+    value = zlib.crc32(repr(said).encode())
+    for name, tensor in sorted(tensors.items()):
+        value = zlib.crc32(repr((name, tensor.dtype.str, tensor.shape)).encode(), value)
         value = zlib.crc32(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data, value)
     return f"{value:08x}"
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a safetensors file is there, complete, and as it was written, as far as it has a checksum."""
+    """Whether a safetensors file of `write_tensors` is there, and as it was written."""
     try:
         with safe_open(path, "np") as file:
-            written = (file.metadata() or {}).get(CHECKSUM)
-            return written is None or written == checksum(map(file.get_tensor, sorted(file.keys())))
+            metadata = file.metadata() or {}
+            found = checksum({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
+            return metadata.get(CHECKSUM) == found
     except (FileNotFoundError, SafetensorError):
         return False
 

@@ -1,6 +1,16 @@
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from fashion_sweep.files import read_json, read_json_lines, replacing, write_json, write_json_lines
+from fashion_sweep.files import (
+    is_whole,
+    read_json,
+    read_json_lines,
+    replacing,
+    write_json,
+    write_json_lines,
+    write_tensors,
+)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
@@ -29,3 +39,24 @@ def test_lines_survive_their_file(tmp_path):
     assert read_json_lines(path) == []
     write_json_lines(path, [{"step": 1}, {"step": 2}])
     assert read_json_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_a_bit_flipped_anywhere_in_a_file_is_found(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"losses": np.arange(3.0), "b": np.ones(2, np.float32)}, {"micro_batch_size": "16"})
+    good = path.read_bytes()
+    assert is_whole(path)
+    header = 8 + int.from_bytes(good[:8], "little")
+    same = [byte for byte in range(8, header) if good[byte : byte + 1] == b" "]  # padding, which says nothing
+    for byte in range(len(good)):
+        for bit in range(8):
+            flipped = bytearray(good)
+            flipped[byte] ^= 1 << bit
+            path.write_bytes(flipped)
+            if byte not in same:
+                assert not is_whole(path), (byte, bit, bytes(flipped[max(0, byte - 9) : byte + 9]))
+
+
+def test_a_file_without_checksum_is_none_of_ours(tmp_path):
+    save_file({"a": np.ones(2)}, tmp_path / "a.safetensors")
+    assert not is_whole(tmp_path / "a.safetensors")

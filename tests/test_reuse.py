@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from fashion_sweep.caching.caches import Caches, write_caches
 from fashion_sweep.caching.prepare import missing_shards
@@ -12,7 +11,7 @@ from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import read_json, write_json, write_json_lines
+from fashion_sweep.files import read_json, write_json, write_json_lines, write_tensors
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.tables import trial_tables
@@ -34,7 +33,7 @@ def opened_run(folder, sweep, *settings, caption="A shirt.", caches=None):
 def train(run, trial_id, value=1.0):
     paths = run.trial(trial_id)
     paths.adapter.parent.mkdir(parents=True)
-    save_file({"a": np.full(4, value)}, paths.adapter)
+    write_tensors(paths.adapter, {"a": np.full(4, value)})
     write_json_lines(paths.metrics, [{"step": 300, "time": 1, "train_loss": value}])
     return paths
 

@@ -77,8 +77,8 @@ class ShardedCache:
     def _checked(self, shard: int) -> Any:
         """Raises DataError: as `_map`, or its content is not what was written; it is removed then."""
         file = self._map(shard)
-        found = checksum(file.get_tensor(name).numpy() for name in sorted(file.keys()))
-        if found != file.metadata()[CHECKSUM]:
+        tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
+        if checksum(tensors, file.metadata()) != file.metadata()[CHECKSUM]:
             remote.remove(self.path(shard))
             raise self._damaged(shard, "its content is not what was written")
         return file

@@ -81,4 +81,5 @@ def _path(folder: Path, step: int) -> Path:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.safetensors"), reverse=True)
+    """Of what is called as one; whatever else lies there is left alone."""
+    return sorted((path for path in folder.glob(f"{'[0-9]' * 8}.safetensors") if path.is_file()), reverse=True)
