@@ -129,6 +129,21 @@ class TrialPaths:
         return self.root / "samples"
 
     @property
+    def pictures(self) -> Path:
+        """Folder with what a garment's adapter draws, a PNG each."""
+        return self.root / "pictures"
+
+    @property
+    def closeness(self) -> Path:
+        """How close each picture comes to each garment's photo."""
+        return self.root / "closeness.json"
+
+    @property
+    def sheet(self) -> Path:
+        """The garment's photo beside the closest pictures of each prompt."""
+        return self.root / "contact-sheet.png"
+
+    @property
     def log(self) -> Path:
         return self.root / "log.txt"
 
@@ -177,6 +192,11 @@ class RunPaths:
     def reference(self, evaluation_set: str) -> Path:
         """`mean` (d), `covariance` (d,d) and `count` of the real images' features, float64."""
         return self.data / f"reference-{evaluation_set}.safetensors"
+
+    @property
+    def photos(self) -> Path:
+        """Of the garments, where the run is over some."""
+        return self.data / "photos"
 
     @property
     def caches(self) -> Path:

@@ -49,12 +49,15 @@ from fashion_sweep.trials import run_specs
 logger = logging.getLogger(__name__)
 
 
-def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Trains and judges trial `trial_id` of `run` as one of its workers; worker 0 writes `result.json` at the end."""
+def run_trial(run: RunPaths, trial_id: str, worker: Worker, kind: "type[Trial] | None" = None) -> None:
+    """Trains and judges trial `trial_id` of `run` as one of its workers; worker 0 writes `result.json` at the end.
+
+    `kind`: where its trials are judged otherwise than by data sets.
+    """
     config = read_run_config(run.config)
     spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
     paths = run.trial(trial_id)
-    trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0, alive=worker.alive))
+    trial = (kind or Trial)(run, paths, config, spec, worker, Status(paths, worker.rank == 0, alive=worker.alive))
     try:
         if not spec.is_base_model and not worker.agreed(lambda: is_whole(paths.adapter)):
             trial.train()
@@ -102,6 +105,7 @@ class Trial:
             captions=caches.captions,
             rank=self.worker.rank,
             workers=self.worker.world_size,
+            only=self.spec.garment or None,
             agreed=self.worker.agreed,
             about=own_keys(self.config, self.spec, self.run.name, catalogue.original_size),
         )
@@ -126,10 +130,7 @@ class Trial:
     def judge(self) -> dict[str, Any]:
         sweep = self.config.sweep
         with self.status.stage("load"):
-            model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
-            if not self.spec.is_base_model:
-                remote.fetch_file(self.paths.adapter)
-                model.load_adapter(self.paths.adapter)
+            model = self.load_for_pictures()
             judge = self.load_judge() if sweep.judge else None
         evaluations: dict[str, Any] = {}
         for name in sweep.judge:
@@ -140,6 +141,14 @@ class Trial:
             if self.worker.rank == 0:
                 write_samples(self.generator(model, sweep.drawn_as), sweep.sample_prompts, self.paths.samples)
         return evaluations
+
+    def load_for_pictures(self) -> Family:
+        """With the refiner, and the trial's adapter."""
+        model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
+        if not self.spec.is_base_model:
+            remote.fetch_file(self.paths.adapter)
+            model.load_adapter(self.paths.adapter)
+        return model
 
     def generator(self, model: Family, name: EvaluationSet) -> Generator:
         generation = self.config.preset.generation
