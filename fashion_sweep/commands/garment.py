@@ -51,3 +51,27 @@ def train(
     single = garments[0].name if len(garments) == 1 else re.sub(r"[^\w.-]+", "-", Path(photos[0]).stem)
     paths = new_run(config, run or f"garment-{single}-{values.name}")
     carry_out(config, paths)
+
+
+@app.command()
+def generate(
+    name: Annotated[str, typer.Argument(help="A garment that was trained.", metavar="NAME")],
+    prompt: Annotated[
+        list[str] | None,
+        Option(help="With [v] for the garment and [u] for its pattern or colour; may be repeated.", metavar="TEXT"),
+    ] = None,
+    seeds: Annotated[int, Option(help="Pictures of each prompt.", min=1, max=1000)] = 8,
+    output: Annotated[Path | None, Option(help="Folder for the pictures. Default: generated/NAME.")] = None,
+) -> None:
+    """Draw a garment on people, and rank the pictures by how close they come to its photo."""
+    from fashion_sweep.garment.pictures import draw_garment, find_garment
+    from fashion_sweep.report.console import Terminal
+
+    known = find_garment(name)
+    for place, picture in enumerate(draw_garment(known, prompt or (), range(seeds), output, Terminal(stderr=True)), 1):
+        found = picture["closeness"][known.garment.name]
+        typer.echo(
+            f"{place:3}. {picture['file']}  closeness {found['score']:.1f}  ΔE {found['colour']:.1f}  "
+            f"pattern {1 - found['pattern']:.2f}  CLIP {found['clip']:.2f}  seed {picture['seed']}  {picture['prompt']}"
+        )
+    typer.echo(f"contact sheet: {(output or Path('generated') / known.garment.name) / 'contact-sheet.png'}")

@@ -20,6 +20,8 @@ LEAST_OF_PERSON = 0.15
 """Share of a person that the garment covers at least, once skin is taken away."""
 SKIN_LOW, SKIN_HIGH = (0, 135, 85), (255, 180, 135)
 """Y, Cr, Cb in [0, 255]; after Chai and Ngan (1999), a little narrower in Cr and wider in Cb."""
+SKIN_TOLERANCE = 9.0
+"""In a and b of CIELAB, about the person's own face: what is lighter or darker is still skin."""
 HEAD = 0.16
 """Share of a person's height."""
 SKIN_OF_A_HEAD = 0.2
@@ -73,12 +75,16 @@ def _foreground(pixels: np.ndarray) -> np.ndarray:
 
 def _of_a_person(pixels: np.ndarray, figure: np.ndarray, kind: str) -> np.ndarray:
     """The part of a figure that the garment covers, where it is a person; else the whole figure."""
-    skin = figure & _is_skin(pixels)
+    likely = figure & _may_be_skin(pixels)
     rows = np.flatnonzero(figure.any(axis=1))
     top, tall = rows[0], rows[-1] + 1 - rows[0]
     head = np.s_[top : top + max(1, round(HEAD * tall))]
-    if figure.all() or skin[head].sum() < SKIN_OF_A_HEAD * figure[head].sum():
+    face = likely[head]
+    if figure.all() or face.sum() < SKIN_OF_A_HEAD * figure[head].sum():
         return figure
+    lab = cv2.cvtColor(_bgr(pixels).astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+    tone = np.median(lab[head][face], axis=0)
+    skin = likely & (np.linalg.norm((lab - tone)[..., 1:], axis=2) < SKIN_TOLERANCE)
     first, last = (top + round(share * tall) for share in band_of(kind))
     band = np.zeros_like(figure)
     band[first:last] = True
@@ -87,7 +93,7 @@ def _of_a_person(pixels: np.ndarray, figure: np.ndarray, kind: str) -> np.ndarra
     return dressed if dressed.sum() > LEAST_OF_PERSON * worn.sum() else worn  # of a garment in the colour of skin
 
 
-def _is_skin(pixels: np.ndarray) -> np.ndarray:
+def _may_be_skin(pixels: np.ndarray) -> np.ndarray:
     found = cv2.inRange(cv2.cvtColor(_bgr(pixels), cv2.COLOR_BGR2YCrCb), np.array(SKIN_LOW), np.array(SKIN_HIGH))
     return found.astype(bool)
 
