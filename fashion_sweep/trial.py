@@ -86,6 +86,15 @@ class Trial:
             return 0
         return training_steps(self.config.training_of(self.spec), read_catalogue(self.run.catalogue("fashion")))
 
+    def original_size(self, name: EvaluationSet) -> tuple[int, int]:
+        """(height, width) that pictures are conditioned on."""
+        return read_catalogue(self.run.catalogue(name)).original_size
+
+    @property
+    def trigger_words(self) -> Sequence[str]:
+        """That call up what was learnt, and nothing else does."""
+        return ()
+
     def load_judge(self) -> Judge:
         return Judge(self.config.preset.evaluation, self.worker.device)
 
@@ -107,7 +116,7 @@ class Trial:
             workers=self.worker.world_size,
             only=self.spec.garment or None,
             agreed=self.worker.agreed,
-            about=own_keys(self.config, self.spec, self.run.name, catalogue.original_size),
+            about=own_keys(self.config, self.spec, self.run.name, self.original_size("fashion"), self.trigger_words),
         )
         with self.status.stage("train"):
             adaptation.run(model, self.paths, self._report, self._progress, self.status.note)
@@ -156,7 +165,7 @@ class Trial:
             model=model,
             config=generation,
             size=self.config.preset.data.of(name).evaluation,
-            original_size=read_catalogue(self.run.catalogue(name)).original_size,
+            original_size=self.original_size(name),
             negative_prompt=generation.base_negative_prompt if self.spec.is_base_model else None,
         )
 

@@ -72,6 +72,6 @@ def generate(
         found = picture["closeness"][known.garment.name]
         typer.echo(
             f"{place:3}. {picture['file']}  closeness {found['score']:.1f}  ΔE {found['colour']:.1f}  "
-            f"pattern {1 - found['pattern']:.2f}  CLIP {found['clip']:.2f}  seed {picture['seed']}  {picture['prompt']}"
+            f"pattern {found['pattern']:.2f}  CLIP {found['clip']:.2f}  seed {picture['seed']}  {picture['prompt']}"
         )
     typer.echo(f"contact sheet: {(output or Path('generated') / known.garment.name) / 'contact-sheet.png'}")

@@ -19,6 +19,7 @@ from fashion_sweep.files import replacing, write_json
 from fashion_sweep.garment.closeness import Look, closeness, cut_out, looks
 from fashion_sweep.garment.recipe import prompts_of, recipe_of
 from fashion_sweep.storage import remote
+from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.trial import Trial
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,16 @@ class GarmentTrial(Trial):
             if self.worker.rank == 0:
                 write_json(self.paths.closeness, self._closeness(clip, drawings))
         return {}
+
+    def original_size(self, name: EvaluationSet) -> tuple[int, int]:
+        """That of the picture itself: a photo may be small, and pictures are not to look like small ones."""
+        size = self.config.preset.data.of(name).evaluation
+        return size.height, size.width
+
+    @property
+    def trigger_words(self) -> Sequence[str]:
+        recipe = recipe_of(self.config.preset)
+        return recipe.token, recipe.attribute_token
 
     def _drawings(self) -> Iterator[Drawing]:
         recipe, seeds = recipe_of(self.config.preset), range(recipe_of(self.config.preset).seeds)
