@@ -220,6 +220,10 @@ class Trial:
         write_tensors(self.paths.losses(name), {"loss": loss, "base_loss": base_loss})
         return loss_increase(loss, base_loss)
 
+    def summary(self) -> dict[str, Any]:
+        """What else the result says."""
+        return {}
+
     def finish(self, evaluations: dict[str, Any]) -> None:
         metrics = read_json_lines(self.paths.metrics)
         last = metrics[-1] if metrics else {}
@@ -238,6 +242,7 @@ class Trial:
             "evaluations": evaluations,
             "seconds": self.status.seconds,
         }
+        result |= self.summary()
         if source := read_json(self.paths.adapter_source):
             result["adapter_from"] = source["run"]
         result |= {name: last[name] for name in ("train_loss", "val_loss", "micro_batch_size") if name in last}

@@ -14,7 +14,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.draws import numpy_generator
 from fashion_sweep.files import read_json
 from fashion_sweep.garment.recipe import prompts_of, recipe_of
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import BASE_MODEL
 
 RESAMPLES = 2000
@@ -59,6 +59,20 @@ def judge_garments(run: RunPaths, config: RunConfig) -> list[Judged]:
         without = [picture for picture in base if picture["prompt"] in prompts]
         judged.append(_judged(garment.name, _pictures(run, garment.name), without))
     return judged
+
+
+def summary(trial: TrialPaths, name: str) -> dict[str, Any]:
+    """For the trial's result: means over its pictures, and their closeness by seed."""
+    pictures = read_json(trial.closeness)["pictures"]
+    judged = _judged(name, pictures, [])
+    seeds = sorted({picture["seed"] for picture in pictures})
+    scores = {s: [p["closeness"][name]["score"] for p in pictures if p["seed"] == s] for s in seeds}
+    return {
+        "closeness": judged.own.value,
+        "colour_delta_e": judged.colour,
+        "identified": judged.identified.value,
+        "closeness_by_seed": {str(seed): float(np.mean(found)) for seed, found in scores.items()},
+    }
 
 
 def overall(run: RunPaths, config: RunConfig) -> tuple[Estimate, Estimate | None, float] | None:

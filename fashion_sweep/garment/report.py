@@ -7,10 +7,9 @@ from typing import Any
 from rich.console import Console
 
 from fashion_sweep.config import RunConfig
-from fashion_sweep.data.garment import photo_of
 from fashion_sweep.files import as_csv, read_json, write_json, write_text
 from fashion_sweep.garment.judgement import Estimate, Judged, judge_garments, overall
-from fashion_sweep.garment.sheet import ranked, write_sheet
+from fashion_sweep.garment.sheet import ranked
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
@@ -30,10 +29,6 @@ def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = No
     """As `report.page.write_report`, of a run over garments."""
     results = collect(run)
     config, judged = results.config, judge_garments(run, results.config)
-    for one in judged:
-        paths = run.trial(one.garment)
-        pictures = read_json(paths.closeness)["pictures"]
-        write_sheet(paths.sheet, one.garment, photo_of(run.photos, one.garment), paths.pictures, pictures)
     write_json(
         run.results,
         {

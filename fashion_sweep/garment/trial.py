@@ -12,12 +12,15 @@ from PIL import Image
 from torch import distributed
 
 from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.garment import photo_of
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.evaluation.features import Clip
 from fashion_sweep.evaluation.generate import Generator
-from fashion_sweep.files import replacing, write_json
+from fashion_sweep.files import read_json, replacing, write_json
 from fashion_sweep.garment.closeness import Look, closeness, cut_out, looks
+from fashion_sweep.garment.judgement import summary
 from fashion_sweep.garment.recipe import prompts_of, recipe_of
+from fashion_sweep.garment.sheet import write_sheet
 from fashion_sweep.storage import remote
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.trial import Trial
@@ -60,6 +63,9 @@ class GarmentTrial(Trial):
                 remote.fetch(self.paths.pictures)
             if self.worker.rank == 0:
                 write_json(self.paths.closeness, self._closeness(clip, drawings))
+                if name := self.spec.garment:
+                    pictures = read_json(self.paths.closeness)["pictures"]
+                    write_sheet(self.paths.sheet, name, photo_of(self.run.photos, name), self.paths.pictures, pictures)
         return {}
 
     def original_size(self, name: EvaluationSet) -> tuple[int, int]:
@@ -71,6 +77,9 @@ class GarmentTrial(Trial):
     def trigger_words(self) -> Sequence[str]:
         recipe = recipe_of(self.config.preset)
         return recipe.token, recipe.attribute_token
+
+    def summary(self) -> dict[str, Any]:
+        return {"garment": summary(self.paths, self.spec.garment)} if self.spec.garment else {}
 
     def _drawings(self) -> Iterator[Drawing]:
         recipe, seeds = recipe_of(self.config.preset), range(recipe_of(self.config.preset).seeds)

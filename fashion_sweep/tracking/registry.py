@@ -57,63 +57,85 @@ def winner(config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, 
     return None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An adapter that is to be a version of a registered model."""
+
+    model: str
+    """MLflow takes neither '/' nor ':' in it, nor quotes in a search."""
+    spec: TrialSpec
+    tags: Mapping[str, str]
+    description: str
+    about: str
+    """Of the model, whatever its versions."""
+    beside: Sequence[Path] = ()
+    """Files that are downloaded with the adapter."""
+
+
+def entry_of_winner(run: RunPaths, config: RunConfig, won: Winner) -> Entry:
+    tags = _tags(run, config, won)
+    return Entry(model_name(config), won.spec, tags, tags.get("verdict", ""), config.sweep.question)
+
+
 def model_name(config: RunConfig) -> str:
-    """One registered model a sweep and preset; MLflow takes neither '/' nor ':' in it, nor quotes in a search."""
+    """One registered model a sweep and preset."""
     return re.sub(r"[/:'\"]", "-", f"{config.sweep.name}-{config.preset.name}")
 
 
-def register(store: "MlflowClient", run: RunPaths, config: RunConfig, won: Winner, parent: "Run", trial: "Run") -> str:
-    """Makes the winner a version of its model, or brings that version up to date; says which.
+def register(store: "MlflowClient", run: RunPaths, config: RunConfig, entry: Entry, parent: "Run", trial: "Run") -> str:
+    """Makes the adapter a version of its model, or brings that version up to date; says which.
 
     Args:
         store: MLflow.
         run: the run folder.
         config: its configuration.
-        won: its winner.
+        entry: one of its adapters.
         parent: the run's own MLflow run.
-        trial: the MLflow run of the winner, whose artifacts hold the adapter.
+        trial: the MLflow run of its trial, whose artifacts hold the adapter.
     """
-    if won.spec.is_base_model:
+    if entry.spec.is_base_model:
         return "nothing: the base model, which has no adapter, is the best"
-    if not run.trial(won.spec.trial_id).adapter.is_file():
-        return f"nothing: the adapter of {won.spec.trial_id} is no longer in the run folder"
-    name = model_name(config)
-    tags = _tags(run, config, won) | {"run_started": str(parent.info.start_time)}
-    version = _version(store, name, config, run, trial, tags)
+    if not run.trial(entry.spec.trial_id).adapter.is_file():
+        return f"nothing: the adapter of {entry.spec.trial_id} is no longer in the run folder"
+    name = entry.model
+    tags = {**entry.tags, "run_started": str(parent.info.start_time)}
+    version = _version(store, entry, config, run, trial, tags)
     for key, value in tags.items():
         if version.tags.get(key) != value:
             store.set_model_version_tag(name, version.version, key, value)
-    if version.description != tags["verdict"]:
-        store.update_model_version(name, version.version, tags["verdict"])
+    if version.description != entry.description:
+        store.update_model_version(name, version.version, entry.description)
     kept = _point_alias(store, name, version, tags)
-    decided = "" if tags["decided"] == "true" else ", though undecided"
-    made = f"models:/{name}/{version.version}: {won.spec.title}{decided}"
+    decided = ", though undecided" if tags.get("decided") == "false" else ""
+    made = f"models:/{name}/{version.version}: {entry.spec.title}{decided}"
     return f"{made}; {kept}" if kept else f"{made}; now models:/{name}@{BEST}"
 
 
 def _version(
-    store: "MlflowClient", name: str, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
+    store: "MlflowClient", entry: Entry, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
 ) -> "ModelVersion":
     """The version made of this trial of this run, found by its MLflow run; made where there is none.
 
     A second one is of a request that was carried out after it had been given up for lost.
     """
+    name = entry.model
     found = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
     ours = sorted((one for one in found if one.tags.get("run_started")), key=lambda one: int(one.version))
     for twin in ours[1:]:
         store.delete_model_version(name, twin.version)
     if ours:
         return ours[0]
-    _make_model(store, name, config.sweep.question)
+    _make_model(store, name, entry.about)
     _describe(store, trial.info.run_id, config)
-    store.log_artifact(trial.info.run_id, str(run.config), FOLDER)
+    for path in (run.config, *entry.beside):
+        store.log_artifact(trial.info.run_id, str(path), FOLDER)
     source = f"{trial.info.artifact_uri}/{FOLDER}"
     return store.create_model_version(
         name,
         source,
         run_id=trial.info.run_id,
         tags=dict(tags),
-        description=tags["verdict"],
+        description=entry.description,
         await_creation_for=0,
     )
 

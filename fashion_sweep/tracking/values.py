@@ -38,6 +38,7 @@ def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, An
         suffix = f"_{name}" if many_sets else ""
         metrics |= {f"{key}{suffix}": judged.get(key) for key in FINAL_METRICS}
         tags |= {f"{key}{suffix}": str(judged.get(key, "unknown")) for key in ("features", "samples", "clip_model")}
+    metrics |= {key: value for key, value in (result.get("garment") or {}).items() if finite(value)}
     notes = [f"{key}: {value}" for key, value in tags.items()]
     return metrics, tags | {"mlflow.note.content": "\n\n".join([str(result.get("title", "")), *notes])}
 
