@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from fashion_sweep.garment.closeness import Look, closeness, cut_out, looks
 from fashion_sweep.garment.judgement import summary
 from fashion_sweep.garment.recipe import prompts_of, recipe_of
 from fashion_sweep.garment.sheet import write_sheet
+from fashion_sweep.models.family import Family
 from fashion_sweep.storage import remote
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.trial import Trial
@@ -72,6 +73,10 @@ class GarmentTrial(Trial):
         """That of the picture itself: a photo may be small, and pictures are not to look like small ones."""
         size = self.config.preset.data.of(name).evaluation
         return size.height, size.width
+
+    def generator(self, model: Family, name: EvaluationSet) -> Generator:
+        """Without the negative prompt that the study gives the base model: what is compared is the adapter alone."""
+        return replace(super().generator(model, name), negative_prompt=None)
 
     @property
     def trigger_words(self) -> Sequence[str]:
