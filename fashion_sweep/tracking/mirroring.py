@@ -23,7 +23,7 @@ from fashion_sweep.tracking.garments import entry_of_garment
 from fashion_sweep.tracking.registry import entry_of_winner, register, winner
 from fashion_sweep.tracking.runs import PARENT, Runs
 from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
-from fashion_sweep.tracking.values import corrected_fids, final_metrics, finite, trial_params
+from fashion_sweep.tracking.values import Point, corrected_fids, final_metrics, final_points, finite, trial_params
 from fashion_sweep.trials import run_specs
 
 if TYPE_CHECKING:
@@ -32,13 +32,8 @@ if TYPE_CHECKING:
 STEP_METRICS = ("train_loss", "val_loss")
 ENDED = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 """State of a trial → of its run in MLflow."""
-BY_SEED = "closeness_by_seed"
-"""Metric of a garment; its steps are seeds."""
 BATCH = 500
 """Metrics in one request; MLflow takes at most 1000."""
-
-Point = tuple[str, float, int, int]
-"""Key, value, time in milliseconds, step."""
 
 
 @dataclass
@@ -154,8 +149,12 @@ class Mirroring:
         with self._bearing_refusal():
             points = [*self._unanswered.get(child.info.run_id, []), *self._new_losses(child, spec, paths)]
             if state == "done":
-                numbers, rests_on = self._final(child, spec, paths, results)
-                points, tags = points + numbers, tags | rests_on
+                many_sets = len(self._config.sweep.judge) > 1
+                final, rests_on = final_metrics(result, many_sets)
+                written = [(paths.result, final)]
+                written += [(self._run.results, corrected_fids(results.get("verdicts") or {}, spec, many_sets))]
+                points += final_points(written, result, self._latest(child))
+                tags |= rests_on
             self._send(child, points, params, tags)
         if state == "done":
             files = [(self._run.config, ""), (paths.adapter, "adapter"), (paths.sheet, ""), (paths.closeness, "")]
@@ -193,29 +192,6 @@ class Mirroring:
         ]
         self._losses[spec.trial_id] = Losses(version, {key: step for key, _, _, step in points})
         return [point for point in points if point[3] > there[point[0]]]
-
-    def _final(
-        self, run: "Run", spec: TrialSpec, paths: TrialPaths, results: Mapping[str, Any]
-    ) -> tuple[list[Point], dict[str, str]]:
-        """The metrics that are not there with this value, and the tags that say what they rest on."""
-        many_sets = len(self._config.sweep.judge) > 1
-        result = read_json(paths.result)
-        final, tags = final_metrics(result, many_sets)
-        corrected = corrected_fids(results.get("verdicts") or {}, spec, many_sets)
-        latest, step = self._latest(run), int(result.get("steps") or 0)
-        points: list[Point] = []
-        for path, numbers in ((paths.result, final), (self._run.results, corrected)):
-            for key, value in numbers.items():
-                _, before, known = latest.get(key, (step, -1, None))
-                if finite(value) and known != float(value):
-                    # MLflow shows the last by time, and clocks have been set back
-                    written = max(int(path.stat().st_mtime * 1000), before + 1)
-                    points.append((key, float(value), written, step))
-        seen = latest.get(BY_SEED, (-1,))[0]
-        by_seed = (result.get("garment") or {}).get(BY_SEED, {})
-        now = int(paths.result.stat().st_mtime * 1000)
-        points += [(BY_SEED, value, now, int(seed)) for seed, value in by_seed.items() if int(seed) > seen]
-        return points, tags
 
     def _send(
         self,
