@@ -217,16 +217,16 @@ def _machine(draw: random.Random) -> list[Scenario]:
         Scenario(
             "clock",
             (
-                Fault("mid-training", "the clock jumps a day ahead", step(A, 8), _jump("+1d")),
-                Fault("mid-judging", "the clock jumps two days back", judged(A, 3), _jump("-1d")),
+                Fault("mid-training", "the clock jumps a day ahead", step(A, 8), _jump(1)),
+                Fault("mid-judging", "the clock jumps two days back", judged(A, 3), _jump(-1)),
             ),
             surroundings=surroundings.settable_clock,
         ),
     ]
 
 
-def _jump(offset: str) -> Any:
-    return lambda run, processes: surroundings.set_clock(run.root, offset)
+def _jump(days: int) -> Any:
+    return lambda run, processes: surroundings.set_clock(run.root, days)
 
 
 def _bad_days() -> list[Scenario]:

@@ -148,17 +148,17 @@ class _Bridge(ray.train.UserCallback):
 
 
 def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName, reports: Queue) -> Any:
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     from fashion_sweep.cluster.loopback import on_this_machine_only
-    from fashion_sweep.cluster.torch_here import TorchOnThisMachine
+    from fashion_sweep.cluster.process_group import Torch, TorchOnThisMachine
 
     name = f"{run.name}-{trial_id}"
     # Train would restore this, and fail at once if it was cut short; the run folder has what a trial goes on from.
     forget(run, f"{name}/checkpoint_manager_snapshot.json")
     return TorchTrainer(
         partial(_work, run, trial_id, resources.stall_minutes * 60, *train_fn),
-        torch_config=(TorchOnThisMachine if on_this_machine_only() else TorchConfig)(timeout_s=int(MEETING_S)),
+        torch_config=(TorchOnThisMachine if on_this_machine_only() else Torch)(timeout_s=int(MEETING_S)),
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers_per_trial,
             use_gpu=resources.gpus_per_worker > 0,

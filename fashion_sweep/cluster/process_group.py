@@ -1,16 +1,38 @@
-"""The workers of a trial on one machine, which meet without a server. Imports torch."""
+"""How the workers of a trial meet, and part. Imports torch."""
 
+import logging
 import tempfile
 from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import OutOfMemoryError
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _set_torch_distributed_env_vars, _setup_torch_process_group, _TorchBackend
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
-class TorchOnThisMachine(TorchConfig):
+class Torch(TorchConfig):
+    """As Ray Train's own, but where a worker is gone for lack of memory: there Train would fail in parting, and keep
+    the trial's place in the cluster for ever, for which further attempts would wait in vain."""
+
+    @property
+    def backend_cls(self) -> type[_TorchBackend]:
+        return _Parting
+
+
+class _Parting(_TorchBackend):
+    def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        try:
+            super().on_shutdown(worker_group, backend_config)
+        except OutOfMemoryError as error:
+            logger.warning("%s", error)
+
+
+@dataclass
+class TorchOnThisMachine(Torch):
     """Workers that find each other through a file: torch's TCPStore listens on every interface, and asks nobody who
     he is."""
 
@@ -19,7 +41,7 @@ class TorchOnThisMachine(TorchConfig):
         return _MeetInAFile
 
 
-class _MeetInAFile(_TorchBackend):
+class _MeetInAFile(_Parting):
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
         gpus = worker_group.get_resources_per_worker().get("GPU", 0)
         folder = tempfile.mkdtemp(dir=ray._private.worker._global_node.get_session_dir_path())  # goes with the session
