@@ -26,7 +26,7 @@ def check_config(config: RunConfig) -> None:
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
     if preset.evaluation.features == "tiny-clip" and not preset.evaluation.clip_model.startswith(EMBEDDED):
         raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
-    for name in data_sets(config):
+    for name in data_sets(config) if not config.sweep.garments else ():
         locate_data(name, preset.data.of(name))
     _check_sizes(config)
     _check_batches(config)

@@ -12,6 +12,7 @@ from typer import Option
 
 from fashion_sweep import __version__
 from fashion_sweep.commands import data as data_commands
+from fashion_sweep.commands import garment as garment_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.commands.runs import resume, run, status
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_commands.app, name="data")
+app.add_typer(garment_commands.app, name="garment")
 
 
 def _say_version(wanted: bool) -> None:
@@ -123,8 +125,7 @@ def report(
         return
     if output is not None:
         raise RunError("--output is for several runs; the report of one lies in its folder")
-    from fashion_sweep.report.page import write_report
-    from fashion_sweep.sweep import show
+    from fashion_sweep.sweep import show, write_report
 
     paths = existing_run(runs[0])
     write_report(paths)

@@ -159,6 +159,26 @@ class CacheConfig(Frozen):
     embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at least one."""
 
 
+class GarmentConfig(Frozen):
+    """How an adapter is trained on one photo of a garment, and what is drawn with it."""
+
+    training: TrainingConfig
+    size: Size
+    """Of the pictures."""
+    seeds: PositiveInt = 4
+    """That each prompt is drawn with."""
+    token: str = "sks"
+    """Stands for the garment, `[v]` in prompts."""
+    attribute_token: str = "ukj"
+    """Stands for its pattern or colour, `[u]` in prompts."""
+    caption: str = "Photo of a [v] {kind} with [u] {attribute}"
+    """Of the photo, in training."""
+    prefix: str = "A high-quality image of a professional photoshoot featuring"
+    """Before each prompt."""
+    prompts: tuple[str, ...] = Field(min_length=1)
+    """With `{kind}` and `{attribute}` for the garment's own."""
+
+
 class Preset(Frozen):
     name: Name
     model: ModelConfig
@@ -168,6 +188,8 @@ class Preset(Frozen):
     evaluation: EvaluationConfig
     resources: Resources
     cache: CacheConfig = CacheConfig()
+    garment: GarmentConfig | None = None
+    """null: the preset has no recipe for garments."""
 
 
 class RunConfig(Frozen):

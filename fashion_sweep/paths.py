@@ -53,63 +53,45 @@ def data_findings(data_set: str, root: str) -> Path:
 
 
 @dataclass(frozen=True)
+class Inside:
+    """Of a class with a `root`: the path of this name below it."""
+
+    name: str
+
+    def __get__(self, owner: "TrialPaths | RunPaths", kind: type) -> Path:
+        return owner.root / self.name
+
+
+@dataclass(frozen=True)
 class TrialPaths:
     """Files of one trial, under `<run>/trials/<trial_id>/`."""
 
     root: Path
 
-    @property
-    def metrics(self) -> Path:
-        """JSON lines: step, time (epoch milliseconds) and the values reported at that step."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def status(self) -> Path:
-        """The last known state: state, stage, step, steps, …"""
-        return self.root / "status.json"
-
-    @property
-    def adapter(self) -> Path:
-        return self.root / "adapter" / "pytorch_lora_weights.safetensors"
-
-    @property
-    def adapter_source(self) -> Path:
-        """Which other run trained the adapter; only where one did."""
-        return self.root / "adapter" / "source.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder with the newest ones while the trial trains, a file each, named by its step."""
-        return self.root / "checkpoints"
-
-    @property
-    def attempts(self) -> Path:
-        """How often the trial was begun, and what made each attempt end that did not get to its end."""
-        return self.root / "attempts.json"
-
-    @property
-    def result(self) -> Path:
-        """Metrics and timings of the finished trial; a trial is finished exactly when this file exists."""
-        return self.root / "result.json"
-
-    @property
-    def suggestion(self) -> Path:
-        """What a search made this trial of."""
-        return self.root / "suggestion.json"
-
-    @property
-    def stopped(self) -> Path:
-        """At which step, with which loss a search stopped the trial. Not in `status`, which its workers still write."""
-        return self.root / "stopped.json"
+    metrics = Inside("metrics.jsonl")
+    """JSON lines: step, time (epoch milliseconds) and the values reported at that step."""
+    status = Inside("status.json")
+    """The last known state: state, stage, step, steps, …"""
+    adapter = Inside("adapter/pytorch_lora_weights.safetensors")
+    adapter_source = Inside("adapter/source.json")
+    """Which other run trained the adapter; only where one did."""
+    checkpoints = Inside("checkpoints")
+    """Folder with the newest ones while the trial trains, a file each, named by its step."""
+    attempts = Inside("attempts.json")
+    """How often the trial was begun, and what made each attempt end that did not get to its end."""
+    result = Inside("result.json")
+    """Metrics and timings of the finished trial; a trial is finished exactly when this file exists."""
+    suggestion = Inside("suggestion.json")
+    """What a search made this trial of."""
+    stopped = Inside("stopped.json")
+    """At which step, with which loss a search stopped the trial. Not in `status`, which its workers still write."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do."""
         return self.result.is_file() or self.stopped.is_file()
 
-    @property
-    def judged_batches(self) -> Path:
-        return self.root / "judged"
+    judged_batches = Inside("judged")
 
     def judged(self, evaluation_set: str) -> Path:
         """Folder with features and scores of generated images, one file a batch, until all are there."""
@@ -123,14 +105,15 @@ class TrialPaths:
         """`loss` (n,) with the adapter and `base_loss` (n,) without, of the same images and noise."""
         return self.root / f"losses-{evaluation_set}.safetensors"
 
-    @property
-    def samples(self) -> Path:
-        """Folder with the images of the sample grid, `00.png`, `01.png`, …"""
-        return self.root / "samples"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "log.txt"
+    samples = Inside("samples")
+    """Folder with the images of the sample grid, `00.png`, `01.png`, …"""
+    pictures = Inside("pictures")
+    """Folder with what a garment's adapter draws, a PNG each."""
+    closeness = Inside("closeness.json")
+    """How close each picture comes to each garment's photo."""
+    sheet = Inside("contact-sheet.png")
+    """The garment's photo beside the closest pictures of each prompt."""
+    log = Inside("log.txt")
 
 
 @dataclass(frozen=True)
@@ -147,28 +130,14 @@ class RunPaths:
     def name(self) -> str:
         return self.root.name
 
-    @property
-    def config(self) -> Path:
-        return self.root / "config.yaml"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / ".lock"
-
-    @property
-    def facts(self) -> Path:
-        """What was run on what: preset, git commit, versions, hardware, start time, data counts."""
-        return self.root / "run.json"
-
-    @property
-    def doing(self) -> Path:
-        """What its own process is doing, while none of its trials runs."""
-        return self.root / "doing.json"
-
-    @property
-    def data(self) -> Path:
-        """What the run works on."""
-        return self.root / "data"
+    config = Inside("config.yaml")
+    lock = Inside(".lock")
+    facts = Inside("run.json")
+    """What was run on what: preset, git commit, versions, hardware, start time, data counts."""
+    doing = Inside("doing.json")
+    """What its own process is doing, while none of its trials runs."""
+    data = Inside("data")
+    """What the run works on."""
 
     def catalogue(self, data_set: str) -> Path:
         """The records that were kept, with their sizes and captions: what the workers go by."""
@@ -178,88 +147,44 @@ class RunPaths:
         """`mean` (d), `covariance` (d,d) and `count` of the real images' features, float64."""
         return self.data / f"reference-{evaluation_set}.safetensors"
 
-    @property
-    def caches(self) -> Path:
-        """Which folders of the shared cache this run uses."""
-        return self.data / "caches.json"
-
-    @property
-    def data_problems(self) -> Path:
-        """CSV of input files that were left out, with the reason."""
-        return self.root / "data_problems.csv"
-
-    @property
-    def rehearsal(self) -> Path:
-        """What a rehearsal found; only in its folder."""
-        return self.root / "rehearsal.json"
+    photos = Inside("data/photos")
+    """Of the garments, where the run is over some."""
+    caches = Inside("data/caches.json")
+    """Which folders of the shared cache this run uses."""
+    data_problems = Inside("data_problems.csv")
+    """CSV of input files that were left out, with the reason."""
+    rehearsal = Inside("rehearsal.json")
+    """What a rehearsal found; only in its folder."""
 
     def made_up(self, data_set: str) -> Path:
         """The samples of a rehearsal without the data set."""
         return self.root / "made-up" / data_set
 
-    @property
-    def results(self) -> Path:
-        return self.root / "results.json"
-
-    @property
-    def report(self) -> Path:
-        return self.root / "report.md"
-
-    @property
-    def page(self) -> Path:
-        """The report in one self-contained file."""
-        return self.root / "report.html"
-
-    @property
-    def table(self) -> Path:
-        """One row a trial."""
-        return self.root / "results.csv"
-
-    @property
-    def plots(self) -> Path:
-        return self.root / "plots"
-
-    @property
-    def grid(self) -> Path:
-        return self.root / "grid.png"
-
-    @property
-    def mirror(self) -> Path:
-        """Which MLflow run mirrors this run, and what was sent there without answer. It may be lost."""
-        return self.root / "mlflow.json"
-
-    @property
-    def mirror_lock(self) -> Path:
-        """Held by the process that is bringing MLflow up to date."""
-        return self.root / ".mlflow.lock"
-
-    @property
-    def exports(self) -> Path:
-        """Adapters in other tools' formats, a folder each."""
-        return self.root / "exports"
-
-    @property
-    def trials(self) -> Path:
-        return self.root / "trials"
-
-    @property
-    def study(self) -> Path:
-        """Optuna's SQLite file of a search."""
-        return self.root / "search.db"
-
-    @property
-    def ray(self) -> Path:
-        """Ray Tune's and Ray Train's own storage."""
-        return self.root / "ray"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "log.txt"
+    results = Inside("results.json")
+    report = Inside("report.md")
+    page = Inside("report.html")
+    """The report in one self-contained file."""
+    table = Inside("results.csv")
+    """One row a trial."""
+    plots = Inside("plots")
+    grid = Inside("grid.png")
+    mirror = Inside("mlflow.json")
+    """Which MLflow run mirrors this run, and what was sent there without answer. It may be lost."""
+    mirror_lock = Inside(".mlflow.lock")
+    """Held by the process that is bringing MLflow up to date."""
+    exports = Inside("exports")
+    """Adapters in other tools' formats, a folder each."""
+    trials = Inside("trials")
+    study = Inside("search.db")
+    """Optuna's SQLite file of a search."""
+    ray = Inside("ray")
+    """Ray Tune's and Ray Train's own storage."""
+    log = Inside("log.txt")
 
     def fetch_inputs(self) -> None:
         """What workers go by, where the runs folder is in object storage."""
         remote.fetch_file(self.config)
-        remote.fetch(self.caches.parent)
+        remote.fetch(self.data)
 
     def trial(self, trial_id: str) -> TrialPaths:
         return TrialPaths(self.trials / trial_id)

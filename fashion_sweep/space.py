@@ -44,6 +44,8 @@ class TrialSpec:
     """What it sets for itself of `TRAINING_AXES`; all else is the preset's."""
     replicate: int = 0
     """The same configuration may be trained several times: with the preset's seed plus this."""
+    garment: str = ""
+    """The name of the one garment that it is trained on, in place of a data set."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any], replicate: int = 0) -> "TrialSpec":
@@ -68,6 +70,8 @@ class TrialSpec:
 
     @property
     def trial_id(self) -> str:
+        if self.garment:
+            return self.garment
         ranks = [f"{name}-r{rank}" for name, rank in self.ranks] or [BASE_MODEL]
         training = [TRAINING_AXES[name] + _short(value, "_") for name, value in self.training]
         name = "-".join([*ranks, *training, *([f"seed{self.replicate}"] if self.replicate else [])])
@@ -78,6 +82,8 @@ class TrialSpec:
 
     @property
     def title(self) -> str:
+        if self.garment:
+            return self.garment
         ranks = [f"{_TITLES.get(name, name)} rank {rank}" for name, rank in self.ranks] or ["base model"]
         training = [f"{TRAINING_AXES[name]} {_short(value, ' ')}" for name, value in self.training]
         return ", ".join([*ranks, *training, *([f"seed +{self.replicate}"] if self.replicate else [])])

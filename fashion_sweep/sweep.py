@@ -12,10 +12,13 @@ from fashion_sweep.attempts import clear_away, queue
 from fashion_sweep.checks import check_catalogue, check_config, data_sets
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
-from fashion_sweep.data.catalogue import Catalogue, check_tolerable, write_catalogue
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.data.catalogue import Catalogue, check_tolerable, read_catalogue, write_catalogue
+from fashion_sweep.data.garment import keep_photos
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json, write_text
+from fashion_sweep.garment.recipe import open_garments
 from fashion_sweep.paths import RunPaths, by_name, runs_root
 from fashion_sweep.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
@@ -42,7 +45,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     check_config(config)
     if adapters_from:
         check_trained_alike(config, run, adapters_from)
-    given = {name: _opened(name, config) for name in data_sets(config) if not _is_rendered(name, config)}
+    given = {name: _opened(name, config, run) for name in data_sets(config) if not _is_rendered(name, config)}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
@@ -51,7 +54,9 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), busy(run, console, opening):
-            catalogues = {name: given.get(name) or _opened(name, config) for name in data_sets(config)}
+            catalogues = {name: given.get(name) or _opened(name, config, run) for name in data_sets(config)}
+            if config.sweep.garments:
+                catalogues = {"fashion": keep_photos(catalogues["fashion"], run.photos)}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
         _say_what_is_judged(config, catalogues, console)
@@ -69,14 +74,14 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
                 if trial.is_over:  # also what a run that was killed has left
                     clear_away(trial)
             with busy(run, console, "writing the report"):
-                from fashion_sweep.report.page import write_report
-
                 write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
         show(run, console)
     return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
 
 
-def _opened(name: EvaluationSet, config: RunConfig) -> Catalogue:
+def _opened(name: EvaluationSet, config: RunConfig, run: RunPaths) -> Catalogue:
+    if config.sweep.garments:
+        return open_garments(config, run)
     source = config.preset.data.of(name)
     catalogue = open_data(name, source)
     listed_in = runs_root() / f"{name}-data-problems.csv"
@@ -90,7 +95,7 @@ def _opened(name: EvaluationSet, config: RunConfig) -> Catalogue:
 
 
 def _is_rendered(name: EvaluationSet, config: RunConfig) -> bool:
-    return locate_data(name, config.preset.data.of(name))[1]
+    return not config.sweep.garments and locate_data(name, config.preset.data.of(name))[1]
 
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
@@ -147,6 +152,11 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
     for trial_id in waiting:
         queue(run.trial(trial_id))
+    for problem in read_catalogue(run.catalogue("fashion")).problems if config.sweep.garments else ():
+        Status(run.trial(problem.file)).fail(problem.reason)
+        waiting.remove(problem.file)
+    if not waiting and not config.sweep.search:
+        return
     with ExitStack() as session:
         with busy(run, console, "starting Ray"):
             from fashion_sweep.cluster.search import run_search
@@ -166,7 +176,7 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
             if config.sweep.search:
                 errors = run_search(run, config, train_and_judge)
             else:
-                errors = run_trials(run, config, waiting, train_and_judge)
+                errors = run_trials(run, config, waiting, train_and_draw if config.sweep.garments else train_and_judge)
             remote.fetch(run.root, remote.FOR_TRAINING)
             for trial_id, error in errors.items():
                 if error:
@@ -178,6 +188,14 @@ def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:
     from fashion_sweep.trial import run_trial
 
     run_trial(run, trial_id, worker)
+
+
+def train_and_draw(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """The same of a garment."""
+    from fashion_sweep.garment.trial import GarmentTrial
+    from fashion_sweep.trial import run_trial
+
+    run_trial(run, trial_id, worker, GarmentTrial)
 
 
 def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
@@ -204,33 +222,25 @@ def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:
     ]
 
 
+def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
+    """Of a run over garments or over a data set. seconds: as `report.page.write_report` takes them."""
+    if read_run_config(run.config).sweep.garments:
+        from fashion_sweep.garment.report import write_garment_report
+
+        write_garment_report(run, seconds)
+    else:
+        from fashion_sweep.report.page import write_report
+
+        write_report(run, seconds)
+
+
 def show(run: RunPaths, console: Console) -> None:
     """Prints the answer and the tables of a run's report."""
-    from fashion_sweep.report.answer import answer
-    from fashion_sweep.report.conclusion import read_conclusions
-    from fashion_sweep.report.results import collect
-    from fashion_sweep.report.rungs import rung_table
-    from fashion_sweep.report.sections import estimate_table
-    from fashion_sweep.report.tables import (
-        forgetting_tables,
-        published_tables,
-        terminal,
-        time_table,
-        trial_tables,
-    )
+    if read_run_config(run.config).sweep.garments:
+        from fashion_sweep.garment.report import show_garments
 
-    results, conclusions = collect(run), read_conclusions(run)
-    times = time_table(results)
-    sure = [estimate_table(results, name, conclusion) for name, conclusion in conclusions.items()]
-    ours = [*sure, *trial_tables(results), rung_table(run, results), *forgetting_tables(results)]
-    for table in [*ours, *published_tables(results), times]:
-        if table is not None:
-            console.print(terminal(table))
-    for trial in results.trials:
-        if trial.state == "failed":
-            log = run.trial(trial.spec.trial_id).log
-            console.print(f"{trial.title} failed: {trial.error} (log: {log})", soft_wrap=True, markup=False)
-    console.print(answer(results, conclusions), markup=False)
-    if registered := read_json(run.mirror, {}).get("registered"):
-        console.print(f"registered: {registered}", soft_wrap=True, markup=False)
-    console.print(f"report: {run.page}", soft_wrap=True)
+        show_garments(run, console)
+    else:
+        from fashion_sweep.report.summary import show_summary
+
+        show_summary(run, console)

@@ -11,6 +11,7 @@ from fashion_sweep.space import TrialSpec, placement_error
 
 EvaluationSet = Literal["fashion", "general"]
 NAME = r"^\w[\w.-]*$"
+PHRASE = r"^\w[\w' -]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=60)]
 """Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
 
@@ -41,6 +42,18 @@ class Choice(Frozen):
     """One-sided confidence of each bound."""
 
 
+class Garment(Frozen):
+    """One that is known from one photo."""
+
+    name: Name
+    photo: str = Field(min_length=1)
+    """A file, or a URL that fsspec knows."""
+    kind: str = Field(pattern=PHRASE, max_length=60)
+    """As a caption has it, for instance `sweater`."""
+    attribute: str = Field("pattern", pattern=PHRASE, max_length=60)
+    """What is special about it: `pattern` or `colour`."""
+
+
 class Sweep(Frozen):
     name: Name
     question: str
@@ -51,6 +64,8 @@ class Sweep(Frozen):
     """Instead of `trials`."""
     search: Search | None = None
     """Of the space; null: all of it is run."""
+    garments: list[Garment] = Field([])
+    """Where there are any, each is a trial: the one adapter of `trials`, trained on that garment's photo alone."""
     seeds: PositiveInt = 1
     """How often each configuration is trained, each time with another seed."""
     judge: list[EvaluationSet] = Field(["fashion"])
@@ -65,6 +80,7 @@ class Sweep(Frozen):
         if bool(self.trials) == bool(self.space):
             raise ValueError("exactly one of trials and space must be given")
         self._check_search()
+        self._check_garments()
         specs = self.specs
         for spec in specs:
             if error := placement_error(spec):
@@ -92,6 +108,16 @@ class Sweep(Frozen):
         if self.search.stop_early and (lengths := {"steps", "epochs"} & set(self.space.training)):
             raise ValueError(f"search.stop_early: needs trials of one length, but space.training has {lengths.pop()}")
 
+    def _check_garments(self) -> None:
+        if not self.garments:
+            return
+        adapted = [values for values in self.trials if not TrialSpec.of(values).is_base_model]
+        if len(adapted) != 1 or self.space or self.seeds > 1 or self.judge:
+            raise ValueError("garments: go with one adapter in trials, and are not judged as data sets are")
+        names = [garment.name.casefold() for garment in self.garments]
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"garments: two are called {repeated!r}")
+
     @property
     def published_and_judged(self) -> dict[EvaluationSet, list[Published]]:
         """The study's rows on sets that this sweep judges."""
@@ -107,6 +133,10 @@ class Sweep(Frozen):
         """Every training of every configuration; the base model, which is not trained, once. Of a search none: see
         `trials.run_specs`."""
         configurations = [TrialSpec.of(values) for values in self.trials]
+        if self.garments:
+            names = [garment.name for garment in self.garments]
+            of_garments = [replace(s, garment=name) for s in configurations if not s.is_base_model for name in names]
+            return of_garments + [spec for spec in configurations if spec.is_base_model]
         return [
             replace(spec, replicate=replicate)
             for spec in configurations

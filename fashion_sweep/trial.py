@@ -49,12 +49,15 @@ from fashion_sweep.trials import run_specs
 logger = logging.getLogger(__name__)
 
 
-def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Trains and judges trial `trial_id` of `run` as one of its workers; worker 0 writes `result.json` at the end."""
+def run_trial(run: RunPaths, trial_id: str, worker: Worker, kind: "type[Trial] | None" = None) -> None:
+    """Trains and judges trial `trial_id` of `run` as one of its workers; worker 0 writes `result.json` at the end.
+
+    `kind`: where its trials are judged otherwise than by data sets.
+    """
     config = read_run_config(run.config)
     spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
     paths = run.trial(trial_id)
-    trial = Trial(run, paths, config, spec, worker, Status(paths, worker.rank == 0, alive=worker.alive))
+    trial = (kind or Trial)(run, paths, config, spec, worker, Status(paths, worker.rank == 0, alive=worker.alive))
     try:
         if not spec.is_base_model and not worker.agreed(lambda: is_whole(paths.adapter)):
             trial.train()
@@ -83,6 +86,15 @@ class Trial:
             return 0
         return training_steps(self.config.training_of(self.spec), read_catalogue(self.run.catalogue("fashion")))
 
+    def original_size(self, name: EvaluationSet) -> tuple[int, int]:
+        """(height, width) that pictures are conditioned on."""
+        return read_catalogue(self.run.catalogue(name)).original_size
+
+    @property
+    def trigger_words(self) -> Sequence[str]:
+        """That call up what was learnt, and nothing else does."""
+        return ()
+
     def load_judge(self) -> Judge:
         return Judge(self.config.preset.evaluation, self.worker.device)
 
@@ -102,8 +114,9 @@ class Trial:
             captions=caches.captions,
             rank=self.worker.rank,
             workers=self.worker.world_size,
+            only=self.spec.garment or None,
             agreed=self.worker.agreed,
-            about=own_keys(self.config, self.spec, self.run.name, catalogue.original_size),
+            about=own_keys(self.config, self.spec, self.run.name, self.original_size("fashion"), self.trigger_words),
         )
         with self.status.stage("train"):
             adaptation.run(model, self.paths, self._report, self._progress, self.status.note)
@@ -126,10 +139,7 @@ class Trial:
     def judge(self) -> dict[str, Any]:
         sweep = self.config.sweep
         with self.status.stage("load"):
-            model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
-            if not self.spec.is_base_model:
-                remote.fetch_file(self.paths.adapter)
-                model.load_adapter(self.paths.adapter)
+            model = self.load_for_pictures()
             judge = self.load_judge() if sweep.judge else None
         evaluations: dict[str, Any] = {}
         for name in sweep.judge:
@@ -141,13 +151,21 @@ class Trial:
                 write_samples(self.generator(model, sweep.drawn_as), sweep.sample_prompts, self.paths.samples)
         return evaluations
 
+    def load_for_pictures(self) -> Family:
+        """With the refiner, and the trial's adapter."""
+        model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
+        if not self.spec.is_base_model:
+            remote.fetch_file(self.paths.adapter)
+            model.load_adapter(self.paths.adapter)
+        return model
+
     def generator(self, model: Family, name: EvaluationSet) -> Generator:
         generation = self.config.preset.generation
         return Generator(
             model=model,
             config=generation,
             size=self.config.preset.data.of(name).evaluation,
-            original_size=read_catalogue(self.run.catalogue(name)).original_size,
+            original_size=self.original_size(name),
             negative_prompt=generation.base_negative_prompt if self.spec.is_base_model else None,
         )
 
@@ -202,6 +220,10 @@ class Trial:
         write_tensors(self.paths.losses(name), {"loss": loss, "base_loss": base_loss})
         return loss_increase(loss, base_loss)
 
+    def summary(self) -> dict[str, Any]:
+        """What else the result says."""
+        return {}
+
     def finish(self, evaluations: dict[str, Any]) -> None:
         metrics = read_json_lines(self.paths.metrics)
         last = metrics[-1] if metrics else {}
@@ -220,6 +242,7 @@ class Trial:
             "evaluations": evaluations,
             "seconds": self.status.seconds,
         }
+        result |= self.summary()
         if source := read_json(self.paths.adapter_source):
             result["adapter_from"] = source["run"]
         result |= {name: last[name] for name in ("train_loss", "val_loss", "micro_batch_size") if name in last}

@@ -40,6 +40,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "facts",
     "run_folder",
     "reuse",
+    "garment",
     "sweep",
     "rehearsal",
     "commands",

@@ -33,7 +33,7 @@ def run(
 
     config = resolved(load_run_config(sweep, preset, settings or ()))
     paths = new_run(config, name)
-    _carry_out(config, paths, existing_run(adapters_from) if adapters_from is not None else None)
+    carry_out(config, paths, existing_run(adapters_from) if adapters_from is not None else None)
 
 
 def resume(run: RunFolder) -> None:
@@ -46,7 +46,7 @@ def resume(run: RunFolder) -> None:
             adapters_from = existing_run(source)
         except RunError:
             typer.echo(f"{source} is gone; what it has not given yet is trained here")
-    _carry_out(read_run_config(paths.config), paths, adapters_from)
+    carry_out(read_run_config(paths.config), paths, adapters_from)
 
 
 def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JSON.")] = False) -> None:
@@ -64,7 +64,7 @@ def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JS
         show_standing(paths, going, Terminal())
 
 
-def _carry_out(config: RunConfig, paths: RunPaths, adapters_from: RunPaths | None) -> None:
+def carry_out(config: RunConfig, paths: RunPaths, adapters_from: RunPaths | None = None) -> None:
     from fashion_sweep.cluster.interrupt import impatient_interrupt
     from fashion_sweep.report.console import Terminal
     from fashion_sweep.sweep import run_sweep

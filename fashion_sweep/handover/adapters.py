@@ -119,10 +119,11 @@ def _from_disk(given: str) -> Adapter:
     if run.trial(path.parent.parent.name).adapter != path or not run.config.is_file():
         return Adapter(str(path), path.stem if path.name != TrialPaths(path).adapter.name else path.parent.name, path)
     config, catalogue = read_run_config(run.config), run.catalogue("fashion")
+    has_one_size = not config.sweep.garments  # else the adapter's file tells it
     return Adapter(
         name=str(path),
         label=f"{run.name}: {path.parent.parent.name}",
         file=path,
         trained_with=config.preset,
-        original_size=read_catalogue(catalogue).original_size if catalogue.is_file() else None,
+        original_size=read_catalogue(catalogue).original_size if has_one_size and catalogue.is_file() else None,
     )

@@ -55,7 +55,7 @@ def caption_lengths(folders: Sequence[Path], counts: Mapping[str, int]) -> list[
     """
     found: list[TokenLengths] = []
     vocabularies: list[dict[str, int]] = []
-    for name, tokenizer in _open(folders).items():
+    for name, tokenizer in open_tokenizers(folders).items():
         vocabulary = tokenizer.get_vocab()
         if vocabulary in vocabularies:  # SDXL's two differ in nothing but what fills a short caption up
             found.append(replace(found[vocabularies.index(vocabulary)], tokenizer=name))
@@ -65,7 +65,8 @@ def caption_lengths(folders: Sequence[Path], counts: Mapping[str, int]) -> list[
     return found
 
 
-def _open(folders: Sequence[Path]) -> dict[str, Any]:
+def open_tokenizers(folders: Sequence[Path]) -> dict[str, Any]:
+    """By name; CLIP's own where there are no folders."""
     from transformers import CLIPTokenizer
 
     return {folder.name: CLIPTokenizer.from_pretrained(str(folder)) for folder in folders} or {

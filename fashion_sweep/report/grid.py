@@ -18,16 +18,24 @@ TITLE_WIDTH = 150
 INK, FAINT, PAPER = "#1a1a1a", "#8a8a8a", "white"
 
 
-def write_grid(path: Path, titles: Sequence[str], headings: Sequence[str], cells: Sequence[Sequence[Path]]) -> None:
+def write_grid(
+    path: Path,
+    titles: Sequence[str],
+    headings: Sequence[str],
+    cells: Sequence[Sequence[Path]],
+    captions: Sequence[Sequence[str]] = (),
+) -> None:
     """Writes the PNG `path`.
 
     Args:
         titles: one a row.
         headings: one a column; wrapped to the column's width.
         cells: image files, row by row; a file that is not there becomes a visible gap.
+        captions: a line below each, where there are any.
     """
     images = [[_scaled(cell) for cell in row] for row in cells]
-    cell_height = max((image.height for row in images for image in row if image), default=CELL_WIDTH)
+    picture_height = max((image.height for row in images for image in row if image), default=CELL_WIDTH)
+    cell_height = picture_height + (LINE_HEIGHT if captions else 0)
     wrapped = [textwrap.wrap(heading, width=CELL_WIDTH // 8) for heading in headings]
     top = MARGIN + LINE_HEIGHT * max(map(len, wrapped), default=0) + GUTTER
     left = MARGIN + TITLE_WIDTH + GUTTER
@@ -50,7 +58,9 @@ def write_grid(path: Path, titles: Sequence[str], headings: Sequence[str], cells
             if image:
                 grid.paste(image, (x, y))
             else:
-                _gap(draw, (x, y, x + CELL_WIDTH - 1, y + cell_height - 1), font)
+                _gap(draw, (x, y, x + CELL_WIDTH - 1, y + picture_height - 1), font)
+            if captions:
+                draw.text((x, y + picture_height + 2), captions[row][column], fill=INK, font=font)
     with replacing(path) as temporary:
         grid.save(temporary, optimize=True)
 

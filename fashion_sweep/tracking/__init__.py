@@ -14,8 +14,8 @@ from types import TracebackType
 from fashion_sweep.errors import FashionSweepError, RunError
 from fashion_sweep.files import read_json
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.tracking.fetching import fetch
 from fashion_sweep.tracking.mirroring import Deleted, Mirroring
-from fashion_sweep.tracking.registry import fetch
 from fashion_sweep.tracking.store import check_answers, client, load, shown, tracking_uri, trouble
 from fashion_sweep.tracking.ui import open_ui
 

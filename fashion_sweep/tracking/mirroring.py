@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.config_files import read_run_config
+from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.files import read_json, read_json_lines, write_json
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import state_of
 from fashion_sweep.tracking.artifacts import LONGEST_TAG, Artifacts
-from fashion_sweep.tracking.registry import register, winner
+from fashion_sweep.tracking.garments import entry_of_garment
+from fashion_sweep.tracking.registry import entry_of_winner, register, winner
 from fashion_sweep.tracking.runs import PARENT, Runs
 from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
-from fashion_sweep.tracking.values import corrected_fids, final_metrics, finite, trial_params
+from fashion_sweep.tracking.values import Point, corrected_fids, final_metrics, final_points, finite, trial_params
 from fashion_sweep.trials import run_specs
 
 if TYPE_CHECKING:
@@ -32,9 +34,6 @@ ENDED = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 """State of a trial → of its run in MLflow."""
 BATCH = 500
 """Metrics in one request; MLflow takes at most 1000."""
-
-Point = tuple[str, float, int, int]
-"""Key, value, time in milliseconds, step."""
 
 
 @dataclass
@@ -96,18 +95,31 @@ class Mirroring:
         ended = self._run.report.is_file() and all(state in ENDED for state in states)
         self._send_parent(parent, results)
         self._set_status(parent, ("FAILED" if "failed" in states else "FINISHED") if ended else None, None, going)
-        if ended and (failed := states.count("failed")):
+        if self._config.sweep.garments:
+            self._register_garments(parent, specs, states)
+        elif ended and (failed := states.count("failed")):
             self._registered = f"nothing: {failed} of {len(states)} trials failed; resume tries them again"
         elif ended and (won := winner(self._config, specs, results)):
             with self._bearing_refusal():
                 if trial := self._runs.child(parent, won.spec, None):
-                    self._registered = register(self._client, self._run, self._config, won, parent, trial)
+                    entry = entry_of_winner(self._run, self._config, won)
+                    self._registered = register(self._client, self._run, self._config, entry, parent, trial)
                     self._send(parent, tags={"registered": self._registered})
         self._save(parent)
         if self._refusals:
             more = f" (and {len(self._refusals) - 1} more)" if len(self._refusals) > 1 else ""
             raise RunError(f"not all could be sent: {self._refusals[0]}{more}")
         return self._runs.made > 0
+
+    def _register_garments(self, parent: "Run", specs: Sequence[TrialSpec], states: Sequence[str]) -> None:
+        """Each as soon as it is done, whatever becomes of the others."""
+        said = []
+        for spec in [spec for spec, state in zip(specs, states, strict=True) if state == "done" and spec.garment]:
+            with self._bearing_refusal():
+                if trial := self._runs.child(parent, spec, None):
+                    entry = entry_of_garment(self._run, self._config, spec)
+                    said.append(register(self._client, self._run, self._config, entry, parent, trial))
+        self._registered = "; ".join(said) or None
 
     def _send_parent(self, parent: "Run", results: Mapping[str, Any]) -> None:
         note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()
@@ -137,12 +149,18 @@ class Mirroring:
         with self._bearing_refusal():
             points = [*self._unanswered.get(child.info.run_id, []), *self._new_losses(child, spec, paths)]
             if state == "done":
-                numbers, rests_on = self._final(child, spec, paths, results)
-                points, tags = points + numbers, tags | rests_on
+                many_sets = len(self._config.sweep.judge) > 1
+                final, rests_on = final_metrics(result, many_sets)
+                written = [(paths.result, final)]
+                written += [(self._run.results, corrected_fids(results.get("verdicts") or {}, spec, many_sets))]
+                points += final_points(written, result, self._latest(child))
+                tags |= rests_on
             self._send(child, points, params, tags)
         if state == "done":
-            samples = [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))]
-            self._send_files(child, [(self._run.config, ""), (paths.adapter, "adapter"), *samples])
+            files = [(self._run.config, ""), (paths.adapter, "adapter"), (paths.sheet, ""), (paths.closeness, "")]
+            files += [(photo_of(self._run.photos, spec.garment), "")] if spec.garment else []
+            files += [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))]
+            self._send_files(child, files)
         ended = (stopped if state == "stopped" else status).get("time")
         self._set_status(child, ENDED.get(state), ended, going)
         return state
@@ -174,25 +192,6 @@ class Mirroring:
         ]
         self._losses[spec.trial_id] = Losses(version, {key: step for key, _, _, step in points})
         return [point for point in points if point[3] > there[point[0]]]
-
-    def _final(
-        self, run: "Run", spec: TrialSpec, paths: TrialPaths, results: Mapping[str, Any]
-    ) -> tuple[list[Point], dict[str, str]]:
-        """The metrics that are not there with this value, and the tags that say what they rest on."""
-        many_sets = len(self._config.sweep.judge) > 1
-        result = read_json(paths.result)
-        final, tags = final_metrics(result, many_sets)
-        corrected = corrected_fids(results.get("verdicts") or {}, spec, many_sets)
-        latest, step = self._latest(run), int(result.get("steps") or 0)
-        points: list[Point] = []
-        for path, numbers in ((paths.result, final), (self._run.results, corrected)):
-            for key, value in numbers.items():
-                _, before, known = latest.get(key, (step, -1, None))
-                if finite(value) and known != float(value):
-                    # MLflow shows the last by time, and clocks have been set back
-                    written = max(int(path.stat().st_mtime * 1000), before + 1)
-                    points.append((key, float(value), written, step))
-        return points, tags
 
     def _send(
         self,

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
-from fashion_sweep.errors import ConfigError, RunError, did_you_mean
 from fashion_sweep.files import read_json
 from fashion_sweep.models.locate import locate
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.tracking.store import check_answers, check_exists, client, shown, tracking_uri
 from fashion_sweep.tracking.values import trial_params
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ FOLDER = "adapter"
 LESS = {"samples": "judged images", "steps": "steps"}
 """Tags of a version by which it may be less than another, in words."""
 JUDGED = ("fid", "clip_score", "samples", "features")
-ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(@(?P<alias>[^/@:]+)|/(?P<version>\d+))")
 
 
 @dataclass(frozen=True)
@@ -57,63 +54,85 @@ def winner(config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, 
     return None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An adapter that is to be a version of a registered model."""
+
+    model: str
+    """MLflow takes neither '/' nor ':' in it, nor quotes in a search."""
+    spec: TrialSpec
+    tags: Mapping[str, str]
+    description: str
+    about: str
+    """Of the model, whatever its versions."""
+    beside: Sequence[Path] = ()
+    """Files that are downloaded with the adapter."""
+
+
+def entry_of_winner(run: RunPaths, config: RunConfig, won: Winner) -> Entry:
+    tags = _tags(run, config, won)
+    return Entry(model_name(config), won.spec, tags, tags.get("verdict", ""), config.sweep.question)
+
+
 def model_name(config: RunConfig) -> str:
-    """One registered model a sweep and preset; MLflow takes neither '/' nor ':' in it, nor quotes in a search."""
+    """One registered model a sweep and preset."""
     return re.sub(r"[/:'\"]", "-", f"{config.sweep.name}-{config.preset.name}")
 
 
-def register(store: "MlflowClient", run: RunPaths, config: RunConfig, won: Winner, parent: "Run", trial: "Run") -> str:
-    """Makes the winner a version of its model, or brings that version up to date; says which.
+def register(store: "MlflowClient", run: RunPaths, config: RunConfig, entry: Entry, parent: "Run", trial: "Run") -> str:
+    """Makes the adapter a version of its model, or brings that version up to date; says which.
 
     Args:
         store: MLflow.
         run: the run folder.
         config: its configuration.
-        won: its winner.
+        entry: one of its adapters.
         parent: the run's own MLflow run.
-        trial: the MLflow run of the winner, whose artifacts hold the adapter.
+        trial: the MLflow run of its trial, whose artifacts hold the adapter.
     """
-    if won.spec.is_base_model:
+    if entry.spec.is_base_model:
         return "nothing: the base model, which has no adapter, is the best"
-    if not run.trial(won.spec.trial_id).adapter.is_file():
-        return f"nothing: the adapter of {won.spec.trial_id} is no longer in the run folder"
-    name = model_name(config)
-    tags = _tags(run, config, won) | {"run_started": str(parent.info.start_time)}
-    version = _version(store, name, config, run, trial, tags)
+    if not run.trial(entry.spec.trial_id).adapter.is_file():
+        return f"nothing: the adapter of {entry.spec.trial_id} is no longer in the run folder"
+    name = entry.model
+    tags = {**entry.tags, "run_started": str(parent.info.start_time)}
+    version = _version(store, entry, config, run, trial, tags)
     for key, value in tags.items():
         if version.tags.get(key) != value:
             store.set_model_version_tag(name, version.version, key, value)
-    if version.description != tags["verdict"]:
-        store.update_model_version(name, version.version, tags["verdict"])
+    if version.description != entry.description:
+        store.update_model_version(name, version.version, entry.description)
     kept = _point_alias(store, name, version, tags)
-    decided = "" if tags["decided"] == "true" else ", though undecided"
-    made = f"models:/{name}/{version.version}: {won.spec.title}{decided}"
+    decided = ", though undecided" if tags.get("decided") == "false" else ""
+    made = f"models:/{name}/{version.version}: {entry.spec.title}{decided}"
     return f"{made}; {kept}" if kept else f"{made}; now models:/{name}@{BEST}"
 
 
 def _version(
-    store: "MlflowClient", name: str, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
+    store: "MlflowClient", entry: Entry, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
 ) -> "ModelVersion":
     """The version made of this trial of this run, found by its MLflow run; made where there is none.
 
     A second one is of a request that was carried out after it had been given up for lost.
     """
+    name = entry.model
     found = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
     ours = sorted((one for one in found if one.tags.get("run_started")), key=lambda one: int(one.version))
     for twin in ours[1:]:
         store.delete_model_version(name, twin.version)
     if ours:
         return ours[0]
-    _make_model(store, name, config.sweep.question)
+    _make_model(store, name, entry.about)
     _describe(store, trial.info.run_id, config)
-    store.log_artifact(trial.info.run_id, str(run.config), FOLDER)
+    for path in (run.config, *entry.beside):
+        store.log_artifact(trial.info.run_id, str(path), FOLDER)
     source = f"{trial.info.artifact_uri}/{FOLDER}"
     return store.create_model_version(
         name,
         source,
         run_id=trial.info.run_id,
         tags=dict(tags),
-        description=tags["verdict"],
+        description=entry.description,
         await_creation_for=0,
     )
 
@@ -197,64 +216,3 @@ def _point_alias(store: "MlflowClient", name: str, version: "ModelVersion", tags
 
 def _number(text: str | None) -> float:
     return float(text) if text else 0.0
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A version of a registered model, downloaded."""
-
-    address: str
-    """By version, which an alias may no longer point to tomorrow."""
-    file: Path
-    tags: Mapping[str, str]
-    config: Path | None = None
-    """Of the run that trained it."""
-
-
-def fetch(address: str, folder: Path) -> Fetched:
-    """Downloads the adapter at `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`.
-
-    Raises:
-        ConfigError: there is no such model, alias, version or store, or it holds no adapter.
-        RunError: MLflow does not answer, or cannot deliver.
-    """
-    parts = ADDRESS.fullmatch(address)
-    if parts is None:
-        raise ConfigError(f"--adapter {address!r}: write it as models:/NAME@{BEST} or models:/NAME/VERSION")
-    uri = tracking_uri()
-    check_exists(uri)
-    check_answers(uri)
-    store = client(uri)
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        version = _look_up(store, address, **parts.groupdict())
-        source = store.get_model_version_download_uri(version.name, version.version)
-        folder.mkdir(parents=True, exist_ok=True)
-        downloaded = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
-    except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise RunError(f"--adapter {address}: MLflow at {shown(uri)} cannot deliver it: {reason}") from error
-    files = [downloaded] if downloaded.is_file() else sorted(downloaded.rglob("*.safetensors"))
-    if len(files) != 1:
-        raise ConfigError(f"--adapter {address}: holds {len(files)} safetensors files where one adapter is expected")
-    config = files[0].with_name(RunPaths(files[0].parent).config.name)
-    address = f"models:/{version.name}/{version.version}"
-    return Fetched(address, files[0], version.tags, config if config.is_file() else None)
-
-
-def _look_up(store: "MlflowClient", address: str, name: str, alias: str | None, version: str | None) -> "ModelVersion":
-    models = {model.name: model for model in store.search_registered_models(max_results=1000)}
-    if name not in models:
-        known = did_you_mean(name, models) if models else "; none is registered yet"
-        raise ConfigError(f"--adapter {address}: there is no registered model {name!r}{known}")
-    aliases = models[name].aliases
-    if alias is not None and alias not in aliases:
-        raise ConfigError(f"--adapter {address}: no version has the alias {alias!r}{did_you_mean(alias, aliases)}")
-    wanted = str(aliases[alias]) if alias is not None else str(version)
-    known_versions = {str(one.version): one for one in store.search_model_versions(f"name = '{name}'")}
-    if wanted not in known_versions:
-        listed = ", ".join(sorted(known_versions, key=int)) or "none"
-        raise ConfigError(f"--adapter {address}: there is no version {wanted}; known: {listed}")
-    return known_versions[wanted]

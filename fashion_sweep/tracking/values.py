@@ -1,11 +1,17 @@
 """What MLflow is told of a trial: params, final metrics and the tags that say what they rest on."""
 
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.space import TrialSpec
 
+Point = tuple[str, float, int, int]
+"""Key, value, time in milliseconds, step."""
+BY_SEED = "closeness_by_seed"
+"""Metric of a garment; its steps are seeds."""
 FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se", "loss_increase", "loss_increase_se")
 
 
@@ -38,6 +44,7 @@ def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, An
         suffix = f"_{name}" if many_sets else ""
         metrics |= {f"{key}{suffix}": judged.get(key) for key in FINAL_METRICS}
         tags |= {f"{key}{suffix}": str(judged.get(key, "unknown")) for key in ("features", "samples", "clip_model")}
+    metrics |= {key: value for key, value in (result.get("garment") or {}).items() if finite(value)}
     notes = [f"{key}: {value}" for key, value in tags.items()]
     return metrics, tags | {"mlflow.note.content": "\n\n".join([str(result.get("title", "")), *notes])}
 
@@ -50,6 +57,31 @@ def corrected_fids(verdicts: dict[str, Any], spec: TrialSpec, many_sets: bool) -
         for name, verdict in verdicts.items()
         if title in (verdict.get("estimates") or {})
     }
+
+
+def final_points(
+    written: Sequence[tuple[Path, Mapping[str, Any]]],
+    result: Mapping[str, Any],
+    latest: Mapping[str, tuple[int, int, float]],
+) -> list[Point]:
+    """The final metrics that are not there with this value.
+
+    Args:
+        written: metrics, each with the file that they are from.
+        result: of the trial.
+        latest: step, time and value of the latest point of each metric that is there.
+    """
+    step = int(result.get("steps") or 0)
+    points: list[Point] = []
+    for path, numbers in written:
+        for key, value in numbers.items():
+            _, before, known = latest.get(key, (step, -1, None))
+            if finite(value) and known != float(value):
+                # MLflow shows the last by time, and clocks have been set back
+                points.append((key, float(value), max(int(path.stat().st_mtime * 1000), before + 1), step))
+    by_seed = (result.get("garment") or {}).get(BY_SEED, {})
+    seen, now = latest.get(BY_SEED, (-1,))[0], int(written[0][0].stat().st_mtime * 1000)
+    return points + [(BY_SEED, value, now, int(seed)) for seed, value in by_seed.items() if int(seed) > seen]
 
 
 def finite(value: Any) -> TypeGuard[float]:

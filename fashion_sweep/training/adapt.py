@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from fashion_sweep.config import TrainingConfig
 from fashion_sweep.data.cache import ShardedCache
-from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.models import lora
 from fashion_sweep.models.family import Family
@@ -42,6 +42,8 @@ class Adaptation:
     """None: captions are encoded while training."""
     rank: int
     workers: int
+    only: str | None = None
+    """The one record that is trained on, and validated; None: the two parts of the split."""
     agreed: Callable[[Callable[[], int]], int] = lambda find: find()
     """Gives all workers what the first of them finds."""
     about: Mapping[str, str] = field(default_factory=dict)
@@ -103,7 +105,7 @@ class Adaptation:
     def _training_set(self, model: Family) -> TrainingSet:
         records = self.catalogue.records
         row = {record.name: index for index, record in enumerate(records)}
-        training, validation = split(self.catalogue, self.config.validation_fraction, self.config.seed)
+        training, validation = self._split()
         captions = self.catalogue.distinct_captions
         caption_row = {caption: index for index, caption in enumerate(captions)}
         return TrainingSet(
@@ -119,6 +121,12 @@ class Adaptation:
             validation_seed=self.config.seed,
             num_train_timesteps=model.num_train_timesteps,
         )
+
+    def _split(self) -> tuple[list[Record], list[Record]]:
+        if self.only is None:
+            return split(self.catalogue, self.config.validation_fraction, self.config.seed)
+        single = [record for record in self.catalogue.records if record.name == self.only]
+        return single, single
 
 
 def _checkpoint_gradients(module: Any) -> None:

@@ -1,0 +1,77 @@
+"""`fashion_sweep garment …`: one photo of a garment in, an adapter and on-model pictures out."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from fashion_sweep.commands.options import Preset, Settings
+
+app = typer.Typer(help="Adapters of single garments, from one photo each.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def garment() -> None:
+    """Adapters of single garments, from one photo each."""
+
+
+@app.command()
+def train(
+    photos: Annotated[
+        list[str],
+        typer.Argument(
+            help="Photos, folders of photos, or CSV files with the columns photo, kind, attribute, name.",
+            metavar="PHOTO…",
+        ),
+    ],
+    kind: Annotated[str | None, Option(help="What it is, for instance sweater.", metavar="WORD")] = None,
+    attribute: Annotated[str, Option(help="What is special about it: pattern or colour.", metavar="WORD")] = "pattern",
+    name: Annotated[str | None, Option(help="Of the garment. Default: as its file.")] = None,
+    run: Annotated[str | None, Option("--run", help="Name of the run folder; an existing one is continued.")] = None,
+    like: Annotated[
+        str | None,
+        Option(help="Adapt what this adapter adapts. Default: the UNet at rank 1.", metavar="models:/NAME@best"),
+    ] = None,
+    preset: Preset = None,
+    settings: Settings = None,
+) -> None:
+    """Train an adapter on each photo, and draw the garment on people."""
+    from fashion_sweep.commands.runs import carry_out
+    from fashion_sweep.config_files import load_preset
+    from fashion_sweep.data.garment import read_garments
+    from fashion_sweep.garment.recipe import check_tokens, garment_config, placement_like
+    from fashion_sweep.run_folder import new_run
+
+    garments = read_garments(photos, kind, attribute, name)
+    values = load_preset(preset, settings or ())
+    config = garment_config(values, garments, placement_like(like) if like else None)
+    check_tokens(values)
+    single = garments[0].name if len(garments) == 1 else re.sub(r"[^\w.-]+", "-", Path(photos[0]).stem)
+    paths = new_run(config, run or f"garment-{single}-{values.name}")
+    carry_out(config, paths)
+
+
+@app.command()
+def generate(
+    name: Annotated[str, typer.Argument(help="A garment that was trained.", metavar="NAME")],
+    prompt: Annotated[
+        list[str] | None,
+        Option(help="With [v] for the garment and [u] for its pattern or colour; may be repeated.", metavar="TEXT"),
+    ] = None,
+    seeds: Annotated[int, Option(help="Pictures of each prompt.", min=1, max=1000)] = 8,
+    output: Annotated[Path | None, Option(help="Folder for the pictures. Default: generated/NAME.")] = None,
+) -> None:
+    """Draw a garment on people, and rank the pictures by how close they come to its photo."""
+    from fashion_sweep.garment.pictures import draw_garment, find_garment
+    from fashion_sweep.report.console import Terminal
+
+    known = find_garment(name)
+    for place, picture in enumerate(draw_garment(known, prompt or (), range(seeds), output, Terminal(stderr=True)), 1):
+        found = picture["closeness"][known.garment.name]
+        typer.echo(
+            f"{place:3}. {picture['file']}  closeness {found['score']:.1f}  ΔE {found['colour']:.1f}  "
+            f"pattern {found['pattern']:.2f}  CLIP {found['clip']:.2f}  seed {picture['seed']}  {picture['prompt']}"
+        )
+    typer.echo(f"contact sheet: {(output or Path('generated') / known.garment.name) / 'contact-sheet.png'}")

@@ -1,0 +1,1 @@
+"""One photo of a garment in, an adapter and on-model pictures out."""

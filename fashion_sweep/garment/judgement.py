@@ -1,0 +1,139 @@
+"""Does it work: is each garment's own photo the one that its pictures come closest to, and closer than the base's?
+
+A picture identifies its garment if no other photo of the run is closer to it. The seeds are the sample: pictures of
+one seed share their noise, so intervals are drawn from seeds, not from pictures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.draws import numpy_generator
+from fashion_sweep.files import read_json
+from fashion_sweep.garment.recipe import prompts_of, recipe_of
+from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.space import BASE_MODEL
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over pictures, with its interval over seeds."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One garment. Scores are those of `closeness.Closeness`, 0 to 100."""
+
+    garment: str
+    identified: Estimate
+    """Share of its pictures whose closest photo is its own."""
+    base_identified: Estimate | None
+    """The same of what the base model draws for its prompts; None where it has drawn nothing."""
+    own: Estimate
+    """Closeness to its own photo."""
+    others: Estimate | None
+    """To those of the other garments; None where there is no other."""
+    gain: Estimate | None
+    """Closeness to its own photo less that of the base model's pictures of the same prompts and seeds."""
+    colour: float
+    """Mean ΔE to its own photo."""
+
+
+def judge_garments(run: RunPaths, config: RunConfig) -> list[Judged]:
+    """Of the garments that are done, in the order of the sweep."""
+    done = [garment for garment in config.sweep.garments if run.trial(garment.name).closeness.is_file()]
+    base = _pictures(run, BASE_MODEL)
+    judged = []
+    for garment in done:
+        prompts = set(prompts_of(recipe_of(config.preset), garment))
+        without = [picture for picture in base if picture["prompt"] in prompts]
+        judged.append(_judged(garment.name, _pictures(run, garment.name), without))
+    return judged
+
+
+def summary(trial: TrialPaths, name: str) -> dict[str, Any]:
+    """For the trial's result: means over its pictures, and their closeness by seed."""
+    pictures = read_json(trial.closeness)["pictures"]
+    judged = _judged(name, pictures, [])
+    seeds = sorted({picture["seed"] for picture in pictures})
+    scores = {s: [p["closeness"][name]["score"] for p in pictures if p["seed"] == s] for s in seeds}
+    return {
+        "closeness": judged.own.value,
+        "colour_delta_e": judged.colour,
+        "identified": judged.identified.value,
+        "closeness_by_seed": {str(seed): float(np.mean(found)) for seed, found in scores.items()},
+    }
+
+
+def overall(run: RunPaths, config: RunConfig) -> tuple[Estimate, Estimate | None, float] | None:
+    """Share of all pictures whose closest photo is their own: with adapters, of the base model, and by chance. None
+    where there are not two garments to tell apart."""
+    judged = judge_garments(run, config)
+    photos = {name for one in judged for picture in _pictures(run, one.garment) for name in picture["closeness"]}
+    if len(photos) < 2 or not judged:
+        return None
+    base = [one.base_identified for one in judged if one.base_identified]
+    return _mean([one.identified for one in judged]), _mean(base) if base else None, 1 / len(photos)
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """Over garments, which were trained apart; the interval as if they were independent."""
+    value = float(np.mean([one.value for one in estimates]))
+    spread = float(np.sqrt(sum(((one.high - one.low) / 2) ** 2 for one in estimates))) / len(estimates)
+    return Estimate(value, max(0.0, value - spread), min(1.0, value + spread))
+
+
+def _pictures(run: RunPaths, trial_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read_json(run.trial(trial_id).closeness, {"pictures": []})["pictures"]
+    return found
+
+
+def _judged(name: str, pictures: list[dict[str, Any]], base: list[dict[str, Any]]) -> Judged:
+    own = {(p["prompt"], p["seed"]): p["closeness"][name]["score"] for p in pictures}
+    without = {(p["prompt"], p["seed"]): p["closeness"][name]["score"] for p in base}
+    others = [photo for photo in pictures[0]["closeness"] if photo != name]
+    gains = {key: own[key] - without[key] for key in own.keys() & without.keys()}
+    to_others = {
+        (p["prompt"], p["seed"]): float(np.mean([p["closeness"][photo]["score"] for photo in others]))
+        for p in pictures
+        if others
+    }
+    return Judged(
+        garment=name,
+        identified=_estimate(name, _is_identified(name, pictures)),
+        base_identified=_estimate(name, _is_identified(name, base)) if base else None,
+        own=_estimate(name, own),
+        others=_estimate(name, to_others) if others else None,
+        gain=_estimate(name, gains) if gains else None,
+        colour=float(np.mean([p["closeness"][name]["colour"] for p in pictures])),
+    )
+
+
+def _is_identified(name: str, pictures: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
+    """1 or 0 by prompt and seed."""
+    return {
+        (p["prompt"], p["seed"]): float(
+            max(p["closeness"], key=lambda photo: (p["closeness"][photo]["score"], photo != name)) == name
+        )
+        for p in pictures
+    }
+
+
+def _estimate(name: str, values: dict[tuple[str, int], float]) -> Estimate:
+    """By the bootstrap over seeds."""
+    seeds = sorted({seed for _, seed in values})
+    by_seed = np.array([np.mean([value for (_, s), value in values.items() if s == seed]) for seed in seeds])
+    draw = numpy_generator(0, "garment/bootstrap", name)
+    means = by_seed[draw.integers(len(seeds), size=(RESAMPLES, len(seeds)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(by_seed.mean()), float(low), float(high))

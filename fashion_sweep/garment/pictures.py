@@ -1,0 +1,85 @@
+"""Pictures of a garment on demand: drawn with its adapter, ranked by how close they come to its photo."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.config_files import read_run_config
+from fashion_sweep.data.garment import photo_of
+from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.evaluation.features import Clip
+from fashion_sweep.files import as_csv, write_text
+from fashion_sweep.garment.recipe import prompts_of, recipe_of
+from fashion_sweep.garment.sheet import ranked, write_sheet
+from fashion_sweep.garment.trial import described, look_at
+from fashion_sweep.handover.generate import DEFAULT_FOLDER, generate
+from fashion_sweep.handover.wishes import Wish
+from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.sweep_file import Garment
+
+
+@dataclass(frozen=True)
+class Known:
+    """A garment that has an adapter."""
+
+    garment: Garment
+    run: RunPaths
+    config: RunConfig
+
+
+def find_garment(name: str) -> Known:
+    """The newest run's that has trained it.
+
+    Raises:
+        ConfigError: none has.
+    """
+    configs = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    known: dict[str, Known] = {}
+    for path in configs:
+        if "garments:" in path.read_text(encoding="utf-8"):
+            run, config = RunPaths(path.parent), read_run_config(path)
+            for garment in config.sweep.garments:
+                if run.trial(garment.name).adapter.is_file():
+                    known.setdefault(garment.name, Known(garment, run, config))
+    if name not in known:
+        remedy = did_you_mean(name, known) if known else "; train one with garment train"
+        raise ConfigError(f"no garment {name!r} has an adapter in {runs_root()}{remedy}")
+    return known[name]
+
+
+def draw_garment(
+    known: Known, prompts: Sequence[str], seeds: Sequence[int], output: Path | None, console: Console
+) -> list[dict[str, Any]]:
+    """Draws each prompt, as typed or the recipe's, with each seed; writes pictures, contact sheet and scores.
+
+    Returns:
+        The pictures, the closest first: prompt, seed, file, closeness.
+    """
+    said = prompts_of(recipe_of(known.config.preset), known.garment, prompts)
+    folder = output or DEFAULT_FOLDER / known.garment.name
+    wish = Wish(prompts=said, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder)
+    files = generate(wish, None, (), console)[: wish.images]
+    evaluation = known.config.preset.evaluation
+    clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device("cpu"))
+    photo = photo_of(known.run.photos, known.garment.name)
+    theirs, *ours = look_at(clip, [(path, known.garment.kind) for path in (photo, *files)])
+    name = known.garment.name
+    pictures = [
+        {"prompt": prompt, "seed": seed, "file": path.name, "closeness": {name: described(look, theirs)}}
+        for (prompt, seed), path, look in zip(wish.draws(1), files, ours, strict=True)
+    ]
+    write_sheet(folder / "contact-sheet.png", name, photo, folder, pictures)
+    rows = [[picture[key] for key in ("prompt", "seed", "file")] for picture in ranked(pictures, name)]
+    numbers = [picture["closeness"][name] for picture in ranked(pictures, name)]
+    header = ["prompt", "seed", "file", "score", "colour_delta_e", "pattern", "clip"]
+    lines = [
+        [*row, *(f"{found[key]:.4f}" for key in ("score", "colour", "pattern", "clip"))]
+        for row, found in zip(rows, numbers, strict=True)
+    ]
+    write_text(folder / "scores.csv", as_csv([header, *lines]))
+    return ranked(pictures, name)

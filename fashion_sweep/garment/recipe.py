@@ -1,0 +1,116 @@
+"""The configuration of a run over garments: the preset's recipe in place of its training, a garment a trial."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from fashion_sweep.config import GarmentConfig, Preset, RunConfig
+from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.data.garment import garment_catalogue
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.about import PREFIX
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.sweep_file import Garment, Sweep
+from fashion_sweep.tracking import fetch
+
+NAME = "garment"
+QUESTION = "Does each garment's adapter draw that garment?"
+FIRST_CHOICE: Mapping[str, int] = {"unet": 1}
+"""The study's answer."""
+
+
+def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[str, Any] | None = None) -> RunConfig:
+    """Args:
+        preset: whose `garment` section becomes its training and image size.
+        garments: one a trial.
+        ranks: the placement of every adapter.
+
+    Raises:
+        ConfigError: the preset has no recipe for garments.
+    """
+    recipe = recipe_of(preset)
+    source = preset.data.fashion.model_copy(
+        update={"root": None, "rendered_images": None, "max_aspect_ratio": None, "evaluation": recipe.size}
+    )
+    data = preset.data.model_copy(update={"fashion": source})
+    sweep = Sweep.model_validate(
+        {
+            "name": NAME,
+            "question": QUESTION,
+            "trials": [dict(ranks or FIRST_CHOICE), {"unet": 0}],
+            "judge": [],
+            "garments": list(garments),
+        }
+    )
+    return RunConfig(preset=preset.model_copy(update={"training": recipe.training, "data": data}), sweep=sweep)
+
+
+def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
+    """A record a garment.
+
+    Raises:
+        DataError: no photo can be read.
+    """
+    garments, recipe = config.sweep.garments, recipe_of(config.preset)
+    return garment_catalogue(garments, [caption_of(recipe, garment) for garment in garments], run.photos)
+
+
+def placement_like(address: str) -> dict[str, Any]:
+    """The placement, with its ranks, of a registered adapter.
+
+    Raises:
+        ConfigError, RunError: MLflow does not have it.
+    """
+    with tempfile.TemporaryDirectory(prefix="fashion-sweep-") as folder:
+        fetched = fetch(address, Path(folder))
+        with safe_open(fetched.file, "np") as file:
+            ranks = (file.metadata() or {}).get(f"{PREFIX}rank")
+    if ranks is None:
+        raise ConfigError(f"--like {address}: does not tell which components it adapts, at which rank")
+    return dict(json.loads(ranks))
+
+
+def check_tokens(preset: Preset) -> None:
+    """Raises:
+    ConfigError: a word that stands for the garment is one that a text encoder knows, or too long.
+    """
+    from fashion_sweep.garment.tokens import check_rare
+    from fashion_sweep.models.caption_lengths import find_tokenizers, open_tokenizers
+
+    recipe = recipe_of(preset)
+    if recipe.token == recipe.attribute_token:
+        raise ConfigError(f"garment.attribute_token: {recipe.token!r} stands for the garment already; take another")
+    check_rare((recipe.token, recipe.attribute_token), open_tokenizers(find_tokenizers(preset.model.base)))
+
+
+def recipe_of(preset: Preset) -> GarmentConfig:
+    """Raises ConfigError: it has none."""
+    if preset.garment is None:
+        raise ConfigError(f"preset {preset.name}: has no garment section; see presets/sdxl.yaml for one")
+    return preset.garment
+
+
+def caption_of(recipe: GarmentConfig, garment: Garment) -> str:
+    """Of its photo."""
+    return _filled(recipe.caption, recipe, garment)
+
+
+def prompts_of(recipe: GarmentConfig, garment: Garment, prompts: Sequence[str] = ()) -> list[str]:
+    """The recipe's prompts, or `prompts` in their place, as they are drawn."""
+    return [f"{recipe.prefix} {_filled(prompt, recipe, garment)}".strip() for prompt in prompts or recipe.prompts]
+
+
+def _filled(template: str, recipe: GarmentConfig, garment: Garment) -> str:
+    words = {
+        "[v]": recipe.token,
+        "[u]": recipe.attribute_token,
+        "{kind}": garment.kind,
+        "{attribute}": garment.attribute,
+    }
+    for mark, word in words.items():
+        template = template.replace(mark, word)
+    return template

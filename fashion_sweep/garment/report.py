@@ -1,0 +1,144 @@
+"""What a run over garments came to, for a shop to read: a table, a contact sheet each, the scores by seed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.files import as_csv, read_json, write_json, write_text
+from fashion_sweep.garment.judgement import Estimate, Judged, judge_garments, overall
+from fashion_sweep.garment.sheet import ranked
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.report.html import as_html
+from fashion_sweep.report.markdown import as_markdown
+from fashion_sweep.report.provenance import provenance
+from fashion_sweep.report.results import Results, collect
+from fashion_sweep.report.sections import Bullets, Picture, Section, Text
+from fashion_sweep.report.tables import GAP, Table, duration, terminal, time_table
+
+MEANING = (
+    "Closeness is from 0 to 100: half of it is colour (the distance between the garments' pixels in CIELAB), a quarter "
+    "the pattern (Gabor filters), a quarter CLIP's likeness of both. Intervals hold 95 % over seeds. "
+    "Own photo closest: share of a garment's pictures to which no other garment's photo is closer."
+)
+
+
+def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
+    """As `report.page.write_report`, of a run over garments."""
+    results = collect(run)
+    config, judged = results.config, judge_garments(run, results.config)
+    write_json(
+        run.results,
+        {
+            "run": results.run,
+            "sweep": config.sweep.name,
+            "preset": config.preset.name,
+            "answer": answer(run, config),
+            "garments": [asdict(one) for one in judged],
+            "seconds": dict(results.seconds if seconds is None else seconds),
+        },
+    )
+    write_text(run.table, _csv(run, judged))
+    results = collect(run)
+    title = f"{len(config.sweep.garments)} garments: {config.sweep.question}"
+    subtitle = f"Run {results.run}, preset {config.preset.name}"
+    said = _sections(run, results, judged)
+    write_text(run.report, as_markdown(title, said, run.root))
+    write_text(run.page, as_html(title, subtitle, said))
+
+
+def show_garments(run: RunPaths, console: Console) -> None:
+    results = collect(run)
+    judged = judge_garments(run, results.config)
+    if judged:
+        console.print(terminal(garment_table(results, judged)))
+    for trial in results.trials:
+        if trial.state == "failed":
+            console.print(f"{trial.title} failed: {trial.error}", soft_wrap=True, markup=False)
+    console.print(answer(run, results.config), markup=False)
+    console.print(f"report: {run.page}", soft_wrap=True)
+
+
+def answer(run: RunPaths, config: RunConfig) -> str:
+    """In words."""
+    found = overall(run, config)
+    if found is None:
+        return "One garment alone cannot be mistaken for another; its scores by seed are in the table of pictures."
+    with_adapters, base, chance = found
+    text = (
+        f"Of the pictures {_share(with_adapters)} come closer to their own garment's photo than to any other's; by "
+        f"chance it would be {chance:.0%}"
+    )
+    return text + (f", and of the base model's pictures it is {_share(base)}." if base else ".")
+
+
+def garment_table(results: Results, judged: list[Judged]) -> Table:
+    by_name = {trial.spec.garment: trial for trial in results.trials}
+    rows = []
+    for one in judged:
+        trial = by_name[one.garment]
+        size = GAP if trial.adapter_bytes is None else f"{trial.adapter_bytes / 1e6:.2f} MB"
+        rows.append(
+            (
+                one.garment,
+                _share(one.identified),
+                _share(one.base_identified),
+                _score(one.own),
+                _score(one.others),
+                _score(one.gain, signed=True),
+                f"{one.colour:.0f}",
+                GAP if trial.parameters is None else f"{trial.parameters:,}",
+                size,
+                duration(sum(trial.seconds.values())) if trial.seconds else GAP,
+            )
+        )
+    columns = (
+        *("garment", "own photo closest", "of the base's pictures", "closeness to own", "to others"),
+        *("gain over base", "ΔE", "parameters", "adapter", "time"),
+    )
+    return Table("Garments", columns, tuple(rows), MEANING)
+
+
+def _share(one: Estimate | None) -> str:
+    return GAP if one is None else f"{one.value:.0%} ({one.low:.0%} to {one.high:.0%})"
+
+
+def _score(one: Estimate | None, signed: bool = False) -> str:
+    if one is None:
+        return GAP
+    form = "+.1f" if signed else ".1f"
+    return f"{one.value:{form}} ({one.low:{form}} to {one.high:{form}})"
+
+
+def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Section]:
+    failed = [(trial.title, trial.error or "has not finished yet") for trial in results.trials if trial.state != "done"]
+    sheets: list[Text | Picture] = []
+    for one in judged:
+        sheets += [Text(one.garment, strong=True)]
+        sheets += [Picture(run.trial(one.garment).sheet, f"{one.garment}: the photo, and the closest of each prompt")]
+    times = time_table(results)
+    found = [
+        Section("Verdict", (Text(answer(run, results.config), strong=True),)),
+        Section("Garments", (garment_table(results, judged),) if judged else ()),
+        Section("Contact sheets", tuple(sheets)),
+        Section("What was run on what", (Bullets(provenance(results)),)),
+        Section("Where the time went", (times,) if times else ()),
+        Section("Garments that did not finish", (Bullets(tuple(failed)),) if failed else ()),
+    ]
+    return [section for section in found if section.blocks]
+
+
+def _csv(run: RunPaths, judged: list[Judged]) -> str:
+    """One line a picture, the closest first."""
+    rows: list[tuple[Any, ...]] = [
+        ("garment", "prompt", "seed", "score", "colour_delta_e", "pattern", "clip", "closest_photo", "file")
+    ]
+    for one in judged:
+        for picture in ranked(read_json(run.trial(one.garment).closeness)["pictures"], one.garment):
+            own, photos = picture["closeness"][one.garment], picture["closeness"]
+            nearest = max(photos, key=lambda name: photos[name]["score"])
+            numbers = [f"{own[key]:.4f}" for key in ("score", "colour", "pattern", "clip")]
+            rows.append((one.garment, picture["prompt"], picture["seed"], *numbers, nearest, picture["file"]))
+    return as_csv(rows)

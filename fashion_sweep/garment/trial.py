@@ -1,0 +1,140 @@
+"""A garment's trial: after training, its pictures, and how close each comes to the photo of every garment."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import distributed
+
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.garment import photo_of
+from fashion_sweep.data.images import load_rgb
+from fashion_sweep.evaluation.features import Clip
+from fashion_sweep.evaluation.generate import Generator
+from fashion_sweep.files import read_json, replacing, write_json
+from fashion_sweep.garment.closeness import Look, closeness, cut_out, looks
+from fashion_sweep.garment.judgement import summary
+from fashion_sweep.garment.recipe import prompts_of, recipe_of
+from fashion_sweep.garment.sheet import write_sheet
+from fashion_sweep.models.family import Family
+from fashion_sweep.storage import remote
+from fashion_sweep.sweep_file import EvaluationSet
+from fashion_sweep.trial import Trial
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture to draw."""
+
+    number: int
+    """Of the prompt among the trial's."""
+    prompt: str
+    kind: str
+    """Of garment, by which its region is found."""
+    seed: int
+
+    def path(self, folder: Path) -> Path:
+        return folder / f"{self.number:02d}-seed{self.seed:03d}.png"
+
+
+class GarmentTrial(Trial):
+    """The base model's draws the prompts of all garments: what they look like without an adapter."""
+
+    def judge(self) -> dict[str, Any]:
+        """Writes pictures and `closeness.json`; no evaluation set is judged."""
+        with self.status.stage("load"):
+            model = self.load_for_pictures()
+            clip = Clip(
+                self.config.preset.evaluation.clip_model,
+                self.config.preset.evaluation.clip_pretrained,
+                torch.device(self.worker.device),
+            )
+        drawings = list(self._drawings())
+        with self.status.stage("judge", images=0, images_total=len(drawings)):
+            self._draw(self.generator(model, "fashion"), drawings)
+            if self.worker.world_size > 1:
+                distributed.barrier()
+                remote.fetch(self.paths.pictures)
+            if self.worker.rank == 0:
+                write_json(self.paths.closeness, self._closeness(clip, drawings))
+                if name := self.spec.garment:
+                    pictures = read_json(self.paths.closeness)["pictures"]
+                    write_sheet(self.paths.sheet, name, photo_of(self.run.photos, name), self.paths.pictures, pictures)
+        return {}
+
+    def original_size(self, name: EvaluationSet) -> tuple[int, int]:
+        """That of the picture itself: a photo may be small, and pictures are not to look like small ones."""
+        size = self.config.preset.data.of(name).evaluation
+        return size.height, size.width
+
+    def generator(self, model: Family, name: EvaluationSet) -> Generator:
+        """Without the negative prompt that the study gives the base model: what is compared is the adapter alone."""
+        return replace(super().generator(model, name), negative_prompt=None)
+
+    @property
+    def trigger_words(self) -> Sequence[str]:
+        recipe = recipe_of(self.config.preset)
+        return recipe.token, recipe.attribute_token
+
+    def summary(self) -> dict[str, Any]:
+        return {"garment": summary(self.paths, self.spec.garment)} if self.spec.garment else {}
+
+    def _drawings(self) -> Iterator[Drawing]:
+        recipe, seeds = recipe_of(self.config.preset), range(recipe_of(self.config.preset).seeds)
+        garments = [one for one in self.config.sweep.garments if self.spec.garment in ("", one.name)]
+        prompts = {prompt: garment.kind for garment in garments for prompt in prompts_of(recipe, garment)}
+        for number, (prompt, kind) in enumerate(prompts.items()):
+            yield from (Drawing(number, prompt, kind, seed) for seed in seeds)
+
+    def _draw(self, generator: Generator, drawings: Sequence[Drawing]) -> None:
+        """Those of this worker that are not there yet, a batch at a time: a prompt's, for a picture does not depend on
+        what is drawn beside it."""
+        size, rank, world_size = generator.config.batch_size, self.worker.rank, self.worker.world_size
+        batches = [drawings[start : start + size] for start in range(0, len(drawings), size)]
+        done = 0
+        for batch in batches[rank::world_size]:
+            if not all(drawing.path(self.paths.pictures).is_file() for drawing in batch):
+                prompts = [drawing.prompt for drawing in batch]
+                images = generator.images(prompts, [(drawing.seed, 0) for drawing in batch], size)
+                for drawing, image in zip(batch, images, strict=True):
+                    with replacing(drawing.path(self.paths.pictures)) as temporary:
+                        Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(temporary)
+            done += len(batch)
+            self.status.update(images=done * world_size)
+
+    def _closeness(self, clip: Clip, drawings: Sequence[Drawing]) -> dict[str, Any]:
+        records = read_catalogue(self.run.catalogue("fashion")).records
+        kinds = {garment.name: garment.kind for garment in self.config.sweep.garments}
+        photos = look_at(clip, [(Path(record.path), kinds[record.name]) for record in records])
+        pictures = look_at(clip, [(drawing.path(self.paths.pictures), drawing.kind) for drawing in drawings])
+        return {
+            "pictures": [
+                {
+                    **asdict(drawing),
+                    "file": drawing.path(self.paths.pictures).name,
+                    "closeness": {
+                        record.name: described(picture, photo) for record, photo in zip(records, photos, strict=True)
+                    },
+                }
+                for drawing, picture in zip(drawings, pictures, strict=True)
+            ]
+        }
+
+
+def look_at(clip: Clip, images: Sequence[tuple[Path, str]]) -> list[Look]:
+    """Of each image file with a garment of that kind in it."""
+    cuts = [cut_out(np.asarray(load_rgb(path)), kind) for path, kind in images]
+    embeddings = [clip.image_features(torch.from_numpy(cut).movedim(-1, 0)[None])[0].numpy() for cut, _ in cuts]
+    return looks(cuts, np.stack(embeddings))
+
+
+def described(ours: Look, theirs: Look) -> dict[str, float]:
+    found = closeness(ours, theirs)
+    return {**asdict(found), "score": found.score}

@@ -1,0 +1,40 @@
+"""A garment's adapter in the model registry: by the garment's name, with the words that call it up, and its photo."""
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.data.garment import photo_of
+from fashion_sweep.files import read_json
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.tracking.registry import Entry
+from fashion_sweep.tracking.values import trial_params
+
+
+def entry_of_garment(run: RunPaths, config: RunConfig, spec: TrialSpec) -> Entry:
+    """Of a trial that is done."""
+    garment = next(one for one in config.sweep.garments if one.name == spec.garment)
+    recipe, size = config.preset.garment, config.preset.data.fashion.evaluation
+    assert recipe is not None
+    result = read_json(run.trial(spec.trial_id).result)
+    measured = result["garment"]
+    words = f"{recipe.token} {garment.kind}, {recipe.attribute_token} {garment.attribute}"
+    tags = trial_params(config, spec, result) | {
+        "garment": garment.name,
+        "kind": garment.kind,
+        "attribute": garment.attribute,
+        "trigger_words": words,
+        "closeness": f"{measured['closeness']:.2f}",
+        "identified": f"{measured['identified']:.3f}",
+        "run": run.name,
+        "trial_id": spec.trial_id,
+        "configuration": spec.title,
+        "base_model": config.preset.model.base,
+        "original_size": f"{size.height}x{size.width}",
+    }
+    return Entry(
+        model=garment.name,
+        spec=spec,
+        tags={key: str(value) for key, value in tags.items()},
+        description=f"Say {words}. Closeness to its photo {measured['closeness']:.0f} of 100.",
+        about=f"A {garment.kind}, from one photo",
+        beside=[photo_of(run.photos, garment.name)],
+    )

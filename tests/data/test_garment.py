@@ -1,0 +1,90 @@
+"""Photos, folders and CSV files of garments, and what cannot be read of them."""
+
+import pytest
+from PIL import Image
+
+from fashion_sweep.data.garment import garment_catalogue, keep_photos, read_garments
+from fashion_sweep.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name, size in (("blue one.jpg", (60, 90)), ("red.png", (90, 60))):
+        Image.new("RGB", size, name.split()[0].split(".")[0]).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no photo")
+    return tmp_path
+
+
+def named(garments) -> dict[str, tuple[str, str]]:
+    return {garment.name: (garment.kind, garment.attribute) for garment in garments}
+
+
+def test_a_photo_is_called_as_its_file_or_as_it_is_told(photos):
+    assert named(read_garments([str(photos / "blue one.jpg")], "sweater", "colour", None)) == {
+        "blue-one": ("sweater", "colour")
+    }
+    assert named(read_garments([str(photos / "red.png")], "dress", "pattern", "ours")) == {"ours": ("dress", "pattern")}
+
+
+def test_a_folder_gives_all_of_its_photos(photos):
+    assert named(read_garments([str(photos)], "sweater", "pattern", None)) == {
+        "blue-one": ("sweater", "pattern"),
+        "red": ("sweater", "pattern"),
+    }
+
+
+def test_a_csv_file_tells_each_garment_and_leaves_the_rest_to_the_options(photos):
+    (photos / "ours.csv").write_text("photo,kind,name\nred.png,dress,\nblue one.jpg,,first\n")
+    found = read_garments([str(photos / "ours.csv")], "sweater", "colour", None)
+    assert named(found) == {"red": ("dress", "colour"), "first": ("sweater", "colour")}
+    assert found[0].photo == str(photos / "red.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("file,kind\nred.png,dress\n", "no column photo"),
+        ("photo,sort\nred.png,dress\n", "unknown column 'sort'"),
+        ("photo,kind\nred.png,\n", "line 2 tells no kind"),
+        ("photo,kind\n,dress\n", "line 2 tells no photo"),
+        ("", "no column photo"),
+        ("photo,kind,name\nred.png,dress,../up\n", "garment name: '../up'"),
+    ],
+)
+def test_a_csv_file_that_says_too_little_is_refused_by_its_line(photos, text, why):
+    (photos / "ours.csv").write_text(text)
+    with pytest.raises(ConfigError, match=why):
+        read_garments([str(photos / "ours.csv")], None, "pattern", None)
+
+
+def test_a_kind_is_asked_for(photos):
+    with pytest.raises(ConfigError, match="--kind: say what the garment is"):
+        read_garments([str(photos / "red.png")], None, "pattern", None)
+
+
+def test_one_name_is_for_one_photo(photos):
+    with pytest.raises(ConfigError, match="--name ours: is for one photo, not for 2"):
+        read_garments([str(photos)], "sweater", "pattern", "ours")
+
+
+def test_what_cannot_be_read_is_told_and_the_others_are_taken(photos):
+    (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    garments = read_garments([str(photos), str(photos / "gone.jpg")], "sweater", "pattern", None)
+    catalogue = garment_catalogue(garments, ["a photo"] * 4, photos / "kept")
+    assert [record.name for record in catalogue.records] == ["blue-one", "red"]
+    assert {problem.file for problem in catalogue.problems} == {"gone", "torn"}
+
+
+def test_without_any_photo_that_can_be_read_the_run_is_refused(photos):
+    garments = read_garments([str(photos / "gone.jpg")], "sweater", "pattern", None)
+    with pytest.raises(DataError, match=r"gone\.jpg: there is no such file"):
+        garment_catalogue(garments, ["a photo"], photos / "kept")
+
+
+def test_a_run_goes_on_with_its_own_copies(photos):
+    garments = read_garments([str(photos / "red.png")], "sweater", "pattern", None)
+    kept = keep_photos(garment_catalogue(garments, ["a photo"], photos / "kept"), photos / "kept")
+    (photos / "red.png").unlink()
+    again = keep_photos(garment_catalogue(garments, ["a photo"], photos / "kept"), photos / "kept")
+    assert again == kept
+    assert again.records[0].path == str(photos / "kept" / "red.png")

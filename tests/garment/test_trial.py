@@ -1,0 +1,122 @@
+"""Two garments of the embedded world, trained for moments: what a trial leaves, and what is made of it."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from fashion_sweep.caching.prepare import forget_models, make_shard, missing_shards
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config_files import load_preset
+from fashion_sweep.data.garment import keep_photos, read_garments
+from fashion_sweep.garment.judgement import judge_garments, overall
+from fashion_sweep.garment.recipe import garment_config, open_garments
+from fashion_sweep.garment.report import write_garment_report
+from fashion_sweep.garment.trial import GarmentTrial
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.plan import specs_of
+from fashion_sweep.sweep import _write_inputs
+from fashion_sweep.tiny import pictures
+from fashion_sweep.tiny.wardrobe import dress_up
+from fashion_sweep.trial import run_trial
+
+QUICK = ["garment.training.steps=30", "garment.training.views=4", "garment.training.validation_every=15"]
+QUICK += ["garment.seeds=2", "generation.num_inference_steps=5", "generation.batch_size=2"]
+PROMPTS = 2
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("garments")
+    outfit = dress_up(np.random.default_rng(5))
+    for name, colour in (("blue", "blue"), ("yellow", "yellow")):
+        top = replace(outfit.top, kind="sweater", color=colour, pattern="pure color")
+        dressed = replace(outfit, top=top)
+        figure = pictures._figure(np.random.default_rng(5), pictures.PORTRAIT_FILE, dressed, photograph=True)
+        figure.save(folder / f"{name}.png")
+    garments = read_garments([str(folder)], "sweater", "colour", None)
+    config, run = garment_config(load_preset("tiny", QUICK), garments), RunPaths(folder / "runs" / "mine")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FASHION_SWEEP_RUNS", str(folder / "runs"))
+        catalogue = keep_photos(open_garments(config, run), run.photos)
+        run.config.parent.mkdir(parents=True, exist_ok=True)
+        run.config.write_text(config.to_yaml())
+        _write_inputs(run, config, {"fashion": catalogue})
+        for shard in missing_shards(run, specs_of(config)):
+            make_shard(shard)
+        forget_models()
+        for spec in specs_of(config):
+            work(run, spec.trial_id)
+        write_garment_report(run)
+        yield run, config
+
+
+def work(run, trial_id):
+    run_trial(run, trial_id, Worker(0, 1, "cpu", lambda: None, lambda values: None), GarmentTrial)
+
+
+def test_each_garment_is_a_trial_with_an_adapter_of_its_own(run):
+    paths, config = run
+    assert [spec.trial_id for spec in specs_of(config)] == ["blue", "yellow", "base-model"]
+    blue, yellow = (paths.trial(name).adapter.read_bytes() for name in ("blue", "yellow"))
+    assert blue != yellow
+    with safe_open(paths.trial("blue").adapter, "np") as file:
+        said = file.metadata()
+    assert json.loads(said["fashion_sweep.trigger_words"]) == ["sks", "ukj"]
+    assert said["fashion_sweep.original_size"] == "64x48"
+
+
+def test_every_picture_is_compared_with_every_garment_s_photo(run):
+    paths, _ = run
+    found = json.loads(paths.trial("blue").closeness.read_text())["pictures"]
+    assert [(one["number"], one["seed"]) for one in found] == [(n, s) for n in range(PROMPTS) for s in range(2)]
+    assert all(set(one["closeness"]) == {"blue", "yellow"} for one in found)
+    assert "a woman wearing an sks sweater with ukj colour." in found[0]["prompt"]
+    assert Image.open(paths.trial("blue").pictures / found[0]["file"]).size == (48, 64)
+
+
+def test_the_garment_is_drawn_closer_to_its_own_photo_than_the_base_model_draws_it(run):
+    judged = judge_garments(*run)
+    assert np.mean([one.gain.value for one in judged]) > 0
+    identified, base, chance = overall(*run)
+    assert identified.value > chance
+    assert base.value == chance  # of the same prompts, each picture is closest to one of two
+
+
+def test_the_result_tells_what_was_measured_by_seed(run):
+    paths, _ = run
+    told = json.loads(paths.trial("yellow").result.read_text())
+    assert told["parameters"] > 0
+    assert set(told["garment"]["closeness_by_seed"]) == {"0", "1"}
+    assert told["garment"]["closeness"] == pytest.approx(np.mean([*told["garment"]["closeness_by_seed"].values()]))
+    assert "garment" not in json.loads(paths.trial("base-model").result.read_text())
+
+
+def test_pictures_that_are_there_are_not_drawn_again(run, monkeypatch):
+    paths, _ = run
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(paths.root.parent))
+    trial = paths.trial("blue")
+    before = {path: path.stat().st_mtime_ns for path in trial.pictures.iterdir()}
+    lost = trial.pictures / "01-seed001.png"
+    known = lost.read_bytes()
+    lost.unlink()
+    trial.result.unlink()
+    trial.closeness.unlink()
+    work(paths, "blue")
+    assert lost.read_bytes() == known
+    whole = [path for path in before if path.name.startswith("00-")]  # a batch is drawn as one
+    assert [path.stat().st_mtime_ns for path in whole] == [before[path] for path in whole]
+
+
+def test_the_report_has_a_sheet_of_each_garment_and_a_line_of_each_picture(run):
+    paths, _ = run
+    assert all(paths.trial(name).sheet.is_file() for name in ("blue", "yellow"))
+    rows = list(csv.DictReader(paths.table.open()))
+    assert len(rows) == 2 * PROMPTS * 2
+    scores = [float(row["score"]) for row in rows if row["garment"] == "blue"]
+    assert scores == sorted(scores, reverse=True)
+    assert "by chance it would be 50%" in paths.report.read_text()
