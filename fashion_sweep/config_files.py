@@ -220,7 +220,8 @@ def _nearest_key(key: str, prefix: str = "") -> str:
     folder, _, last = key.rpartition(".")
     neighbours = [name for name in keys if name.rpartition(".")[0] == folder]
     for candidates in (neighbours, keys):
-        by_last = {name.rpartition(".")[2]: name for name in candidates}
+        deepest_first = sorted(candidates, key=lambda name: -name.count("."))
+        by_last = {name.rpartition(".")[2]: name for name in deepest_first}
         if nearest := difflib.get_close_matches(last, by_last, n=1):
             return f"; did you mean {by_last[nearest[0]].removeprefix(prefix)!r}?"
     return did_you_mean(key, neighbours or {name.partition(".")[0] for name in keys})
