@@ -77,6 +77,8 @@ class TrialPaths:
     """Which other run trained the adapter; only where one did."""
     checkpoints = Inside("checkpoints")
     """Folder with the newest ones while the trial trains, a file each, named by its step."""
+    signs_of_life = Inside("alive")
+    """Folder with the time of the last sign of life of each worker but the first, who has `status` for that."""
     attempts = Inside("attempts.json")
     """How often the trial was begun, and what made each attempt end that did not get to its end."""
     result = Inside("result.json")

@@ -26,6 +26,7 @@ from fashion_sweep.cluster.stored import forget, ray_storage
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import StorageError
+from fashion_sweep.files import write_text
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.status import Status
 from fashion_sweep.storage import remote
@@ -100,9 +101,11 @@ class Stall:
             return
         self._looked = time.monotonic()
         remote.fetch_file(self._paths.status)
+        remote.fetch(self._paths.signs_of_life)
         status = Status(self._paths).known
-        if status != self._seen or status.get("state") != "running":  # what waits for a machine may wait
-            self._seen, self._since = status, time.monotonic()
+        now = status, {path.name: path.read_text() for path in self._paths.signs_of_life.glob("[!.]*")}
+        if now != self._seen or status.get("state") != "running":  # what waits for a machine may wait
+            self._seen, self._since = now, time.monotonic()
         elif time.monotonic() - self._since > self._patience_s:
             doing = f"{status['stage']}, step {status.get('step', 0)}, image {status.get('images', 0)}"
             self._attempts.fail(f"stalled: no sign of life for {self._patience_s / 60:g} min ({doing}); see its log")
@@ -189,9 +192,16 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
     log = log_of(run.trial(trial_id), rank)
     worker_output_to(log, rank)
 
+    told = 0.0
+
     def alive() -> None:
-        """Should no other call follow, the log gets to know where the worker hangs, shortly before it is ended."""
+        """Should no other call follow, the log gets to know where the worker hangs, shortly before it is ended. The
+        first worker may have done its part long before the others: these tell of themselves."""
+        nonlocal told
         faulthandler.dump_traceback_later(0.9 * patience_s, file=sys.stderr)
+        if rank and time.monotonic() - told > patience_s / LOOKS:
+            told = time.monotonic()
+            write_text(run.trial(trial_id).signs_of_life / str(rank), f"{time.time()}\n")
 
     alive()
     Status(run.trial(trial_id), writes=rank == 0).arrive()

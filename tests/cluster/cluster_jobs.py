@@ -11,6 +11,7 @@ from fashion_sweep.config import Preset, Resources, RunConfig
 from fashion_sweep.errors import DataError, TrialError
 from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.status import Status
 from fashion_sweep.storage import remote
 
 SEARCH_PATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
@@ -136,3 +137,17 @@ def state_of_this_node(_: int) -> str:
     from ray.util.state import list_nodes
 
     return str(list_nodes()[0].state)
+
+
+def wait_for_the_other(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Worker 0 has done its part, and waits for longer than a trial may stand still; the other one works on."""
+    Status(run.trial(trial_id), writes=worker.rank == 0, alive=worker.alive).update(
+        now=True, state="running", stage="x"
+    )
+    for _ in range(80 if worker.rank else 1):
+        worker.alive()
+        time.sleep(0.1)
+    from torch import distributed
+
+    distributed.barrier()
+    worker.report({"step": 1})

@@ -70,6 +70,13 @@ def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(sess
     assert "in hang_once" in session.trial("hangs-once").log.read_text()
 
 
+def test_a_worker_that_waits_for_another_which_works_does_not_hang(session: RunPaths) -> None:
+    resources = Resources(stall_minutes=4 / 60, workers_per_trial=2)
+    assert run_trials(session, jobs.configured(resources), ["uneven"], jobs.wait_for_the_other) == {"uneven": None}
+    assert Attempts(session.trial("uneven")).failures == []
+    assert not session.trial("uneven").signs_of_life.exists()
+
+
 @pytest.mark.parametrize("trial_id", ["broken", "dies-once"])
 def test_a_trial_that_fails_is_tried_again_as_often_as_allowed(
     session: RunPaths, outcome: object, trial_id: str
