@@ -11,7 +11,8 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """Colours and other sequences for terminals, which libraries leave in logs."""
 
 CREDENTIALS = re.compile(
-    r"://(?P<user>[^@\s:/]*):(?!\d+(/|$))[^@\s]*@|://\S*[?&][\w-]*(signature|sig|token|secret|password)=", re.IGNORECASE
+    r"://(?P<user>[^@\s:/]*):(?!\d+(/|$))[^@\s]*@|://\S*[?&][\w-]*(signature|sig|token|secret|password|passwd|pwd|key)=",
+    re.IGNORECASE,
 )
 """In a URL: a password, or a signature that does for one."""
 

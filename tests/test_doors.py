@@ -91,6 +91,8 @@ def test_a_sweep_file_is_data_and_no_more_than_a_sweep_needs(text, said, tmp_pat
         "data.fashion.root=https://host/x?X-Amz-Signature=sec/ret",
         "model.base=https://me:sec/ret@host/x",
         "sweep.question=see ftp://me:sec/ret@host",
+        "data.fashion.root=https://host/x?api_key=sec/ret",
+        "data.fashion.root=s3://bucket/x?access_key=a&pwd=sec/ret",
     ],
 )
 def test_an_address_with_a_password_is_refused_and_not_repeated(setting, capsys, monkeypatch):

@@ -14,6 +14,8 @@ from fashion_sweep.errors import ESCAPES
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.storage import remote
 
+LONGEST = 1000
+"""Characters of an error's line: the names of a batch's samples have room in it."""
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -78,4 +80,4 @@ def one_line(error: BaseException) -> str:
     """Type and first line of the message."""
     message = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     line = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return line if len(line) <= 300 else line[:299] + "…"
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
