@@ -120,6 +120,15 @@ def read_json(path: Path, default: Any = None) -> Any:
         raise _damaged(path, error) from error
 
 
+def read_what_may_be_lost(path: Path) -> dict[str, Any]:
+    """As `read_json`, but nothing where it is damaged or of another shape."""
+    try:
+        found = read_json(path, {})
+    except DataError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def write_json_lines(path: Path, values: Iterable[Any]) -> None:
     write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
 

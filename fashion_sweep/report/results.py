@@ -10,7 +10,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.evaluation.fid import enough_samples
-from fashion_sweep.files import read_json
+from fashion_sweep.files import read_json, read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import state_of
@@ -124,7 +124,7 @@ def collect(run: RunPaths) -> Results:
 
 def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
     paths = run.trial(spec.trial_id)
-    status = _mapping(paths.status)
+    status = read_what_may_be_lost(paths.status)
     state = state_of(paths, status)
     if state == "stopped":
         return _stopped(spec, _mapping(paths.stopped), _mapping(paths.suggestion))

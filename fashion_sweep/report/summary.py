@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from fashion_sweep.files import read_json
+from fashion_sweep.files import read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.conclusion import read_conclusions
@@ -31,6 +31,6 @@ def show_summary(run: RunPaths, console: Console) -> None:
             log = run.trial(trial.spec.trial_id).log
             console.print(f"{trial.title} failed: {trial.error} (log: {log})", soft_wrap=True, markup=False)
     console.print(answer(results, conclusions), markup=False)
-    if registered := read_json(run.mirror, {}).get("registered"):
+    if registered := read_what_may_be_lost(run.mirror).get("registered"):
         console.print(f"registered: {registered}", soft_wrap=True, markup=False)
     console.print(f"report: {run.page}", soft_wrap=True)

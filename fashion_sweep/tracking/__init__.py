@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from fashion_sweep.errors import FashionSweepError, RunError
-from fashion_sweep.files import read_json
+from fashion_sweep.files import read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.tracking.fetching import fetch
 from fashion_sweep.tracking.mirroring import Deleted, Mirroring
@@ -64,7 +64,7 @@ def mirror(run: RunPaths, going: bool | None = None) -> list[str]:
 
 def remove_experiment(run: RunPaths) -> None:
     """Takes the experiment that `run` was mirrored into out of sight: of what is not to be kept."""
-    store, known = client(tracking_uri()), read_json(run.mirror, {})
+    store, known = client(tracking_uri()), read_what_may_be_lost(run.mirror)
     if parent := known.get("run_id"):
         store.delete_experiment(store.get_run(parent).info.experiment_id)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.files import read_json, read_json_lines, write_json
+from fashion_sweep.files import read_json, read_json_lines, read_what_may_be_lost, write_json
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.status import state_of
@@ -56,7 +56,7 @@ class Mirroring:
         self._client, self._run = client(uri), run
         self._uri = uri
         self._config = read_run_config(run.config)
-        known = read_json(run.mirror, {})
+        known = read_what_may_be_lost(run.mirror)
         known = known if known.get("uri") == shown(uri) else {}
         self._runs = Runs(self._client, uri, run, self._config)
         self._runs.experiment_id = known.get("experiment_id")
@@ -133,7 +133,7 @@ class Mirroring:
     def _trial(self, parent: "Run", spec: TrialSpec, results: Mapping[str, Any], going: bool | None) -> str:
         """Mirrors one trial and says its state. Before it starts it has no run in MLflow, whose start time is final."""
         paths = self._run.trial(spec.trial_id)
-        status = read_json(paths.status, {})
+        status = read_what_may_be_lost(paths.status)
         state = state_of(paths, status)
         result, stopped = read_json(paths.result, {}), read_json(paths.stopped, {})
         if state in {"waiting", "starting"} and "started" not in status:
@@ -244,7 +244,7 @@ class Mirroring:
             self._refusals.append(trouble(error, self._uri))
 
     def _save(self, parent: "Run | None" = None) -> None:
-        known = read_json(self._run.mirror, {})
+        known = read_what_may_be_lost(self._run.mirror)
         now = {
             "uri": shown(self._uri),
             "experiment_id": self._runs.experiment_id,

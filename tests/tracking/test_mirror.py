@@ -234,3 +234,13 @@ def test_fid_less_its_bias_is_mirrored_once_the_report_has_it(store):
     tracking.mirror(run)
     assert runs()["unet-r1"].data.metrics["fid_corrected"] == 12.5
     assert "fid_corrected" not in runs()["unet-r2"].data.metrics
+
+
+def test_what_may_be_lost_may_be_damaged(store):
+    run = finished_run(store / "mine")
+    damaged = next(iter(run.trials.iterdir()))
+    damaged.joinpath("status.json").write_text("{")
+    write_report(run, {})
+    run.mirror.write_text("[]")
+    tracking.mirror(run)
+    assert {one.info.status for one in runs().values()} == {"FINISHED"}
