@@ -66,7 +66,7 @@ def placement_like(address: str) -> dict[str, Any]:
         ConfigError, RunError: MLflow does not have it.
     """
     with tempfile.TemporaryDirectory(prefix="fashion-sweep-") as folder:
-        fetched = fetch(address, Path(folder))
+        fetched = fetch(address, Path(folder), "--like")
         with safe_open(fetched.file, "np") as file:
             ranks = (file.metadata() or {}).get(f"{PREFIX}rank")
     if ranks is None:

@@ -52,8 +52,8 @@ def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = No
 def show_garments(run: RunPaths, console: Console) -> None:
     results = collect(run)
     judged = judge_garments(run, results.config)
-    if judged:
-        console.print(terminal(garment_table(results, judged)))
+    for table in garment_tables(results, judged) if judged else ():
+        console.print(terminal(table))
     for trial in results.trials:
         if trial.state == "failed":
             console.print(f"{trial.title} failed: {trial.error}", soft_wrap=True, markup=False)
@@ -74,31 +74,25 @@ def answer(run: RunPaths, config: RunConfig) -> str:
     return text + (f", and of the base model's pictures it is {_share(base)}." if base else ".")
 
 
-def garment_table(results: Results, judged: list[Judged]) -> Table:
+def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
+    """Whether it works, and what it is: each narrow enough for a terminal."""
     by_name = {trial.spec.garment: trial for trial in results.trials}
-    rows = []
+    works = [
+        (one.garment, _share(one.identified), _share(one.base_identified), _score(one.gain, signed=True))
+        for one in judged
+    ]
+    columns = ("garment", "own photo closest", "of the base's", "gain over base")
+    measured = []
     for one in judged:
         trial = by_name[one.garment]
         size = GAP if trial.adapter_bytes is None else f"{trial.adapter_bytes / 1e6:.2f} MB"
-        rows.append(
-            (
-                one.garment,
-                _share(one.identified),
-                _share(one.base_identified),
-                _score(one.own),
-                _score(one.others),
-                _score(one.gain, signed=True),
-                f"{one.colour:.0f}",
-                GAP if trial.parameters is None else f"{trial.parameters:,}",
-                size,
-                duration(sum(trial.seconds.values())) if trial.seconds else GAP,
-            )
-        )
-    columns = (
-        *("garment", "own photo closest", "of the base's pictures", "closeness to own", "to others"),
-        *("gain over base", "ΔE", "parameters", "adapter", "time"),
-    )
-    return Table("Garments", columns, tuple(rows), MEANING)
+        parameters = GAP if trial.parameters is None else f"{trial.parameters:,}"
+        took = duration(sum(trial.seconds.values())) if trial.seconds else GAP
+        measured.append((one.garment, f"{one.own.value:.1f}", f"{one.colour:.0f}", parameters, size, took))
+    return [
+        Table("Are the pictures of this garment?", columns, tuple(works), MEANING),
+        Table("Adapters", ("garment", "closeness", "ΔE", "parameters", "adapter", "time"), tuple(measured)),
+    ]
 
 
 def _share(one: Estimate | None) -> str:
@@ -121,7 +115,7 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
     times = time_table(results)
     found = [
         Section("Verdict", (Text(answer(run, results.config), strong=True),)),
-        Section("Garments", (garment_table(results, judged),) if judged else ()),
+        Section("Garments", tuple(garment_tables(results, judged)) if judged else ()),
         Section("Contact sheets", tuple(sheets)),
         Section("What was run on what", (Bullets(provenance(results)),)),
         Section("Where the time went", (times,) if times else ()),
