@@ -26,7 +26,7 @@ from fashion_sweep.models.sdxl import SDXL
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.sweep_file import SamplePrompt
-from fashion_sweep.tracking.registry import Fetched
+from fashion_sweep.tracking.fetching import Fetched
 
 PROMPT = "a woman in a red cotton dress"
 QUICK = ["generation.num_inference_steps=5"]
