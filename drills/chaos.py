@@ -5,7 +5,7 @@
     python -m drills.chaos --seed 3 --root DIR --output table.md
 
 A scenario is one sweep of two trials in which one fault after the other is injected. Exit code 1 if anything was lost,
-trained otherwise, or did not end as it should.
+trained otherwise, made again though it was finished, or did not end as it should.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from drills import surroundings
+from drills.ledger import Finished
 from drills.moments import Moment
 from drills.sweep_run import SweepRun, differences, wait_until
 
@@ -39,6 +40,8 @@ class Fault:
     """Processes that `strike` gets."""
     ready: Moment | None = None
     """When to look for the targets already; else at the moment itself."""
+    spoils: bool = False
+    """Whether it damages what is finished, so that this has to be made again."""
     ends_run: bool = False
     """Whether the run's own process is to end by it; the user then has to do `repair`, and `resume`."""
     repair: tuple[str, Callable[[SweepRun], None]] | None = None
@@ -64,6 +67,8 @@ class Outcome:
     scenario: str
     fault: Fault
     injected: bool
+    finished: Finished | None = None
+    """Right after it was injected."""
     user: str = "nothing"
     result: str = ""
 
@@ -79,6 +84,7 @@ def play(scenario: Scenario, root: Path, undisturbed: SweepRun) -> list[Outcome]
             outcomes = [_inject(scenario.name, fault, run) for fault in scenario.faults]
             code = run.finish()
             wrong = [*differences(run, undisturbed), *filter(None, [scenario.afterwards(run)])]
+            wrong += [again for one in outcomes if one.finished for again in one.finished.made_again(run)]
             if code != scenario.exit_code:
                 wrong.append(f"exit code {code} ({run.last_line()})")
         except Exception as error:
@@ -95,7 +101,7 @@ def _inject(scenario: str, fault: Fault, run: SweepRun) -> Outcome:
     if not wait_until(partial(fault.moment, run), run, every_s=0 if targets else 0.002):
         return Outcome(scenario, fault, injected=False)
     fault.strike(run, targets or fault.targets(run))
-    outcome = Outcome(scenario, fault, injected=True)
+    outcome = Outcome(scenario, fault, injected=True, finished=None if fault.spoils else Finished.now(run))
     if fault.ends_run:
         if run.finish() == 0:
             return outcome  # it may come to an end in spite of all

@@ -16,6 +16,7 @@ from drills import surroundings
 from drills.chaos import Fault, Scenario
 from drills.moments import (
     CACHE_WORKER,
+    Moment,
     any_of,
     itself,
     judged,
@@ -32,6 +33,7 @@ from drills.sweep_run import SweepRun
 from fashion_sweep.attempts import Attempts
 
 A, B = "unet-r1", "unet-r4"
+NOT_FINITE = "unet-r2-lr1e+30"
 CONTROLLER, TRIAL_ACTOR = "TrainController", "ImplicitFunc"
 
 
@@ -118,6 +120,36 @@ def _processes(draw: random.Random) -> list[Scenario]:
             settings={"resources.stall_minutes": 0.5},
             afterwards=lambda run: _said(run, A, "stalled") or _said(run, B, "stalled"),
         ),
+        Scenario(
+            "frozen-supervisors",
+            (
+                Fault("mid-training", "Train's controllers frozen (SIGSTOP)", half, freeze, named(CONTROLLER)),
+                Fault("mid-judging", "the trials' actors frozen (SIGSTOP)", judged(A, 3), freeze, named(TRIAL_ACTOR)),
+            ),
+            settings={"resources.stall_minutes": 0.5},
+            afterwards=lambda run: _said(run, A, "stalled"),
+        ),
+        Scenario(
+            "frozen-prepare",
+            (
+                Fault(
+                    "prepare", "a cache worker frozen (SIGSTOP)", preparing, freeze, any_of(named(CACHE_WORKER), draw)
+                ),
+            ),
+            settings={"resources.stall_minutes": 0.5},
+            own_cache=True,
+        ),
+        Scenario(
+            "two-workers",
+            (
+                Fault("first step", "one of two workers killed", step(B, 1), kill, any_of(worker(B), draw)),
+                Fault("during a checkpoint", "one of two workers killed", saved(A), kill, any_of(worker(A), draw)),
+                Fault("mid-training", "one of two workers frozen", step(A, 14), freeze, any_of(worker(A), draw)),
+                Fault("mid-judging", "one of two workers killed", judged(A, 3), kill, any_of(worker(A), draw)),
+                Fault("mid-judging", "the driver killed", judged(B, 3), kill, itself, ends_run=True),
+            ),
+            settings={"resources.workers_per_trial": 2, "resources.stall_minutes": 0.5},
+        ),
     ]
 
 
@@ -155,6 +187,7 @@ def _files() -> list[Scenario]:
                     step(A, 8),
                     spoil_checkpoint("torn"),
                     worker(A),
+                    spoils=True,
                 ),
                 Fault(
                     "mid-training",
@@ -162,6 +195,7 @@ def _files() -> list[Scenario]:
                     step(A, 14),
                     spoil_checkpoint("flipped"),
                     worker(A),
+                    spoils=True,
                 ),
             ),
             afterwards=lambda run: None if "was damaged" in run.trial(A).log.read_text() else "nothing was said of it",
@@ -175,6 +209,7 @@ def _files() -> list[Scenario]:
                     judged(B, 3),
                     spoil_others,
                     worker(B),
+                    spoils=True,
                 ),
             ),
         ),
@@ -274,7 +309,7 @@ def _bad_days() -> list[Scenario]:
         ),
         Scenario(
             "shared-memory-full",
-            (Fault("from the start", "/dev/shm full", lambda run: True, lambda run, processes: None),),
+            (Fault("from the start", "/dev/shm full", _shared_memory_is_full, _nothing_more),),
             prefix=(
                 "unshare",
                 "-m",
@@ -291,10 +326,10 @@ def _bad_days() -> list[Scenario]:
         ),
         Scenario(
             "not-finite",
-            (Fault("mid-training", "a third trial's loss is not finite", step(A, 1), lambda run, processes: None),),
+            (Fault("first step", "the loss of a third trial not finite", _has_failed(NOT_FINITE), _nothing_more),),
             settings={"sweep.trials": "[{unet: 1}, {unet: 4}, {unet: 2, learning_rate: 1.0e+30}]"},
             exit_code=3,
-            afterwards=lambda run: _said(run, "unet-r2-lr1e+30", "loss=nan at step"),
+            afterwards=lambda run: _said(run, NOT_FINITE, "loss=nan at step"),
         ),
         Scenario(
             "two-sweeps",
@@ -324,6 +359,19 @@ def _use_up_memory(run: SweepRun, processes: list[psutil.Process]) -> None:
             time.sleep(0.1)
     finally:
         hog.kill()
+
+
+def _nothing_more(run: SweepRun, processes: list[psutil.Process]) -> None:
+    """For what is broken by the run's own settings or surroundings."""
+
+
+def _shared_memory_is_full(run: SweepRun) -> bool:
+    there = os.statvfs(f"/proc/{run.process.pid}/root/dev/shm")
+    return there.f_blocks * there.f_frsize <= 2**16 and there.f_bavail == 0
+
+
+def _has_failed(trial_id: str) -> Moment:
+    return lambda run: bool(Attempts(run.trial(trial_id)).failures)
 
 
 def _start_another(run: SweepRun, processes: list[psutil.Process]) -> None:

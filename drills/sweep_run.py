@@ -22,6 +22,7 @@ SETTINGS = {
     "sweep.trials": "[{unet: 1}, {unet: 4}]",
     "training.steps": STEPS,
     "training.checkpoint_every": CHECKPOINT_EVERY,
+    "training.micro_batch_size": 4,  # by which one worker and two add up the same numbers in the same order
     "training.validation_every": 12,
     "data.fashion.rendered_images": 240,
     "evaluation.samples": IMAGES,

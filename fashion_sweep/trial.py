@@ -216,7 +216,7 @@ class Trial:
             total=cache.rows,
             seed=self.config.preset.generation.seed,
         )
-        loss, base_loss = denoising_losses(model, sample).numpy(), cache.all("loss").numpy()
+        loss, base_loss = denoising_losses(model, sample, self.worker.alive).numpy(), cache.all("loss").numpy()
         write_tensors(self.paths.losses(name), {"loss": loss, "base_loss": base_loss})
         return loss_increase(loss, base_loss)
 

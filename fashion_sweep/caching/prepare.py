@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -79,7 +79,11 @@ def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
     ]
 
 
-def make_shard(shard: Shard) -> Made:
+Alive: TypeAlias = Callable[[], None]
+"""To be called more often than a worker may stand still."""
+
+
+def make_shard(shard: Shard, alive: Alive = lambda: None) -> Made:
     """Makes one shard, in a worker. Models and catalogues stay loaded for the next one."""
     run = shard.run
     _fetch_inputs(run)
@@ -90,7 +94,7 @@ def make_shard(shard: Shard) -> Made:
     started = time.monotonic()  # what stays loaded is not part of the rate
     cache = caches.parts[shard.kind]
     rows = cache.shards[shard.index]
-    cache.write(shard.index, ENCODERS[type(part)](model, part, catalogue, slice(rows.start, rows.stop)))
+    cache.write(shard.index, ENCODERS[type(part)](model, part, catalogue, slice(rows.start, rows.stop), alive))
     return Made(shard.kind, len(rows), time.monotonic() - started, _hardware())
 
 
@@ -126,21 +130,24 @@ def check_room(run: RunPaths, shards: Sequence[Shard], specs: Sequence[TrialSpec
         )
 
 
-def encode_captions(model: Family, captions: Sequence[str]) -> dict[str, Tensor]:
+def encode_captions(model: Family, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:
     """A row a caption: `prompt_embeds` and `pooled`, float16."""
-    parts = [model.encode_captions(part) for part in _batches(captions)]
+    parts = [model.encode_captions(part) for part in _batches(captions, alive)]
     return {
         "prompt_embeds": torch.cat([part.prompt_embeds for part in parts]).half(),
         "pooled": torch.cat([part.pooled for part in parts]).half(),
     }
 
 
-def encode_images(model: Family, config: TrainingConfig, records: Sequence[Record]) -> dict[str, Tensor]:
+def encode_images(
+    model: Family, config: TrainingConfig, records: Sequence[Record], alive: Alive = lambda: None
+) -> dict[str, Tensor]:
     """A row a record: `latents` of its augmented views, float16, and their `time_ids`, float32."""
     size, views = config.image, range(config.views)
     shape = model.latent_shape(size.height, size.width)
     latents, time_ids = [], []
     for record in records:
+        alive()
         image = load_rgb(record.path)
         augmented = augmented_views(image, size, config.seed, record.name, views)
         noise = [standard_normal(config.seed, "data/posterior", record.name, v, shape=shape) for v in views]
@@ -151,28 +158,29 @@ def encode_images(model: Family, config: TrainingConfig, records: Sequence[Recor
     return {"latents": torch.stack(latents), "time_ids": torch.stack(time_ids).float()}
 
 
-def _captions(model: Family, part: Captions, catalogue: Catalogue, rows: slice) -> dict[str, Tensor]:
-    return encode_captions(model, catalogue.distinct_captions[rows])
+def _captions(model: Family, part: Captions, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+    return encode_captions(model, catalogue.distinct_captions[rows], alive)
 
 
-def _images(model: Family, part: Images, catalogue: Catalogue, rows: slice) -> dict[str, Tensor]:
+def _images(model: Family, part: Images, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     training = part.config.preset.training.model_copy(update={"views": part.views})
-    return encode_images(model, training, catalogue.records[rows])
+    return encode_images(model, training, catalogue.records[rows], alive)
 
 
-def _features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice) -> dict[str, Tensor]:
+def _features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     features = []
-    for records in _batches(catalogue.records[rows]):
+    for records in _batches(catalogue.records[rows], alive):
         pixels = np.stack([centre_view(load_rgb(record.path), part.size).pixels for record in records])
         features.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1)))
     return {"features": torch.cat(features)}
 
 
-def _base_losses(model: Family, part: Loss, catalogue: Catalogue, rows: slice) -> dict[str, Tensor]:
+def _base_losses(model: Family, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     size, seed, judged = part.size, part.config.preset.generation.seed, part.records(catalogue)
     shape = model.latent_shape(size.height, size.width)
     latents, time_ids = [], []
     for record in judged[rows]:
+        alive()
         view = centre_view(load_rgb(record.path), size)
         noise = standard_normal(seed, "loss/posterior", record.name, shape=shape)
         latents.append(model.encode_images(to_model_range(view.pixels[None]), noise[None])[0].half().cpu())
@@ -180,10 +188,10 @@ def _base_losses(model: Family, part: Loss, catalogue: Catalogue, rows: slice) -
     encoded = {"latents": torch.stack(latents), "time_ids": torch.tensor(time_ids, dtype=torch.float32)}
     captions = [record.caption for record in judged[rows]]
     sample = LossSample(**encoded, captions=captions, first=rows.start, total=len(judged), seed=seed)
-    return encoded | {"loss": denoising_losses(model, sample)}
+    return encoded | {"loss": denoising_losses(model, sample, alive)}
 
 
-ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice], dict[str, Tensor]]] = {
+ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice, Alive], dict[str, Tensor]]] = {
     Captions: _captions,
     Images: _images,
     Reference: _features,
@@ -191,8 +199,10 @@ ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice], dict[s
 }
 
 
-def _batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (items[i : i + ENCODE_BATCH_SIZE] for i in range(0, len(items), ENCODE_BATCH_SIZE))
+def _batches(items: Sequence[Any], alive: Alive) -> Iterable[Sequence[Any]]:
+    for start in range(0, len(items), ENCODE_BATCH_SIZE):
+        alive()
+        yield items[start : start + ENCODE_BATCH_SIZE]
 
 
 @lru_cache(maxsize=2)

@@ -21,12 +21,12 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @contextmanager
 def ray_logs_to(path: Path) -> Iterator[None]:
-    """Sends what Ray's libraries log or warn in this process to the end of `path`."""
+    """Sends what Ray's libraries, and our own use of them, log or warn in this process to the end of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(_without_colours)
-    loggers = [logging.getLogger("ray"), logging.getLogger("py.warnings")]
+    loggers = [logging.getLogger(name) for name in ("ray", "fashion_sweep.cluster", "py.warnings")]
     before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False

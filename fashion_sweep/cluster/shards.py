@@ -1,34 +1,42 @@
 """Work that comes before the trials, spread over the whole cluster."""
 
+import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from fashion_sweep.cluster.capacity import worker_resources, workers_that_fit
 from fashion_sweep.cluster.logs import one_line
+from fashion_sweep.cluster.watch import LOOKS
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import RunError
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 R = TypeVar("R")
+Alive: TypeAlias = Callable[[], None]
 RETRIES = 3
 """How often a shard is tried again whose worker died: as often as Ray does it for a task."""
 
 
 def map_shards(
-    function: Callable[[T], R],
+    function: Callable[[T, Alive], R],
     shards: Sequence[T],
     resources: Resources,
     on_done: Callable[[int], None],
 ) -> list[R]:
-    """`[function(shard) for shard in shards]`, by workers with the resources of a trial's that are ended afterwards;
-    inside a `ray_session`.
+    """`[function(shard, alive) for shard in shards]`, by workers with the resources of a trial's that are ended
+    afterwards; inside a `ray_session`.
 
     Args:
-        function: found in the workers by its dotted name; may be called again if its process dies.
+        function: found in the workers by its dotted name; may be called again if its process dies, or is ended
+            because it did not call `alive` for `resources.stall_minutes`.
         on_done: gets the number of finished shards each time it has grown.
 
     Raises:
@@ -56,7 +64,7 @@ def map_shards(
                 on_done(len(results))
             if waiting:
                 index = waiting.popleft()
-                pool.running[worker.make.remote(function, shards[index])] = worker, index
+                pool.give(worker, index, function, shards[index])
             else:
                 ray.kill(worker)
                 pool.end_unused()
@@ -69,20 +77,49 @@ class _Worker:
     """A process that makes one shard after another and keeps what it has loaded: Ray would end that of a task which
     uses a GPU with the task."""
 
-    def make(self, function: Callable[[T], R], shard: T) -> R:
-        return function(shard)
+    def __init__(self) -> None:
+        self._signs = 0
+
+    def make(self, function: Callable[[T, Alive], R], shard: T) -> R:
+        self._alive()
+        return function(shard, self._alive)
+
+    def _alive(self) -> None:
+        self._signs += 1
+
+    def signs_of_life(self) -> int:
+        return self._signs
+
+
+@dataclass
+class _Task:
+    """What is awaited of a worker."""
+
+    worker: Any
+    index: int | None
+    """Of the shard; None while the worker starts, or waits for its place."""
+    asked: Any = None
+    """The answer to be, about its signs of life."""
+    signs: int = 0
+    since: float = 0.0
+    """When these were last seen to grow."""
 
 
 class _Pool:
     def __init__(self, resources: Resources) -> None:
         need = worker_resources(resources)
-        self._class = ray.remote(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0))(_Worker)
-        self.running: dict[Any, tuple[Any, int | None]] = {}
-        """What is awaited: a worker with the number of its shard, or with None while it starts."""
+        # The second thread tells of itself while the first one works.
+        self._class = ray.remote(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), max_concurrency=2)(_Worker)
+        self._patience_s = resources.stall_minutes * 60
+        self.running: dict[Any, _Task] = {}
+        """By what will be its result."""
 
     def start_worker(self) -> None:
         worker = self._class.remote()
-        self.running[worker.__ray_ready__.remote()] = worker, None
+        self.running[worker.__ray_ready__.remote()] = _Task(worker, None)
+
+    def give(self, worker: Any, index: int, function: Callable[[T, Alive], R], shard: T) -> None:
+        self.running[worker.make.remote(function, shard)] = _Task(worker, index, since=time.monotonic())
 
     def wait(self) -> tuple[Any, int | None, Any]:
         """The next worker that is ready for a shard, the number of the one it has made, and that one's result; in its
@@ -91,20 +128,47 @@ class _Pool:
         Raises:
             Exception: what the function raised.
         """
-        (done,), _ = ray.wait(list(self.running))
+        while not (finished := ray.wait(list(self.running), timeout=self._patience_s / LOOKS)[0]):
+            self._end_hanging()
+        (done,) = finished
         try:
             result = ray.get(done)
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, Exception) else error) from error
         except RayError as error:
             result = error
-        return *self.running.pop(done), result
+        task = self.running.pop(done)
+        return task.worker, task.index, result
+
+    def _end_hanging(self) -> None:
+        """Ends workers that have given no sign of life for too long; their shards come back as those of any that
+        died."""
+        for task in self.running.values():
+            if task.index is None:
+                continue
+            if task.asked is not None and ray.wait([task.asked], timeout=0)[0]:
+                signs, task.asked = _answer(task.asked), None
+                if signs != task.signs:
+                    task.signs, task.since = signs, time.monotonic()
+            if task.asked is None:
+                task.asked = task.worker.signs_of_life.remote()
+            if time.monotonic() - task.since > self._patience_s:
+                logger.warning("a worker gave no sign of life for %g min, and is ended", self._patience_s / 60)
+                task.since = time.monotonic()
+                ray.kill(task.worker)
 
     def end_unused(self) -> None:
         """Ends workers that have not started, else each that ends makes room for one that has nothing to do."""
-        for reference in [reference for reference, (_, index) in self.running.items() if index is None]:
-            ray.kill(self.running.pop(reference)[0])
+        for reference in [reference for reference, task in self.running.items() if task.index is None]:
+            ray.kill(self.running.pop(reference).worker)
 
     def end(self) -> None:
-        for worker, _ in self.running.values():
-            ray.kill(worker)
+        for task in self.running.values():
+            ray.kill(task.worker)
+
+
+def _answer(asked: Any) -> int:
+    try:
+        return int(ray.get(asked))
+    except RayError:  # its process died, which is seen soon
+        return 0

@@ -3,11 +3,9 @@
 import faulthandler
 import importlib
 import logging
-import os
 import queue
 import sys
 import threading
-import time
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -23,11 +21,11 @@ from fashion_sweep.cluster.capacity import worker_resources
 from fashion_sweep.cluster.failures import class_of_failure, note_failure
 from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
 from fashion_sweep.cluster.stored import forget, ray_storage
+from fashion_sweep.cluster.watch import ACTOR, SignOfLife
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import StorageError
-from fashion_sweep.files import write_text
-from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.paths import RunPaths
 from fashion_sweep.status import Status
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.following import appended
@@ -37,8 +35,6 @@ DottedName: TypeAlias = tuple[str, str]
 POLL_S = 0.5
 PATIENCE_S = 24 * 3600
 """For which a worker waits for the others, who may be judging thousands of images; one that dies is known at once."""
-LOOKS = 50
-"""How often within its patience a trial is looked at for signs of life."""
 MEETING_S = 600.0
 """For which the workers of a trial, all started, wait to meet."""
 FAILED_STARTS = 5
@@ -72,44 +68,20 @@ def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: Do
     attempts = Attempts(paths)
     # On this node: lost with another one, it would take a trial along that did not run there.
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    sign = SignOfLife(paths, ACTOR, resources.stall_minutes * 60)
     while attempts.begin(resources.max_failures):
+        remote.remove_folder(paths.signs_of_life)
         remote.fetch_file(paths.status)  # which the workers of the last attempt wrote
         Status(paths).start()
         reports = Queue(actor_options={"num_cpus": 0, "label_selector": here})
         training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
-        _pass_on(reports, training, Stall(paths, attempts, resources.stall_minutes * 60))
+        _pass_on(reports, training, sign)
         if training.error is None:
             attempts.succeed()
             clear_away(paths)
             return None
         note_failure(attempts, training.error)
     return attempts.last_error
-
-
-class Stall:
-    """Watches a trial's status, in this process's own time, for a worker that hangs has no word to say."""
-
-    def __init__(self, paths: TrialPaths, attempts: Attempts, patience_s: float) -> None:
-        self._paths, self._attempts, self._patience_s = paths, attempts, patience_s
-        self._seen: Any = None
-        self._since = self._looked = time.monotonic()
-
-    def check(self) -> None:
-        """Ends this process, and with it its workers, where the trial has stood still for too long: Tune begins it
-        again. There is no gentler way to end a `fit` whose workers do not answer."""
-        if time.monotonic() - self._looked < self._patience_s / LOOKS:
-            return
-        self._looked = time.monotonic()
-        remote.fetch_file(self._paths.status)
-        remote.fetch(self._paths.signs_of_life)
-        status = Status(self._paths).known
-        now = status, {path.name: path.read_text() for path in self._paths.signs_of_life.glob("[!.]*")}
-        if now != self._seen or status.get("state") != "running":  # what waits for a machine may wait
-            self._seen, self._since = now, time.monotonic()
-        elif time.monotonic() - self._since > self._patience_s:
-            doing = f"{status['stage']}, step {status.get('step', 0)}, image {status.get('images', 0)}"
-            self._attempts.fail(f"stalled: no sign of life for {self._patience_s / 60:g} min ({doing}); see its log")
-            os._exit(1)
 
 
 class _Training(threading.Thread):
@@ -128,7 +100,7 @@ class _Training(threading.Thread):
             self.error = error
 
 
-def _pass_on(reports: Queue, training: threading.Thread, stall: Stall) -> None:
+def _pass_on(reports: Queue, training: threading.Thread, sign: SignOfLife) -> None:
     """Reports to Tune until the training is over."""
     alive = True
     while alive:
@@ -137,7 +109,8 @@ def _pass_on(reports: Queue, training: threading.Thread, stall: Stall) -> None:
             while True:
                 tune.report(reports.get(timeout=POLL_S if alive else 0.01))
         except queue.Empty:
-            stall.check()
+            with suppress(OSError, StorageError):  # the next one may get through
+                sign.give()
 
 
 class _Bridge(ray.train.UserCallback):
@@ -184,27 +157,25 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     distributed.set_timeout(timedelta(seconds=PATIENCE_S), distributed.group.WORLD)
-    run.fetch_inputs()
-    remote.fetch(run.trial(trial_id).root, send=True)
-    if remote.current() and world_size > 1:  # what one has kept of an attempt that was cut short is for all
-        distributed.barrier()
-        remote.fetch(run.trial(trial_id).root)
-    log = log_of(run.trial(trial_id), rank)
-    worker_output_to(log, rank)
-
-    told = 0.0
+    paths = run.trial(trial_id)
+    sign = SignOfLife(paths, str(rank), patience_s)
 
     def alive() -> None:
-        """Should no other call follow, the log gets to know where the worker hangs, shortly before it is ended. The
-        first worker may have done its part long before the others: these tell of themselves."""
-        nonlocal told
+        """Should no other call follow, the log gets to know where the worker hangs, shortly before it is ended."""
         faulthandler.dump_traceback_later(0.9 * patience_s, file=sys.stderr)
-        if rank and time.monotonic() - told > patience_s / LOOKS:
-            told = time.monotonic()
-            write_text(run.trial(trial_id).signs_of_life / str(rank), f"{time.time()}\n")
+        sign.give()
 
     alive()
-    Status(run.trial(trial_id), writes=rank == 0).arrive()
+    run.fetch_inputs()
+    remote.fetch(paths.root, send=True)
+    if remote.current() and world_size > 1:  # what one has kept of an attempt that was cut short is for all
+        distributed.barrier()
+        remote.fetch(paths.root)
+    log = log_of(paths, rank)
+    worker_output_to(log, rank)
+
+    alive()  # again, for now there is a log
+    Status(paths, writes=rank == 0).arrive()
     with appended(log):
         try:
             train_fn = getattr(importlib.import_module(module), function)

@@ -14,6 +14,7 @@ from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.stored import ray_storage
 from fashion_sweep.cluster.supervisor import run_trial_on_workers
+from fashion_sweep.cluster.watch import watching
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config import Resources, RunConfig
 from fashion_sweep.errors import RunError
@@ -53,9 +54,10 @@ def fit_trials(
 
     Returns, raises: as `run_trials`.
     """
-    with late_interrupt() as interrupt:
+    with late_interrupt() as interrupt, watching(run, resources.stall_minutes * 60) as watch:
+        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), watch]
         try:
-            results = _tuner(run, resources, train_fn, interrupt, param_space, tuning).fit()
+            results = _tuner(run, resources, train_fn, callbacks, param_space, tuning).fit()
         except _Interrupted:
             raise KeyboardInterrupt from None
         except RuntimeError as error:  # what Tune makes of an actor of its own that was ended for lack of memory
@@ -69,7 +71,7 @@ def _tuner(
     run: RunPaths,
     resources: Resources,
     train_fn: TrainFn,
-    interrupt: Interrupt,
+    callbacks: list[tune.Callback],
     param_space: dict[str, Any],
     tuning: dict[str, Any],
 ) -> tune.Tuner:
@@ -91,7 +93,7 @@ def _tuner(
             name=f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}",
             **ray_storage(run),
             failure_config=tune.FailureConfig(max_failures=RESTARTS),
-            callbacks=[JsonLoggerCallback(), _StopOnInterrupt(interrupt)],
+            callbacks=callbacks,
             verbose=0,
         ),
     )

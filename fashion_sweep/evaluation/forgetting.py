@@ -4,7 +4,7 @@ Both see the same latents, noise and timesteps, so that the difference of two lo
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,13 +37,19 @@ class LossSample:
 
 
 @torch.no_grad()
-def denoising_losses(model: Family, sample: LossSample) -> Tensor:
-    """Mean squared error of the predicted noise: n float32. Timesteps are spread evenly over the schedule."""
+def denoising_losses(model: Family, sample: LossSample, alive: Callable[[], None] = lambda: None) -> Tensor:
+    """Mean squared error of the predicted noise: n float32. Timesteps are spread evenly over the schedule.
+
+    alive: called before each batch.
+    """
     denoiser, count = model.denoiser(TrialSpec.of({})), len(sample.captions)
     parts: list[Tensor] = []
 
     def compute(size: int) -> None:
-        parts[:] = [_losses(model, denoiser, sample, slice(at, at + size)).cpu() for at in range(0, count, size)]
+        parts.clear()
+        for at in range(0, count, size):
+            alive()
+            parts.append(_losses(model, denoiser, sample, slice(at, at + size)).cpu())
 
     as_much_as_fits(compute, BATCH_SIZE, lambda size: logger.warning("out of memory; now with %d at a time", size))
     return torch.cat(parts)

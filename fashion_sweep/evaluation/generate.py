@@ -109,6 +109,7 @@ def judge_batches(
             images = generator.images(prompts, draws, generator.config.batch_size)
             at_once = min(generator.at_once or generator.config.batch_size, generator.config.batch_size)
             judge.scores(images, prompts).save(path, {AT_ONCE: str(at_once)})
+            logger.info("images %d to %d are judged", start, indices.stop - 1)
         finished += len(indices)
         progress(finished)
 

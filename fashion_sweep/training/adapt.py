@@ -1,5 +1,6 @@
 """Trains one trial's adapter on one of its workers: loads, attaches, restores, runs the loop, saves."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from fashion_sweep.training.checkpoint import (
     save_checkpoint,
 )
 from fashion_sweep.training.loop import Report, Share, Trainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Adaptation:
             accelerator=accelerator,
             recent=deque(checkpoint.losses, maxlen=self.config.validation_every),
         )
+        logger.info("trains from step %d of %d on", checkpoint.step, trainer.steps)
         with tf32(self.config.tf32):
             trainer.train(checkpoint.step, report, progress, self._saving(paths, trainer))
         if self.rank == 0:

@@ -6,6 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
+from fashion_sweep.cluster.shards import Alive
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import Preset, Resources, RunConfig
 from fashion_sweep.errors import DataError, TrialError
@@ -85,6 +88,30 @@ def hang_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
         time.sleep(600)
 
 
+def freeze_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Works, and freezes the one process of Ray's that `trial_id` names, so that nobody hears of it."""
+    if not (run.root / trial_id).exists():
+        (run.root / trial_id).touch()
+        started = psutil.Process().parent()
+        assert started is not None
+        named = [one for one in started.children() if trial_id.split("-")[-1] in "".join(one.cmdline())]
+        assert named
+        for process in named:
+            process.suspend()
+    worker.report({"step": 1, "loss": 1.0})
+
+
+def freeze_at(folder: Path, number: int, alive: Alive) -> int:
+    """Freezes its own process at shard 3, once; works for longer than a worker may stand still at shard 1."""
+    for _ in range(30 if number == 1 else 0):
+        alive()
+        time.sleep(0.1)
+    if number == 3 and not (folder / "frozen").exists():
+        (folder / "frozen").touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return number
+
+
 def meet_at_sum(run: RunPaths, trial_id: str, worker: Worker) -> None:
     """Each rank contributes its rank; the sum goes to a file of each."""
     import torch
@@ -95,22 +122,22 @@ def meet_at_sum(run: RunPaths, trial_id: str, worker: Worker) -> None:
     worker.report({"step": 1, "loss": float(worker.rank)})
 
 
-def square(number: int) -> int:
+def square(number: int, alive: Alive) -> int:
     time.sleep(0.05 if number % 2 else 0)  # so that shards do not finish in order
     return number * number
 
 
-def refuse_three(number: int) -> int:
+def refuse_three(number: int, alive: Alive) -> int:
     if number == 3:
         raise DataError(f"shard {number}: no such image")
     return number
 
 
-def process_id(_: int) -> int:
+def process_id(_: int, alive: Alive) -> int:
     return os.getpid()
 
 
-def die_at(folder: Path, number: int, times: int) -> int:
+def die_at(folder: Path, number: int, alive: Alive, times: int) -> int:
     """Kills its own process at shard 3, so often."""
     if number == 3 and len(list(folder.glob("died-*"))) < times:
         (folder / f"died-{os.getpid()}").touch()
@@ -118,12 +145,12 @@ def die_at(folder: Path, number: int, times: int) -> int:
     return number
 
 
-def wait_in_a_shard(folder: Path) -> None:
+def wait_in_a_shard(folder: Path, alive: Alive) -> None:
     (folder / "waiting").write_text(str(os.getpid()))
     time.sleep(600)
 
 
-def threads(_: int) -> str | None:
+def threads(_: int, alive: Alive) -> str | None:
     return os.environ.get("OMP_NUM_THREADS")
 
 
@@ -132,7 +159,7 @@ def configured(resources: Resources) -> RunConfig:
     return RunConfig.model_construct(preset=Preset.model_construct(resources=resources))
 
 
-def state_of_this_node(_: int) -> str:
+def state_of_this_node(_: int, alive: Alive) -> str:
     """As Ray's State API tells it, which Ray Train asks whether a trial was killed."""
     from ray.util.state import list_nodes
 
@@ -144,7 +171,7 @@ def wait_for_the_other(run: RunPaths, trial_id: str, worker: Worker) -> None:
     Status(run.trial(trial_id), writes=worker.rank == 0, alive=worker.alive).update(
         now=True, state="running", stage="x"
     )
-    for _ in range(80 if worker.rank else 1):
+    for _ in range(150 if worker.rank else 1):
         worker.alive()
         time.sleep(0.1)
     from torch import distributed

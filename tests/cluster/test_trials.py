@@ -63,15 +63,25 @@ def test_an_error_that_would_come_again_is_not_tried_again(session: RunPaths) ->
 
 
 def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(session: RunPaths) -> None:
-    resources = Resources(stall_minutes=4 / 60)
+    resources = Resources(stall_minutes=10 / 60)
     assert run_trials(session, jobs.configured(resources), ["hangs-once"], jobs.hang_once) == {"hangs-once": None}
     (failure,) = Attempts(session.trial("hangs-once")).failures
     assert "stalled: no sign of life for" in failure["error"]
     assert "in hang_once" in session.trial("hangs-once").log.read_text()
 
 
+@pytest.mark.parametrize("process", ["ImplicitFunc", "TrainController"])
+def test_a_trial_is_begun_again_when_a_process_that_looks_after_its_workers_hangs(
+    session: RunPaths, process: str
+) -> None:
+    trial_id, resources = f"freezes-{process}", Resources(stall_minutes=10 / 60)
+    assert run_trials(session, jobs.configured(resources), [trial_id], jobs.freeze_once) == {trial_id: None}
+    (failure,) = Attempts(session.trial(trial_id)).failures
+    assert "stalled: no sign of life for" in failure["error"]
+
+
 def test_a_worker_that_waits_for_another_which_works_does_not_hang(session: RunPaths) -> None:
-    resources = Resources(stall_minutes=4 / 60, workers_per_trial=2)
+    resources = Resources(stall_minutes=10 / 60, workers_per_trial=2)
     assert run_trials(session, jobs.configured(resources), ["uneven"], jobs.wait_for_the_other) == {"uneven": None}
     assert Attempts(session.trial("uneven")).failures == []
     assert not session.trial("uneven").signs_of_life.exists()
@@ -149,6 +159,15 @@ def test_a_shard_whose_worker_dies_is_tried_again(session: RunPaths, tmp_path: P
     assert map_shards(function, range(5), ONE_CPU, counts.append) == [0, 1, 2, 3, 4]
     assert counts == [1, 2, 3, 4, 5]
     assert len(list(tmp_path.iterdir())) == RETRIES
+
+
+def test_a_worker_that_hangs_at_a_shard_is_ended_and_one_that_works_long_at_it_is_not(
+    session: RunPaths, tmp_path: Path
+) -> None:
+    resources, counts = Resources(stall_minutes=2 / 60), list[int]()
+    assert map_shards(partial(jobs.freeze_at, tmp_path), range(5), resources, counts.append) == [0, 1, 2, 3, 4]
+    assert counts == [1, 2, 3, 4, 5]
+    assert session.log.read_text().count("a worker gave no sign of life") == 1
 
 
 def test_workers_that_die_at_one_shard_again_and_again_end_the_run(session: RunPaths, tmp_path: Path) -> None:
