@@ -3,10 +3,12 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired  # of typing itself, pydantic takes none before Python 3.12
 
-from fashion_sweep.errors import DataError
-from fashion_sweep.files import read_json, write_json
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from fashion_sweep.files import read_what_may_be_lost, write_json
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.status import Status
 from fashion_sweep.storage import remote
@@ -28,6 +30,24 @@ def clear_away(paths: TrialPaths) -> None:
         remote.remove_folder(folder)
 
 
+class Failure(TypedDict):
+    """Why an attempt ended."""
+
+    time: float
+    """Seconds since the epoch."""
+    error: str
+    """One line."""
+    reached: list[int]
+    """Grows with what another attempt would not have to do again."""
+    counts: bool
+    final: bool
+    past: NotRequired[bool]
+    """Before the trial was queued anew."""
+
+
+FAILURES = TypeAdapter(list[Failure])
+
+
 @dataclass
 class Attempts:
     """Those of one trial.
@@ -40,14 +60,13 @@ class Attempts:
     paths: TrialPaths
 
     def __post_init__(self) -> None:
+        known = read_what_may_be_lost(self.paths.attempts)
+        self.failures: list[Failure]
         try:
-            known = read_json(self.paths.attempts, {})
-        except DataError:
-            known = {}
-        self.failures: list[dict[str, Any]] = known.get("failures", [])
-        """Each: time (epoch seconds), error (one line), reached, counts (bool), final (bool); past: before
-        the trial was queued anew."""
-        self.going: bool = known.get("going", False)
+            self.failures = FAILURES.validate_python(known.get("failures", []))
+        except ValidationError:
+            self.failures = []
+        self.going = known.get("going") is True
 
     def renew(self) -> None:
         known = self.going or self.failures
@@ -70,8 +89,10 @@ class Attempts:
 
     def fail(self, error: str, *, counts: bool = True, final: bool = False) -> None:
         self.going = False
-        now = {"time": time.time(), "error": error, "reached": self._reached()}
-        self.failures.append(now | {"counts": counts, "final": final})
+        reached = self._reached()
+        self.failures.append(
+            {"time": time.time(), "error": error, "reached": reached, "counts": counts, "final": final}
+        )
         self._write()
 
     def succeed(self) -> None:
@@ -96,7 +117,6 @@ class Attempts:
         return sum(in_vain) > limit or len(in_vain) > limit + UNLUCKY
 
     def _reached(self) -> list[int]:
-        """Grows with what another attempt would not have to do again."""
         adapter = remote.names(self.paths.adapter.parent)
         names = [Path(name).stem for name in remote.names(self.paths.checkpoints)]
         steps = [int(name) for name in names if name.isdecimal()]

@@ -11,10 +11,10 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """Colours and other sequences for terminals, which libraries leave in logs."""
 
 CREDENTIALS = re.compile(
-    r"://(?P<user>[^@\s:/]*):(?!\d+(/|$))[^@\s]*@|://\S*[?&][\w-]*(signature|sig|token|secret|password|passwd|pwd|key)=",
+    r"://[^@\s:/]*:(?!\d+(/|$))[^@\s]*@|https?://[^@\s/]+@|://\S*[?&][\w-]*(signature|sig|token|secret|password|passwd|pwd|key)=",
     re.IGNORECASE,
 )
-"""In a URL: a password, or a signature that does for one."""
+"""In a URL: a password, over HTTP also a token in its place, or a signature that does for one."""
 
 
 class FashionSweepError(Exception):

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,18 +133,23 @@ def write_json_lines(path: Path, values: Iterable[Any]) -> None:
     write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """The value of each line; none where there is no such file yet.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+def read_json_lines(path: Path, say: Callable[[str], None] = lambda text: None) -> list[dict[str, Any]]:
+    """The object of each line; none where there is no such file yet. Damaged lines are left out, and `say` is told."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
-    except ValueError as error:
-        raise _damaged(path, error) from error
+    found = [value for line in lines if isinstance(value := _parsed(line), dict)]
+    if damaged := len(lines) - len(found):
+        say(f"{path.name} is damaged: {damaged} of {len(lines)} lines are lost")
+    return found
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _damaged(path: Path, error: ValueError) -> DataError:

@@ -1,11 +1,14 @@
 """A trial's `status.json`: where it is now, and when each of its stages ran. Everything that writes it is here."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from fashion_sweep.errors import DataError, first_line
 from fashion_sweep.files import read_json, write_json
@@ -17,8 +20,38 @@ logger = logging.getLogger(__name__)
 WRITE_EVERY_S = 0.5
 PUT_EVERY_S = 10.0
 """Where the runs folder is in object storage, which is paid by the request."""
+SHAPES = {
+    name: TypeAdapter[Any](shape)
+    for shape, names in (
+        (str, "state stage evaluation_set error"),
+        (int, "step steps images images_total micro_batch_size"),
+        (float, "loss started time"),
+        (list[str], "notes"),
+        (list[tuple[str, float, float | None]], "stages"),
+    )
+    for name in names.split()
+}
+"""Of the values that it holds."""
 STAGES = {"load": "loading", "train": "training", "judge": "judging"}
 """Stage → the word for a trial that is in it."""
+
+
+def read_status(paths: TrialPaths) -> dict[str, Any]:
+    """What was last written, as far as it can be read: no fact hangs on it."""
+    try:
+        known = read_json(paths.status, {})
+    except DataError as error:
+        return {"notes": [first_line(error)]}
+    known = known if isinstance(known, dict) else {}
+    return {name: value for name, value in known.items() if _has_its_shape(name, value)}
+
+
+def _has_its_shape(name: str, value: Any) -> bool:
+    try:
+        SHAPES[name].validate_json(json.dumps(value), strict=True)
+    except (KeyError, ValidationError):
+        return False
+    return True
 
 
 def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) -> str:
@@ -52,16 +85,14 @@ class Status:
 
     def __post_init__(self) -> None:
         known = self.known
-        stages = [[name, start, end or max(start, known["time"])] for name, start, end in known.get("stages", [])]
+        last = known.get("time", 0.0)
+        stages = [[name, start, end or max(start, last)] for name, start, end in known.get("stages", [])]
         self.values = {"started": known.get("started"), "stages": stages, "notes": known.get("notes", [])}
 
     @property
     def known(self) -> dict[str, Any]:
         """What was last written."""
-        try:
-            return dict(read_json(self.paths.status, {}))
-        except DataError as error:  # nothing hangs on it
-            return {"notes": [first_line(error)]}
+        return read_status(self.paths)
 
     def update(self, *, now: bool = False, **values: Any) -> None:
         """Writes at most every half second (ten, into object storage), unless `now`."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from rich.console import Console
 
@@ -19,6 +18,7 @@ from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json, write_json, write_text
 from fashion_sweep.garment.recipe import open_garments
+from fashion_sweep.identity import identity
 from fashion_sweep.paths import RunPaths, by_name, runs_root
 from fashion_sweep.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
@@ -112,7 +112,6 @@ def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> N
         {
             **known,
             "run": run.name,
-            "id": known.get("id") if "started" in known else uuid4().hex,
             "preset": config.preset.name,
             "sweep": config.sweep.name,
             "started": known.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),
@@ -122,6 +121,7 @@ def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> N
             "data": {name: catalogue.summary() for name, catalogue in catalogues.items()},
         },
     )
+    identity(run)
 
 
 def _say_what_was_kept(run: RunPaths, catalogues: Catalogues, console: Console) -> None:

@@ -132,7 +132,8 @@ class Trial:
         """Into the trial's folder first, then to Ray Tune. Lines of steps that are made again are dropped."""
         if self.worker.rank == 0:
             logger.info(_said(values))
-            earlier = [line for line in read_json_lines(self.paths.metrics) if line["step"] < values["step"]]
+            known = read_json_lines(self.paths.metrics, self.status.note)
+            earlier = [line for line in known if line["step"] < values["step"]]
             write_json_lines(self.paths.metrics, [*earlier, values | {"time": time.time_ns() // 1_000_000}])
         self.worker.report(values)
 
@@ -225,7 +226,7 @@ class Trial:
         return {}
 
     def finish(self, evaluations: dict[str, Any]) -> None:
-        metrics = read_json_lines(self.paths.metrics)
+        metrics = read_json_lines(self.paths.metrics, self.status.note)
         last = metrics[-1] if metrics else {}
         adapter = None if self.spec.is_base_model else self.paths.adapter
         parameters = count_saved(adapter) if adapter else 0

@@ -106,9 +106,13 @@ def test_an_attempt_that_succeeded_is_no_failure_for_the_next(paths):
     assert Attempts(paths).failures == []
 
 
-def test_a_damaged_record_costs_nothing_but_the_count(paths):
-    paths.attempts.write_text("{")
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", "7", '{"failures": [{"error": "no time"}]}', '{"failures": {}, "going": 3}']
+)
+def test_a_damaged_record_costs_nothing_but_the_count(paths, damage):
+    paths.attempts.write_text(damage)
     assert begun(paths)
+    assert Attempts(paths).failures == []
 
 
 def test_what_a_trial_that_is_over_no_longer_needs_is_removed(paths):

@@ -90,6 +90,7 @@ def test_a_sweep_file_is_data_and_no_more_than_a_sweep_needs(text, said, tmp_pat
         "data.fashion.root=s3://AKIA:sec/ret@bucket/x",
         "data.fashion.root=https://host/x?X-Amz-Signature=sec/ret",
         "model.base=https://me:sec/ret@host/x",
+        "model.base=https://sec%2fret@host/x",
         "sweep.question=see ftp://me:sec/ret@host",
         "data.fashion.root=https://host/x?api_key=sec/ret",
         "data.fashion.root=s3://bucket/x?access_key=a&pwd=sec/ret",
@@ -101,7 +102,7 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(setting, capsys,
     assert "sec/ret" not in said
 
 
-@pytest.mark.parametrize("root", ["s3://bucket/a:b@c", "memory://host:80/x", "sftp://me@host/x"])
+@pytest.mark.parametrize("root", ["s3://bucket/a:b@c", "memory://host:80/x", "sftp://me@host/x", "abfs://box@me.net/x"])
 def test_addresses_without_a_password_are_taken(root):
     assert load_run_config("exp2", settings=[f"data.fashion.root={root}"]).preset.data.fashion.root == root
 

@@ -18,6 +18,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "config",
     "config_files",
     "paths",
+    "identity",
     "status",
     "attempts",
     "trials",

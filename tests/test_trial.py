@@ -8,9 +8,10 @@ from fashion_sweep import trial as module
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
+from fashion_sweep.files import read_json_lines
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import Status
+from fashion_sweep.status import Status, read_status
 from fashion_sweep.trial import Trial
 
 
@@ -60,3 +61,14 @@ def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, mo
     assert [given["config"].learning_rate for given in seen] == [0.5] * 3
     assert [given["seed"] for given in seen] == [10, 11, 12]
     assert {given["config"].seed for given in seen} == {10}  # of the split, which all share
+
+
+def test_a_curve_that_was_damaged_ends_no_trial_and_is_told(trial_of):
+    trial = trial_of({"unet": 1})
+    for step in (1, 2):
+        trial._report({"step": step, "val_loss": 0.5})
+    torn = trial.paths.metrics.read_text()[:-9]
+    trial.paths.metrics.write_text(torn)
+    trial._report({"step": 3, "val_loss": 0.4})
+    assert [line["step"] for line in read_json_lines(trial.paths.metrics)] == [1, 3]
+    assert read_status(trial.paths)["notes"] == ["metrics.jsonl is damaged: 1 of 2 lines are lost"]

@@ -97,6 +97,7 @@ class StudySearcher(Searcher):
 
     def _new(self) -> Suggestion | None:
         for _ in range(TRIES):
+            self._study.sampler = sampler(self._search, len(self._study.trials))
             asked = self._study.ask()
             spec = self._choices.suggest(asked)
             if earlier := self._begun.get(spec.trial_id):
@@ -199,16 +200,21 @@ def open_study(run: RunPaths, search: Search) -> optuna.Study:
         raise RunError(
             f"{run.study} is damaged; remove it to go on: trials that were begun are kept, what Optuna learnt is lost"
         ) from error
+    return study
+
+
+def sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
+    """For the suggestion of that number: one of its own, so that it hangs on what the study knows by then, and not on
+    whether the search was killed before."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.sampler = optuna.samplers.TPESampler(
+        return optuna.samplers.TPESampler(
             multivariate=True,
             group=True,
             constant_liar=True,  # trials that run at the same time keep away from each other
             n_startup_trials=min(10, -(-search.trials // 2)),
-            seed=search.seed + len(study.trials),  # a search that goes on must not draw the same again
+            seed=search.seed + number,
         )
-    return study
 
 
 def objective_values(result: dict[str, Any], search: Search, judged_on: str) -> list[float]:

@@ -17,7 +17,7 @@ from fashion_sweep.attempts import Attempts
 from fashion_sweep.errors import StorageError
 from fashion_sweep.files import write_text
 from fashion_sweep.paths import RunPaths, TrialPaths
-from fashion_sweep.status import Status
+from fashion_sweep.status import read_status
 from fashion_sweep.storage import remote
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Watch(tune.Callback):
     def _end(self, paths: TrialPaths, actor: Any) -> None:
         remote.fetch_file(paths.status)
         remote.fetch_file(paths.attempts)
-        known = Status(paths).known
+        known = read_status(paths)
         doing = f"{known.get('stage', 'starting')}, step {known.get('step', 0)}, image {known.get('images', 0)}"
         error = f"stalled: no sign of life for {self._patience_s / 60:g} min ({doing}); see its log"
         logger.warning("%s %s", paths.root.name, error)

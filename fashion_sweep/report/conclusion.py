@@ -11,7 +11,7 @@ from fashion_sweep.evaluation.choose import Margins, decide
 from fashion_sweep.evaluation.compare import METRICS, Candidate, Comparison, Measured, measure
 from fashion_sweep.evaluation.fid import FeatureStats
 from fashion_sweep.evaluation.judged import Judged
-from fashion_sweep.files import is_whole, read_json
+from fashion_sweep.files import is_whole, read_json, read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.wording import basis, sentence
@@ -118,7 +118,7 @@ def margins_of(choice: Choice, best_fid: float) -> Margins:
 
 def read_conclusions(run: RunPaths) -> dict[str, Conclusion]:
     """Those that the report of `run` came to, by evaluation set."""
-    return {name: _read(values) for name, values in read_json(run.results, {}).get("verdicts", {}).items()}
+    return {name: _read(values) for name, values in read_what_may_be_lost(run.results).get("verdicts", {}).items()}
 
 
 def as_json(conclusion: Conclusion) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
 from fashion_sweep.report.tables import GAP, duration
-from fashion_sweep.status import STAGES, state_of
+from fashion_sweep.status import STAGES, read_status, state_of
 
 REFRESH_S = 0.5
 WIDTH_FOR_BARS = 100
@@ -171,11 +171,7 @@ class LiveTable:
     def _status(self, trial_id: str) -> Shown:
         """The status file as far as it can be read; a result beside it means done, whatever a killed process left."""
         paths = self._run.trial(trial_id)
-        try:
-            known = read_json(paths.status, {})
-        except (OSError, DataError):  # this table only looks on: a file it cannot read must not end a run
-            known = {}
-        known = known if isinstance(known, dict) else {}
+        known = read_status(paths)
         status = Shown.of(known | {"state": state_of(paths, known, self._going)})
         return replace(status, **_reached(paths)) if status.state == "stopped" else status
 

@@ -1,6 +1,7 @@
 """Loss curves of a run's trials in one plot."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ Series = list[tuple[float, float]]
 
 def loss_figure(run: RunPaths, results: Results) -> Figure | None:
     """Validation loss as lines, smoothed training loss faint behind; the scale is that of the validation loss."""
-    curves = []
+    curves, lost = [], list[str]()
     for trial in results.trials:
-        lines = read_json_lines(run.trial(trial.spec.trial_id).metrics)
+        lines = read_json_lines(run.trial(trial.spec.trial_id).metrics, partial(_note, lost, trial.title))
         if lines and (curve := (trial, _series(lines, "train_loss"), _series(lines, "val_loss")))[1:] != ([], []):
             curves.append(curve)
     if not curves:
@@ -43,13 +44,20 @@ def loss_figure(run: RunPaths, results: Results) -> Figure | None:
         label = trial.spec.configuration.title
         (line,) = axes.plot(steps, losses, linewidth=1.8, marker="o", markersize=3, label=label, **style)
         handles.setdefault(trial.spec.configuration, (losses[-1] if losses else np.inf, line))
-    axes.set(xlabel="step", ylabel="loss", title="Validation loss (lines) and smoothed training loss (faint)")
+    title = "Validation loss (lines) and smoothed training loss (faint)"
+    if lost:
+        title += f"\nsteps are missing, since metrics.jsonl was damaged: {', '.join(lost)}"
+    axes.set(xlabel="step", ylabel="loss", title=title)
     if limits := _limits([(trial, validation) for trial, _, validation in curves]):
         axes.set_ylim(*limits)
     ordered = [line for _, line in sorted(handles.values(), key=lambda item: -item[0])]
     figure.legend(handles=ordered, loc="outside right upper", frameon=False, fontsize=8.5 if many else 9.5,
                   title="highest at the end first", title_fontsize=9, alignment="left", handlelength=4)  # fmt: skip
     return figure
+
+
+def _note(lost: list[str], title: str, _: str) -> None:
+    lost.append(title)
 
 
 def _style(index: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fashion_sweep.evaluation.fid import enough_samples
 from fashion_sweep.files import read_json, read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import state_of
+from fashion_sweep.status import read_status, state_of
 from fashion_sweep.trials import run_specs
 
 State = Literal["done", "failed", "stopped", "unfinished"]
@@ -111,7 +111,7 @@ def collect(run: RunPaths) -> Results:
         config=config,
         trials=tuple(_trial(run, spec, config.sweep.judge) for spec in run_specs(run, config)),
         facts=_facts(run),
-        seconds=numbers(_mapping(run.results).get("seconds")),
+        seconds=numbers(read_what_may_be_lost(run.results).get("seconds")),
     )
     for name in config.sweep.judge:
         extractors = {(judged.features, judged.clip_model) for judged in results.judgements(name)}
@@ -124,7 +124,7 @@ def collect(run: RunPaths) -> Results:
 
 def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
     paths = run.trial(spec.trial_id)
-    status = read_what_may_be_lost(paths.status)
+    status = read_status(paths)
     state = state_of(paths, status)
     if state == "stopped":
         return _stopped(spec, _mapping(paths.stopped), _mapping(paths.suggestion))

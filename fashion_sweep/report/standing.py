@@ -15,7 +15,7 @@ from fashion_sweep.report.live import LiveTable
 from fashion_sweep.report.progress import doing
 from fashion_sweep.report.tables import duration
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import Status, state_of
+from fashion_sweep.status import read_status, state_of
 from fashion_sweep.trials import run_specs
 
 LOG_LINES = 8
@@ -70,7 +70,7 @@ def last_words(log: Path) -> list[str]:
 
 
 def _trial(paths: TrialPaths, spec: TrialSpec, going: bool) -> dict[str, Any]:
-    status = Status(paths).known
+    status = read_status(paths)
     state = state_of(paths, status, going)
     places = ("stage", "step", "steps", "images", "images_total", "loss", "time")
     return {

@@ -15,9 +15,10 @@ from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.files import read_json, read_json_lines, read_what_may_be_lost, write_json
+from fashion_sweep.identity import KEY, identity
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import state_of
+from fashion_sweep.status import read_status, state_of
 from fashion_sweep.tracking.artifacts import LONGEST_TAG, Artifacts
 from fashion_sweep.tracking.garments import entry_of_garment
 from fashion_sweep.tracking.registry import entry_of_winner, register, winner
@@ -89,7 +90,7 @@ class Mirroring:
         self._save(parent)
         if parent is None:
             raise Deleted(f"{self._run.name} was deleted in MLflow; restore it there to have it brought up to date")
-        results = read_json(self._run.results, {})
+        results = read_what_may_be_lost(self._run.results)
         specs = run_specs(self._run, self._config)
         states = [self._trial(parent, spec, results, going) for spec in specs]
         ended = self._run.report.is_file() and all(state in ENDED for state in states)
@@ -133,7 +134,7 @@ class Mirroring:
     def _trial(self, parent: "Run", spec: TrialSpec, results: Mapping[str, Any], going: bool | None) -> str:
         """Mirrors one trial and says its state. Before it starts it has no run in MLflow, whose start time is final."""
         paths = self._run.trial(spec.trial_id)
-        status = read_what_may_be_lost(paths.status)
+        status = read_status(paths)
         state = state_of(paths, status)
         result, stopped = read_json(paths.result, {}), read_json(paths.stopped, {})
         if state in {"waiting", "starting"} and "started" not in status:
@@ -247,6 +248,7 @@ class Mirroring:
         known = read_what_may_be_lost(self._run.mirror)
         now = {
             "uri": shown(self._uri),
+            KEY: identity(self._run),
             "experiment_id": self._runs.experiment_id,
             "run_id": parent.info.run_id if parent else known.get("run_id"),
             "registered": self._registered,

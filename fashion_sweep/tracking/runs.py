@@ -5,13 +5,13 @@ made, MLflow is asked what is there; and where a request that had been given up 
 deleted. What a user deletes in MLflow stays deleted.
 """
 
-import hashlib
 from collections import defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.files import read_json
+from fashion_sweep.identity import KEY, identity
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking.store import is_server
@@ -20,16 +20,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-KEY = "run_key"
 TWIN = "duplicate_of"
 PARENT = "mlflow.parentRunId"
 PAGE = 1000
-
-
-def run_key(run: RunPaths) -> str:
-    """What tells the run from all others, wherever its folder is moved and whatever it is called."""
-    made_with = read_json(run.facts, {}).get("id")
-    return made_with or hashlib.blake2b(str(run.root.resolve()).encode(), digest_size=16).hexdigest()
 
 
 class Runs:
@@ -46,7 +39,7 @@ class Runs:
 
     def look(self) -> None:
         self.made = 0
-        self._key = run_key(self._run)
+        self._key = identity(self._run)
         found = self._search() if self.experiment_id else []
         if not any("trial_id" not in run.data.tags for run in found):
             self.experiment_id = self._experiment()

@@ -112,6 +112,13 @@ def freeze_at(folder: Path, number: int, alive: Alive) -> int:
     return number
 
 
+def agree(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Each worker finds something else."""
+    agreed = worker.agreed(lambda: 7 + worker.rank)
+    (run.root / f"agreed-{worker.rank}").write_text(str(agreed))
+    worker.report({"step": 1})
+
+
 def meet_at_sum(run: RunPaths, trial_id: str, worker: Worker) -> None:
     """Each rank contributes its rank; the sum goes to a file of each."""
     import torch

@@ -79,6 +79,22 @@ def test_a_search_that_goes_on_finishes_what_it_began_and_knows_what_it_found(ru
     assert state(run, config, third).state.name == "RUNNING"
 
 
+def test_a_search_suggests_the_same_whether_or_not_it_was_killed_between(tmp_path):
+    config = load_run_config("search", "tiny")
+    ids = []
+    for name, killed in (("undisturbed", False), ("killed", True)):
+        run = RunPaths(tmp_path / name)
+        run.root.mkdir()
+        searcher = StudySearcher(run, config)
+        for index in range(14):  # past those that are drawn blindly
+            searcher = StudySearcher(run, config) if killed else searcher
+            trial_id = searcher.suggest(f"tune-{index}")["trial_id"]
+            finish(run, trial_id, fid=5 + len(trial_id) % 7)
+            searcher.on_trial_complete(f"tune-{index}")
+        ids.append([suggestion.trial_id for suggestion in suggestions(run)])
+    assert ids[0] == ids[1]
+
+
 def test_a_trial_that_ends_is_told_to_the_study(run):
     config = load_run_config("search", "tiny", SMALL)
     searcher = StudySearcher(run, config)

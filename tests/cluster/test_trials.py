@@ -118,6 +118,12 @@ def test_workers_of_a_trial_have_ranks_and_talk_to_each_other(session: RunPaths)
     assert [(session.root / f"rank-{rank}").read_text() for rank in (0, 1)] == ["2 1", "2 1"]
 
 
+def test_workers_go_by_what_the_first_of_them_finds(session: RunPaths) -> None:
+    resources = Resources(workers_per_trial=2, max_failures=0)
+    assert run_trials(session, jobs.configured(resources), ["agreeing"], jobs.agree) == {"agreeing": None}
+    assert [(session.root / f"agreed-{rank}").read_text() for rank in (0, 1)] == ["7", "7"]
+
+
 def test_shards_come_back_in_order_and_are_counted(session: RunPaths) -> None:
     counts: list[int] = []
     assert map_shards(jobs.square, range(5), ONE_CPU, counts.append) == [0, 1, 4, 9, 16]

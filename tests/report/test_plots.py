@@ -53,6 +53,17 @@ def test_the_loss_scale_is_that_of_the_validation_after_the_first_report_and_of_
     assert 0.05 < low < high < 0.25  # the first report, at step 50, is above 0.2; one trial is at 50
 
 
+def test_a_loss_curve_that_was_damaged_is_drawn_as_far_as_it_is_known_and_says_so(tmp_path):
+    run = make_run(tmp_path / "run")
+    log_losses(run, TrialSpec.of({"unet": 1}), 1, 300)
+    metrics = run.trial("unet-r1").metrics
+    metrics.write_text(metrics.read_text()[:-20])
+    figure = loss_figure(run, collect(run))
+    assert figure is not None
+    assert "steps are missing, since metrics.jsonl was damaged: UNet rank 1" in figure.axes[0].get_title()
+    assert [path.stem for path in write_plots(run, collect(run), {})] == ["loss"]
+
+
 def test_replicates_share_a_colour_and_one_entry_of_the_legend(tmp_path):
     run = make_run(tmp_path / "run", settings=["sweep.trials=[{unet: 1}, {unet: 2}]", "sweep.seeds=3"])
     for spec in collect(run).config.sweep.specs:

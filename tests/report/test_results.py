@@ -31,6 +31,13 @@ def test_a_damaged_result_is_named(tmp_path):
         collect(run)
 
 
+def test_what_the_report_makes_itself_may_be_damaged(tmp_path):
+    run = finished_run(tmp_path / "run")
+    run.results.write_text("{")
+    write_report(run, {})
+    assert read(run.results)["trials"]
+
+
 @pytest.mark.parametrize("gap", [None, float("nan"), float("inf"), "12", True])
 def test_a_value_that_is_no_finite_number_is_a_gap(tmp_path, gap):
     run = make_run(tmp_path / "run", "exp3")

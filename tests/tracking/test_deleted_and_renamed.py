@@ -1,10 +1,12 @@
 """What users do to runs in MLflow is respected; what they do to a run folder does not double it."""
 
+import shutil
+
 import pytest
 
 from fashion_sweep import tracking
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import read_json, write_json
+from fashion_sweep.files import write_json
 from fashion_sweep.space import TrialSpec
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 from tests.tracking.asked import client, history, runs
@@ -59,12 +61,25 @@ def test_runs_and_experiments_that_a_user_renamed_are_found(store):
 
 def test_a_run_folder_that_was_moved_or_renamed_is_the_same_run(store):
     run = make_run(store / "run")
-    write_json(run.facts, read_json(run.facts) | {"id": "0123456789abcdef"})
     tracking.mirror(run)
     moved = type(run)(run.root.rename(store / "moved"))
     moved.mirror.unlink()
     tracking.mirror(moved)
     assert runs()["parent"].data.tags["run"] == "moved"
+
+
+def test_a_run_without_its_facts_is_still_the_same_and_a_copy_beside_it_is_another(store):
+    run = make_run(store / "run")
+    tracking.mirror(run)
+    run.facts.unlink()
+    tracking.mirror(run)
+    parent = runs()["parent"]
+    copy = type(run)(shutil.copytree(run.root, store / "copy"))
+    for _ in range(2):
+        tracking.mirror(copy)
+        tracking.mirror(run)
+    found = client().search_runs([parent.info.experiment_id])
+    assert sorted(one.data.tags["run"] for one in found) == ["copy", "run"]
 
 
 def test_a_value_that_sank_is_the_one_shown_even_if_the_clock_was_set_back(store):
