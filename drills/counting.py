@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 STATES = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 LOSSES = ("train_loss", "val_loss")
 JUDGED = ("fid", "kid", "kid_se", "clip_score", "clip_score_se")
@@ -99,9 +101,13 @@ def _trial(counted: Count, store: sqlite3.Connection, run: Path, trial: Path, ru
     counted.expect(f"{trial.name} rows of {dict(others)}", [], [key for key, n in others.items() if n > 1])
     params = dict(store.execute("select key, value from params where run_uuid = ?", (run_id,)).fetchall())
     counted.params += len(params)
-    for name, rank in result["ranks"].items():
-        counted.expect(f"{trial.name} {name}_rank", str(rank), params.get(f"{name}_rank"))
-    counted.expect(f"{trial.name} parameters", str(result["parameters"]), params.get("parameters"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    training = config["preset"]["training"]
+    expected = {key: training[key] for key in ("learning_rate", "lora_alpha", "batch_size", "steps", "epochs", "seed")}
+    expected |= {f"{name}_rank": rank for name, rank in result["ranks"].items()}
+    expected |= {"parameters": result["parameters"], "preset": config["preset"]["name"]}
+    known = {key: str(value) for key, value in expected.items() if value is not None}
+    counted.expect(f"params of {trial.name}", known, params)
     files = {"config.yaml": run / "config.yaml"}
     files |= {f"adapter/{path.name}": path for path in trial.glob("adapter/*.safetensors")}
     files |= {f"samples/{path.name}": path for path in trial.glob("samples/[0-9]*.png")}

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from drills.sweep_run import CHECKPOINT_EVERY, TRIALS, SweepRun
+from fashion_sweep.attempts import Attempts
 from fashion_sweep.status import STAGES, Status
 
 CACHE_WORKER = "_Worker"
@@ -44,6 +45,15 @@ def judged(trial_id: str, batches: int) -> Moment:
 
 def reporting(run: SweepRun) -> bool:
     return all(run.trial(trial_id).result.exists() for trial_id in TRIALS) and not run.paths.page.exists()
+
+
+def shared_memory_is_full(run: SweepRun) -> bool:
+    there = os.statvfs(f"/proc/{run.process.pid}/root/dev/shm")
+    return there.f_blocks * there.f_frsize <= 2**16 and there.f_bavail == 0
+
+
+def has_failed(trial_id: str) -> Moment:
+    return lambda run: bool(Attempts(run.trial(trial_id)).failures)
 
 
 def _stage(run: SweepRun, trial_id: str) -> str | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from drills.counting import Count, count
 from drills.tracking_server import Line, Server
+from fashion_sweep.cluster.loopback import private_folder
 
 SETTINGS = ["sweep.trials=[{unet: 1}, {unet: 2}, {unet: 4}]", "training.steps=120", "training.validation_every=2"]
 SETTINGS += ["evaluation.samples=160", "generation.num_inference_steps=5", "training.checkpoint_every=40"]
@@ -132,20 +133,20 @@ def disturbed_sweep(name: str, disturb: Disturb, folder: Path, chance: random.Ra
     )
     counted = count(run, server.database)
     server.kill()
-    check_words(counted, run, done, synced)
+    check_words(counted, [folder / "runs", server.folder, Path(private_folder())], done, synced)
     return {"fault": name, "wall_s": round(wall, 1), "lost_answers": line.lost, **counted.__dict__} | {
         "said": next((text for text in done.stderr.splitlines() if "behind" in text), "")
     }
 
 
-def check_words(counted: Count, run: Path, *processes: "subprocess.CompletedProcess[str]") -> None:
+def check_words(counted: Count, folders: list[Path], *processes: "subprocess.CompletedProcess[str]") -> None:
     """Exit codes, and that the password of the server's address is nowhere."""
     for process in processes:
         if process.returncode:
             counted.differences.append(f"exit code {process.returncode}: {process.stderr.strip()[-500:]}")
         if PASSWORD in process.stdout + process.stderr:
             counted.differences.append("the password was printed")
-    for path in run.rglob("*"):
+    for path in (path for folder in folders for path in folder.rglob("*")):
         if path.is_file() and PASSWORD.encode() in path.read_bytes():
             counted.differences.append(f"the password is in {path}")
 

@@ -1,23 +1,13 @@
 """The scenarios of `drills.chaos`: at which moments what is killed, stopped, spoilt or taken away."""
 
-import contextlib
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any
-
-import psutil
 
 from drills import surroundings
 from drills.chaos import Fault, Scenario
 from drills.moments import (
     CACHE_WORKER,
-    Moment,
     any_of,
+    has_failed,
     itself,
     judged,
     named,
@@ -25,9 +15,25 @@ from drills.moments import (
     reporting,
     saved,
     saving,
+    shared_memory_is_full,
     step,
     trained,
     worker,
+)
+from drills.strikes import (
+    fill,
+    freeze,
+    immutable,
+    jump,
+    kill,
+    kill_all,
+    lose_node,
+    make_room,
+    nothing_more,
+    spoil_checkpoint,
+    spoil_results,
+    start_another,
+    use_up_memory,
 )
 from drills.sweep_run import SweepRun
 from fashion_sweep.attempts import Attempts
@@ -35,18 +41,6 @@ from fashion_sweep.attempts import Attempts
 A, B = "unet-r1", "unet-r4"
 NOT_FINITE = "unet-r2-lr1e+30"
 CONTROLLER, TRIAL_ACTOR = "TrainController", "ImplicitFunc"
-
-
-def kill(run: SweepRun, processes: list[psutil.Process]) -> None:
-    assert processes, "nobody to kill"
-    for process in processes:
-        os.kill(process.pid, signal.SIGKILL)
-
-
-def freeze(run: SweepRun, processes: list[psutil.Process]) -> None:
-    assert processes, "nobody to freeze"
-    for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
 
 
 def scenarios(draw: random.Random) -> list[Scenario]:
@@ -109,7 +103,7 @@ def _processes(draw: random.Random) -> list[Scenario]:
         ),
         Scenario(
             "all-at-once",
-            (Fault("mid-training", "every process of the run killed", half, _kill_all, itself, ends_run=True),),
+            (Fault("mid-training", "every process of the run killed", half, kill_all, itself, ends_run=True),),
         ),
         Scenario(
             "frozen",
@@ -154,29 +148,6 @@ def _processes(draw: random.Random) -> list[Scenario]:
 
 
 def _files() -> list[Scenario]:
-    def spoil(path: Path, how: str) -> None:
-        content = bytearray(path.read_bytes())
-        if how == "torn":
-            content = content[: len(content) // 2]
-        else:
-            content[-40] ^= 1
-        path.write_bytes(content)
-
-    def spoil_checkpoint(how: str) -> Any:
-        def strike(run: SweepRun, processes: list[psutil.Process]) -> None:
-            freeze(run, processes)
-            spoil(max(run.trial(A).checkpoints.glob("[0-9]*")), how)
-            kill(run, processes)
-
-        return strike
-
-    def spoil_others(run: SweepRun, processes: list[psutil.Process]) -> None:
-        freeze(run, processes)
-        spoil(run.trial(B).adapter, "flipped")
-        spoil(max(run.trial(B).judged("fashion").glob("[0-9]*")), "flipped")
-        run.trial(B).status.write_text("{")
-        kill(run, processes)
-
     return [
         Scenario(
             "damaged-files",
@@ -185,7 +156,7 @@ def _files() -> list[Scenario]:
                     "mid-training",
                     "newest checkpoint torn, worker killed",
                     step(A, 8),
-                    spoil_checkpoint("torn"),
+                    spoil_checkpoint(A, "torn"),
                     worker(A),
                     spoils=True,
                 ),
@@ -193,7 +164,7 @@ def _files() -> list[Scenario]:
                     "mid-training",
                     "one bit of the newest checkpoint flipped, worker killed",
                     step(A, 14),
-                    spoil_checkpoint("flipped"),
+                    spoil_checkpoint(A, "flipped"),
                     worker(A),
                     spoils=True,
                 ),
@@ -207,7 +178,7 @@ def _files() -> list[Scenario]:
                     "mid-judging",
                     "one bit of adapter and a judged batch flipped, status torn, worker killed",
                     judged(B, 3),
-                    spoil_others,
+                    spoil_results(B),
                     worker(B),
                     spoils=True,
                 ),
@@ -217,13 +188,6 @@ def _files() -> list[Scenario]:
 
 
 def _machine(draw: random.Random) -> list[Scenario]:
-    def lose_node(run: SweepRun, processes: list[psutil.Process]) -> None:
-        nodes = surroundings.NODES[str(run.root)]
-        (process,) = processes
-        node = next(one for one in nodes if process.ppid() == one.all_processes["raylet"][0].process.pid)
-        os.kill(process.ppid(), signal.SIGKILL)
-        nodes.remove(node)
-
     return [
         Scenario(
             "nodes",
@@ -252,32 +216,15 @@ def _machine(draw: random.Random) -> list[Scenario]:
         Scenario(
             "clock",
             (
-                Fault("mid-training", "the clock jumps a day ahead", step(A, 8), _jump(1)),
-                Fault("mid-judging", "the clock jumps two days back", judged(A, 3), _jump(-1)),
+                Fault("mid-training", "the clock jumps a day ahead", step(A, 8), jump(1)),
+                Fault("mid-judging", "the clock jumps two days back", judged(A, 3), jump(-1)),
             ),
             surroundings=surroundings.settable_clock,
         ),
     ]
 
 
-def _jump(days: int) -> Any:
-    return lambda run, processes: surroundings.set_clock(run.root, days)
-
-
 def _bad_days() -> list[Scenario]:
-    full = Path("in-the-way")
-
-    def fill(run: SweepRun, processes: list[psutil.Process]) -> None:
-        with (run.root / full).open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
-            while True:
-                ballast.write(bytes(4096))
-
-    def make_room(run: SweepRun) -> None:
-        (run.root / full).unlink()
-
-    def immutable(flag: str, folder: str) -> Any:
-        return lambda run, processes=(): _quietly("chattr", flag, str(run.trial(A).root / folder))
-
     return [
         Scenario(
             "disk-full",
@@ -301,15 +248,15 @@ def _bad_days() -> list[Scenario]:
                     "mid-judging",
                     "the trial's folder can no longer be written",
                     judged(A, 3),
-                    immutable("+i", "judged/fashion"),
+                    immutable(A, "+i", "judged/fashion"),
                     ends_run=True,
-                    repair=("make it writable", immutable("-i", "judged/fashion")),
+                    repair=("make it writable", immutable(A, "-i", "judged/fashion")),
                 ),
             ),
         ),
         Scenario(
             "shared-memory-full",
-            (Fault("from the start", "/dev/shm full", _shared_memory_is_full, _nothing_more),),
+            (Fault("from the start", "/dev/shm full", shared_memory_is_full, nothing_more),),
             prefix=(
                 "unshare",
                 "-m",
@@ -321,19 +268,19 @@ def _bad_days() -> list[Scenario]:
         ),
         Scenario(
             "memory",
-            (Fault("mid-training", "the machine's memory used up", step(A, 8), _use_up_memory, ends_run=True),),
+            (Fault("mid-training", "the machine's memory used up", step(A, 8), use_up_memory, ends_run=True),),
             surroundings=surroundings.watched_memory,
         ),
         Scenario(
             "not-finite",
-            (Fault("first step", "the loss of a third trial not finite", _has_failed(NOT_FINITE), _nothing_more),),
+            (Fault("first step", "the loss of a third trial not finite", has_failed(NOT_FINITE), nothing_more),),
             settings={"sweep.trials": "[{unet: 1}, {unet: 4}, {unet: 2, learning_rate: 1.0e+30}]"},
             exit_code=3,
             afterwards=lambda run: _said(run, NOT_FINITE, "loss=nan at step"),
         ),
         Scenario(
             "two-sweeps",
-            (Fault("mid-training", "a second run of the same name started", step(A, 1), _start_another),),
+            (Fault("mid-training", "a second run of the same name started", step(A, 1), start_another),),
         ),
         Scenario(
             "mlflow",
@@ -348,49 +295,7 @@ def _bad_days() -> list[Scenario]:
     ]
 
 
-def _use_up_memory(run: SweepRun, processes: list[psutil.Process]) -> None:
-    """Until Ray has ended one of the run's processes."""
-    before = {one.pid for one in run.process.children(recursive=True) if "ray::" in " ".join(one.cmdline())}
-    hog = subprocess.Popen([sys.executable, "-c", surroundings.HOG])
-    try:
-        deadline = time.monotonic() + 60
-        while all(psutil.pid_exists(pid) for pid in before):
-            assert time.monotonic() < deadline, "nobody was ended"
-            time.sleep(0.1)
-    finally:
-        hog.kill()
-
-
-def _nothing_more(run: SweepRun, processes: list[psutil.Process]) -> None:
-    """For what is broken by the run's own settings or surroundings."""
-
-
-def _shared_memory_is_full(run: SweepRun) -> bool:
-    there = os.statvfs(f"/proc/{run.process.pid}/root/dev/shm")
-    return there.f_blocks * there.f_frsize <= 2**16 and there.f_bavail == 0
-
-
-def _has_failed(trial_id: str) -> Moment:
-    return lambda run: bool(Attempts(run.trial(trial_id)).failures)
-
-
-def _start_another(run: SweepRun, processes: list[psutil.Process]) -> None:
-    other = SweepRun(run.root, run.name, run.settings, said_in="{name}-second.out")
-    other.start()
-    refused = (other.finish(), "is in use by another process" in other.last_line())
-    assert refused == (2, True), other.last_line()
-
-
-def _kill_all(run: SweepRun, processes: list[psutil.Process]) -> None:
-    everybody = [*run.process.children(recursive=True), run.process]
-    kill(run, everybody)
-
-
 def _said(run: SweepRun, trial_id: str, word: str) -> str | None:
     """What is wrong if none of the trial's failures tells of it."""
     errors = [failure["error"] for failure in Attempts(run.trial(trial_id)).failures]
     return None if any(word in error for error in errors) else f"{trial_id}: none of {errors} says {word}"
-
-
-def _quietly(*words: str) -> None:
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
