@@ -135,7 +135,9 @@ def _played(scenarios: list[Scenario], root: Path, output: Path | None) -> Itera
         started = time.monotonic()
         outcomes = play(scenario, root, undisturbed)
         done += outcomes
-        print(f"{scenario.name}: {time.monotonic() - started:.0f} s, {outcomes[0].result}", flush=True)
+        missed = sum(not one.injected for one in outcomes)
+        said = outcomes[0].result + (f", {missed} of {len(outcomes)} faults MISSED" if missed else "")
+        print(f"{scenario.name}: {time.monotonic() - started:.0f} s, {said}", flush=True)
         if output:
             output.write_text(table(done))
         yield outcomes

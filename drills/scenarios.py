@@ -136,7 +136,7 @@ def _processes(draw: random.Random) -> list[Scenario]:
         Scenario(
             "two-workers",
             (
-                Fault("first step", "one of two workers killed", step(B, 1), kill, any_of(worker(B), draw)),
+                Fault("first step", "one of two workers killed", step(A, 1), kill, any_of(worker(A), draw)),
                 Fault("during a checkpoint", "one of two workers killed", saved(A), kill, any_of(worker(A), draw)),
                 Fault("mid-training", "one of two workers frozen", step(A, 14), freeze, any_of(worker(A), draw)),
                 Fault("mid-judging", "one of two workers killed", judged(A, 3), kill, any_of(worker(A), draw)),

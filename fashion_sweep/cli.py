@@ -97,12 +97,11 @@ def rehearse(
     ] = BFLOAT16_TFLOPS,
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Go through every stage of a sweep on two samples; forecast memory, hours and disk."""
-    from fashion_sweep.config_files import load_run_config
-    from fashion_sweep.plan import resolved
+    """Go through every stage of a sweep (or of a garment: rehearse garment) on two samples; forecast memory, hours
+    and disk."""
+    from fashion_sweep.rehearsal.rehearse import RehearsalWish, config_of, rehearse_and_show
 
-    config = resolved(load_run_config(sweep, preset, settings or ()))
-    from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse_and_show
+    config = config_of(sweep, preset, settings or ())
 
     rehearse_and_show(config, RehearsalWish(random_weights, gpus, tflops), as_json)
 

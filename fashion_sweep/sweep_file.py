@@ -124,9 +124,14 @@ class Sweep(Frozen):
         return {name: rows for name, rows in self.published.items() if rows and name in self.judge}
 
     @property
+    def drawn_on(self) -> list[EvaluationSet]:
+        """The sets in whose image sizes pictures are drawn."""
+        return self.judge or ["fashion"]
+
+    @property
     def drawn_as(self) -> EvaluationSet:
         """The set whose image size the sample prompts are drawn in."""
-        return self.judge[0] if self.judge else "fashion"
+        return self.drawn_on[0]
 
     @property
     def specs(self) -> list[TrialSpec]:

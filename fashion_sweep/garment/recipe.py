@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,33 @@ def caption_of(recipe: GarmentConfig, garment: Garment) -> str:
 def prompts_of(recipe: GarmentConfig, garment: Garment, prompts: Sequence[str] = ()) -> list[str]:
     """The recipe's prompts, or `prompts` in their place, as they are drawn."""
     return [f"{recipe.prefix} {_filled(prompt, recipe, garment)}".strip() for prompt in prompts or recipe.prompts]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture to draw."""
+
+    number: int
+    """Of the prompt among the trial's."""
+    prompt: str
+    kind: str
+    """Of garment, by which its region is found."""
+    seed: int
+
+    def path(self, folder: Path) -> Path:
+        return folder / f"{self.number:02d}-seed{self.seed:03d}.png"
+
+
+def drawings_of(config: RunConfig, name: str) -> list[Drawing]:
+    """What is drawn of the garment; of all garments for "", which is the base model."""
+    recipe = recipe_of(config.preset)
+    garments = [garment for garment in config.sweep.garments if name in ("", garment.name)]
+    prompts = {prompt: garment.kind for garment in garments for prompt in prompts_of(recipe, garment)}
+    return [
+        Drawing(number, prompt, kind, seed)
+        for number, (prompt, kind) in enumerate(prompts.items())
+        for seed in range(recipe.seeds)
+    ]
 
 
 def _filled(template: str, recipe: GarmentConfig, garment: Garment) -> str:

@@ -1,8 +1,8 @@
 """A garment's trial: after training, its pictures, and how close each comes to the photo of every garment."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from fashion_sweep.evaluation.generate import Generator
 from fashion_sweep.files import read_json, replacing, write_json
 from fashion_sweep.garment.closeness import Look, closeness, cut_out, looks
 from fashion_sweep.garment.judgement import summary
-from fashion_sweep.garment.recipe import prompts_of, recipe_of
+from fashion_sweep.garment.recipe import Drawing, drawings_of, recipe_of
 from fashion_sweep.garment.sheet import write_sheet
 from fashion_sweep.models.family import Family
 from fashion_sweep.storage import remote
@@ -29,21 +29,6 @@ from fashion_sweep.trial import Trial
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One picture to draw."""
-
-    number: int
-    """Of the prompt among the trial's."""
-    prompt: str
-    kind: str
-    """Of garment, by which its region is found."""
-    seed: int
-
-    def path(self, folder: Path) -> Path:
-        return folder / f"{self.number:02d}-seed{self.seed:03d}.png"
-
-
 class GarmentTrial(Trial):
     """The base model's draws the prompts of all garments: what they look like without an adapter."""
 
@@ -51,12 +36,8 @@ class GarmentTrial(Trial):
         """Writes pictures and `closeness.json`; no evaluation set is judged."""
         with self.status.stage("load"):
             model = self.load_for_pictures()
-            clip = Clip(
-                self.config.preset.evaluation.clip_model,
-                self.config.preset.evaluation.clip_pretrained,
-                torch.device(self.worker.device),
-            )
-        drawings = list(self._drawings())
+            clip = self.load_clip()
+        drawings = drawings_of(self.config, self.spec.garment)
         with self.status.stage("judge", images=0, images_total=len(drawings)):
             self._draw(self.generator(model, "fashion"), drawings)
             if self.worker.world_size > 1:
@@ -68,6 +49,10 @@ class GarmentTrial(Trial):
                     pictures = read_json(self.paths.closeness)["pictures"]
                     write_sheet(self.paths.sheet, name, photo_of(self.run.photos, name), self.paths.pictures, pictures)
         return {}
+
+    def load_clip(self) -> Clip:
+        evaluation = self.config.preset.evaluation
+        return Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device(self.worker.device))
 
     def original_size(self, name: EvaluationSet) -> tuple[int, int]:
         """That of the picture itself: a photo may be small, and pictures are not to look like small ones."""
@@ -85,13 +70,6 @@ class GarmentTrial(Trial):
 
     def summary(self) -> dict[str, Any]:
         return {"garment": summary(self.paths, self.spec.garment)} if self.spec.garment else {}
-
-    def _drawings(self) -> Iterator[Drawing]:
-        recipe, seeds = recipe_of(self.config.preset), range(recipe_of(self.config.preset).seeds)
-        garments = [one for one in self.config.sweep.garments if self.spec.garment in ("", one.name)]
-        prompts = {prompt: garment.kind for garment in garments for prompt in prompts_of(recipe, garment)}
-        for number, (prompt, kind) in enumerate(prompts.items()):
-            yield from (Drawing(number, prompt, kind, seed) for seed in seeds)
 
     def _draw(self, generator: Generator, drawings: Sequence[Drawing]) -> None:
         """Those of this worker that are not there yet, a batch at a time: a prompt's, for a picture does not depend on

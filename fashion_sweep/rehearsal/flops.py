@@ -37,7 +37,7 @@ class Flops:
 def count_work(config: RunConfig) -> dict[str, Flops] | None:
     """At the sizes a run works at: `training`, and each evaluation set. None as `count_flops`."""
     preset = config.preset
-    sizes = {"training": preset.training.image} | {n: preset.data.of(n).evaluation for n in config.sweep.judge}
+    sizes = {"training": preset.training.image} | {n: preset.data.of(n).evaluation for n in config.sweep.drawn_on}
     counted = {name: count_flops(preset.model, preset.evaluation, size) for name, size in sizes.items()}
     known = {name: flops for name, flops in counted.items() if flops is not None}
     return known if len(known) == len(counted) else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fashion_sweep.caching.size import CacheSize, trials_size
 from fashion_sweep.config import Preset, RunConfig
 from fashion_sweep.data.split import held_out_count, steps_for
+from fashion_sweep.garment.recipe import drawings_of
 from fashion_sweep.rehearsal.meter import caching
 from fashion_sweep.rehearsal.scale import all_specs, placement
 from fashion_sweep.space import TrialSpec
@@ -138,6 +139,9 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
         validated = pace.forward + (pace.caption if encodes else 0.0)
         trained += validations * math.ceil(held_out / workers) * validated
     judged = 0.0
+    if config.sweep.garments:
+        drawn = len(drawings_of(config, spec.garment))
+        judged = math.ceil(drawn / workers) * pace.images["fashion"].image(preset)
     for name in config.sweep.judge:
         count, images = min(preset.evaluation.samples, amount.records[name]), pace.images[name]
         judged += math.ceil(count / workers) * images.image(preset) + pace.statistics

@@ -34,6 +34,7 @@ class Work(StrEnum):
     GENERATE = "generate"
     FEATURES = "features"
     STATISTICS = "statistics"
+    CLOSENESS = "closeness"
     COUNT = "count parameters"
     EXPORT = "export"
     MIRROR = "MLflow"

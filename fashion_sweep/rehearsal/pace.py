@@ -26,18 +26,18 @@ class Measured:
 def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pace:
     """Of this machine; `cache`: what was rehearsed is kept."""
     timings, scale, meter = measured.timings, measured.scale, measured.meter
-    passes = _passes(config)
+    passes, garments = _passes(config), config.sweep.garments
     images: dict[str, ImagePace] = {
         name: ImagePace(
             base_step=passes * timings.seconds("base", name),
             refiner_step=passes * timings.seconds("refiner", name) if scale.refiner_steps else 0.0,
             decode=timings.seconds("decoder", name),
-            features=meter.seconds(Work.FEATURES),
+            features=meter.seconds(Work.CLOSENESS if garments else Work.FEATURES),
             forward=timings.seconds("base", name),
         )
-        for name in config.sweep.judge
+        for name in config.sweep.drawn_on
     }
-    first = config.sweep.judge[0]
+    first = config.sweep.drawn_as
     size, trained = config.preset.data.of(first).evaluation, config.preset.training.image
     steps = {spec: min(timings.steps[spec.trial_id]) / scale.batch_size * _share(config) for spec in _trained(config)}
     return Pace(
@@ -46,7 +46,7 @@ def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pa
         caption=sum(timings.seconds(encoder, first) for encoder in ("text_encoder", "text_encoder_2")),
         rows={part.kind: meter.seconds(caching(part.kind)) for part in cache.parts},
         images=images,
-        statistics=meter.seconds(Work.STATISTICS),
+        statistics=0.0 if garments else meter.seconds(Work.STATISTICS),
     )
 
 
@@ -81,7 +81,7 @@ def reckoned_pace(
                 features=flops[name].features / extractor,
                 forward=flops[name].base / pace,
             )
-            for name in config.sweep.judge
+            for name in config.sweep.drawn_on
         },
         statistics=statistics,
     )
@@ -99,7 +99,7 @@ def _share(config: RunConfig) -> int:
 
 def sustained(config: RunConfig, pace: Pace, flops: dict[str, Flops]) -> float:
     """Operations a second that the base UNet reached in the measured pace."""
-    name = config.sweep.judge[0]
+    name = config.sweep.drawn_as
     return flops[name].base / pace.images[name].forward
 
 

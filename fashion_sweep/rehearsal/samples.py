@@ -1,4 +1,4 @@
-"""The two images that a rehearsal works on: two of the data set, or two made up where its folder is not given."""
+"""The images that a rehearsal works on: two of the data set, or made up where its folder is not given."""
 
 from pathlib import Path
 
@@ -7,13 +7,17 @@ from PIL import Image
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
+from fashion_sweep.data.garment import keep_photos
 from fashion_sweep.data.sets import PUBLISHED, open_data
 from fashion_sweep.data.split import evaluation_order
-from fashion_sweep.sweep_file import EvaluationSet
+from fashion_sweep.garment.recipe import caption_of, recipe_of
+from fashion_sweep.paths import RunPaths
+from fashion_sweep.sweep_file import EvaluationSet, Garment
 
 SAMPLES = 2
 MADE_UP = {"fashion": (750, 1101), "general": (640, 480)}
 """Width and height of theirs."""
+GARMENT = Garment(photo="made-up-0.jpg", kind="sweater", attribute="pattern", name="made-up")
 CAPTIONS = (
     "The shirt this woman wears has long sleeves, its fabric is cotton, and it has solid color patterns.",
     "This man wears a long-sleeve shirt with color block patterns and a pair of long denim trousers.",
@@ -43,6 +47,14 @@ def made_up(name: EvaluationSet, folder: Path) -> Catalogue:
         Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=92)
         records.append(Record(path.name, str(path), caption, width, height))
     return Catalogue(tuple(records), 0, ())
+
+
+def made_up_garment(config: RunConfig, run: RunPaths) -> Catalogue:
+    """A made-up photo of `GARMENT`, kept in the run as that of any garment."""
+    first = made_up("fashion", run.made_up("fashion")).records[0]
+    caption = caption_of(recipe_of(config.preset), GARMENT)
+    record = Record(GARMENT.name, first.path, caption, first.width, first.height)
+    return keep_photos(Catalogue((record,), 0, ()), run.photos)
 
 
 def published_count(name: EvaluationSet, config: RunConfig) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_sweep.config import CacheConfig, Preset, RunConfig
+from fashion_sweep.garment.recipe import recipe_of
 from fashion_sweep.models.locate import EMBEDDED, RANDOM
 from fashion_sweep.plan import feasible, parameters_of
 from fashion_sweep.rehearsal.samples import SAMPLES
@@ -105,6 +106,9 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: i
     name = f"{preset.name[: LONGEST_NAME - len('-rehearsal')]}-rehearsal"
     smaller = {"name": name, "training": training, "generation": generation, "evaluation": evaluation}
     smaller["cache"] = CacheConfig()
+    if config.sweep.garments:
+        recipe = recipe_of(preset)
+        smaller["garment"] = recipe.model_copy(update={"seeds": 1, "prompts": recipe.prompts[:1]})
     sweep = config.sweep.model_copy(
         update={
             "trials": [spec.values for spec in specs],

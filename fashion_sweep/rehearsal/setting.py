@@ -1,7 +1,7 @@
 """What a rehearsal is of, and on what: configuration and data checked, two samples laid out, all in a folder apart."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +20,7 @@ from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, rehearsals_root
 from fashion_sweep.plan import specs_of
 from fashion_sweep.rehearsal.forecast import Amount
-from fashion_sweep.rehearsal.samples import made_up, opened, published_count, two_of
+from fashion_sweep.rehearsal.samples import made_up, made_up_garment, opened, published_count, two_of
 from fashion_sweep.rehearsal.scale import (
     Scale,
     is_short_of_gpus,
@@ -80,19 +80,13 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     of = f"sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/]"
     console.print(f"rehearsal of {of}, on {device}", markup=True)
     console.print(f"folder {folder.root}", soft_wrap=True)
-    real = {name: opened(name, config) for name in data_sets(config)}
+    garment = made_up_garment(config, folder) if config.sweep.garments else None
+    real = {name: garment or opened(name, config) for name in data_sets(config)}
     amount = _amount(config, real, wish)
     cache = cache_size(config, specs_of(config), Counts(amount.records, amount.captions, "the data"))
     notes = [*_model_notes(config, wish), *left_out(config, cache.without_captions, cache.views)]
-    warnings, samples = [], {}
-    for name, catalogue in real.items():
-        if catalogue is None:
-            samples[name] = made_up(name, roots[name])
-            count = published_count(name, config)
-            notes.append(f"data.{name}.root is not given: two made-up images stand in, for {count:,} as published")
-        else:
-            samples[name] = two_of(catalogue, config.preset.generation.seed)
-            warnings += _refusals(name, catalogue, config)
+    samples, said, warnings = _samples(config, real, roots)
+    notes += said
     if is_short_of_gpus(config.preset, device):
         notes.append("no GPU here: one worker, one sample at a time, on the CPU")
     scale, specs = Scale.of(config.preset, device), representatives(config)
@@ -114,6 +108,25 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     return setting
 
 
+def _samples(
+    config: RunConfig, real: Mapping[EvaluationSet, Catalogue | None], roots: Mapping[EvaluationSet, Path]
+) -> tuple[dict[EvaluationSet, Catalogue], list[str], list[str]]:
+    """The images to rehearse with, what they stand for, and why `run` would refuse the data."""
+    samples, notes, warnings = {}, [], list[str]()
+    for name, catalogue in real.items():
+        if config.sweep.garments and catalogue is not None:
+            samples[name] = catalogue
+            notes.append("a made-up photo of 750x1101 stands in for that of a garment")
+        elif catalogue is None:
+            samples[name] = made_up(name, roots[name])
+            count = published_count(name, config)
+            notes.append(f"data.{name}.root is not given: two made-up images stand in, for {count:,} as published")
+        else:
+            samples[name] = two_of(catalogue, config.preset.generation.seed)
+            warnings += _refusals(name, catalogue, config)
+    return samples, notes, warnings
+
+
 def _refusals(name: EvaluationSet, catalogue: Catalogue, config: RunConfig) -> list[str]:
     """What `run` would end with."""
     try:
@@ -126,7 +139,7 @@ def _refusals(name: EvaluationSet, catalogue: Catalogue, config: RunConfig) -> l
 def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
     resources = config.preset.resources
     needed = resources.gpus_per_worker * resources.workers_per_trial
-    if not config.sweep.judge:
+    if not config.sweep.judge and not config.sweep.garments:
         raise ConfigError("sweep.judge: is empty; a rehearsal times images by judging them: name fashion")
     if wish.gpus is not None and wish.gpus < needed:
         raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")

@@ -26,6 +26,7 @@ from fashion_sweep.models.lora import count_saved
 from fashion_sweep.plan import parameters_of, specs_of
 from fashion_sweep.rehearsal.flops import Flops, count_work
 from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
+from fashion_sweep.rehearsal.garment import RehearsedGarment
 from fashion_sweep.rehearsal.meter import GIB, Meter, Stage, Work, caching
 from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
 from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
@@ -110,11 +111,12 @@ def _fill_cache(setting: Setting, meter: Meter) -> None:
     for shard in by_base:
         _make(shard, setting, meter)
     forget_models()
-    with meter.stage(Work.LOAD_JUDGE):
-        shard_judge(config)
-    for shard in by_judge:
-        _make(shard, setting, meter)
-    forget_models()
+    if by_judge:
+        with meter.stage(Work.LOAD_JUDGE):
+            shard_judge(config)
+        for shard in by_judge:
+            _make(shard, setting, meter)
+        forget_models()
     with meter.stage(Work.REFERENCES):
         write_references(setting.run)
 
@@ -129,7 +131,8 @@ def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
 def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) -> RehearsedTrial:
     spec = next(spec for spec in setting.scaled.sweep.specs if spec.trial_id == trial_id)
     paths = setting.run.trial(trial_id)
-    return RehearsedTrial(
+    kind = RehearsedGarment if setting.config.sweep.garments else RehearsedTrial
+    return kind(
         run=setting.run,
         paths=paths,
         config=setting.scaled,

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fashion_sweep.caching.parts import FILE_S
+from fashion_sweep.garment.recipe import drawings_of
 from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
 from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
@@ -79,6 +80,7 @@ def _pace_table(outcome: Outcome) -> Table:
     pace, scale = outcome.pace, outcome.setting.scale
     preset = outcome.setting.config.preset
     share = preset.training.batch_size // preset.resources.workers_per_trial
+    judging = "closeness to a photo" if outcome.setting.config.sweep.garments else "features and CLIP score"
     rows = [
         (f"training step ({placement_name(key)}), {share} samples", f"{seconds:.3g}")
         for key, seconds in pace.step.items()
@@ -90,7 +92,7 @@ def _pace_table(outcome: Outcome) -> Table:
             ("  a step of the base", f"{images.base_step:.3g}"),
             ("  a step of the refiner", f"{images.refiner_step:.3g}"),
             ("  decoding", f"{images.decode:.3g}"),
-            ("  features and CLIP score", f"{images.features:.3g}"),
+            (f"  {judging}", f"{images.features:.3g}"),
         ]
     rows.append(("encoding a caption", f"{pace.caption:.3g}"))
     rows += [(f"{caching(kind)}, a row", f"{seconds:.3g}") for kind, seconds in pace.rows.items()]
@@ -108,8 +110,13 @@ def placement_name(key: Any) -> str:
 
 def _parameter_table(outcome: Outcome) -> Table:
     titles = {spec.trial_id: spec.title for spec in outcome.setting.specs}
-    rows = tuple((titles[trial_id], f"{count:,}") for trial_id, count in outcome.parameters.items())
-    return Table("Parameters, counted in the exported adapters", ("configuration", "parameters"), rows)
+    run = outcome.setting.run
+    rows = tuple(
+        (titles[trial_id], f"{count:,}", _bytes(run.trial(trial_id).adapter.stat().st_size) if count else GAP)
+        for trial_id, count in outcome.parameters.items()
+    )
+    title = "Parameters, counted in the exported adapters"
+    return Table(title, ("configuration", "parameters", "adapter file"), rows)
 
 
 def _forecast_table(title: str, forecast: Forecast, assumed: Sequence[str]) -> Table:
@@ -151,6 +158,9 @@ def _assumed_elsewhere(outcome: Outcome, wish: RehearsalWish) -> list[str]:
 
 def _amounts(outcome: Outcome) -> list[str]:
     amount, samples = outcome.setting.amount, outcome.setting.config.preset.evaluation.samples
+    config = outcome.setting.config
+    if config.sweep.garments:
+        return [f"one garment, {len(drawings_of(config, ''))} pictures of it with its adapter and as many without"]
     sets = ", ".join(f"{count:,} {name} images" for name, count in amount.records.items())
     return [f"{sets}, {amount.captions:,} distinct captions, {samples:,} images judged a trial and set at most"]
 

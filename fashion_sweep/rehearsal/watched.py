@@ -189,7 +189,7 @@ class RehearsedTrial(Trial):
     def load_judge(self) -> Judge:
         judge = WatchedJudge(self.config.preset.evaluation, self.worker.device, self.meter)
         networks = {id(used): used.model for used in (judge.clip, judge.extractor)}.values()
-        self.timings.weights["judge"] = sum(map(_bytes, networks))
+        self.timings.weights["judge"] = sum(map(bytes_of, networks))
         return judge
 
     def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def pipeline_bytes(model: Any) -> dict[str, int]:
     sizes, seen = {}, set()
     for name, pipeline in (("base", model.pipeline), ("refiner", model.refiner)):
         own = [part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)]
-        sizes[name] = sum(_bytes(part) for part in own if id(part) not in seen)
+        sizes[name] = sum(bytes_of(part) for part in own if id(part) not in seen)
         seen |= {id(part) for part in own}
     return sizes
 
 
-def _bytes(module: nn.Module) -> int:
+def bytes_of(module: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
