@@ -159,6 +159,17 @@ class CacheConfig(Frozen):
     embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at least one."""
 
 
+class PriorConfig(Frozen):
+    """Prior preservation (Ruiz et al. 2023): beside the photo, pictures that the base model draws of such a garment are
+    trained on, so that the adapter leaves the kind as it is. A step's batch holds as many of them as of the photo."""
+
+    images: PositiveInt = 100
+    """Of each kind."""
+    weight: PositiveFloat = 1.0
+    """Of their loss beside the photo's."""
+    caption: str = "Photo of a {kind}"
+
+
 class GarmentConfig(Frozen):
     """How an adapter is trained on one photo of a garment, and what is drawn with it."""
 
@@ -173,6 +184,8 @@ class GarmentConfig(Frozen):
     """Stands for its pattern or colour, `[u]` in prompts."""
     caption: str = "Photo of a [v] {kind} with [u] {attribute}"
     """Of the photo, in training."""
+    prior: PriorConfig | None = None
+    """null: the photo alone is trained on, as in the study."""
     prefix: str = "A high-quality image of a professional photoshoot featuring"
     """Before each prompt."""
     prompts: tuple[str, ...] = Field(min_length=1)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from fashion_sweep.caching.caches import read_caches
+from fashion_sweep.caching.caches import Caches, read_caches
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
@@ -30,7 +30,7 @@ from fashion_sweep.evaluation.generate import (
     judge_batches,
     write_samples,
 )
-from fashion_sweep.evaluation.metrics import evaluate
+from fashion_sweep.evaluation.metrics import evaluate, flat
 from fashion_sweep.files import is_whole, read_json, read_json_lines, write_json, write_json_lines, write_tensors
 from fashion_sweep.models.about import own_keys
 from fashion_sweep.models.counting import count_parameters
@@ -64,7 +64,7 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker, kind: "type[Trial] |
         evaluations = trial.judge()
         if worker.rank == 0:
             trial.finish(evaluations)
-        worker.report({"step": trial.steps, **_flat(evaluations)})
+        worker.report({"step": trial.steps, **flat(evaluations)})
     except Exception as error:
         trial.status.fail(f"{type(error).__name__}: {error}")
         raise
@@ -95,6 +95,10 @@ class Trial:
         """That call up what was learnt, and nothing else does."""
         return ()
 
+    def trained_on(self, caches: Caches) -> dict[str, Any]:
+        """What of `Adaptation` says which images, where that is not the training split."""
+        return {}
+
     def load_judge(self) -> Judge:
         return Judge(self.config.preset.evaluation, self.worker.device)
 
@@ -114,7 +118,7 @@ class Trial:
             captions=caches.captions,
             rank=self.worker.rank,
             workers=self.worker.world_size,
-            only=self.spec.garment or None,
+            **self.trained_on(caches),
             agreed=self.worker.agreed,
             about=own_keys(self.config, self.spec, self.run.name, self.original_size("fashion"), self.trigger_words),
         )
@@ -258,13 +262,3 @@ def _said(values: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )
-
-
-def _flat(evaluations: dict[str, Any]) -> dict[str, float]:
-    """`fid_fashion` and so on, for Ray Tune; nothing on the workers that hold no metrics."""
-    return {
-        f"{metric}_{name}": metrics[metric]
-        for name, metrics in evaluations.items()
-        if metrics
-        for metric in ("fid", "kid", "clip_score")
-    }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fashion_sweep.caching.parts import TRAINED_ON, Captions, Images, Loss, Reference, all_parts
+from fashion_sweep.caching.parts import TRAINED_ON, Captions, Images, Loss, Prior, Reference, all_parts
 from fashion_sweep.caching.size import Counts, cache_size
 from fashion_sweep.config import EvaluationConfig, RunConfig, TrainingConfig
 from fashion_sweep.data.cache import ShardedCache, content_key
@@ -35,6 +35,11 @@ class Caches:
     def captions(self) -> ShardedCache | None:
         """None where `cache.max_gb` leaves no room for them."""
         return self.parts.get(Captions.KIND)
+
+    @property
+    def prior(self) -> ShardedCache | None:
+        """None where there is no prior preservation."""
+        return self.parts.get(Prior.KIND)
 
     def reference(self, name: EvaluationSet) -> ShardedCache:
         return self.parts[Reference.KIND.format(name)]

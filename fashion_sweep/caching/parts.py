@@ -3,31 +3,32 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from fashion_sweep.caching.cost import (
+    BFLOAT16_FLOPS,
+    CAPTION_FLOPS,
+    DENOISER_FLOPS_PER_PIXEL,
+    ENCODER_FLOPS_PER_PIXEL,
+    FILE_S,
+    FLOAT32_FLOPS,
+    INCEPTION_FLOPS,
+    SDXL_TEXT_WIDTH,
+    TF32_FLOPS,
+    TOKENS,
+    pixels,
+    text_of,
+    text_widths,
+    view_bytes,
+)
 from fashion_sweep.checks import feature_dimension
-from fashion_sweep.config import RunConfig, Size
+from fashion_sweep.config import PriorConfig, RunConfig, Size
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import evaluation_order
-from fashion_sweep.files import read_json
-from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS, FLOAT32_SHARE, TF32_SHARE
-from fashion_sweep.models.locate import locate_architecture
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.sweep_file import EvaluationSet
 
 TRAINED_ON: EvaluationSet = "fashion"
-TOKENS, TIME_IDS, FACTOR, CHANNELS = 77, 6, 8, 4
-BFLOAT16_FLOPS = 1e12 * BFLOAT16_TFLOPS
-TF32_FLOPS, FLOAT32_FLOPS = TF32_SHARE * BFLOAT16_FLOPS, FLOAT32_SHARE * BFLOAT16_FLOPS
-"""A second."""
-FILE_S = 0.015
-"""To decode, resize and crop a photograph of 750x1101: 14 ms on a core of a Xeon."""
-ENCODER_FLOPS_PER_PIXEL = 4.25e6  # of SDXL's autoencoder, counted on the meta device
-CAPTION_FLOPS = 2 * TOKENS * (123e6 + 695e6)  # of SDXL's text encoders
-INCEPTION_FLOPS = 11.4e9
-DENOISER_FLOPS_PER_PIXEL = 6.1e6  # of SDXL's UNet, likewise
-SDXL_TEXT_WIDTH = 768 + 1280
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class CachePart(ABC):
     data_set: EvaluationSet = TRAINED_ON
     KIND: ClassVar[str]
     TITLE: ClassVar[str]
-    MADE_BY: ClassVar[Literal["model", "judge"]] = "model"
+    MADE_BY: ClassVar[Literal["model", "pipelines", "judge"]] = "model"
+    """The base model; with its refiner, as pictures are drawn; or the feature extractors."""
     FOR_TRAINING: ClassVar[bool] = False
 
     @property
@@ -75,7 +77,7 @@ class CachePart(ABC):
     @property
     def assumed_rate(self) -> float | None:
         """Rows a second on an A100-class GPU; None for models that are not of SDXL's size."""
-        return 1 / self._sdxl_seconds if _text_widths(self.config)[0] == SDXL_TEXT_WIDTH else None
+        return 1 / self._sdxl_seconds if text_widths(self.config)[0] == SDXL_TEXT_WIDTH else None
 
     @property
     @abstractmethod
@@ -98,15 +100,15 @@ class Images(CachePart):
 
     @property
     def row_bytes(self) -> int:
-        return self.views * _view_bytes(self.config, self.size)
+        return self.views * view_bytes(self.config, self.size)
 
     @property
     def rate_key(self) -> str:
-        return f"{self.kind} {self.config.preset.model.base} {_text_of(self.size)} views {self.views}"
+        return f"{self.kind} {self.config.preset.model.base} {text_of(self.size)} views {self.views}"
 
     @property
     def _sdxl_seconds(self) -> float:
-        return FILE_S + self.views * _pixels(self.size) * ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS
+        return FILE_S + self.views * pixels(self.size) * ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS
 
     @property
     def size(self) -> Size:
@@ -129,7 +131,7 @@ class Captions(CachePart):
 
     @property
     def row_bytes(self) -> int:
-        width, pooled = _text_widths(self.config)
+        width, pooled = text_widths(self.config)
         return 2 * (TOKENS * width + pooled)
 
     @property
@@ -155,7 +157,7 @@ class Reference(CachePart):
 
     @property
     def rate_key(self) -> str:
-        return f"{self.kind} {self.config.preset.evaluation.features} {_text_of(self.size)}"
+        return f"{self.kind} {self.config.preset.evaluation.features} {text_of(self.size)}"
 
     @property
     def _sdxl_seconds(self) -> float:
@@ -183,19 +185,71 @@ class Loss(CachePart):
 
     @property
     def row_bytes(self) -> int:
-        return _view_bytes(self.config, self.size) + 4
+        return view_bytes(self.config, self.size) + 4
 
     @property
     def _sdxl_seconds(self) -> float:
         per_pixel = ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS + DENOISER_FLOPS_PER_PIXEL / BFLOAT16_FLOPS
-        return FILE_S + _pixels(self.size) * per_pixel
+        return FILE_S + pixels(self.size) * per_pixel
+
+
+class Prior(CachePart):
+    """Pictures that the base model draws of each kind of garment, encoded as if they were photos: `latents` c,h,w and
+    `prompt_embeds` tokens,d and `pooled` p, float16, and `time_ids` 6 float32."""
+
+    KIND, TITLE, MADE_BY, FOR_TRAINING = "prior", "pictures of each kind", "pipelines", True
+
+    @property
+    def kinds(self) -> list[str]:
+        return sorted({garment.kind for garment in self.config.sweep.garments})
+
+    @property
+    def prior(self) -> PriorConfig:
+        assert self.config.preset.garment is not None
+        assert self.config.preset.garment.prior is not None
+        return self.config.preset.garment.prior
+
+    def caption(self, kind: str) -> str:
+        return self.prior.caption.replace("{kind}", kind)
+
+    def rows_of(self, kind: str) -> range:
+        first = self.kinds.index(kind) * self.prior.images
+        return range(first, first + self.prior.images)
+
+    def rows(self, images: int, captions: int) -> int:
+        return len(self.kinds) * self.prior.images
+
+    def key(self, catalogue: Catalogue, weights: Mapping[str, str]) -> dict[str, Any]:
+        drawn = {"generation": self.config.preset.generation.model_dump(mode="json"), "refiner": weights["refiner"]}
+        captions = [self.caption(kind) for kind in self.kinds]
+        wanted = {"captions": captions, "each": self.prior.images, "size": self.size}
+        return _autoencoder(weights) | _text_encoders(self.config, weights) | drawn | wanted
+
+    @property
+    def row_bytes(self) -> int:
+        width, pooled = text_widths(self.config)
+        return view_bytes(self.config, self.size) + 2 * (TOKENS * width + pooled)
+
+    @property
+    def _sdxl_seconds(self) -> float:
+        generation = self.config.preset.generation
+        passes = generation.num_inference_steps * (2 if generation.guidance_scale > 1 else 1)
+        drawing = passes * DENOISER_FLOPS_PER_PIXEL / BFLOAT16_FLOPS
+        return pixels(self.size) * (drawing + 3 * ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS)  # a decoder is two encoders
+
+    @property
+    def size(self) -> Size:
+        return self.config.preset.training.image
 
 
 def all_parts(config: RunConfig, views: int) -> dict[str, CachePart]:
     """By kind, in the order in which they are made: last what the judge makes, so that a worker changes models once."""
     judged = sorted(config.sweep.judge)
     losses = [Loss(config, views, name) for name in judged if name != TRAINED_ON]
-    parts = [Images(config, views), Captions(config, views), *losses, *(Reference(config, views, n) for n in judged)]
+    references = [Reference(config, views, name) for name in judged]
+    parts: list[CachePart] = [Images(config, views), Captions(config, views), *losses, *references]
+    if config.sweep.garments and config.preset.garment and config.preset.garment.prior:
+        parts.insert(2, Prior(config, views))
     return {part.kind: part for part in parts}
 
 
@@ -210,30 +264,3 @@ def _text_encoders(config: RunConfig, weights: Mapping[str, str]) -> dict[str, s
 def _identity(records: Sequence[Record]) -> list[Any]:
     """What tells a changed data set from the same one without reading every pixel."""
     return [(record.name, record.width, record.height, record.bytes, record.modified) for record in records]
-
-
-def _pixels(size: Size) -> int:
-    return size.height * size.width
-
-
-def _view_bytes(config: RunConfig, size: Size) -> int:
-    channels = _component(config, "unet").get("in_channels", CHANNELS)
-    blocks = _component(config, "vae").get("block_out_channels")
-    factor = 2 ** (len(blocks) - 1) if blocks else FACTOR
-    return 2 * channels * (size.height // factor) * (size.width // factor) + 4 * TIME_IDS
-
-
-def _text_widths(config: RunConfig) -> tuple[int, int]:
-    """Of the two encoders' states side by side, and of the pooled embedding."""
-    first, second = (_component(config, name) for name in ("text_encoder", "text_encoder_2"))
-    return first.get("hidden_size", 768) + second.get("hidden_size", 1280), second.get("projection_dim", 1280)
-
-
-def _component(config: RunConfig, name: str) -> dict[str, Any]:
-    base = Path(locate_architecture(config.preset.model.base, "model.base"))
-    values: dict[str, Any] = read_json(base / name / "config.json", {})
-    return values
-
-
-def _text_of(size: Size) -> str:
-    return f"{size.height}x{size.width}/{size.shorter_side}"

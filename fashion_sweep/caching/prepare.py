@@ -3,40 +3,28 @@
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from fashion_sweep.caching.caches import read_caches
-from fashion_sweep.caching.parts import CachePart, Captions, Images, Loss, Reference, all_parts
+from fashion_sweep.caching.encoders import ENCODERS, LOADERS, Alive
+from fashion_sweep.caching.parts import all_parts
 from fashion_sweep.caching.size import trials_size
 from fashion_sweep.checks import data_sets
-from fashion_sweep.config import EvaluationConfig, ModelConfig, RunConfig, TrainingConfig
 from fashion_sweep.config_files import read_run_config
-from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue
-from fashion_sweep.data.images import load_rgb
+from fashion_sweep.data.catalogue import Catalogue, read_catalogue
 from fashion_sweep.data.sets import locate_data, render_if_needed
-from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
-from fashion_sweep.draws import standard_normal
 from fashion_sweep.errors import RunError
-from fashion_sweep.evaluation.features import Judge
 from fashion_sweep.evaluation.fid import feature_stats
-from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses
 from fashion_sweep.files import is_whole, read_json, write_json
-from fashion_sweep.models.family import Family
-from fashion_sweep.models.load import default_device, load_model
 from fashion_sweep.paths import RunPaths, cache_rates
 from fashion_sweep.plan import parameters_of
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.storage import remote
-
-ENCODE_BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -79,10 +67,6 @@ def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
     ]
 
 
-Alive: TypeAlias = Callable[[], None]
-"""To be called more often than a worker may stand still."""
-
-
 def make_shard(shard: Shard, alive: Alive = lambda: None) -> Made:
     """Makes one shard, in a worker. Models and catalogues stay loaded for the next one."""
     run = shard.run
@@ -90,7 +74,7 @@ def make_shard(shard: Shard, alive: Alive = lambda: None) -> Made:
     config, caches = read_run_config(run.config), read_caches(run)
     part = all_parts(config, caches.views)[shard.kind]
     catalogue = _catalogue(run.catalogue(part.data_set))
-    model = shard_judge(config) if part.MADE_BY == "judge" else shard_model(config)
+    model = LOADERS[part.MADE_BY](config)
     started = time.monotonic()  # what stays loaded is not part of the rate
     cache = caches.parts[shard.kind]
     rows = cache.shards[shard.index]
@@ -130,81 +114,6 @@ def check_room(run: RunPaths, shards: Sequence[Shard], specs: Sequence[TrialSpec
         )
 
 
-def encode_captions(model: Family, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:
-    """A row a caption: `prompt_embeds` and `pooled`, float16."""
-    parts = [model.encode_captions(part) for part in _batches(captions, alive)]
-    return {
-        "prompt_embeds": torch.cat([part.prompt_embeds for part in parts]).half(),
-        "pooled": torch.cat([part.pooled for part in parts]).half(),
-    }
-
-
-def encode_images(
-    model: Family, config: TrainingConfig, records: Sequence[Record], alive: Alive = lambda: None
-) -> dict[str, Tensor]:
-    """A row a record: `latents` of its augmented views, float16, and their `time_ids`, float32."""
-    size, views = config.image, range(config.views)
-    shape = model.latent_shape(size.height, size.width)
-    latents, time_ids = [], []
-    for record in records:
-        alive()
-        image = load_rgb(record.path)
-        augmented = augmented_views(image, size, config.seed, record.name, views)
-        noise = [standard_normal(config.seed, "data/posterior", record.name, v, shape=shape) for v in views]
-        pixels = to_model_range(np.stack([view.pixels for view in augmented]))
-        latents.append(model.encode_images(pixels, torch.stack(noise)).half().cpu())
-        original = (record.height, record.width)
-        time_ids.append(torch.tensor([[*original, *view.corner, size.height, size.width] for view in augmented]))
-    return {"latents": torch.stack(latents), "time_ids": torch.stack(time_ids).float()}
-
-
-def _captions(model: Family, part: Captions, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    return encode_captions(model, catalogue.distinct_captions[rows], alive)
-
-
-def _images(model: Family, part: Images, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    training = part.config.preset.training.model_copy(update={"views": part.views})
-    return encode_images(model, training, catalogue.records[rows], alive)
-
-
-def _features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    features = []
-    for records in _batches(catalogue.records[rows], alive):
-        pixels = np.stack([centre_view(load_rgb(record.path), part.size).pixels for record in records])
-        features.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1)))
-    return {"features": torch.cat(features)}
-
-
-def _base_losses(model: Family, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    size, seed, judged = part.size, part.config.preset.generation.seed, part.records(catalogue)
-    shape = model.latent_shape(size.height, size.width)
-    latents, time_ids = [], []
-    for record in judged[rows]:
-        alive()
-        view = centre_view(load_rgb(record.path), size)
-        noise = standard_normal(seed, "loss/posterior", record.name, shape=shape)
-        latents.append(model.encode_images(to_model_range(view.pixels[None]), noise[None])[0].half().cpu())
-        time_ids.append([record.height, record.width, *view.corner, size.height, size.width])
-    encoded = {"latents": torch.stack(latents), "time_ids": torch.tensor(time_ids, dtype=torch.float32)}
-    captions = [record.caption for record in judged[rows]]
-    sample = LossSample(**encoded, captions=captions, first=rows.start, total=len(judged), seed=seed)
-    return encoded | {"loss": denoising_losses(model, sample, alive)}
-
-
-ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice, Alive], dict[str, Tensor]]] = {
-    Captions: _captions,
-    Images: _images,
-    Reference: _features,
-    Loss: _base_losses,
-}
-
-
-def _batches(items: Sequence[Any], alive: Alive) -> Iterable[Sequence[Any]]:
-    for start in range(0, len(items), ENCODE_BATCH_SIZE):
-        alive()
-        yield items[start : start + ENCODE_BATCH_SIZE]
-
-
 @lru_cache(maxsize=2)
 def _fetch_inputs(run: RunPaths) -> None:
     """To a node that has a copy of its own of the runs folder. What is rendered is rendered there, for that is
@@ -227,31 +136,3 @@ def _hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU thread{'s' if torch.get_num_threads() > 1 else ''}"
-
-
-@lru_cache(maxsize=1)
-def _load_model(model_config: ModelConfig) -> Family:
-    return load_model(model_config, default_device())
-
-
-def shard_model(config: RunConfig) -> Family:
-    """The base model, which stays loaded for the next shard; the judge makes room for it."""
-    _load_judge.cache_clear()
-    return _load_model(config.preset.model)
-
-
-@lru_cache(maxsize=1)
-def _load_judge(evaluation_config: EvaluationConfig) -> Judge:
-    return Judge(evaluation_config, default_device())
-
-
-def shard_judge(config: RunConfig) -> Judge:
-    """The feature extractors, which stay loaded for the next shard; the base model makes room for them."""
-    _load_model.cache_clear()
-    return _load_judge(config.preset.evaluation)
-
-
-def forget_models() -> None:
-    """Frees what is kept for the next shard."""
-    _load_model.cache_clear()
-    _load_judge.cache_clear()

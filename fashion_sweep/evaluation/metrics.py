@@ -47,3 +47,13 @@ def _strangers_first(reference: np.ndarray, samples: int, config: EvaluationConf
     """Turned so that no generated image meets the photograph of its own caption: KID takes the two as independent."""
     size = config.kid_subset_size
     return np.roll(reference, -(samples if len(reference) >= samples + size else size), axis=0)
+
+
+def flat(evaluations: dict[str, Any]) -> dict[str, float]:
+    """`fid_fashion` and so on, for Ray Tune; nothing on the workers that hold no metrics."""
+    return {
+        f"{metric}_{name}": metrics[metric]
+        for name, metrics in evaluations.items()
+        if metrics
+        for metric in ("fid", "kid", "clip_score")
+    }

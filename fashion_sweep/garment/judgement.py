@@ -1,14 +1,15 @@
 """Does it work: is each garment's own photo the one that its pictures come closest to, and closer than the base's?
 
 A picture identifies its garment if no other photo of the run is closer to it. The seeds are the sample: pictures of
-one seed share their noise, so intervals are drawn from seeds, not from pictures.
+one seed share their noise. So intervals of scores are drawn from seeds, not from pictures, and those of shares count
+a seed as one observation (Wilson 1927): eight seeds that are all right leave room for a third that is not.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.draws import numpy_generator
@@ -47,6 +48,7 @@ class Judged:
     """Closeness to its own photo less that of the base model's pictures of the same prompts and seeds."""
     colour: float
     """Mean ΔE to its own photo."""
+    seeds: int
 
 
 def judge_garments(run: RunPaths, config: RunConfig) -> list[Judged]:
@@ -82,15 +84,18 @@ def overall(run: RunPaths, config: RunConfig) -> tuple[Estimate, Estimate | None
     photos = {name for one in judged for picture in _pictures(run, one.garment) for name in picture["closeness"]}
     if len(photos) < 2 or not judged:
         return None
-    base = [one.base_identified for one in judged if one.base_identified]
-    return _mean([one.identified for one in judged]), _mean(base) if base else None, 1 / len(photos)
+    base = [one.base_identified.value for one in judged if one.base_identified]
+    seeds = sum(one.seeds for one in judged)  # of garments that were trained apart
+    with_adapters = share(float(np.mean([one.identified.value for one in judged])), seeds)
+    return with_adapters, share(float(np.mean(base)), seeds) if base else None, 1 / len(photos)
 
 
-def _mean(estimates: Sequence[Estimate]) -> Estimate:
-    """Over garments, which were trained apart; the interval as if they were independent."""
-    value = float(np.mean([one.value for one in estimates]))
-    spread = float(np.sqrt(sum(((one.high - one.low) / 2) ** 2 for one in estimates))) / len(estimates)
-    return Estimate(value, max(0.0, value - spread), min(1.0, value + spread))
+def share(value: float, count: int) -> Estimate:
+    """Of so many independent observations, with Wilson's score interval."""
+    z = float(norm.ppf((1 + LEVEL) / 2))
+    centre = (value + z**2 / (2 * count)) / (1 + z**2 / count)
+    spread = z / (1 + z**2 / count) * np.sqrt(value * (1 - value) / count + (z / (2 * count)) ** 2)
+    return Estimate(value, max(0.0, float(centre - spread)), min(1.0, float(centre + spread)))
 
 
 def _pictures(run: RunPaths, trial_id: str) -> list[dict[str, Any]]:
@@ -108,25 +113,27 @@ def _judged(name: str, pictures: list[dict[str, Any]], base: list[dict[str, Any]
         for p in pictures
         if others
     }
+    seeds = len({seed for _, seed in own})
     return Judged(
         garment=name,
-        identified=_estimate(name, _is_identified(name, pictures)),
-        base_identified=_estimate(name, _is_identified(name, base)) if base else None,
+        identified=share(_identified(name, pictures), seeds),
+        base_identified=share(_identified(name, base), seeds) if base else None,
         own=_estimate(name, own),
         others=_estimate(name, to_others) if others else None,
         gain=_estimate(name, gains) if gains else None,
         colour=float(np.mean([p["closeness"][name]["colour"] for p in pictures])),
+        seeds=seeds,
     )
 
 
-def _is_identified(name: str, pictures: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
-    """1 or 0 by prompt and seed."""
-    return {
-        (p["prompt"], p["seed"]): float(
-            max(p["closeness"], key=lambda photo: (p["closeness"][photo]["score"], photo != name)) == name
-        )
-        for p in pictures
-    }
+def _identified(name: str, pictures: list[dict[str, Any]]) -> float:
+    """Share of the pictures."""
+    return float(np.mean([_closest(picture["closeness"], name) == name for picture in pictures]))
+
+
+def _closest(photos: dict[str, Any], name: str) -> str:
+    """Of equal ones another."""
+    return max(photos, key=lambda photo: (photos[photo]["score"], photo != name))
 
 
 def _estimate(name: str, values: dict[tuple[str, int], float]) -> Estimate:

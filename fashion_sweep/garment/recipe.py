@@ -47,7 +47,10 @@ def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[s
             "garments": list(garments),
         }
     )
-    return RunConfig(preset=preset.model_copy(update={"training": recipe.training, "data": data}), sweep=sweep)
+    training = recipe.training
+    if recipe.prior:
+        training = training.model_copy(update={"batch_size": 2 * training.batch_size})
+    return RunConfig(preset=preset.model_copy(update={"training": training, "data": data}), sweep=sweep)
 
 
 def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:

@@ -20,7 +20,8 @@ from fashion_sweep.report.tables import GAP, Table, duration, terminal, time_tab
 
 MEANING = (
     "Closeness is from 0 to 100: half of it is colour (the distance between the garments' pixels in CIELAB), a quarter "
-    "the pattern (Gabor filters), a quarter CLIP's likeness of both. Intervals hold 95 % over seeds. "
+    "the pattern (Gabor filters), a quarter CLIP's likeness of both. Intervals hold 95 % over seeds; of a share, each "
+    "seed counts once. "
     "Own photo closest: share of a garment's pictures to which no other garment's photo is closer."
 )
 

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import distributed
 
+from fashion_sweep.caching import parts as cache_parts
+from fashion_sweep.caching.caches import Caches
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.data.images import load_rgb
@@ -24,6 +26,7 @@ from fashion_sweep.garment.sheet import write_sheet
 from fashion_sweep.models.family import Family
 from fashion_sweep.storage import remote
 from fashion_sweep.sweep_file import EvaluationSet
+from fashion_sweep.training import batches
 from fashion_sweep.trial import Trial
 
 logger = logging.getLogger(__name__)
@@ -67,6 +70,15 @@ class GarmentTrial(Trial):
     def trigger_words(self) -> Sequence[str]:
         recipe = recipe_of(self.config.preset)
         return recipe.token, recipe.attribute_token
+
+    def trained_on(self, caches: Caches) -> dict[str, Any]:
+        own: dict[str, Any] = {"only": self.spec.garment}
+        if caches.prior is None:
+            return own
+        (kind,) = (one.kind for one in self.config.sweep.garments if one.name == self.spec.garment)
+        part = cache_parts.Prior(self.config, caches.views)
+        prior = batches.Prior(caches.prior, part.rows_of(kind), part.caption(kind), part.prior.weight)
+        return own | {"prior": prior}
 
     def summary(self) -> dict[str, Any]:
         return {"garment": summary(self.paths, self.spec.garment)} if self.spec.garment else {}

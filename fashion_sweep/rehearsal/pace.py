@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fashion_sweep.caching.parts import FILE_S
+from fashion_sweep.caching.cost import FILE_S
 from fashion_sweep.caching.size import CacheSize
 from fashion_sweep.config import RunConfig
 from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
@@ -64,6 +64,8 @@ def reckoned_pace(
     text = {True: through * own.text, False: own.text if cache.without_captions else 0.0}
     steps = {placement(spec): through * own.base + text[spec.trains_text_encoders] for spec in _trained(config)}
     rows = {"images": FILE_S + cache.views * own.encode / autoencoder, "captions": own.text / pace}
+    drawing = passes * config.preset.generation.num_inference_steps * own.base / pace
+    rows["prior"] = drawing + (own.decode + own.encode) / autoencoder + own.text / pace
     for name in config.sweep.judge:
         seen = flops[name]
         rows[f"reference-{name}"] = FILE_S + seen.reference / extractor

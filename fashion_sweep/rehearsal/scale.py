@@ -108,7 +108,8 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: i
     smaller["cache"] = CacheConfig()
     if config.sweep.garments:
         recipe = recipe_of(preset)
-        smaller["garment"] = recipe.model_copy(update={"seeds": 1, "prompts": recipe.prompts[:1]})
+        prior = recipe.prior and recipe.prior.model_copy(update={"images": 1})
+        smaller["garment"] = recipe.model_copy(update={"seeds": 1, "prompts": recipe.prompts[:1], "prior": prior})
     sweep = config.sweep.model_copy(
         update={
             "trials": [spec.values for spec in specs],

@@ -8,15 +8,9 @@ import torch
 from rich.console import Console
 
 from fashion_sweep.caching.caches import read_caches
-from fashion_sweep.caching.prepare import (
-    Shard,
-    forget_models,
-    make_shard,
-    missing_shards,
-    shard_judge,
-    shard_model,
-    write_references,
-)
+from fashion_sweep.caching.encoders import LOADERS, forget_models
+from fashion_sweep.caching.parts import all_parts
+from fashion_sweep.caching.prepare import Shard, make_shard, missing_shards, write_references
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.errors import TrialError
@@ -34,6 +28,9 @@ from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
 from fashion_sweep.rehearsal.watched import RehearsedTrial, Timings, WatchedStatus
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking import mirror, remove_experiment
+
+LOADING = {"model": Work.LOAD_BASE, "pipelines": Work.LOAD_PIPELINES, "judge": Work.LOAD_JUDGE}
+"""What makes a part of the cache → the stage that loads it."""
 
 
 @dataclass(frozen=True)
@@ -103,20 +100,14 @@ def _fill_cache(setting: Setting, meter: Meter) -> None:
     """As the workers of a cluster do, one shard of each kind. What they keep loaded is loaded first, by itself."""
     config: RunConfig = setting.scaled
     shards = missing_shards(setting.run, specs_of(setting.config))
-    by_judge = [shard for shard in shards if shard.kind.startswith("reference")]
-    by_base = [shard for shard in shards if shard not in by_judge]
-    if by_base:
-        with meter.stage(Work.LOAD_BASE):
-            shard_model(config)
-    for shard in by_base:
-        _make(shard, setting, meter)
-    forget_models()
-    if by_judge:
-        with meter.stage(Work.LOAD_JUDGE):
-            shard_judge(config)
-        for shard in by_judge:
-            _make(shard, setting, meter)
-        forget_models()
+    parts = all_parts(config, config.preset.training.views)
+    for maker, loading in LOADING.items():
+        if mine := [shard for shard in shards if maker == parts[shard.kind].MADE_BY]:
+            with meter.stage(loading):
+                LOADERS[maker](config)
+            for shard in mine:
+                _make(shard, setting, meter)
+            forget_models()
     with meter.stage(Work.REFERENCES):
         write_references(setting.run)
 

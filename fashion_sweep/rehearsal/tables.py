@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fashion_sweep.caching.parts import FILE_S
+from fashion_sweep.caching.cost import FILE_S
 from fashion_sweep.garment.recipe import drawings_of
 from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast

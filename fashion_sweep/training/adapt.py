@@ -18,7 +18,7 @@ from fashion_sweep.models.family import Family
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, TrainingSet
+from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, Prior, TrainingSet
 from fashion_sweep.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -47,6 +47,8 @@ class Adaptation:
     workers: int
     only: str | None = None
     """The one record that is trained on, and validated; None: the two parts of the split."""
+    prior: Prior | None = None
+    """Trained on beside it."""
     agreed: Callable[[Callable[[], int]], int] = lambda find: find()
     """Gives all workers what the first of them finds."""
     about: Mapping[str, str] = field(default_factory=dict)
@@ -110,20 +112,22 @@ class Adaptation:
         records = self.catalogue.records
         row = {record.name: index for index, record in enumerate(records)}
         training, validation = self._split()
-        captions = self.catalogue.distinct_captions
+        captions, trained_text = self.catalogue.distinct_captions, self.spec.trains_text_encoders
         caption_row = {caption: index for index, caption in enumerate(captions)}
         return TrainingSet(
             images=self.images,
             captions=CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions),
             names=[record.name for record in records],
             caption_rows=[caption_row[record.caption] for record in records],
-            input_ids=model.tokenize(captions) if self.spec.trains_text_encoders else None,
+            input_ids=model.tokenize(captions) if trained_text else None,
             training_rows=[row[record.name] for record in training],
             validation_rows=[row[record.name] for record in validation],
             views=self.config.views,
             seed=self.seed,
             validation_seed=self.config.seed,
             num_train_timesteps=model.num_train_timesteps,
+            prior=self.prior,
+            prior_input_ids=model.tokenize([self.prior.caption]) if self.prior and trained_text else None,
         )
 
     def _split(self) -> tuple[list[Record], list[Record]]:

@@ -138,7 +138,7 @@ class Trainer:
             for slots in self.share.micro_batches:
                 batch = self.data.training_batch(step, size, slots)
                 with self.accelerator.autocast():
-                    losses = self._losses(self.denoiser, batch)
+                    losses = self._losses(self.denoiser, batch) * batch.weights.to(self.accelerator.device)
                 (losses.sum() / size).backward()
                 gradients.take()
                 shared[slots] = losses.detach().double()

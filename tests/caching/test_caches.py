@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from fashion_sweep.caching import prepare
+from fashion_sweep.caching import encoders, prepare
 from fashion_sweep.caching.caches import plan_caches, read_caches, write_caches
+from fashion_sweep.caching.encoders import forget_models, shard_judge, shard_model
 from fashion_sweep.caching.parts import Loss, all_parts
-from fashion_sweep.caching.prepare import Shard, forget_models, make_shard, shard_judge, shard_model
+from fashion_sweep.caching.prepare import Shard, make_shard
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.data.sets import open_data
@@ -89,10 +90,10 @@ def test_a_shards_time_leaves_out_the_loading_of_its_model(tmp_path, monkeypatch
     write_text(run.config, config.to_yaml())
     write_caches(run, plan_caches(config, {"fashion": catalogue}))
     write_catalogue(run.catalogue("fashion"), catalogue)
-    load_model = prepare.load_model
+    load_model = encoders.load_model
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000 * len(loading))
     monkeypatch.setattr(prepare, "time", clock)
-    monkeypatch.setattr(prepare, "load_model", lambda *given: loading.append(1) or load_model(*given))
+    monkeypatch.setattr(encoders, "load_model", lambda *given: loading.append(1) or load_model(*given))
     made = [make_shard(Shard(run, kind, 0)) for kind in ("captions", "images")]
     assert [shard.rows for shard in made] == [len(catalogue.distinct_captions), 3]
     assert all(0 < shard.seconds < 1000 for shard in made)
@@ -104,6 +105,6 @@ def test_a_worker_holds_the_base_model_or_the_judge():
     config = load_run_config("exp2", "tiny")
     for _ in range(2):
         shard_model(config)
-        assert (prepare._load_model.cache_info().currsize, prepare._load_judge.cache_info().currsize) == (1, 0)
+        assert (encoders._load_model.cache_info().currsize, encoders._load_judge.cache_info().currsize) == (1, 0)
         shard_judge(config)
-        assert (prepare._load_model.cache_info().currsize, prepare._load_judge.cache_info().currsize) == (0, 1)
+        assert (encoders._load_model.cache_info().currsize, encoders._load_judge.cache_info().currsize) == (0, 1)

@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from fashion_sweep.caching.caches import plan_caches, read_caches, write_caches
+from fashion_sweep.caching.encoders import encode_captions, encode_images
 from fashion_sweep.caching.parts import all_parts
-from fashion_sweep.caching.prepare import Made, Shard, check_room, encode_captions, encode_images, write_rates
+from fashion_sweep.caching.prepare import Made, Shard, check_room, write_rates
 from fashion_sweep.caching.size import Counts, cache_size, known_counts
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.catalogue import write_catalogue

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from fashion_sweep.caching.prepare import forget_models, make_shard, missing_shards
+from fashion_sweep.caching.encoders import forget_models
+from fashion_sweep.caching.prepare import make_shard, missing_shards
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config_files import load_preset
 from fashion_sweep.data.garment import keep_photos, read_garments

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fashion_sweep.caching.parts import FILE_S
+from fashion_sweep.caching.cost import FILE_S
 from fashion_sweep.caching.size import Counts, cache_size
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.plan import resolved, specs_of

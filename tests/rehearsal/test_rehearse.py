@@ -108,7 +108,7 @@ def test_the_rehearsal_is_no_longer_seen_in_mlflow(rehearsed):
 @pytest.mark.parametrize(
     ("broken", "stage"),
     [
-        ("fashion_sweep.caching.prepare.encode_images", "cache images"),
+        ("fashion_sweep.caching.encoders.encode_images", "cache images"),
         ("fashion_sweep.training.adapt.load_checkpoint", "train and checkpoint"),
         ("fashion_sweep.training.adapt.lora.save", "resume and save adapter"),
         ("fashion_sweep.models.sdxl.denoise", "generate"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fashion_sweep.caching.prepare import encode_captions, encode_images
+from fashion_sweep.caching.encoders import encode_captions, encode_images
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data import fashion
 from fashion_sweep.data.cache import ShardedCache
