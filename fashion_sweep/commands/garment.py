@@ -22,7 +22,8 @@ def train(
     photos: Annotated[
         list[str],
         typer.Argument(
-            help="Photos, folders of photos, or CSV files with the columns photo, kind, attribute, name.",
+            help="Photos, folders of photos, or CSV files with the columns photo, kind, attribute, name; embedded:N "
+            "for N garments of the embedded world.",
             metavar="PHOTO…",
         ),
     ],

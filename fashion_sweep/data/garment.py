@@ -13,18 +13,21 @@ from fashion_sweep.data import locations
 from fashion_sweep.data.catalogue import UNREADABLE, Catalogue, Record
 from fashion_sweep.data.images import UNDECODABLE, load_rgb, read_size
 from fashion_sweep.data.listing import IMAGE_SUFFIXES, Problem
+from fashion_sweep.data.sets import WORLD_SEED
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.files import replacing
+from fashion_sweep.paths import cache_root
 from fashion_sweep.sweep_file import Garment
 
 COLUMNS = ("photo", "kind", "attribute", "name")
 """Of a CSV file; the last two may be missing or empty."""
+EMBEDDED = "embedded:"
 NOWHERE = "there is no such file"
 
 
 def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name: str | None) -> list[Garment]:
     """Args:
-        sources: photos, folders of photos, and CSV files that name photos, beside them or absolute.
+        sources: photos, folders of photos, CSV files that name photos, beside them or absolute; and `embedded:N`.
         kind, attribute: of each that no CSV file tells of.
         name: of a single garment; else each is called as its file.
 
@@ -36,6 +39,9 @@ def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name
         if len(found) != 1:
             raise ConfigError(f"--name {name}: is for one photo, not for {len(found)}; a CSV file names each")
         found = [found[0] | {"name": name}]
+    names = [one["name"].casefold() for one in found]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"two garments are called {repeated!r}; a CSV file with the column name tells them apart")
     try:
         return [Garment.model_validate(one) for one in found]
     except ValidationError as error:
@@ -44,6 +50,8 @@ def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name
 
 
 def _of_source(source: str, kind: str | None, attribute: str) -> list[dict[str, str]]:
+    if source.startswith(EMBEDDED):
+        return _of_csv(_rendered(source), kind, attribute)
     if source.lower().endswith(".csv"):
         return _of_csv(source, kind, attribute)
     photos = [source]
@@ -54,6 +62,19 @@ def _of_source(source: str, kind: str | None, attribute: str) -> list[dict[str, 
     if kind is None:
         raise ConfigError("--kind: say what the garment is, for instance --kind sweater")
     return [{"photo": one, "kind": kind, "attribute": attribute, "name": _name(one)} for one in photos]
+
+
+def _rendered(source: str) -> str:
+    """The list of so many garments of the embedded world, which is made at first."""
+    from fashion_sweep.tiny.wardrobe import TOPS
+    from fashion_sweep.tiny.world import GARMENTS, write_garments
+
+    count = source.removeprefix(EMBEDDED)
+    if not count.isdecimal() or not 1 <= int(count) <= TOPS:
+        raise ConfigError(f"{source}: say how many garments of the embedded world, 1 to {TOPS}, as in {EMBEDDED}6")
+    folder = cache_root() / f"world-garments-{int(count)}-seed{WORLD_SEED}"
+    write_garments(folder, int(count), WORLD_SEED)
+    return str(folder / GARMENTS)
 
 
 def _of_csv(source: str, kind: str | None, attribute: str) -> list[dict[str, str]]:

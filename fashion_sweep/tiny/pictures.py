@@ -9,7 +9,7 @@ from PIL import Image
 from fashion_sweep.tiny import backgrounds, captions, scenes
 from fashion_sweep.tiny.canvas import Canvas, Cartoon, Photograph, View
 from fashion_sweep.tiny.figure import draw_figure, strike
-from fashion_sweep.tiny.wardrobe import Outfit, dress_up
+from fashion_sweep.tiny.wardrobe import Outfit, dress_up, with_top
 
 Size = tuple[int, int]
 PORTRAIT_FILE, SQUARE_FILE = (109, 160), (120, 150)
@@ -34,6 +34,13 @@ def fashion_picture(seed: int, index: int) -> Picture:
     outfit = dress_up(rng)
     image = _figure(rng, size, outfit, photograph=True)
     return Picture(image, (captions.detailed(outfit, rng),), outfit)
+
+
+def garment_picture(seed: int, index: int) -> Picture:
+    """A photograph of one figure in garment number `index`, whose colour and pattern together no other has."""
+    rng = _generator(seed, "garment", index)
+    outfit = with_top(dress_up(rng), rng, index)
+    return Picture(_figure(rng, PORTRAIT_FILE, outfit, photograph=True), (), outfit)
 
 
 def general_picture(seed: int, index: int) -> Picture:

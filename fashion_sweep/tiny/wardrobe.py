@@ -1,6 +1,6 @@
 """Who stands in a picture and what they wear: the attributes that captions name and figures show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,9 @@ HAIRS: tuple[Rgb, ...] = (
 HAIRCUTS = {True: ("long", "long", "bob", "bun"), False: ("short", "short", "bald")}
 SLEEVES = ("no", "short", "medium", "long")
 NECKLINES = ("round", "v-shape", "lapel", "square")
+TOP_KINDS = ("sweater", "shirt", "T-shirt")
+TOP_PATTERNS = ("striped", "pure color", "plaid", "color block", "floral", "graphic")
+TOPS = len(COLORS) * len(TOP_PATTERNS)
 ACCESSORIES = ("hat", "wrist", "ring", "glasses", "belt", "bag")
 
 
@@ -84,6 +87,16 @@ def dress_up(rng: np.random.Generator) -> Outfit:
         hat=_color(rng),
         shoes=_pick(rng, ("black", "white", "brown", "gray")),
     )
+
+
+def with_top(outfit: Outfit, rng: np.random.Generator, number: int) -> Outfit:
+    """The same person in top number `number` of `TOPS`, all of which differ in colour or pattern."""
+    kind = TOP_KINDS[number % len(TOP_KINDS)]
+    lap, place = divmod(number, len(COLORS))
+    color = list(COLORS)[place * 5 % len(COLORS)]  # neighbours in the list are alike
+    pattern = TOP_PATTERNS[(number + 5 * lap) % len(TOP_PATTERNS)]
+    top = replace(_top(rng, kind), fabric="cotton", color=color, second=_contrast(rng, color), pattern=pattern)
+    return replace(outfit, top=top, bottom=outfit.bottom or _bottom(rng, outfit.woman, color))
 
 
 def _top(rng: np.random.Generator, kind: str) -> Top:

@@ -1,5 +1,6 @@
 """The embedded data sets on disk, in the layouts of DeepFashion-MultiModal and COCO 2014."""
 
+import csv
 import json
 import multiprocessing
 import os
@@ -10,11 +11,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from fashion_sweep.tiny.pictures import Picture, fashion_picture, general_picture
+from fashion_sweep.tiny.pictures import Picture, fashion_picture, garment_picture, general_picture
 
 FORMAT = 1
 """Counts up when the same seed would give other files, so that old ones are written anew."""
 FACTS = "world.json"
+GARMENTS = "garments.csv"
 AGE = 1_700_000_000
 """Of all files, in seconds since 1970: rendered again, on whichever machine, they are taken for the same ones."""
 QUALITY = 95
@@ -52,6 +54,25 @@ def write_general(root: Path, count: int, seed: int, workers: int = 1) -> None:
         (folder / "annotations" / "captions_train2014.json").write_text(index + "\n", encoding="utf-8")
 
     _write_once(root, {"format": FORMAT, "domain": "general", "count": count, "seed": seed}, fill)
+
+
+def write_garments(root: Path, count: int, seed: int) -> None:
+    """A photograph of each of `count` garments, `TOPS` at most, and `garments.csv`: photo, kind, attribute, name."""
+
+    def fill(folder: Path) -> None:
+        rows = [("photo", "kind", "attribute", "name")]
+        for index in range(count):
+            picture = garment_picture(seed, index)
+            assert picture.outfit is not None
+            top = picture.outfit.top
+            plain = top.pattern == "pure color"
+            name = "-".join([top.color, *([] if plain else [top.pattern.replace(" ", "-")]), top.kind])
+            picture.image.save(folder / f"{name}.png")
+            rows.append((f"{name}.png", top.kind, "colour" if plain else "pattern", name))
+        with (folder / GARMENTS).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    _write_once(root, {"format": FORMAT, "domain": "garments", "count": count, "seed": seed}, fill)
 
 
 Written = tuple[str, tuple[int, int], tuple[str, ...]]

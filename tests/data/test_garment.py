@@ -88,3 +88,20 @@ def test_a_run_goes_on_with_its_own_copies(photos):
     again = keep_photos(garment_catalogue(garments, ["a photo"], photos / "kept"), photos / "kept")
     assert again == kept
     assert again.records[0].path == str(photos / "kept" / "red.png")
+
+
+def test_the_embedded_world_has_garments_that_differ_in_colour_or_pattern(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path))
+    garments = read_garments(["embedded:20"], None, "pattern", None)
+    assert len({garment.name for garment in garments}) == 20
+    assert {garment.attribute for garment in garments} == {"pattern", "colour"}
+    looks = {garment.name.removesuffix(f"-{garment.kind}") for garment in garments}
+    assert len(looks) == 20
+    catalogue = garment_catalogue(garments, ["x"] * 20, tmp_path / "kept")
+    assert {(record.width, record.height) for record in catalogue.records} == {(109, 160)}
+
+
+@pytest.mark.parametrize("count", ["", "0", "85", "-1", "six"])
+def test_of_the_embedded_world_as_many_garments_as_it_has_can_be_asked_for(count):
+    with pytest.raises(ConfigError, match="1 to 84, as in embedded:6"):
+        read_garments([f"embedded:{count}"], None, "pattern", None)

@@ -1,0 +1,41 @@
+"""Likely mistakes at `garment …`: one line, exit code 2, and nothing left behind."""
+
+import sys
+
+import pytest
+from PIL import Image
+
+from fashion_sweep import cli
+
+MISTAKES = [
+    (["train", "PHOTO"], "--kind: say what the garment is"),
+    (["train", "nowhere.jpg", "--kind", "sweater"], "nowhere.jpg: there is no such file"),
+    (["train", "embedded:0"], "say how many garments of the embedded world"),
+    (["train", "PHOTO", "--kind", "sweater", "--name", "../x"], "garment name: '../x'"),
+    (["train", "PHOTO", "PHOTO", "--kind", "sweater"], "two garments are called 'photo'"),
+    (["train", "PHOTO", "--kind", "sweater", "--set", "garment.token=shirt"], "shirt"),
+    (["train", "PHOTO", "--kind", "sweater", "--set", "garment.token=ukj"], "stands for the garment already"),
+    (["train", "PHOTO", "--kind", "sweater", "--set", "garment=null"], "has no garment section"),
+    (
+        ["train", "PHOTO", "--kind", "sweater", "--set", "garment.prior={image: 3}"],
+        "did you mean 'garment.prior.images'?",
+    ),
+    (["train", "PHOTO", "--kind", "sweater", "--preset", "tny"], "did you mean 'tiny'?"),
+    (["generate", "blue"], "blue"),
+    (["generate", "blue", "--seeds", "0"], "greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES, ids=[" ".join(words[:3]) for words, _ in MISTAKES])
+def test_a_mistake_is_one_line(words, said, tmp_path, monkeypatch, capsys):
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (60, 80), "blue").save(photo)
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(sys, "argv", ["fashion-sweep", "garment", *(str(photo) if w == "PHOTO" else w for w in words)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert not [path for path in tmp_path.glob("runs/*") if (path / "config.yaml").exists()]
