@@ -18,7 +18,7 @@ MISTAKES = [
     (["train", "PHOTO", "--kind", "sweater", "--set", "garment=null"], "has no garment section"),
     (
         ["train", "PHOTO", "--kind", "sweater", "--set", "garment.prior={image: 3}"],
-        "did you mean 'garment.prior.images'?",
+        "mean 'garment.prior.images'?",
     ),
     (["train", "PHOTO", "--kind", "sweater", "--preset", "tny"], "did you mean 'tiny'?"),
     (["generate", "blue"], "blue"),
