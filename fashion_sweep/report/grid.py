@@ -11,7 +11,7 @@ from fashion_sweep.errors import DataError
 from fashion_sweep.files import replacing
 
 CELL_WIDTH = 224
-"""Pixels; every image is brought to this width."""
+"""Pixels; every image is brought to this width, or to the height of most."""
 GUTTER, MARGIN = 12, 20
 FONT_SIZE, LINE_HEIGHT = 13, 17
 TITLE_WIDTH = 150
@@ -34,7 +34,8 @@ def write_grid(
         captions: a line below each, where there are any.
     """
     images = [[_scaled(cell) for cell in row] for row in cells]
-    picture_height = max((image.height for row in images for image in row if image), default=CELL_WIDTH)
+    heights = sorted(image.height for row in images for image in row if image) or [CELL_WIDTH]
+    picture_height = heights[len(heights) // 2]
     cell_height = picture_height + (LINE_HEIGHT if captions else 0)
     wrapped = [textwrap.wrap(heading, width=CELL_WIDTH // 8) for heading in headings]
     top = MARGIN + LINE_HEIGHT * max(map(len, wrapped), default=0) + GUTTER
@@ -56,7 +57,8 @@ def write_grid(
         for column, image in enumerate(row_images):
             x = left + column * (CELL_WIDTH + GUTTER)
             if image:
-                grid.paste(image, (x, y))
+                image.thumbnail((CELL_WIDTH, picture_height))  # a photo that is taller than the pictures beside it
+                grid.paste(image, (x + (CELL_WIDTH - image.width) // 2, y + (picture_height - image.height) // 2))
             else:
                 _gap(draw, (x, y, x + CELL_WIDTH - 1, y + picture_height - 1), font)
             if captions:
