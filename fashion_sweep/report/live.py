@@ -2,10 +2,10 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
 import rich.box
 from rich.console import Console
@@ -16,18 +16,20 @@ from rich.text import Text
 
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json
-from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
+from fashion_sweep.report.shown import Shown, counts, milestone, reached
 from fashion_sweep.report.tables import GAP, duration
-from fashion_sweep.status import STAGES, read_status, state_of
+from fashion_sweep.status import read_status, state_of
 
 REFRESH_S = 0.5
 WIDTH_FOR_BARS = 100
 """Columns of a terminal below which the table goes without bars."""
-LINES_PER_STAGE = 4
-"""Off a terminal, a stage is reported each time so many parts of it are done, but for the last."""
+LINES_AROUND = 8
+"""Of a terminal, that are not the table's rows."""
+URGENCY = ("running", "starting", "failed", "interrupted", "waiting", "stopped", "done")
 COLOURS = {
     "waiting": "dim",
     "starting": "dim",
@@ -37,51 +39,6 @@ COLOURS = {
     "interrupted": "yellow",
     "failed": "red",
 }
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a trial's status file says; None is unknown."""
-
-    state: str = "waiting"
-    stage: str | None = None
-    done: float | None = None
-    total: float | None = None
-    unit: str = "steps"
-    loss: float | None = None
-    stages: tuple[tuple[float, float | None], ...] = ()
-    """From when to when, in seconds since 1970."""
-    time: float | None = None
-    error: str | None = None
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Shown":
-        judging = values.get("stage") == STAGES["judge"]
-        error = values.get("error")
-        return cls(
-            state=values["state"],
-            stage=values.get("stage") and str(values["stage"]),
-            done=number(values.get("images" if judging else "step")),
-            total=number(values.get("images_total" if judging else "steps")),
-            unit="images" if judging else "steps",
-            loss=number(values.get("loss")),
-            stages=_spans(values.get("stages")),
-            time=number(values.get("time")),
-            error=str(error).strip() if error else None,
-        )
-
-    def worked(self, now: float | None) -> float | None:
-        """Seconds, without those between attempts; `now` is the end of a stage that has none yet."""
-        spent = [end - start for start, known in self.stages if (end := now if known is None else known) is not None]
-        return sum(spent) if spent else None
-
-
-def _spans(stages: Any) -> tuple[tuple[float, float | None], ...]:
-    try:
-        spans = [(number(start), number(end)) for _, start, end in stages or []]
-    except (TypeError, ValueError):
-        return ()
-    return tuple((start, end) for start, end in spans if start is not None)
 
 
 class LiveTable:
@@ -115,7 +72,7 @@ class LiveTable:
         self._stage_began: dict[str, tuple[str | None, float, float]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="live-table", daemon=True)
-        self._live = Live(get_renderable=self.table, console=self._console, refresh_per_second=1 / REFRESH_S)
+        self._live = Live(get_renderable=self._fitting, console=self._console, refresh_per_second=1 / REFRESH_S)
 
     def __enter__(self) -> "LiveTable":
         if self._console.is_terminal:
@@ -142,8 +99,20 @@ class LiveTable:
     def _titles(self) -> dict[str, str]:
         return self._known_titles | dict(self._titles_now())
 
-    def table(self) -> Table:
-        """The state of all trials as it is now."""
+    def _fitting(self) -> Table:
+        """Where there are more trials than lines, those at work first, then what comes next; the others are counted."""
+        states = {trial_id: self._status(trial_id).state for trial_id in self._titles}
+        room = max(self._console.height - LINES_AROUND, 1)
+        if len(states) <= room:
+            return self.table()
+        urgent = sorted(states, key=lambda trial_id: URGENCY.index(states[trial_id]))[:room]
+        table = self.table([trial_id for trial_id in states if trial_id in urgent])
+        hidden = Counter(state for trial_id, state in states.items() if trial_id not in urgent)
+        table.caption = "and " + ", ".join(f"{count} {state}" for state, count in hidden.items())
+        return table
+
+    def table(self, shown: Sequence[str] | None = None) -> Table:
+        """The state of the trials `shown`, or of all, as it is now."""
         now = time.time()
         table = Table(box=rich.box.SIMPLE_HEAD)
         with_bar = self._console.width >= WIDTH_FOR_BARS
@@ -152,8 +121,9 @@ class LiveTable:
             table.add_column(column, no_wrap=True)
         for column in ("loss", "elapsed", "stage left"):
             table.add_column(column, justify="right", no_wrap=True)
-        for trial_id, title in self._titles.items():
-            status = self._status(trial_id)
+        titles = self._titles
+        for trial_id in titles if shown is None else shown:
+            title, status = titles[trial_id], self._status(trial_id)
             stage = status.stage if status.state == "running" and status.stage else status.state
             colour = COLOURS.get(status.state, "")
             running = status.state == "running"
@@ -161,7 +131,7 @@ class LiveTable:
                 Text(title),
                 Text(stage, style=colour),
                 *([_bar(status)] if with_bar else []),
-                _counts(status),
+                counts(status),
                 GAP if status.loss is None else f"{status.loss:.4f}",
                 duration(status.worked(now if running else status.time)),
                 duration(self._stage_left(trial_id, status)) if running else "",
@@ -173,7 +143,7 @@ class LiveTable:
         paths = self._run.trial(trial_id)
         known = read_status(paths)
         status = Shown.of(known | {"state": state_of(paths, known, self._going)})
-        return replace(status, **_reached(paths)) if status.state == "stopped" else status
+        return replace(status, **reached(paths)) if status.state == "stopped" else status
 
     def _stage_left(self, trial_id: str, status: Shown) -> float | None:
         """Seconds to the end of this stage at the pace seen since we first saw it; None until it has moved."""
@@ -189,7 +159,7 @@ class LiveTable:
     def _print_changes(self) -> None:
         for trial_id, title in self._titles.items():
             status = self._status(trial_id)
-            seen, before = _milestone(status), self._shown.get(trial_id, ("waiting",))
+            seen, before = milestone(status), self._shown.get(trial_id, ("waiting",))
             if seen == before or (seen == ("running",) == before[:1]):
                 continue
             self._shown[trial_id] = seen
@@ -203,12 +173,12 @@ class LiveTable:
             return f"stopped at step {status.done or 0:.0f}" + (f", loss {status.loss:.4f}" if status.loss else "")
         if status.state == "done":
             return ", ".join(["done", *self._numbers(trial_id)])
-        if _milestone(status) == ("running",):
+        if milestone(status) == ("running",):
             return "started"
         if status.state != "running":
             return status.state
         loss = "" if status.loss is None or status.unit == "images" else f", loss {status.loss:.4f}"
-        return f"{status.stage} {_counts(status)}{loss}"
+        return f"{status.stage} {counts(status)}{loss}"
 
     def _numbers(self, trial_id: str) -> list[str]:
         """Those of the finished trial that are known."""
@@ -227,33 +197,7 @@ class LiveTable:
         return [*shown, duration(sum(seconds))] if seconds else shown
 
 
-def _reached(paths: TrialPaths) -> dict[str, Any]:
-    """Where a search stopped the trial; its workers may have gone on for a moment."""
-    try:
-        values = read_json(paths.stopped, {})
-    except (OSError, DataError):
-        return {}
-    return {"done": number(values.get("step")), "loss": number(values.get("val_loss")), "unit": "steps"}
-
-
-def _milestone(status: Shown) -> tuple[str, ...]:
-    """What is worth a line when it changes; of a running trial, the part of a stage that it has come to."""
-    if status.state == "failed":
-        return (status.state, str(status.error))
-    loading = status.stage == STAGES["load"]
-    if status.state != "running" or loading or status.done is None or not status.total:
-        return (status.state,)
-    part = min(int(LINES_PER_STAGE * status.done / status.total), LINES_PER_STAGE - 1)
-    return (status.state, str(status.stage), str(part)) if part else (status.state,)
-
-
 def _bar(status: Shown) -> ProgressBar | str:
     if status.done is None or not status.total:
         return ""
     return ProgressBar(total=status.total, completed=status.total if status.state == "done" else status.done, width=20)
-
-
-def _counts(status: Shown) -> str:
-    if status.done is None or status.total is None:
-        return GAP
-    return f"{status.done:.0f}/{status.total:.0f} {status.unit}"

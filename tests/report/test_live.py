@@ -106,3 +106,16 @@ def test_a_table_on_a_narrow_terminal_says_all_but_the_bar(tmp_path):
     row = next(line for line in printed(to).splitlines() if "UNet rank 1" in line)
     assert all(part in row for part in ("training", "100/300 steps", "0.2500"))
     assert "…" not in printed(to)
+
+
+def test_with_more_trials_than_lines_those_at_work_are_shown_and_the_others_counted(tmp_path):
+    run = make_run(tmp_path / "run", settings=[f"sweep.trials=[{', '.join(f'{{unet: {n}}}' for n in range(1, 31))}]"])
+    specs = [TrialSpec.of({"unet": rank}) for rank in range(1, 31)]
+    for spec in specs[:5]:
+        finish_trial(run, spec, 9216, {"fashion": judgement(16.9)})
+    set_status(run, specs[20], "running", stage="training", step=1, steps=300)
+    to = Console(file=io.StringIO(), force_terminal=True, width=120, height=14, color_system=None)
+    ids = [spec.trial_id for spec in specs]
+    to.print(LiveTable(run, ids, console=to)._fitting())
+    assert [name for name in ids if f" {name} " in printed(to)] == [*ids[5:10], ids[20]]
+    assert "and 19 waiting, 5 done" in printed(to) or "and 5 done, 19 waiting" in printed(to)
