@@ -20,6 +20,8 @@ from fashion_sweep.garment.trial import described, look_at
 from fashion_sweep.handover.generate import DEFAULT_FOLDER, generate
 from fashion_sweep.handover.wishes import Wish
 from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.run_folder import RESERVED
+from fashion_sweep.storage import remote
 from fashion_sweep.sweep_file import Garment
 
 
@@ -38,13 +40,17 @@ def find_garment(name: str) -> Known:
     Raises:
         ConfigError: none has.
     """
+    if stored := remote.current():
+        for folder in set(stored.bucket.folders()) - RESERVED:
+            remote.fetch_file(RunPaths(runs_root() / folder).config)
     configs = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
     known: dict[str, Known] = {}
     for path in configs:
         if "garments:" in path.read_text(encoding="utf-8"):
             run, config = RunPaths(path.parent), read_run_config(path)
             for garment in config.sweep.garments:
-                if run.trial(garment.name).adapter.is_file():
+                adapter = run.trial(garment.name).adapter
+                if adapter.name in remote.names(adapter.parent):
                     known.setdefault(garment.name, Known(garment, run, config))
     if name not in known:
         remedy = did_you_mean(name, known) if known else "; train one with garment train"
@@ -67,6 +73,7 @@ def draw_garment(
     evaluation = known.config.preset.evaluation
     clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device("cpu"))
     photo = photo_of(known.run.photos, known.garment.name)
+    remote.fetch_file(photo)
     theirs, *ours = look_at(clip, [(path, known.garment.kind) for path in (photo, *files)])
     name = known.garment.name
     pictures = [
