@@ -140,7 +140,7 @@ def _processes(draw: random.Random) -> list[Scenario]:
                 Fault("during a checkpoint", "one of two workers killed", saved(A), kill, any_of(worker(A), draw)),
                 Fault("mid-training", "one of two workers frozen", step(A, 14), freeze, any_of(worker(A), draw)),
                 Fault("mid-judging", "one of two workers killed", judged(A, 3), kill, any_of(worker(A), draw)),
-                Fault("mid-judging", "the driver killed", judged(B, 3), kill, itself, ends_run=True),
+                Fault("mid-judging", "the driver killed", judged(A, 6), kill, itself, ends_run=True),
             ),
             settings={"resources.workers_per_trial": 2, "resources.stall_minutes": 0.5},
         ),
@@ -253,6 +253,7 @@ def _bad_days() -> list[Scenario]:
                     repair=("make it writable", immutable(A, "-i", "judged/fashion")),
                 ),
             ),
+            surroundings=surroundings.writable_in_the_end,
         ),
         Scenario(
             "shared-memory-full",

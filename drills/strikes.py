@@ -22,13 +22,14 @@ IN_THE_WAY = "in-the-way"
 def kill(run: SweepRun, processes: list[psutil.Process]) -> None:
     assert processes, "nobody to kill"
     for process in processes:
-        os.kill(process.pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that is gone may take others along
+            process.kill()
 
 
 def freeze(run: SweepRun, processes: list[psutil.Process]) -> None:
     assert processes, "nobody to freeze"
     for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
+        process.suspend()
 
 
 def use_up_memory(run: SweepRun, processes: list[psutil.Process]) -> None:

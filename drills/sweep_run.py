@@ -88,7 +88,10 @@ class SweepRun:
         """Whatever is left of it."""
         if not self.has_ended():
             self.process.terminate()
-            self.process.wait(timeout=60)
+            try:
+                self.process.wait(timeout=60)
+            except psutil.TimeoutExpired:
+                self.process.kill()
 
     def last_line(self) -> str:
         return next((line for line in reversed(self.output.read_text().splitlines()) if line.strip()), "")

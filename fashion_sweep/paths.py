@@ -78,7 +78,7 @@ class TrialPaths:
     checkpoints = Inside("checkpoints")
     """Folder with the newest ones while the trial trains, a file each, named by its step."""
     signs_of_life = Inside("alive")
-    """Folder with the time of the last sign of life of each worker but the first, who has `status` for that."""
+    """Folder with the time of the last sign of life of each worker, named by its rank, and of the trial's own actor."""
     attempts = Inside("attempts.json")
     """How often the trial was begun, and what made each attempt end that did not get to its end."""
     result = Inside("result.json")

@@ -100,9 +100,10 @@ class _Task:
     """Of the shard; None while the worker starts, or waits for its place."""
     asked: Any = None
     """The answer to be, about its signs of life."""
-    signs: int = 0
-    since: float = 0.0
-    """When these were last seen to grow."""
+    signs: int | None = None
+    """As last told."""
+    since: float | None = None
+    """When that was another number for the last time; None before it was first asked."""
 
 
 class _Pool:
@@ -111,6 +112,7 @@ class _Pool:
         # The second thread tells of itself while the first one works.
         self._class = ray.remote(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), max_concurrency=2)(_Worker)
         self._patience_s = resources.stall_minutes * 60
+        self._looked = time.monotonic()
         self.running: dict[Any, _Task] = {}
         """By what will be its result."""
 
@@ -119,7 +121,7 @@ class _Pool:
         self.running[worker.__ray_ready__.remote()] = _Task(worker, None)
 
     def give(self, worker: Any, index: int, function: Callable[[T, Alive], R], shard: T) -> None:
-        self.running[worker.make.remote(function, shard)] = _Task(worker, index, since=time.monotonic())
+        self.running[worker.make.remote(function, shard)] = _Task(worker, index)
 
     def wait(self) -> tuple[Any, int | None, Any]:
         """The next worker that is ready for a shard, the number of the one it has made, and that one's result; in its
@@ -128,7 +130,9 @@ class _Pool:
         Raises:
             Exception: what the function raised.
         """
-        while not (finished := ray.wait(list(self.running), timeout=self._patience_s / LOOKS)[0]):
+        finished: list[Any] = []
+        while not finished:
+            finished, _ = ray.wait(list(self.running), timeout=self._patience_s / LOOKS)
             self._end_hanging()
         (done,) = finished
         try:
@@ -143,18 +147,22 @@ class _Pool:
     def _end_hanging(self) -> None:
         """Ends workers that have given no sign of life for too long; their shards come back as those of any that
         died."""
+        if time.monotonic() - self._looked < self._patience_s / LOOKS:
+            return
+        self._looked = now = time.monotonic()
         for task in self.running.values():
             if task.index is None:
                 continue
             if task.asked is not None and ray.wait([task.asked], timeout=0)[0]:
                 signs, task.asked = _answer(task.asked), None
                 if signs != task.signs:
-                    task.signs, task.since = signs, time.monotonic()
+                    task.signs, task.since = signs, now
             if task.asked is None:
                 task.asked = task.worker.signs_of_life.remote()
-            if time.monotonic() - task.since > self._patience_s:
+            task.since = task.since or now
+            if now - task.since > self._patience_s:
                 logger.warning("a worker gave no sign of life for %g min, and is ended", self._patience_s / 60)
-                task.since = time.monotonic()
+                task.since = now
                 ray.kill(task.worker)
 
     def end_unused(self) -> None:

@@ -23,6 +23,8 @@ from fashion_sweep.storage import remote
 logger = logging.getLogger(__name__)
 LOOKS = 50
 """How often within its patience a trial is looked at, and tells of itself."""
+LAST_LOOK_S = 5.0
+"""For which the end of all trials waits for a look that has begun."""
 ACTOR = "trial"
 """The file of the process that looks after a trial's workers; each of these has one named by its rank."""
 
@@ -65,8 +67,8 @@ class Watch(tune.Callback):
                 if signs != seen:
                     self._seen[trial_id] = signs, time.monotonic()
                 elif time.monotonic() - since > self._patience_s:
-                    del self._seen[trial_id]
                     self._end(paths, actor)
+                    self._seen[trial_id] = signs, time.monotonic()
 
     def _end(self, paths: TrialPaths, actor: Any) -> None:
         remote.fetch_file(paths.status)
@@ -75,7 +77,9 @@ class Watch(tune.Callback):
         doing = f"{known.get('stage', 'starting')}, step {known.get('step', 0)}, image {known.get('images', 0)}"
         error = f"stalled: no sign of life for {self._patience_s / 60:g} min ({doing}); see its log"
         logger.warning("%s %s", paths.root.name, error)
-        Attempts(paths).fail(error)
+        attempts = Attempts(paths)
+        if attempts.going:  # else it is noted, and a storage that failed kept the process from being ended
+            attempts.fail(error)
         ray.kill(actor)
 
 
@@ -105,8 +109,10 @@ def watching(run: RunPaths, patience_s: float) -> Iterator[Watch]:
             except Exception:  # whatever is wrong with one look, the next one may go well
                 logger.exception("could not look after the trials")
 
-    threading.Thread(target=look_now_and_then, daemon=True).start()
+    thread = threading.Thread(target=look_now_and_then, daemon=True)
+    thread.start()
     try:
         yield watch
     finally:
         over.set()
+        thread.join(LAST_LOOK_S)
