@@ -26,8 +26,7 @@ def check_config(config: RunConfig) -> None:
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
     if preset.evaluation.features == "tiny-clip" and not preset.evaluation.clip_model.startswith(EMBEDDED):
         raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
-    for name in data_sets(config) if not config.sweep.garments else ():
-        locate_data(name, preset.data.of(name))
+    rendered_sets(config)
     _check_sizes(config)
     _check_batches(config)
     _check_samples(preset.evaluation)
@@ -93,6 +92,16 @@ def data_sets(config: RunConfig) -> list[EvaluationSet]:
     """The data sets that a run reads: fashion, which trains, and those it judges on."""
     names: list[EvaluationSet] = ["fashion", *config.sweep.judge]
     return list(dict.fromkeys(names))
+
+
+def rendered_sets(config: RunConfig) -> list[EvaluationSet]:
+    """Those that are made here, of the embedded world. A run over garments has photos in place of data sets.
+
+    Raises:
+        ConfigError: neither a folder nor a number of images to render is given.
+    """
+    names = [] if config.sweep.garments else data_sets(config)
+    return [name for name in names if locate_data(name, config.preset.data.of(name))[1]]
 
 
 def feature_dimension(config: EvaluationConfig) -> int:

@@ -47,6 +47,8 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
         target = sweep_values if in_sweep else preset_values
         _set(target, key.removeprefix("sweep.").split("."), value, key)
         given.add(key)
+    if "garments" in sweep_values:
+        raise ConfigError(f"{sweep_path.name}: garments are no part of a sweep file; garment train takes their photos")
     preset_model = _validate(Preset, preset_values, preset_path, given)
     return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path, given, "sweep."))
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fashion_sweep import facts
 from fashion_sweep.attempts import clear_away, queue
-from fashion_sweep.checks import check_catalogue, check_config, data_sets
+from fashion_sweep.checks import check_catalogue, check_config, data_sets, rendered_sets
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config import RunConfig
 from fashion_sweep.config_files import read_run_config
@@ -45,7 +45,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     check_config(config)
     if adapters_from:
         check_trained_alike(config, run, adapters_from)
-    given = {name: _opened(name, config, run) for name in data_sets(config) if not _is_rendered(name, config)}
+    rendered = rendered_sets(config)
+    given = {name: _opened(name, config, run) for name in data_sets(config) if name not in rendered}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
@@ -92,10 +93,6 @@ def _opened(name: EvaluationSet, config: RunConfig, run: RunPaths) -> Catalogue:
         raise
     check_catalogue(name, catalogue, config)
     return catalogue
-
-
-def _is_rendered(name: EvaluationSet, config: RunConfig) -> bool:
-    return not config.sweep.garments and locate_data(name, config.preset.data.of(name))[1]
 
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:

@@ -52,6 +52,8 @@ class Garment(Frozen):
     """As a caption has it, for instance `sweater`."""
     attribute: str = Field("pattern", pattern=PHRASE, max_length=60)
     """What is special about it: `pattern` or `colour`."""
+    digest: str = Field("", pattern="[0-9a-f]{0,32}")
+    """Of the photo's bytes; empty where they could not be read."""
 
 
 class Sweep(Frozen):

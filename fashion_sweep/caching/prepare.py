@@ -14,10 +14,10 @@ from fashion_sweep.caching.caches import read_caches
 from fashion_sweep.caching.encoders import ENCODERS, LOADERS, Alive
 from fashion_sweep.caching.parts import all_parts
 from fashion_sweep.caching.size import trials_size
-from fashion_sweep.checks import data_sets
+from fashion_sweep.checks import rendered_sets
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue
-from fashion_sweep.data.sets import locate_data, render_if_needed
+from fashion_sweep.data.sets import render_if_needed
 from fashion_sweep.errors import RunError
 from fashion_sweep.evaluation.fid import feature_stats
 from fashion_sweep.files import is_whole, read_json, write_json
@@ -121,9 +121,8 @@ def _fetch_inputs(run: RunPaths) -> None:
     if remote.current():
         run.fetch_inputs()
         config = read_run_config(run.config)
-        for name in data_sets(config):
-            if locate_data(name, config.preset.data.of(name))[1]:
-                render_if_needed(name, config.preset.data.of(name))
+        for name in rendered_sets(config):
+            render_if_needed(name, config.preset.data.of(name))
 
 
 @lru_cache(maxsize=2)

@@ -42,10 +42,11 @@ def train(
     from fashion_sweep.commands.runs import carry_out
     from fashion_sweep.config_files import load_preset
     from fashion_sweep.data.garment import read_garments
-    from fashion_sweep.garment.recipe import check_tokens, garment_config, placement_like
+    from fashion_sweep.garment.recipe import check_settings, check_tokens, garment_config, placement_like
     from fashion_sweep.run_folder import new_run
 
     garments = read_garments(photos, kind, attribute, name)
+    check_settings(settings or ())
     values = load_preset(preset, settings or ())
     config = garment_config(values, garments, placement_like(like) if like else None)
     check_tokens(values)
@@ -69,10 +70,11 @@ def generate(
     from fashion_sweep.report.console import Terminal
 
     known = find_garment(name)
-    for place, picture in enumerate(draw_garment(known, prompt or (), range(seeds), output, Terminal(stderr=True)), 1):
+    pictures, sheet = draw_garment(known, prompt or (), range(seeds), output, Terminal(stderr=True))
+    for place, picture in enumerate(pictures, 1):
         found = picture["closeness"][known.garment.name]
         typer.echo(
             f"{place:3}. {picture['file']}  closeness {found['score']:.1f}  ΔE {found['colour']:.1f}  "
             f"pattern {found['pattern']:.2f}  CLIP {found['clip']:.2f}  seed {picture['seed']}  {picture['prompt']}"
         )
-    typer.echo(f"contact sheet: {(output or Path('generated') / known.garment.name) / 'contact-sheet.png'}")
+    typer.echo(f"contact sheet: {sheet}")

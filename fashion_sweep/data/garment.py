@@ -1,10 +1,11 @@
 """Photos of garments, one each, as a data set: their records, and what cannot be read."""
 
 import csv
+import hashlib
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from fashion_sweep.data.catalogue import UNREADABLE, Catalogue, Record
 from fashion_sweep.data.images import UNDECODABLE, load_rgb, read_size
 from fashion_sweep.data.listing import IMAGE_SUFFIXES, Problem
 from fashion_sweep.data.sets import WORLD_SEED
-from fashion_sweep.errors import ConfigError, DataError
+from fashion_sweep.errors import CREDENTIALS, ConfigError, DataError
 from fashion_sweep.files import replacing
 from fashion_sweep.paths import cache_root
 from fashion_sweep.sweep_file import Garment
@@ -22,6 +23,8 @@ from fashion_sweep.sweep_file import Garment
 COLUMNS = ("photo", "kind", "attribute", "name")
 """Of a CSV file; the last two may be missing or empty."""
 EMBEDDED = "embedded:"
+TOO_MANY = "too many"
+TOO_LATE = "could not be read when the run began; train it in a run of its own"
 NOWHERE = "there is no such file"
 
 
@@ -34,6 +37,7 @@ def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name
     Raises:
         ConfigError: a source is nothing of these, or something is missing.
     """
+    _check_addresses(sources)
     found = [one for source in sources for one in _of_source(source, kind, attribute)]
     if name is not None:
         if len(found) != 1:
@@ -42,8 +46,9 @@ def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name
     names = [one["name"].casefold() for one in found]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"two garments are called {repeated!r}; a CSV file with the column name tells them apart")
+    _check_addresses([one["photo"] for one in found])
     try:
-        return [Garment.model_validate(one) for one in found]
+        return [Garment.model_validate(one | {"digest": _digest(one["photo"])}) for one in found]
     except ValidationError as error:
         detail = error.errors()[0]
         raise ConfigError(f"garment {detail['loc'][0]}: {detail['input']!r}: {detail['msg']}") from error
@@ -80,20 +85,39 @@ def _rendered(source: str) -> str:
 def _of_csv(source: str, kind: str | None, attribute: str) -> list[dict[str, str]]:
     try:
         with locations.open_binary(source) as file:
-            rows = list(csv.DictReader(io.StringIO(file.read().decode("utf-8-sig")), strict=True))
+            reader = csv.DictReader(io.StringIO(file.read().decode("utf-8-sig")), restkey=TOO_MANY, strict=True)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{source}: cannot be read ({error})") from error
-    if not rows or "photo" not in rows[0] or (unknown := set(rows[0]) - {*COLUMNS}):
-        what = f"unknown column {sorted(map(str, unknown))[0]!r}" if rows and "photo" in rows[0] else "no column photo"
+    if "photo" not in columns or (unknown := set(columns) - {*COLUMNS}) or not rows:
+        what = "no column photo"
+        if "photo" in columns:
+            what = f"unknown column {sorted(unknown)[0]!r}" if unknown else "no line below the first"
         raise ConfigError(f"{source}: {what}; it has a line with {', '.join(COLUMNS)}, and below it a line a garment")
     found = []
     for number, row in enumerate(rows, start=2):
+        if TOO_MANY in row:
+            raise ConfigError(f"{source}: line {number} has more cells than the first line")
         if not row["photo"] or not (row.get("kind") or kind):
             raise ConfigError(f"{source}: line {number} tells no {'kind' if row['photo'] else 'photo'}")
         photo = row["photo"] if locations.is_url(row["photo"]) else os.path.join(os.path.dirname(source), row["photo"])
         given = {key: value for key, value in row.items() if value}
         found.append({"kind": kind or "", "attribute": attribute, "name": _name(photo)} | given | {"photo": photo})
     return found
+
+
+def _check_addresses(locations: Iterable[str]) -> None:
+    if any(CREDENTIALS.search(one) for one in locations):
+        raise ConfigError("a photo's address holds a password; leave it out: credentials belong in the environment")
+
+
+def _digest(photo: str) -> str:
+    """By which a photo that was replaced is known to be another one."""
+    try:
+        with locations.open_binary(photo) as file:
+            return hashlib.blake2b(file.read(), digest_size=16).hexdigest()
+    except (OSError, DataError):
+        return ""
 
 
 def _is_image(name: str) -> bool:
@@ -117,16 +141,21 @@ def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept
     Raises:
         DataError: no photo can be read.
     """
-    records, problems = [], []
+    records, problems, began = [], [], any(kept.glob("*.png"))
     for garment, caption in sorted(zip(garments, captions, strict=True), key=lambda pair: pair[0].name):
         copy = photo_of(kept, garment.name)
+        if began and not copy.is_file():  # its cache is made for the photos that there were
+            problems.append(Problem(garment.name, f"{garment.photo}: {TOO_LATE}"))
+            continue
         location = str(copy) if copy.is_file() else locations.absolute(garment.photo)
         try:
             with locations.open_binary(location) as file:
                 width, height = read_size(file)
+            if not copy.is_file():
+                load_rgb(location)  # a header says nothing of what follows
         except FileNotFoundError:
             problems.append(Problem(garment.name, f"{garment.photo}: {NOWHERE}"))
-        except UNDECODABLE as error:
+        except (*UNDECODABLE, DataError) as error:
             problems.append(Problem(garment.name, f"{garment.photo}: {UNREADABLE} ({error})"))
         else:
             records.append(Record(garment.name, location, caption, width, height))
@@ -147,5 +176,9 @@ def keep_photos(catalogue: Catalogue, kept: Path) -> Catalogue:
         if not path.is_file():
             with replacing(path) as temporary:
                 load_rgb(record.path).save(temporary)
-        records.append(Record(record.name, str(path), record.caption, record.width, record.height, path.stat().st_size))
+        content = path.read_bytes()
+        version = int.from_bytes(hashlib.blake2b(content, digest_size=7).digest())  # a time tells nothing of a copy
+        records.append(
+            Record(record.name, str(path), record.caption, record.width, record.height, len(content), version)
+        )
     return Catalogue(tuple(records), catalogue.filtered, catalogue.problems)

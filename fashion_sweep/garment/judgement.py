@@ -36,8 +36,8 @@ class Judged:
     """One garment. Scores are those of `closeness.Closeness`, 0 to 100."""
 
     garment: str
-    identified: Estimate
-    """Share of its pictures whose closest photo is its own."""
+    identified: Estimate | None
+    """Share of its pictures whose closest photo is its own; None where there is no other photo."""
     base_identified: Estimate | None
     """The same of what the base model draws for its prompts; None where it has drawn nothing."""
     own: Estimate
@@ -72,7 +72,7 @@ def summary(trial: TrialPaths, name: str) -> dict[str, Any]:
     return {
         "closeness": judged.own.value,
         "colour_delta_e": judged.colour,
-        "identified": judged.identified.value,
+        **({"identified": judged.identified.value} if judged.identified else {}),
         "closeness_by_seed": {str(seed): float(np.mean(found)) for seed, found in scores.items()},
     }
 
@@ -80,14 +80,16 @@ def summary(trial: TrialPaths, name: str) -> dict[str, Any]:
 def overall(run: RunPaths, config: RunConfig) -> tuple[Estimate, Estimate | None, float] | None:
     """Share of all pictures whose closest photo is their own: with adapters, of the base model, and by chance. None
     where there are not two garments to tell apart."""
-    judged = judge_garments(run, config)
+    judged = [one for one in judge_garments(run, config) if one.identified]
     photos = {name for one in judged for picture in _pictures(run, one.garment) for name in picture["closeness"]}
-    if len(photos) < 2 or not judged:
+    if not judged:
         return None
-    base = [one.base_identified.value for one in judged if one.base_identified]
     seeds = sum(one.seeds for one in judged)  # of garments that were trained apart
-    with_adapters = share(float(np.mean([one.identified.value for one in judged])), seeds)
-    return with_adapters, share(float(np.mean(base)), seeds) if base else None, 1 / len(photos)
+    with_adapters = share(float(np.mean([one.identified.value for one in judged if one.identified])), seeds)
+    base = [one.base_identified.value for one in judged if one.base_identified]
+    drawn = {(picture["prompt"], picture["seed"]) for picture in _pictures(run, BASE_MODEL)}
+    prompts = len(recipe_of(config.preset).prompts)  # those of one kind have the same pictures of the base model
+    return with_adapters, share(float(np.mean(base)), len(drawn) // prompts) if base else None, 1 / len(photos)
 
 
 def share(value: float, count: int) -> Estimate:
@@ -116,8 +118,8 @@ def _judged(name: str, pictures: list[dict[str, Any]], base: list[dict[str, Any]
     seeds = len({seed for _, seed in own})
     return Judged(
         garment=name,
-        identified=share(_identified(name, pictures), seeds),
-        base_identified=share(_identified(name, base), seeds) if base else None,
+        identified=share(_identified(name, pictures), seeds) if others else None,
+        base_identified=share(_identified(name, base), seeds) if others and base else None,
         own=_estimate(name, own),
         others=_estimate(name, to_others) if others else None,
         gain=_estimate(name, gains) if gains else None,
@@ -128,10 +130,10 @@ def _judged(name: str, pictures: list[dict[str, Any]], base: list[dict[str, Any]
 
 def _identified(name: str, pictures: list[dict[str, Any]]) -> float:
     """Share of the pictures."""
-    return float(np.mean([_closest(picture["closeness"], name) == name for picture in pictures]))
+    return float(np.mean([closest(picture["closeness"], name) == name for picture in pictures]))
 
 
-def _closest(photos: dict[str, Any], name: str) -> str:
+def closest(photos: dict[str, Any], name: str) -> str:
     """Of equal ones another."""
     return max(photos, key=lambda photo: (photos[photo]["score"], photo != name))
 

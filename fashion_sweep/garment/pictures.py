@@ -44,30 +44,35 @@ def find_garment(name: str) -> Known:
         for folder in set(stored.bucket.folders()) - RESERVED:
             remote.fetch_file(RunPaths(runs_root() / folder).config)
     configs = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    known: dict[str, Known] = {}
+    known: list[str] = []
     for path in configs:
-        if "garments:" in path.read_text(encoding="utf-8"):
-            run, config = RunPaths(path.parent), read_run_config(path)
-            for garment in config.sweep.garments:
-                adapter = run.trial(garment.name).adapter
-                if adapter.name in remote.names(adapter.parent):
-                    known.setdefault(garment.name, Known(garment, run, config))
-    if name not in known:
-        remedy = did_you_mean(name, known) if known else "; train one with garment train"
-        raise ConfigError(f"no garment {name!r} has an adapter in {runs_root()}{remedy}")
-    return known[name]
+        run = RunPaths(path.parent)
+        try:
+            config = read_run_config(path)
+        except ConfigError:  # of a run that another version has made, or a damaged one
+            continue
+        for garment in config.sweep.garments:
+            adapter = run.trial(garment.name).adapter
+            if garment.name == name and adapter.name in remote.names(adapter.parent):
+                return Known(garment, run, config)
+            known.append(garment.name)
+    remedy = did_you_mean(name, known) if known else "; train one with garment train"
+    raise ConfigError(f"no garment {name!r} has an adapter in {runs_root()}{remedy}")
 
 
 def draw_garment(
     known: Known, prompts: Sequence[str], seeds: Sequence[int], output: Path | None, console: Console
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], Path]:
     """Draws each prompt, as typed or the recipe's, with each seed; writes pictures, contact sheet and scores.
 
     Returns:
-        The pictures, the closest first: prompt, seed, file, closeness.
+        The pictures, the closest first: prompt, seed, file, closeness; and the contact sheet.
     """
     said = prompts_of(recipe_of(known.config.preset), known.garment, prompts)
     folder = output or DEFAULT_FOLDER / known.garment.name
+    if folder.suffix:
+        raise ConfigError(f"--output {folder}: is a folder for the pictures; give it a name without {folder.suffix}")
+    remote.fetch_file(known.run.trial(known.garment.name).adapter)
     wish = Wish(prompts=said, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder)
     files = generate(wish, None, (), console)[: wish.images]
     evaluation = known.config.preset.evaluation
@@ -80,7 +85,8 @@ def draw_garment(
         {"prompt": prompt, "seed": seed, "file": path.name, "closeness": {name: described(look, theirs)}}
         for (prompt, seed), path, look in zip(wish.draws(1), files, ours, strict=True)
     ]
-    write_sheet(folder / "contact-sheet.png", name, photo, folder, pictures)
+    sheet = folder / "contact-sheet.png"
+    write_sheet(sheet, name, photo, folder, pictures)
     rows = [[picture[key] for key in ("prompt", "seed", "file")] for picture in ranked(pictures, name)]
     numbers = [picture["closeness"][name] for picture in ranked(pictures, name)]
     header = ["prompt", "seed", "file", "score", "colour_delta_e", "pattern", "clip"]
@@ -89,4 +95,4 @@ def draw_garment(
         for row, found in zip(rows, numbers, strict=True)
     ]
     write_text(folder / "scores.csv", as_csv([header, *lines]))
-    return ranked(pictures, name)
+    return ranked(pictures, name), sheet

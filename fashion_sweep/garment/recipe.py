@@ -1,12 +1,14 @@
 """The configuration of a run over garments: the preset's recipe in place of its training, a garment a trial."""
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import safe_open
 
 from fashion_sweep.config import GarmentConfig, Preset, RunConfig
@@ -31,26 +33,28 @@ def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[s
         ranks: the placement of every adapter.
 
     Raises:
-        ConfigError: the preset has no recipe for garments.
+        ConfigError: the preset has no recipe for garments, or a garment has the name of another trial.
     """
     recipe = recipe_of(preset)
     source = preset.data.fashion.model_copy(
         update={"root": None, "rendered_images": None, "max_aspect_ratio": None, "evaluation": recipe.size}
     )
     data = preset.data.model_copy(update={"fashion": source})
-    sweep = Sweep.model_validate(
-        {
-            "name": NAME,
-            "question": QUESTION,
-            "trials": [dict(ranks or FIRST_CHOICE), {"unet": 0}],
-            "judge": [],
-            "garments": list(garments),
-        }
-    )
-    training = recipe.training
+    values = {"name": NAME, "question": QUESTION, "judge": [], "garments": list(garments)}
+    try:
+        sweep = Sweep.model_validate(values | {"trials": [dict(ranks or FIRST_CHOICE), {"unet": 0}]})
+    except ValidationError as error:
+        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    training, resources = recipe.training, preset.resources
     if recipe.prior:
         training = training.model_copy(update={"batch_size": 2 * training.batch_size})
-    return RunConfig(preset=preset.model_copy(update={"training": training, "data": data}), sweep=sweep)
+    workers = math.gcd(resources.workers_per_trial, training.batch_size)  # a batch of one photo is for one worker
+    changed = {
+        "training": training,
+        "data": data,
+        "resources": resources.model_copy(update={"workers_per_trial": workers}),
+    }
+    return RunConfig(preset=preset.model_copy(update=changed), sweep=sweep)
 
 
 def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
@@ -64,7 +68,7 @@ def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
 
 
 def placement_like(address: str) -> dict[str, Any]:
-    """The placement, with its ranks, of a registered adapter.
+    """The placement of a registered adapter, with its ranks and the layers that it adapts.
 
     Raises:
         ConfigError, RunError: MLflow does not have it.
@@ -72,10 +76,23 @@ def placement_like(address: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="fashion-sweep-") as folder:
         fetched = fetch(address, Path(folder), "--like")
         with safe_open(fetched.file, "np") as file:
-            ranks = (file.metadata() or {}).get(f"{PREFIX}rank")
-    if ranks is None:
+            said = file.metadata() or {}
+    if f"{PREFIX}rank" not in said:
         raise ConfigError(f"--like {address}: does not tell which components it adapts, at which rank")
-    return dict(json.loads(ranks))
+    targets = json.loads(said.get(f"{PREFIX}target_modules", "null"))
+    return json.loads(said[f"{PREFIX}rank"]) | ({"target_modules": targets} if targets else {})
+
+
+def check_settings(settings: Sequence[str]) -> None:
+    """Raises:
+    ConfigError: `--set` for something that a garment has of its own.
+    """
+    for setting in settings:
+        key = setting.partition("=")[0]
+        if key.startswith("training."):
+            raise ConfigError(f"--set: {key} is that of sweeps; garments have garment.{key}")
+        if key.startswith(("data.", "sweep.")):
+            raise ConfigError(f"--set: {key} is nothing to garments; the photos are named in the command")
 
 
 def check_tokens(preset: Preset) -> None:

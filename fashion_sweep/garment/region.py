@@ -27,13 +27,13 @@ HEAD = 0.16
 SKIN_OF_A_HEAD = 0.2
 """Share of the top of a figure that is skin, where it is a person's head."""
 BANDS = {
+    r"coat|cardigan|jacket|blazer|cape": (0.18, 0.6),
     r"hat|cap|beanie": (0.0, 0.14),
     r"dress|gown|jumpsuit|romper": (0.18, 0.78),
     r"shoe|boot|sneaker|sandal": (0.88, 1.0),
     r"shorts": (0.42, 0.66),
     r"skirt": (0.42, 0.78),
     r"pants|trousers|jeans|leggings": (0.42, 0.95),
-    r"coat|cardigan|jacket|blazer": (0.18, 0.6),
     r"shirt|top|blouse|sweater|hoodie|pullover|polo|vest|sleeve|tee": (0.18, 0.46),
 }
 """What the words for a kind say of the part of a standing person that it covers, in shares of the height."""
@@ -57,7 +57,11 @@ def garment_region(pixels: np.ndarray, kind: str) -> np.ndarray:
 
 def band_of(kind: str) -> tuple[float, float]:
     """From where to where on a standing person: shares of the height, from the top."""
-    return next((band for words, band in BANDS.items() if re.search(words, kind.lower())), ANYWHERE)
+    for word in reversed(re.findall(r"[a-z]+", kind.lower())):  # the last one is the thing: a dress shirt is a shirt
+        for words, band in BANDS.items():
+            if re.fullmatch(rf"\w*({words})(s|es)?", word):
+                return band
+    return ANYWHERE
 
 
 def _foreground(pixels: np.ndarray) -> np.ndarray:

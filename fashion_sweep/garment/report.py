@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.files import as_csv, read_json, write_json, write_text
-from fashion_sweep.garment.judgement import Estimate, Judged, judge_garments, overall
+from fashion_sweep.garment.judgement import Estimate, Judged, closest, judge_garments, overall
 from fashion_sweep.garment.sheet import ranked
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.html import as_html
@@ -133,7 +133,7 @@ def _csv(run: RunPaths, judged: list[Judged]) -> str:
     for one in judged:
         for picture in ranked(read_json(run.trial(one.garment).closeness)["pictures"], one.garment):
             own, photos = picture["closeness"][one.garment], picture["closeness"]
-            nearest = max(photos, key=lambda name: photos[name]["score"])
+            nearest = closest(photos, one.garment)
             numbers = [f"{own[key]:.4f}" for key in ("score", "colour", "pattern", "clip")]
             rows.append((one.garment, picture["prompt"], picture["seed"], *numbers, nearest, picture["file"]))
     return as_csv(rows)

@@ -1,7 +1,7 @@
 """A garment's trial: after training, its pictures, and how close each comes to the photo of every garment."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import distributed
 
 from fashion_sweep.caching import parts as cache_parts
 from fashion_sweep.caching.caches import Caches
-from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.evaluation.features import Clip
@@ -102,27 +102,34 @@ class GarmentTrial(Trial):
     def _closeness(self, clip: Clip, drawings: Sequence[Drawing]) -> dict[str, Any]:
         records = read_catalogue(self.run.catalogue("fashion")).records
         kinds = {garment.name: garment.kind for garment in self.config.sweep.garments}
-        photos = look_at(clip, [(Path(record.path), kinds[record.name]) for record in records])
-        pictures = look_at(clip, [(drawing.path(self.paths.pictures), drawing.kind) for drawing in drawings])
+        photos = look_at(clip, [(Path(record.path), kinds[record.name]) for record in records], self.status.update)
+        paths = [(drawing.path(self.paths.pictures), drawing.kind) for drawing in drawings]
+        pictures = look_at(clip, paths, self.status.update)
         return {
             "pictures": [
                 {
                     **asdict(drawing),
                     "file": drawing.path(self.paths.pictures).name,
-                    "closeness": {
-                        record.name: described(picture, photo) for record, photo in zip(records, photos, strict=True)
-                    },
+                    "closeness": self._compared(picture, records, photos),
                 }
                 for drawing, picture in zip(drawings, pictures, strict=True)
             ]
         }
 
+    def _compared(self, picture: Look, records: Sequence[Record], photos: Sequence[Look]) -> dict[str, Any]:
+        self.status.update()  # of many garments it takes long
+        return {record.name: described(picture, photo) for record, photo in zip(records, photos, strict=True)}
 
-def look_at(clip: Clip, images: Sequence[tuple[Path, str]]) -> list[Look]:
-    """Of each image file with a garment of that kind in it."""
-    cuts = [cut_out(np.asarray(load_rgb(path)), kind) for path, kind in images]
-    embeddings = [clip.image_features(torch.from_numpy(cut).movedim(-1, 0)[None])[0].numpy() for cut, _ in cuts]
-    return looks(cuts, np.stack(embeddings))
+
+def look_at(clip: Clip, images: Sequence[tuple[Path, str]], alive: Callable[[], None] = lambda: None) -> list[Look]:
+    """Of each image file with a garment of that kind in it. alive: called for each."""
+    found = []
+    for path, kind in images:
+        alive()
+        cut = cut_out(np.asarray(load_rgb(path)), kind)
+        embedding = clip.image_features(torch.from_numpy(cut[0]).movedim(-1, 0)[None])[0].numpy()
+        found += looks([cut], embedding[None])
+    return found
 
 
 def described(ours: Look, theirs: Look) -> dict[str, float]:

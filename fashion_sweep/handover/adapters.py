@@ -12,7 +12,7 @@ from fashion_sweep.config import Preset
 from fashion_sweep.config_files import read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.about import PREFIX
+from fashion_sweep.models.about import original_size_in, size_of
 from fashion_sweep.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.storage import remote
 from fashion_sweep.tracking import fetch
@@ -65,7 +65,7 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
             file=fetched.file,
             title=_title(fetched.tags),
             trained_with=read_run_config(fetched.config).preset if fetched.config else None,
-            original_size=_size(fetched.tags.get("original_size", "")),
+            original_size=size_of(fetched.tags.get("original_size", "")),
         )
     else:
         adapter = _from_disk(given)
@@ -75,13 +75,8 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
     if adapter.original_size is None:
-        return replace(adapter, original_size=_size(said.get(f"{PREFIX}original_size", "")))
+        return replace(adapter, original_size=original_size_in(said))
     return adapter
-
-
-def _size(text: str) -> tuple[int, int] | None:
-    parts = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    return (int(parts[1]), int(parts[2])) if parts else None
 
 
 def _title(tags: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,15 @@ from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
 from fashion_sweep.files import is_whole, read_json, write_text
 from fashion_sweep.handover.model_card import Card, corrected_fid
-from fashion_sweep.models.about import base_model_id, metrics_key, modelspec_keys, own_keys, sd_scripts_keys
+from fashion_sweep.models.about import (
+    base_model_id,
+    metrics_key,
+    modelspec_keys,
+    original_size_in,
+    own_keys,
+    sd_scripts_keys,
+    trigger_words_in,
+)
 from fashion_sweep.models.formats import (
     ADAPTER_FILE,
     FORMATS,
@@ -39,6 +47,7 @@ class ExportRequest:
     output: Path | None = None
     """A folder that does not exist yet; None: `exports/` in the run's."""
     trigger_words: Sequence[str] = ()
+    """None given: those that the adapter was trained with."""
     base_model: str | None = None
     """As the hub knows it, where the preset has a path."""
 
@@ -57,7 +66,9 @@ def export(request: ExportRequest) -> list[Path]:
     adapter = read_adapter(_adapter_file(request.run, trial))
     folder = request.output or request.run.exports / f"{trial.spec.trial_id}-{request.format}"
     _check_output(folder)
-    card = _card(request, results.config, trial, verdicts)
+    words = request.trigger_words or trigger_words_in(adapter.metadata)
+    request = replace(request, trigger_words=words)
+    card = _card(request, results.config, trial, verdicts, original_size_in(adapter.metadata))
     metadata = _metadata(request, results, trial, verdicts, card)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
@@ -104,7 +115,14 @@ def _check_output(folder: Path) -> None:
         raise ConfigError(f"--output {folder}: exists already; name another folder, or remove it")
 
 
-def _card(request: ExportRequest, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> Card:
+def _card(
+    request: ExportRequest,
+    config: RunConfig,
+    trial: TrialResult,
+    verdicts: Mapping[str, Any],
+    original_size: tuple[int, int] | None,
+) -> Card:
+    """original_size: as the adapter tells it; else it is that of the data."""
     catalogue, trial_id = request.run.catalogue("fashion"), trial.spec.trial_id
     files = {"diffusers": ADAPTER_FILE, "kohya": f"{request.run.name}-{trial_id}.safetensors", "peft": ""}
     return Card(
@@ -116,7 +134,7 @@ def _card(request: ExportRequest, config: RunConfig, trial: TrialResult, verdict
         file=files[request.format],
         base_model=request.base_model or base_model_id(config.preset.model.base),
         trigger_words=request.trigger_words,
-        original_size=read_catalogue(catalogue).original_size if catalogue.is_file() else None,
+        original_size=original_size or (read_catalogue(catalogue).original_size if catalogue.is_file() else None),
     )
 
 

@@ -4,6 +4,7 @@ Sources: https://github.com/Stability-AI/ModelSpec; kohya-ss sd-scripts, `docs/t
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,22 @@ def base_model_id(base: str) -> str:
     if base.startswith(EMBEDDED) or not (path.is_absolute() or base.startswith(".") or path.suffix == ".safetensors"):
         return base
     return path.resolve().name.removesuffix(".safetensors")
+
+
+def trigger_words_in(metadata: Mapping[str, str]) -> list[str]:
+    """What `own_keys` has said."""
+    return list(json.loads(metadata.get(f"{PREFIX}trigger_words", "[]")))
+
+
+def original_size_in(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """Likewise: (height, width)."""
+    return size_of(metadata.get(f"{PREFIX}original_size", ""))
+
+
+def size_of(text: str) -> tuple[int, int] | None:
+    """(height, width), as `HxW` in files and tags; None where it is anything else."""
+    parts = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    return (int(parts[1]), int(parts[2])) if parts else None
 
 
 def own_keys(
@@ -48,6 +65,7 @@ def own_keys(
         "base_model": base_model or base_model_id(config.preset.model.base),
         "rank": json.dumps(spec.component_ranks),
         "lora_alpha": f"{training.lora_alpha:g}",
+        "target_modules": json.dumps(training.target_modules),
         "trigger_words": json.dumps(list(trigger_words), ensure_ascii=False),
         "run": run,
         "trial": spec.trial_id,

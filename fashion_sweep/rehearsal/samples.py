@@ -17,7 +17,7 @@ from fashion_sweep.sweep_file import EvaluationSet, Garment
 SAMPLES = 2
 MADE_UP = {"fashion": (750, 1101), "general": (640, 480)}
 """Width and height of theirs."""
-GARMENT = Garment(photo="made-up-0.jpg", kind="sweater", attribute="pattern", name="made-up")
+GARMENT = Garment(photo="made-up-0.jpg", kind="sweater", attribute="pattern", name="made-up", digest="")
 CAPTIONS = (
     "The shirt this woman wears has long sleeves, its fabric is cotton, and it has solid color patterns.",
     "This man wears a long-sleeve shirt with color block patterns and a pair of long denim trousers.",

@@ -34,7 +34,7 @@ LOCAL = ("rehearsals", "mlflow.db", "mlflow.db.lock", "mlflow-artifacts", "mlflo
 IN_A_RUN = ("ray",)
 FOR_TRAINING = ("checkpoint", "judged")
 """Beginnings of names in a trial's folder that only its workers need."""
-FOR_REPORTS = ("adapter", "data", "features", "losses", "plots", "samples")
+FOR_REPORTS = ("adapter", "data", "features", "losses", "pictures", "plots", "samples")
 """And of those that make up nearly all of a run, and say nothing of how it stands."""
 
 
@@ -83,7 +83,8 @@ class Remote:
         here = {str(path.relative_to(self.copy)) for path in (self.copy / folder).rglob("*") if path.is_file()}
         found = []
         for name in sorted(tags.keys() | here):
-            parts = name.removeprefix(folder).lstrip("/").split("/")
+            below = name.removeprefix(folder).lstrip("/").split("/")
+            parts = [part for above, part in zip(["", *below], below, strict=False) if above != "trials"]  # called so
             if self.name(self.copy / name) is None or any(part.startswith(tuple(without)) for part in parts if without):
                 continue
             record, looks = _Record.read(self._known(name)), _looks(self.copy / name)

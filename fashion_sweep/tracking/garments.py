@@ -23,13 +23,14 @@ def entry_of_garment(run: RunPaths, config: RunConfig, spec: TrialSpec) -> Entry
         "attribute": garment.attribute,
         "trigger_words": words,
         "closeness": f"{measured['closeness']:.2f}",
-        "identified": f"{measured['identified']:.3f}",
         "run": run.name,
         "trial_id": spec.trial_id,
         "configuration": spec.title,
         "base_model": config.preset.model.base,
         "original_size": f"{size.height}x{size.width}",
     }
+    if "identified" in measured:
+        tags["identified"] = f"{measured['identified']:.3f}"
     return Entry(
         model=garment.name,
         spec=spec,

@@ -101,7 +101,55 @@ def test_the_embedded_world_has_garments_that_differ_in_colour_or_pattern(tmp_pa
     assert {(record.width, record.height) for record in catalogue.records} == {(109, 160)}
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("photo,kind\n", "no line below the first"), ("photo,kind\na.jpg,shirt,x,y\n", "line 2 has more cells")],
+)
+def test_a_csv_file_of_another_shape_is_told(photos, text, why):
+    (photos / "odd.csv").write_text(text)
+    with pytest.raises(ConfigError, match=why):
+        read_garments([str(photos / "odd.csv")], None, "pattern", None)
+
+
 @pytest.mark.parametrize("count", ["", "0", "85", "-1", "six"])
 def test_of_the_embedded_world_as_many_garments_as_it_has_can_be_asked_for(count):
     with pytest.raises(ConfigError, match="1 to 84, as in embedded:6"):
         read_garments([f"embedded:{count}"], None, "pattern", None)
+
+
+def test_a_photo_that_was_replaced_is_another_one(photos):
+    before = read_garments([str(photos / "red.png")], "sweater", "pattern", None)
+    Image.new("RGB", (90, 60), "green").save(photos / "red.png")
+    assert read_garments([str(photos / "red.png")], "sweater", "pattern", None) != before
+
+
+def test_kept_photos_of_one_size_are_told_apart_by_what_they_show(photos, tmp_path):
+    records = []
+    for colour in ("red", "yellow"):
+        Image.new("RGB", (60, 80), colour).save(photos / "red.png")
+        garments = read_garments([str(photos / "red.png")], "sweater", "pattern", None)
+        (record,) = keep_photos(garment_catalogue(garments, ["x"], tmp_path / "no"), tmp_path / colour).records
+        records.append((record.bytes, record.modified))
+    assert records[0] != records[1]
+
+
+def test_a_photo_that_is_spoilt_in_its_middle_leaves_the_others_alone(photos):
+    noise = Image.effect_noise((200, 200), 90).convert("RGB")
+    noise.save(photos / "blue one.jpg")
+    content = bytearray((photos / "blue one.jpg").read_bytes())
+    content[len(content) // 2 :] = content[: len(content) - len(content) // 2]
+    content[-2:] = b"\xff\xd9"
+    (photos / "blue one.jpg").write_bytes(content)
+    catalogue = garment_catalogue(read_garments([str(photos)], "sweater", "pattern", None), ["x", "x"], photos / "kept")
+    assert [record.name for record in catalogue.records] in (["red"], ["blue-one", "red"])  # as the decoder bears it
+    keep_photos(catalogue, photos / "kept")
+
+
+def test_a_photo_mended_after_the_run_began_is_told_to_be_too_late(photos):
+    (photos / "torn.jpg").write_bytes(b"no photo")
+    garments, kept = read_garments([str(photos)], "sweater", "pattern", None), photos / "kept"
+    keep_photos(garment_catalogue(garments, ["x"] * 3, kept), kept)
+    Image.new("RGB", (60, 80), "green").save(photos / "torn.jpg")
+    again = garment_catalogue(garments, ["x"] * 3, kept)
+    assert [(one.file, "train it in a run of its own" in one.reason) for one in again.problems] == [("torn", True)]
+    assert len(again.records) == 2

@@ -21,6 +21,10 @@ MISTAKES = [
         "mean 'garment.prior.images'?",
     ),
     (["train", "PHOTO", "--kind", "sweater", "--preset", "tny"], "did you mean 'tiny'?"),
+    (["train", "PHOTO", "--kind", "sweater", "--set", "training.steps=7"], "garments have garment.training.steps"),
+    (["train", "PHOTO", "--kind", "sweater", "--set", "data.fashion.root=/x"], "the photos are named in the command"),
+    (["train", "PHOTO", "--kind", "sweater", "--name", "base-model"], "trial 'base-model' is listed twice"),
+    (["train", "https://me:secret@shop/a.png", "--kind", "sweater"], "credentials belong in the environment"),
     (["generate", "blue"], "blue"),
     (["generate", "blue", "--seeds", "0"], "greater than or equal to 1"),
 ]

@@ -50,7 +50,18 @@ def test_the_same_region_is_found_each_time():
 
 @pytest.mark.parametrize(
     ("kind", "part"),
-    [("sweater", "upper"), ("T-shirt", "upper"), ("shirtdress", "whole"), ("pants", "lower"), ("shorts", "lower")],
+    [
+        ("sweater", "upper"),
+        ("T-shirt", "upper"),
+        ("dress shirt", "upper"),
+        ("cap-sleeve tops", "upper"),
+        ("shirtdress", "whole"),
+        ("long dresses", "whole"),
+        ("pants", "lower"),
+        ("shorts", "lower"),
+        ("bootcut jeans", "lower"),
+        ("capri pants", "lower"),
+    ],
 )
 def test_the_words_for_a_kind_tell_where_it_is_worn(kind, part):
     first, last = band_of(kind)

@@ -14,10 +14,11 @@ from fashion_sweep.caching.prepare import make_shard, missing_shards
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config_files import load_preset
 from fashion_sweep.data.garment import keep_photos, read_garments
-from fashion_sweep.garment.judgement import judge_garments, overall
+from fashion_sweep.garment.judgement import _judged, judge_garments, overall
 from fashion_sweep.garment.recipe import garment_config, open_garments
 from fashion_sweep.garment.report import write_garment_report
 from fashion_sweep.garment.trial import GarmentTrial
+from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import specs_of
 from fashion_sweep.sweep import _write_inputs
@@ -121,3 +122,20 @@ def test_the_report_has_a_sheet_of_each_garment_and_a_line_of_each_picture(run):
     scores = [float(row["score"]) for row in rows if row["garment"] == "blue"]
     assert scores == sorted(scores, reverse=True)
     assert "by chance it would be 50%" in paths.report.read_text()
+
+
+def test_an_export_has_the_words_and_the_size_that_the_adapter_was_trained_with(run):
+    paths, _ = run
+    files = export(ExportRequest(paths, "diffusers", "blue"))
+    with safe_open(next(path for path in files if path.suffix == ".safetensors"), "np") as file:
+        said = file.metadata()
+    assert json.loads(said["fashion_sweep.trigger_words"]) == ["sks", "ukj"]
+    assert said["fashion_sweep.original_size"] == "64x48"
+    assert "sks" in next(path for path in files if path.name == "README.md").read_text()
+
+
+def test_of_a_single_garment_no_share_of_recognised_pictures_is_told(run):
+    paths, _ = run
+    found = json.loads(paths.trial("blue").closeness.read_text())["pictures"]
+    alone = [one | {"closeness": {"blue": one["closeness"]["blue"]}} for one in found]
+    assert _judged("blue", alone, alone).identified is None
