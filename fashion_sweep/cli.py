@@ -124,11 +124,13 @@ def report(
         return
     if output is not None:
         raise RunError("--output is for several runs; the report of one lies in its folder")
-    from fashion_sweep.sweep import show, write_report
+    from fashion_sweep.config_files import read_run_config
+    from fashion_sweep.work import work_of
 
     paths = existing_run(runs[0])
-    write_report(paths)
-    show(paths, console)
+    work = work_of(read_run_config(paths.config))
+    work.write_report(paths, None)
+    work.show(paths, console)
 
 
 def _compare(runs: list[RunPaths], output: Path | None, console: "Console") -> None:

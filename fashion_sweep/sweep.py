@@ -8,18 +8,12 @@ from rich.console import Console
 
 from fashion_sweep import facts
 from fashion_sweep.attempts import clear_away, queue
-from fashion_sweep.checks import check_catalogue, check_config, data_sets, rendered_sets
-from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.checks import check_config, data_sets, rendered_sets
 from fashion_sweep.config import RunConfig
-from fashion_sweep.config_files import read_run_config
-from fashion_sweep.data.catalogue import Catalogue, check_tolerable, read_catalogue, write_catalogue
-from fashion_sweep.data.garment import keep_photos
-from fashion_sweep.data.sets import locate_data, open_data
-from fashion_sweep.errors import DataError
+from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
 from fashion_sweep.files import read_json, write_json, write_text
-from fashion_sweep.garment.recipe import open_garments
 from fashion_sweep.identity import identity
-from fashion_sweep.paths import RunPaths, by_name, runs_root
+from fashion_sweep.paths import RunPaths, by_name
 from fashion_sweep.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.reuse import check_trained_alike, take_adapters
@@ -30,6 +24,7 @@ from fashion_sweep.storage.following import in_step
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.timing import Clock
 from fashion_sweep.trials import run_specs, suggestions
+from fashion_sweep.work import work_of
 
 Catalogues = Mapping[EvaluationSet, Catalogue]
 
@@ -45,8 +40,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     check_config(config)
     if adapters_from:
         check_trained_alike(config, run, adapters_from)
-    rendered = rendered_sets(config)
-    given = {name: _opened(name, config, run) for name in data_sets(config) if name not in rendered}
+    work, rendered = work_of(config), rendered_sets(config)
+    given = {name: work.open(name, config, run) for name in data_sets(config) if name not in rendered}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
@@ -55,9 +50,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), busy(run, console, opening):
-            catalogues = {name: given.get(name) or _opened(name, config, run) for name in data_sets(config)}
-            if config.sweep.garments:
-                catalogues = {"fashion": keep_photos(catalogues["fashion"], run.photos)}
+            opened = {name: given.get(name) or work.open(name, config, run) for name in data_sets(config)}
+            catalogues = {name: work.keep(catalogue, run) for name, catalogue in opened.items()}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
         _say_what_is_judged(config, catalogues, console)
@@ -75,24 +69,9 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
                 if trial.is_over:  # also what a run that was killed has left
                     clear_away(trial)
             with busy(run, console, "writing the report"):
-                write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
-        show(run, console)
+                work.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
+        work.show(run, console)
     return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
-
-
-def _opened(name: EvaluationSet, config: RunConfig, run: RunPaths) -> Catalogue:
-    if config.sweep.garments:
-        return open_garments(config, run)
-    source = config.preset.data.of(name)
-    catalogue = open_data(name, source)
-    listed_in = runs_root() / f"{name}-data-problems.csv"
-    try:
-        check_tolerable(catalogue, locate_data(name, source)[0], listed_in)
-    except DataError:
-        write_text(listed_in, problems_csv({name: catalogue.problems}))
-        raise
-    check_catalogue(name, catalogue, config)
-    return catalogue
 
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
@@ -149,7 +128,8 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
     for trial_id in waiting:
         queue(run.trial(trial_id))
-    for problem in read_catalogue(run.catalogue("fashion")).problems if config.sweep.garments else ():
+    work = work_of(config)
+    for problem in read_catalogue(run.catalogue("fashion")).problems if work.fails_unread else ():
         Status(run.trial(problem.file)).fail(problem.reason)
         waiting.remove(problem.file)
     if not waiting and not config.sweep.search:
@@ -171,28 +151,13 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
 
         with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
             if config.sweep.search:
-                errors = run_search(run, config, train_and_judge)
+                errors = run_search(run, config, work.train)
             else:
-                errors = run_trials(run, config, waiting, train_and_draw if config.sweep.garments else train_and_judge)
+                errors = run_trials(run, config, waiting, work.train)
             remote.fetch(run.root, remote.FOR_TRAINING)
             for trial_id, error in errors.items():
                 if error:
                     Status(run.trial(trial_id)).fail(error)
-
-
-def train_and_judge(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Body of a trial's workers. Imports late: Ray loads this module into processes that never train."""
-    from fashion_sweep.trial import run_trial
-
-    run_trial(run, trial_id, worker)
-
-
-def train_and_draw(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """The same of a garment."""
-    from fashion_sweep.garment.trial import GarmentTrial
-    from fashion_sweep.trial import run_trial
-
-    run_trial(run, trial_id, worker, GarmentTrial)
 
 
 def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
@@ -217,27 +182,3 @@ def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:
         for spec in run_specs(run, config)
         for name, start, end in Status(run.trial(spec.trial_id)).values["stages"]
     ]
-
-
-def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
-    """Of a run over garments or over a data set. seconds: as `report.page.write_report` takes them."""
-    if read_run_config(run.config).sweep.garments:
-        from fashion_sweep.garment.report import write_garment_report
-
-        write_garment_report(run, seconds)
-    else:
-        from fashion_sweep.report.page import write_report
-
-        write_report(run, seconds)
-
-
-def show(run: RunPaths, console: Console) -> None:
-    """Prints the answer and the tables of a run's report."""
-    if read_run_config(run.config).sweep.garments:
-        from fashion_sweep.garment.report import show_garments
-
-        show_garments(run, console)
-    else:
-        from fashion_sweep.report.summary import show_summary
-
-        show_summary(run, console)

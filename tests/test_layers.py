@@ -42,6 +42,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "run_folder",
     "reuse",
     "garment",
+    "work",
     "sweep",
     "rehearsal",
     "commands",
