@@ -60,15 +60,17 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
 @contextmanager
 def _locked(run: RunPaths, config: RunConfig) -> Iterator[None]:
     if run.root.exists() and not run.config.exists() and not _is_empty(run.root):
-        raise RunError(f"{run.root} is no run folder; give another --name")
+        raise RunError(f"{run.root} is no run folder; give the run another name")
     run.root.mkdir(parents=True, exist_ok=True)
     with run.lock.open("w") as lock:
         if not _is_ours(lock):
-            raise RunError(f"{run.root} is in use by another process; wait for it or give another --name")
+            raise RunError(f"{run.root} is in use by another process; wait for it or give the run another name")
         if not run.config.exists():
             write_text(run.config, config.to_yaml())
         elif changed := differing(read_run_config(run.config).model_dump(), config.model_dump()):
-            raise RunError(f"{run.root} belongs to another configuration ({', '.join(changed)}); give another --name")
+            raise RunError(
+                f"{run.root} belongs to another configuration ({', '.join(changed)}); give the run another name"
+            )
         for folder in (run.trials, run.data):
             remove_unfinished(folder)
         yield

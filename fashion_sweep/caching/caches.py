@@ -94,7 +94,7 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
     changed = [name for name in values if known and known.get(name) != values[name]]
     if changed:
         what = ", ".join(changed)
-        raise RunError(f"{run.root}: data or weights changed since this run began ({what}); give another --name")
+        raise RunError(f"{run.root}: data or weights changed since this run began ({what}); give the run another name")
     write_json(run.caches, values)
 
 

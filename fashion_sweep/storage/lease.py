@@ -70,14 +70,14 @@ class _Lease:
             return  # the answer to our first attempt was lost
         if age < STALE_S and not self._is_dead(holder):
             raise RunError(
-                f"{self.what} is in use by {_who(holder)}, heard of {age:.0f} s ago; wait for it or give another "
-                f"--name (one that has died frees it {STALE_S:.0f} s after it was last heard of)"
+                f"{self.what} is in use by {_who(holder)}, heard of {age:.0f} s ago; wait for it or give the run "
+                f"another name (one that has died frees it {STALE_S:.0f} s after it was last heard of)"
             )
         self._write()
         time.sleep(SETTLE_S)
         holder, _ = self._holder()
         if holder.get("id") != self.mine["id"]:
-            raise RunError(f"{self.what} is in use by {_who(holder)}; wait for it or give another --name")
+            raise RunError(f"{self.what} is in use by {_who(holder)}; wait for it or give the run another name")
 
     def renew(self, ended: threading.Event) -> None:
         while not ended.wait(RENEW_S):
