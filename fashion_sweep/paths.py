@@ -167,7 +167,7 @@ class RunPaths:
     page = Inside("report.html")
     """The report in one self-contained file."""
     table = Inside("results.csv")
-    """One row a trial."""
+    """One row a trial; of garments, a picture."""
     plots = Inside("plots")
     grid = Inside("grid.png")
     mirror = Inside("mlflow.json")

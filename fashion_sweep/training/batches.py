@@ -27,7 +27,7 @@ class Batch:
     """N int64."""
     conditions: Conditions
     weights: Tensor
-    """N float32: of each sample's loss, 1 on average."""
+    """N float32: of each sample's loss. 1, but with a prior: then their sum is that of both means."""
 
 
 class Captions(Protocol):
@@ -139,7 +139,7 @@ class TrainingSet:
         return self._batch(rows, views, timesteps, noise, weight=2.0 if self.prior else 1.0)
 
     def validation_batch(self, indices: Sequence[int]) -> Batch:
-        """Held-out samples with their own fixed noise, and timesteps spread evenly over the schedule."""
+        """Samples to validate on with their own fixed noise, and timesteps spread evenly over the schedule."""
         count = len(self.validation_rows)
         timesteps = [int((i + 0.5) / count * self.num_train_timesteps) for i in indices]
         rows = [self.validation_rows[i] for i in indices]
