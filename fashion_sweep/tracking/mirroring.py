@@ -67,6 +67,8 @@ class Mirroring:
         self._registered: str | None = known.get("registered")
         """What became of the winner, in words."""
         self._artifacts = Artifacts(self._client)
+        self._garments: dict[str, str] = {}
+        """What became of each garment's adapter, in words."""
         self._losses: dict[str, Losses] = {}
         self._refusals: list[str] = []
         self.left_out: list[str] = []
@@ -113,14 +115,16 @@ class Mirroring:
         return self._runs.made > 0
 
     def _register_garments(self, parent: "Run", specs: Sequence[TrialSpec], states: Sequence[str]) -> None:
-        """Each as soon as it is done, whatever becomes of the others."""
-        said = []
+        """Each as soon as it is done, whatever becomes of the others; once, but in a thorough pass."""
         for spec in [spec for spec, state in zip(specs, states, strict=True) if state == "done" and spec.garment]:
+            if spec.garment in self._garments and not self._artifacts.thorough:
+                continue
             with self._bearing_refusal():
                 if trial := self._runs.child(parent, spec, None):
                     entry = entry_of_garment(self._run, self._config, spec)
-                    said.append(register(self._client, self._run, self._config, entry, parent, trial))
-        self._registered = "; ".join(said) or None
+                    told = register(self._client, self._run, self._config, entry, parent, trial)
+                    self._garments[spec.garment] = told
+        self._registered = "; ".join(self._garments.values()) or None
 
     def _send_parent(self, parent: "Run", results: Mapping[str, Any]) -> None:
         note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from fashion_sweep import tracking
 from fashion_sweep.caching.encoders import forget_models
 from fashion_sweep.caching.prepare import make_shard, missing_shards
 from fashion_sweep.cluster.worker import Worker
@@ -24,6 +25,7 @@ from fashion_sweep.plan import specs_of
 from fashion_sweep.sweep import _write_inputs
 from fashion_sweep.tiny import pictures
 from fashion_sweep.tiny.wardrobe import dress_up
+from fashion_sweep.tracking.store import client
 from fashion_sweep.trial import run_trial
 
 QUICK = ["garment.training.steps=30", "garment.training.views=4", "garment.training.validation_every=15"]
@@ -139,3 +141,23 @@ def test_of_a_single_garment_no_share_of_recognised_pictures_is_told(run):
     found = json.loads(paths.trial("blue").closeness.read_text())["pictures"]
     alone = [one | {"closeness": {"blue": one["closeness"]["blue"]}} for one in found]
     assert _judged("blue", alone, alone).identified is None
+
+
+def test_mlflow_has_a_run_a_garment_and_the_registry_its_adapter_with_its_words(run, tmp_path, monkeypatch):
+    paths, _ = run
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(paths.root.parent))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    for _ in range(2):
+        tracking.mirror(paths)
+    asked = client(f"sqlite:///{tmp_path}/mlflow.db")
+    found = asked.search_runs([asked.get_experiment_by_name("garment/tiny").experiment_id])
+    by_trial = {one.data.tags.get("trial_id", "parent"): one for one in found}
+    assert sorted(by_trial) == ["base-model", "blue", "parent", "yellow"]
+    told = json.loads(paths.trial("blue").result.read_text())["garment"]
+    assert by_trial["blue"].data.metrics["closeness"] == pytest.approx(told["closeness"])
+    artifacts = {one.path for one in asked.list_artifacts(by_trial["blue"].info.run_id)}
+    assert artifacts >= {"adapter", "blue.png", "contact-sheet.png", "closeness.json", "config.yaml"}
+    for name in ("blue", "yellow"):
+        (version,) = asked.search_model_versions(f"name='{name}'")
+        assert version.tags["trigger_words"] == "sks sweater, ukj colour"
+        assert version.run_id == by_trial[name].info.run_id
