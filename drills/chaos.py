@@ -1,6 +1,6 @@
 """Breaks a tiny sweep in every way we know, for real, and compares what it ends with to an undisturbed run.
 
-    python -m drills.chaos                      all of it: about half an hour on two cores
+    python -m drills.chaos                      all of it: about an hour on two cores
     python -m drills.chaos --only driver clock  scenarios whose name has one of these in it
     python -m drills.chaos --seed 3 --root DIR --output table.md
 
