@@ -17,7 +17,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Kills, fills and breaks a small sweep for real, half an hour long; a table says what became of it.
+# Kills, fills and breaks a small sweep for real, an hour long; a table says what became of it.
 chaos: .venv/installed
 	$(BIN)/python -m drills.chaos --seed $(SEED)
 
