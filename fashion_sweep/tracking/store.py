@@ -154,8 +154,8 @@ def client(uri: str) -> "MlflowClient":
         runs_root().mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("mlflow", "alembic"):  # what they log of a failure, with a traceback, they raise as well
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if uri.startswith(SQLITE):
         _make_database(Path(uri.removeprefix(SQLITE).partition("?")[0]))
     return cast("MlflowClient", Client(MlflowClient(uri)))

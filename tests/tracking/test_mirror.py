@@ -1,5 +1,6 @@
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -244,3 +245,13 @@ def test_what_may_be_lost_may_be_damaged(store):
     run.mirror.write_text("[]")
     tracking.mirror(run)
     assert {one.info.status for one in runs().values()} == {"FINISHED"}
+
+
+def test_a_database_that_fails_is_one_line_without_a_traceback(store, capfd):
+    run = finished_run(store / "mine")
+    with sqlite3.connect(store / "mlflow.db") as database:
+        database.execute("drop table tags")
+    with pytest.raises(RunError) as raised:
+        tracking.mirror(run)
+    assert len(str(raised.value).splitlines()) == 1
+    assert "Traceback" not in "".join(capfd.readouterr())
