@@ -10,15 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from safetensors.numpy import load_file
 from scipy.ndimage import convolve
 from scipy.stats import wasserstein_distance
 from skimage.color import rgb2lab
 from skimage.filters import gabor_kernel
 
 from fashion_sweep.draws import numpy_generator
+from fashion_sweep.files import write_tensors
 from fashion_sweep.garment.region import garment_region
 
 PIXELS = 4096
@@ -48,6 +51,16 @@ class Look:
     """By height, of those that the region has: 3,filters float64, the logarithm of 1 + each filter's energy in ΔE."""
     embedding: np.ndarray
     """d float64, of length 1."""
+
+    def save(self, path: Path) -> None:
+        tensors = {f"pattern/{height}": energies for height, energies in self.patterns.items()}
+        write_tensors(path, tensors | {"lab": self.lab, "embedding": self.embedding})
+
+    @classmethod
+    def load(cls, path: Path) -> "Look":
+        tensors = load_file(path)
+        patterns = {int(name.partition("/")[2]): tensors[name] for name in tensors if name.startswith("pattern/")}
+        return cls(tensors["lab"], patterns, tensors["embedding"])
 
 
 @dataclass(frozen=True)

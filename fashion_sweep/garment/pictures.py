@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ def find_garment(name: str) -> Known:
     raise ConfigError(f"no garment {name!r} has an adapter in {runs_root()}{remedy}")
 
 
+def _unused(path: Path) -> Path:
+    """It, or the first numbered one that is not there: earlier pictures are kept, and so is what was said of them."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(one for one in chain([path], numbered) if not one.exists())
+
+
 def draw_garment(
     known: Known, prompts: Sequence[str], seeds: Sequence[int], output: Path | None, console: Console
 ) -> tuple[list[dict[str, Any]], Path]:
@@ -85,7 +92,7 @@ def draw_garment(
         {"prompt": prompt, "seed": seed, "file": path.name, "closeness": {name: described(look, theirs)}}
         for (prompt, seed), path, look in zip(wish.draws(1), files, ours, strict=True)
     ]
-    sheet = folder / "contact-sheet.png"
+    sheet = _unused(folder / "contact-sheet.png")
     write_sheet(sheet, name, photo, folder, pictures)
     rows = [[picture[key] for key in ("prompt", "seed", "file")] for picture in ranked(pictures, name)]
     numbers = [picture["closeness"][name] for picture in ranked(pictures, name)]
@@ -94,5 +101,5 @@ def draw_garment(
         [*row, *(f"{found[key]:.4f}" for key in ("score", "colour", "pattern", "clip"))]
         for row, found in zip(rows, numbers, strict=True)
     ]
-    write_text(folder / "scores.csv", as_csv([header, *lines]))
+    write_text(_unused(folder / "scores.csv"), as_csv([header, *lines]))
     return ranked(pictures, name), sheet

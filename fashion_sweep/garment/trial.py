@@ -18,7 +18,7 @@ from fashion_sweep.data.garment import photo_of
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.evaluation.features import Clip
 from fashion_sweep.evaluation.generate import Generator
-from fashion_sweep.files import read_json, replacing, write_json
+from fashion_sweep.files import is_whole, read_json, replacing, write_json
 from fashion_sweep.garment.closeness import Look, closeness, cut_out, looks
 from fashion_sweep.garment.judgement import summary
 from fashion_sweep.garment.recipe import Drawing, drawings_of, recipe_of
@@ -102,7 +102,7 @@ class GarmentTrial(Trial):
     def _closeness(self, clip: Clip, drawings: Sequence[Drawing]) -> dict[str, Any]:
         records = read_catalogue(self.run.catalogue("fashion")).records
         kinds = {garment.name: garment.kind for garment in self.config.sweep.garments}
-        photos = look_at(clip, [(Path(record.path), kinds[record.name]) for record in records], self.status.update)
+        photos = [self._look_of_photo(clip, Path(record.path), kinds[record.name]) for record in records]
         paths = [(drawing.path(self.paths.pictures), drawing.kind) for drawing in drawings]
         pictures = look_at(clip, paths, self.status.update)
         return {
@@ -115,6 +115,17 @@ class GarmentTrial(Trial):
                 for drawing, picture in zip(drawings, pictures, strict=True)
             ]
         }
+
+    def _look_of_photo(self, clip: Clip, photo: Path, kind: str) -> Look:
+        """Kept beside it, for each trial compares its pictures with all photos."""
+        self.status.update()
+        known = photo.with_suffix(".look.safetensors")
+        remote.fetch_file(known)
+        if not is_whole(known):
+            remote.fetch_file(photo)
+            (look,) = look_at(clip, [(photo, kind)])
+            look.save(known)
+        return Look.load(known)
 
     def _compared(self, picture: Look, records: Sequence[Record], photos: Sequence[Look]) -> dict[str, Any]:
         self.status.update()  # of many garments it takes long

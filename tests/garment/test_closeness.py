@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fashion_sweep.garment.closeness import Closeness, closeness, looks
+from fashion_sweep.garment.closeness import Closeness, Look, closeness, looks
 from fashion_sweep.garment.trial import described
 
 
@@ -57,3 +57,11 @@ def test_each_part_lowers_the_score():
     best = Closeness(0, 0, 1)
     assert best.score > max(Closeness(9, 0, 1).score, Closeness(0, 0.5, 1).score, Closeness(0, 0, 0.5).score)
     assert described(look(striped()), look(striped()))["score"] == pytest.approx(100)
+
+
+def test_a_look_that_was_kept_is_the_same(tmp_path):
+    ours = look(striped((96, 72)))
+    ours.save(tmp_path / "a.look.safetensors")
+    kept = Look.load(tmp_path / "a.look.safetensors")
+    assert closeness(kept, ours).score == closeness(ours, ours).score
+    assert kept.patterns.keys() == ours.patterns.keys()
