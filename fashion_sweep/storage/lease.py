@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 RENEW_S = 15.0
 STALE_S = 60.0
 """After which a lease that is not renewed is another's to take, by the storage's clock."""
+AGAIN_S = 10.0
+"""After which a process that has lost its lease is interrupted again: Python drops an interrupt that reaches it in a
+callback."""
 SETTLE_S = 2.0
 """For which one who takes a stale lease waits whether another took it at the same moment."""
 
@@ -85,11 +88,13 @@ class _Lease:
                 holder, _ = self._holder(with_age=False)
                 if holder.get("id") not in (None, self.mine["id"]):
                     self.lost_to = _who(holder)
-                    os.kill(os.getpid(), signal.SIGINT)  # also where the main thread sleeps
-                    return
+                    break
                 self._write()
             except FashionSweepError as error:
                 logger.warning("%s", error)
+        while not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)  # also where the main thread sleeps
+            ended.wait(AGAIN_S)
 
     def release(self) -> None:
         try:

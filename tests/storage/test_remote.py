@@ -286,6 +286,7 @@ def test_two_nodes_do_not_work_in_one_run(there, on, config):
 
 def test_a_lease_that_nobody_renews_is_taken_and_its_holder_stops_when_it_comes_back(there, on, config, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    monkeypatch.setattr(lease, "AGAIN_S", 2.0)
     other = json.dumps({"host": "gpu-7", "pid": 12, "id": "x"})
     (there / "mine").mkdir()
     (there / "mine" / ".lock").write_text(other)
