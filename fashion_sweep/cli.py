@@ -125,12 +125,12 @@ def report(
     if output is not None:
         raise RunError("--output is for several runs; the report of one lies in its folder")
     from fashion_sweep.config_files import read_run_config
-    from fashion_sweep.work import work_of
+    from fashion_sweep.subject import subject_of
 
     paths = existing_run(runs[0])
-    work = work_of(read_run_config(paths.config))
-    work.write_report(paths, None)
-    work.show(paths, console)
+    subject = subject_of(read_run_config(paths.config))
+    subject.write_report(paths, None)
+    subject.show(paths, console)
 
 
 def _compare(runs: list[RunPaths], output: Path | None, console: "Console") -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,6 +32,8 @@ SHAPES = {
     for name in names.split()
 }
 """Of the values that it holds."""
+Alive: TypeAlias = Callable[[], None]
+"""To be called more often than who works may stand still."""
 STAGES = {"load": "loading", "train": "training", "judge": "judging"}
 """Stage → the word for a trial that is in it."""
 
@@ -79,7 +81,7 @@ class Status:
     writes: bool = True
     """False in all of a trial's workers but the first."""
     values: dict[str, Any] = field(default_factory=dict)
-    alive: Callable[[], None] = lambda: None
+    alive: Alive = lambda: None
     """Called at every sign of life, also of workers that do not write."""
     _written: float = 0.0
 

@@ -21,10 +21,10 @@ from fashion_sweep.run_folder import claimed, problems_csv
 from fashion_sweep.status import Status
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.following import in_step
+from fashion_sweep.subject import subject_of
 from fashion_sweep.sweep_file import EvaluationSet
 from fashion_sweep.timing import Clock
 from fashion_sweep.trials import run_specs, suggestions
-from fashion_sweep.work import work_of
 
 Catalogues = Mapping[EvaluationSet, Catalogue]
 
@@ -40,8 +40,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     check_config(config)
     if adapters_from:
         check_trained_alike(config, run, adapters_from)
-    work, rendered = work_of(config), rendered_sets(config)
-    given = {name: work.open(name, config, run) for name in data_sets(config) if name not in rendered}
+    subject, rendered = subject_of(config), rendered_sets(config)
+    given = {name: subject.open(name, config, run) for name in data_sets(config) if name not in rendered}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
@@ -50,8 +50,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), busy(run, console, opening):
-            opened = {name: given.get(name) or work.open(name, config, run) for name in data_sets(config)}
-            catalogues = {name: work.keep(catalogue, run) for name, catalogue in opened.items()}
+            opened = {name: given.get(name) or subject.open(name, config, run) for name in data_sets(config)}
+            catalogues = {name: subject.keep(catalogue, run) for name, catalogue in opened.items()}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
         _say_what_is_judged(config, catalogues, console)
@@ -69,8 +69,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
                 if trial.is_over:  # also what a run that was killed has left
                     clear_away(trial)
             with busy(run, console, "writing the report"):
-                work.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
-        work.show(run, console)
+                subject.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
+        subject.show(run, console)
     return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
 
 
@@ -128,8 +128,8 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
     for trial_id in waiting:
         queue(run.trial(trial_id))
-    work = work_of(config)
-    for problem in read_catalogue(run.catalogue("fashion")).problems if work.fails_unread else ():
+    subject = subject_of(config)
+    for problem in read_catalogue(run.catalogue("fashion")).problems if subject.fails_unread else ():
         Status(run.trial(problem.file)).fail(problem.reason)
         waiting.remove(problem.file)
     if not waiting and not config.sweep.search:
@@ -151,9 +151,9 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
 
         with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
             if config.sweep.search:
-                errors = run_search(run, config, work.train)
+                errors = run_search(run, config, subject.train)
             else:
-                errors = run_trials(run, config, waiting, work.train)
+                errors = run_trials(run, config, waiting, subject.train)
             remote.fetch(run.root, remote.FOR_TRAINING)
             for trial_id, error in errors.items():
                 if error:

@@ -42,7 +42,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "run_folder",
     "reuse",
     "garment",
-    "work",
+    "subject",
     "sweep",
     "rehearsal",
     "commands",

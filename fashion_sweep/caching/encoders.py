@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +19,9 @@ from fashion_sweep.evaluation.forgetting import LossSample, denoising_losses
 from fashion_sweep.evaluation.generate import Generator
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.load import default_device, load_model
+from fashion_sweep.status import Alive
 
 ENCODE_BATCH_SIZE = 16
-Alive: TypeAlias = Callable[[], None]
-"""To be called more often than a worker may stand still."""
 
 
 def encode_captions(model: Family, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from fashion_sweep.caching.caches import read_caches
-from fashion_sweep.caching.encoders import ENCODERS, LOADERS, Alive
+from fashion_sweep.caching.encoders import ENCODERS, LOADERS
 from fashion_sweep.caching.parts import all_parts
 from fashion_sweep.caching.size import trials_size
 from fashion_sweep.checks import rendered_sets
@@ -24,6 +24,7 @@ from fashion_sweep.files import is_whole, read_json, write_json
 from fashion_sweep.paths import RunPaths, cache_rates
 from fashion_sweep.plan import parameters_of
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.status import Alive
 from fashion_sweep.storage import remote
 
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -15,12 +15,12 @@ from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.watch import LOOKS
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import RunError
+from fashion_sweep.status import Alive
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
-Alive: TypeAlias = Callable[[], None]
 RETRIES = 3
 """How often a shard is tried again whose worker died: as often as Ray does it for a task."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.status import Alive
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,7 @@ class Worker:
     world_size: int
     device: str
     """For instance `cpu` or `cuda:0`."""
-    alive: Callable[[], None]
-    """To be called more often than a trial may stand still."""
+    alive: Alive
     report: Callable[[dict[str, float]], None]
     """Takes the values of a step, `step` among them. A barrier: every rank calls it equally often; rank 0's
     values count."""

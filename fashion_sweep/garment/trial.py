@@ -77,7 +77,7 @@ class GarmentTrial(Trial):
             return own
         (kind,) = (one.kind for one in self.config.sweep.garments if one.name == self.spec.garment)
         part = cache_parts.Prior(self.config, caches.views)
-        prior = batches.Prior(caches.prior, part.rows_of(kind), part.caption(kind), part.prior.weight)
+        prior = batches.PriorPictures(caches.prior, part.rows_of(kind), part.caption(kind), part.prior.weight)
         return own | {"prior": prior}
 
     def summary(self) -> dict[str, Any]:

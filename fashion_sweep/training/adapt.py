@@ -18,7 +18,7 @@ from fashion_sweep.models.family import Family
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.paths import TrialPaths
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, Prior, TrainingSet
+from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, PriorPictures, TrainingSet
 from fashion_sweep.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -47,7 +47,7 @@ class Adaptation:
     workers: int
     only: str | None = None
     """The one record that is trained on, and validated; None: the two parts of the split."""
-    prior: Prior | None = None
+    prior: PriorPictures | None = None
     """Trained on beside it."""
     agreed: Callable[[Callable[[], int]], int] = lambda find: find()
     """Gives all workers what the first of them finds."""

@@ -63,7 +63,7 @@ class EncodedCaptions:
 
 
 @dataclass(frozen=True)
-class Prior:
+class PriorPictures:
     """Encoded pictures of the base model, of which every second sample of a batch is one."""
 
     images: ShardedCache
@@ -101,7 +101,7 @@ class TrainingSet:
     validation_seed: int
     """Apart from `seed`, so that trials of several seeds are validated alike."""
     num_train_timesteps: int
-    prior: Prior | None = None
+    prior: PriorPictures | None = None
     prior_input_ids: Tensor | None = None
     """int64 (encoders, 1, tokens), as `input_ids`."""
 
@@ -116,7 +116,7 @@ class TrainingSet:
         order = sorted(range(len(slots)), key=lambda place: (slots[place] % 2, place))
         return _together(parts, np.argsort(order).tolist())
 
-    def _prior_batch(self, prior: Prior, positions: Sequence[int]) -> Batch:
+    def _prior_batch(self, prior: PriorPictures, positions: Sequence[int]) -> Batch:
         count = len(prior.rows)
         rows = [prior.rows[uniform_integer(self.seed, "prior/row", p, high=count)] for p in positions]
         latents = torch.stack([prior.images.row("latents", row) for row in rows]).float()

@@ -27,8 +27,8 @@ from fashion_sweep.files import read_json, read_json_lines
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import resolved, specs_of
 from fashion_sweep.run_folder import claimed, new_run
+from fashion_sweep.subject import train_and_judge
 from fashion_sweep.sweep import _write_inputs
-from fashion_sweep.work import train_and_judge
 
 SETTINGS = (
     "data.fashion.rendered_images=200",

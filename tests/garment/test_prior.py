@@ -18,7 +18,7 @@ from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import specs_of
 from fashion_sweep.status import Status
 from fashion_sweep.sweep import _write_inputs
-from fashion_sweep.training.batches import CachedCaptions, Prior, TrainingSet
+from fashion_sweep.training.batches import CachedCaptions, PriorPictures, TrainingSet
 
 QUICK = ["garment.training.steps=4", "garment.training.views=2", "garment.training.validation_every=4"]
 QUICK += ["generation.num_inference_steps=5", "garment.prior={images: 3, weight: 0.5}"]
@@ -46,7 +46,7 @@ def set_with_prior(tmp_path):
         seed=3,
         validation_seed=3,
         num_train_timesteps=1000,
-        prior=Prior(drawn, range(2, 4), "Photo of a sweater", 0.5),
+        prior=PriorPictures(drawn, range(2, 4), "Photo of a sweater", 0.5),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run works on: data sets, which train and are judged, or photos of garments. All that differs is here.
+"""The subject of a run: data sets, which train and are judged, or photos of garments. All that differs is here.
 
 Imports late: Ray loads this module into processes that never train, and quick commands need no torch.
 """
@@ -23,7 +23,7 @@ from fashion_sweep.sweep_file import EvaluationSet
 
 
 @dataclass(frozen=True)
-class Work:
+class Subject:
     open: Callable[[EvaluationSet, RunConfig, RunPaths], Catalogue]
     """Raises DataError: what is there cannot be used."""
     keep: Callable[[Catalogue, RunPaths], Catalogue]
@@ -37,7 +37,7 @@ class Work:
     """Prints the answer and the tables of the report."""
 
 
-def work_of(config: RunConfig) -> Work:
+def subject_of(config: RunConfig) -> Subject:
     return OF_GARMENTS if config.sweep.garments else OF_DATA_SETS
 
 
@@ -93,7 +93,7 @@ def _show_garments(run: RunPaths, console: Console) -> None:
     show_garments(run, console)
 
 
-OF_DATA_SETS = Work(
+OF_DATA_SETS = Subject(
     open=open_data_set,
     keep=lambda catalogue, run: catalogue,
     train=train_and_judge,
@@ -101,7 +101,7 @@ OF_DATA_SETS = Work(
     write_report=_report_of_data_sets,
     show=_show_data_sets,
 )
-OF_GARMENTS = Work(
+OF_GARMENTS = Subject(
     open=lambda name, config, run: open_garments(config, run),
     keep=lambda catalogue, run: keep_photos(catalogue, run.photos),
     train=train_and_draw,
