@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,6 +17,8 @@ import torch
 from fashion_sweep.errors import RunError
 
 SAMPLE_EVERY_S = 0.02
+SAY_EVERY_S = 120.0
+"""How long a stage may go on without a word of it."""
 GIB = 2**30
 
 
@@ -64,7 +66,10 @@ class Stage:
     """Most bytes of the process, looked at every 20 ms."""
     peak_gpu: int = 0
     """Most bytes that torch held on the GPU; 0 without one."""
+    began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
+    """That it took, or has taken so far."""
+    going: bool = True
     done: bool = False
 
 
@@ -89,7 +94,6 @@ class Meter:
         with self._lock:
             self.stages.append(stage)
             self._open.append(stage)
-        since = time.monotonic()
         try:
             yield
             self._settle()
@@ -103,11 +107,12 @@ class Meter:
             self._write(traceback.format_exc())
             raise StageFailed(self._failure(stage.name, error)) from error
         finally:
-            stage.seconds = time.monotonic() - since
+            stage.seconds = time.monotonic() - stage.began
             self._look()
             with self._lock:
                 self._open.remove(stage)
-            self._say(stage)
+                stage.going = False
+                self._say(stage)
 
     def seconds(self, name: str) -> float:
         """Of one sample of the last stage of that name, by when all that starts up is behind it."""
@@ -139,10 +144,13 @@ class Meter:
         with self._lock:
             for stage in self._open:
                 stage.peak_rss = max(stage.peak_rss, rss)
+            if self._open and time.monotonic() - self._open[-1].began > self._open[-1].seconds + SAY_EVERY_S:
+                self._open[-1].seconds = time.monotonic() - self._open[-1].began
+                self._say(self._open[-1])
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Looks at the process's memory as long as the block runs."""
+        """Looks at the process's memory as long as the block runs, and tells of a stage that takes long."""
         ended = threading.Event()
 
         def watch() -> None:

@@ -51,7 +51,7 @@ class Outcome:
 
 
 def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
-    meter = Meter(setting.device, lambda done: _say(done, console), setting.run.log)
+    meter = Meter(setting.device, lambda stage: _say(stage, console), setting.run.log)
     work = count_work(setting.config)  # first: a mistake in it is not to come up after all stages
     timings, exported = Timings(), {spec.trial_id: 0 for spec in setting.specs if spec.is_base_model}
     with meter.watching(), _threads_of_a_worker(setting):
@@ -136,14 +136,14 @@ def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) 
     )
 
 
-def _say(done: Stage, console: Console) -> None:
-    memory = f"{done.peak_rss / GIB:.1f} GiB"
-    if done.peak_gpu:
-        memory += f", GPU {done.peak_gpu / GIB:.1f} GiB"
-    word = "" if done.done else "  FAILED"
-    name = f"{done.name} ({done.trial})" if done.trial else done.name
-    name = f"{'  ' * done.depth}{name}"
-    console.print(f"  {name:<60} {done.seconds:8.1f} s   peak {memory}{word}", markup=False, soft_wrap=True)
+def _say(stage: Stage, console: Console) -> None:
+    memory = f"{stage.peak_rss / GIB:.1f} GiB"
+    if stage.peak_gpu:
+        memory += f", GPU {stage.peak_gpu / GIB:.1f} GiB"
+    word = "" if stage.done else "  so far" if stage.going else "  FAILED"
+    name = f"{stage.name} ({stage.trial})" if stage.trial else stage.name
+    name = f"{'  ' * stage.depth}{name}"
+    console.print(f"  {name:<60} {stage.seconds:8.1f} s   peak {memory}{word}", markup=False, soft_wrap=True)
 
 
 def _foretell(
