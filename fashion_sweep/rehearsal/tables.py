@@ -191,7 +191,10 @@ def as_json(outcome: Outcome, wish: RehearsalWish) -> dict[str, Any]:
         "device": setting.device,
         "notes": setting.notes,
         "warnings": setting.warnings,
-        "stages": [asdict(stage) for stage in outcome.stages],
+        "stages": [
+            {key: value for key, value in asdict(stage).items() if key not in ("began", "going")}
+            for stage in outcome.stages
+        ],
         "parameters": dict(outcome.parameters),
         "pace": asdict(outcome.pace) | {"step": steps},
         "operations_per_second": outcome.sustained,
