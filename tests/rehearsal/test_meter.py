@@ -44,5 +44,6 @@ def test_a_stage_that_takes_long_is_told_of_while_it_goes_on(tmp_path, monkeypat
         assert twice.wait(timeout=30)
     names, going, seconds = zip(*heard, strict=True)
     assert set(names) == {"long"}
-    assert going[0] and not going[-1]
+    assert going[0]
+    assert not going[-1]
     assert 0.1 < seconds[0] < seconds[1] <= seconds[-1]
