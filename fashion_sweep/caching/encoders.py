@@ -22,8 +22,6 @@ from fashion_sweep.models.load import default_device, load_model
 from fashion_sweep.status import Alive
 
 ENCODE_BATCH_SIZE = 16
-ENCODE_PIXELS = 2**20
-"""Of all views that the autoencoder gets at once, at most: it works in float32, with 128 channels a pixel."""
 
 
 def encode_captions(model: Family, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:
@@ -42,18 +40,13 @@ def encode_images(
     size, views = config.image, range(config.views)
     shape = model.latent_shape(size.height, size.width)
     latents, time_ids = [], []
-    at_once = max(1, ENCODE_PIXELS // (size.height * size.width))
     for record in records:
+        alive()
         image = load_rgb(record.path)
         augmented = augmented_views(image, size, config.seed, record.name, views)
         noise = [standard_normal(config.seed, "data/posterior", record.name, v, shape=shape) for v in views]
         pixels = to_model_range(np.stack([view.pixels for view in augmented]))
-        encoded = []
-        for start in range(0, len(pixels), at_once):
-            alive()
-            part = slice(start, start + at_once)
-            encoded.append(model.encode_images(pixels[part], torch.stack(noise[part])).half().cpu())
-        latents.append(torch.cat(encoded))
+        latents.append(model.encode_images(pixels, torch.stack(noise)).half().cpu())
         original = (record.height, record.width)
         time_ids.append(torch.tensor([[*original, *view.corner, size.height, size.width] for view in augmented]))
     return {"latents": torch.stack(latents), "time_ids": torch.stack(time_ids).float()}

@@ -26,6 +26,8 @@ from fashion_sweep.space import COMPONENTS, TrialSpec
 for _name in ("peft", "lora_base"):  # they warn of each component that an adapter leaves alone
     logging.getLogger(f"diffusers.loaders.{_name}").addFilter(lambda record: "No LoRA keys" not in record.getMessage())
 
+AUTOENCODER_PIXELS = 2**20
+"""Of all images that it gets at once, at most, but one: it works in float32, with up to 512 channels a pixel."""
 AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers
 
 
@@ -70,16 +72,21 @@ class SDXL:
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor, noise: Tensor) -> Tensor:
-        vae = self.pipeline.vae
-        posterior = vae.encode(images.to(self.device, torch.float32)).latent_dist
-        return (posterior.mean + posterior.std * noise.to(self.device)) * vae.config.scaling_factor
+        vae, at_once = self.pipeline.vae, _at_once(*images.shape[2:])
+        latents = []
+        for pixels, drawn in zip(images.split(at_once), noise.split(at_once), strict=True):
+            posterior = vae.encode(pixels.to(self.device, torch.float32)).latent_dist
+            latents.append((posterior.mean + posterior.std * drawn.to(self.device)) * vae.config.scaling_factor)
+        return torch.cat(latents)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents N,4,h,w → uint8 N,3,H,W, rounded as diffusers rounds."""
-        vae = self.pipeline.vae
-        images = vae.decode(latents.to(torch.float32) / vae.config.scaling_factor).sample
-        return ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        vae, factor = self.pipeline.vae, self.pipeline.vae_scale_factor
+        at_once = _at_once(*(factor * side for side in latents.shape[2:]))
+        scaled = latents.to(torch.float32) / vae.config.scaling_factor
+        images = (vae.decode(part).sample for part in scaled.split(at_once))
+        return torch.cat([((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8) for image in images])
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         return torch.stack([_token_ids(tok, captions) for tok in (self.pipeline.tokenizer, self.pipeline.tokenizer_2)])
@@ -167,6 +174,11 @@ class Denoiser(nn.Module):
             encoder_hidden_states=text.prompt_embeds.to(dtype),
             added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": conditions.time_ids},
         ).sample
+
+
+def _at_once(height: int, width: int) -> int:
+    """Images of that size that the autoencoder gets at once."""
+    return max(1, AUTOENCODER_PIXELS // (height * width))
 
 
 def _token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from fashion_sweep.caching import encoders
 from fashion_sweep.caching.caches import plan_caches, read_caches, write_caches
 from fashion_sweep.caching.encoders import encode_captions, encode_images
 from fashion_sweep.caching.parts import all_parts
@@ -48,25 +47,6 @@ def test_a_rows_size_is_that_of_what_is_written(small, model):
         rows = len(next(iter(tensors.values())))
         written = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         assert all_parts(config, config.preset.training.views)[kind].row_bytes * rows == written
-
-
-def test_the_autoencoder_gets_as_many_views_at_once_as_its_memory_allows(small, model, monkeypatch):
-    config, catalogue = small
-    image, given = config.preset.training.image, []
-    encode = type(model).encode_images
-
-    def watched(self, pixels, noise):
-        given.append(len(pixels))
-        return encode(self, pixels, noise)
-
-    monkeypatch.setattr(type(model), "encode_images", watched)
-    training = config.preset.training.model_copy(update={"views": 5})
-    whole = encode_images(model, training, catalogue.records[:1])
-    monkeypatch.setattr(encoders, "ENCODE_PIXELS", 2 * image.height * image.width)
-    parts = encode_images(model, training, catalogue.records[:1])
-    assert given == [5, 2, 2, 1]
-    assert parts["latents"].shape == whole["latents"].shape
-    assert (parts["latents"] - whole["latents"]).abs().max() < 0.01
 
 
 def test_the_studys_cache_has_its_size_from_configs_alone():

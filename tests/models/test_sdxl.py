@@ -6,6 +6,7 @@ from diffusers import DDIMScheduler
 from safetensors.torch import load_file, save_file
 
 from fashion_sweep.draws import standard_normal
+from fashion_sweep.models import sdxl
 from fashion_sweep.models.family import GenerationRequest
 from fashion_sweep.models.sdxl import SDXL
 
@@ -89,6 +90,22 @@ def test_latents_are_a_scaled_draw_from_the_posterior(model):
     drawn = model.encode_images(images, torch.ones(2, 4, 16, 12))
     assert torch.allclose(drawn - mean, posterior.std * factor, atol=1e-5)
     assert model.latent_shape(64, 48) == tuple(mean.shape[1:])
+
+
+def test_the_autoencoder_gets_as_many_images_at_once_as_its_memory_allows(model, monkeypatch):
+    given, parts = [], (model.pipeline.vae.encoder, model.pipeline.vae.decoder)
+    hooks = [part.register_forward_pre_hook(lambda _, tensors: given.append(len(tensors[0]))) for part in parts]
+    images, noise = torch.rand(5, 3, 64, 48) * 2 - 1, torch.randn(5, 4, 16, 12)
+    latents = model.encode_images(images, noise)
+    decoded = model.decode(latents)
+    monkeypatch.setattr(sdxl, "AUTOENCODER_PIXELS", 2 * 64 * 48)
+    assert torch.allclose(model.encode_images(images, noise), latents, atol=1e-5)
+    assert (model.decode(latents).int() - decoded.int()).abs().max() <= 1
+    monkeypatch.setattr(sdxl, "AUTOENCODER_PIXELS", 1)
+    assert len(model.decode(latents)) == 5
+    for hook in hooks:
+        hook.remove()
+    assert given == [5, 5, 2, 2, 1, 2, 2, 1, 1, 1, 1, 1, 1]
 
 
 def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, tmp_path):
