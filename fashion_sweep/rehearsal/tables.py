@@ -32,8 +32,8 @@ def _memory_table(outcome: Outcome) -> Table:
     rows = [(name, f"{size / GIB:.1f}") for name, size in gpu_memory(outcome).items()]
     caption = (
         "Assumes: the weights, and beside them what one sample at a time added to the process here, as many times as a "
-        "worker has samples at once. Rough: kernels on a GPU keep other things than those of a CPU, and the autoencoder "
-        "gets a megapixel at once, however many images there are."
+        "worker has samples at once. Rough: kernels on a GPU keep other things than those of a CPU, and the "
+        "autoencoder gets a megapixel at once, however many images there are."
     )
     return Table("Forecast of a worker's peak GPU memory", ("stage", "GiB"), tuple(rows), caption)
 
