@@ -22,8 +22,13 @@ SKIN_LOW, SKIN_HIGH = (0, 135, 85), (255, 180, 135)
 """Y, Cr, Cb in [0, 255]; after Chai and Ngan (1999), a little narrower in Cr and wider in Cb."""
 SKIN_TOLERANCE = 9.0
 """In a and b of CIELAB, about the person's own face: what is lighter or darker is still skin."""
+SPECK = np.ones((5, 5), np.uint8)
+"""Pixels: what is thinner is the edge of a leg or an arm."""
 HEAD = 0.16
 """Share of a person's height."""
+WIDEST_HEAD = 0.22
+"""Its width in shares of a person's height. Of 40 figures of the embedded world 38 had 0.18 at most, of 56 garments
+laid out flat in colours of skin 50 had more."""
 SKIN_OF_A_HEAD = 0.2
 """Share of the top of a figure that is skin, where it is a person's head."""
 BANDS = {
@@ -31,9 +36,9 @@ BANDS = {
     r"hat|cap|beanie": (0.0, 0.14),
     r"dress|gown|jumpsuit|romper": (0.18, 0.78),
     r"shoe|boot|sneaker|sandal": (0.88, 1.0),
-    r"shorts": (0.42, 0.66),
-    r"skirt": (0.42, 0.78),
-    r"pants|trousers|jeans|leggings": (0.42, 0.95),
+    r"shorts": (0.46, 0.68),
+    r"skirt": (0.46, 0.78),
+    r"pants|trousers|jeans|leggings": (0.46, 0.95),
     r"shirt|top|blouse|sweater|hoodie|pullover|polo|vest|sleeve|tee": (0.18, 0.46),
 }
 """What the words for a kind say of the part of a standing person that it covers, in shares of the height."""
@@ -83,8 +88,8 @@ def _of_a_person(pixels: np.ndarray, figure: np.ndarray, kind: str) -> np.ndarra
     rows = np.flatnonzero(figure.any(axis=1))
     top, tall = rows[0], rows[-1] + 1 - rows[0]
     head = np.s_[top : top + max(1, round(HEAD * tall))]
-    face = likely[head]
-    if figure.all() or face.sum() < SKIN_OF_A_HEAD * figure[head].sum():
+    face, width = likely[head], np.median(figure[head].sum(axis=1))
+    if figure.all() or width > WIDEST_HEAD * tall or face.sum() < SKIN_OF_A_HEAD * figure[head].sum():
         return figure
     lab = cv2.cvtColor(_bgr(pixels).astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
     tone = np.median(lab[head][face], axis=0)
@@ -93,7 +98,7 @@ def _of_a_person(pixels: np.ndarray, figure: np.ndarray, kind: str) -> np.ndarra
     band = np.zeros_like(figure)
     band[first:last] = True
     worn = figure & band
-    dressed = worn & ~skin
+    dressed = cv2.morphologyEx((worn & ~skin).astype(np.uint8), cv2.MORPH_OPEN, SPECK).astype(bool)
     return dressed if dressed.sum() > LEAST_OF_PERSON * worn.sum() else worn  # of a garment in the colour of skin
 
 

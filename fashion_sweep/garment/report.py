@@ -22,7 +22,8 @@ MEANING = (
     "Closeness is from 0 to 100: half of it is colour (the distance between the garments' pixels in CIELAB), a quarter "
     "the pattern (Gabor filters), a quarter CLIP's likeness of both. Intervals hold 95 % over seeds; of a share, each "
     "seed counts once. "
-    "Own photo closest: share of a garment's pictures to which no other garment's photo is closer."
+    "Identified: share of a garment's pictures to which no other garment's photo is closer; base's: of the pictures "
+    "that the base model draws for the same prompts."
 )
 
 
@@ -82,7 +83,7 @@ def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
         (one.garment, _share(one.identified), _share(one.base_identified), _score(one.gain, signed=True))
         for one in judged
     ]
-    columns = ("garment", "own photo closest", "of the base's", "gain over base")
+    columns = ("garment", "identified", "base's", "gain over base")
     measured = []
     for one in judged:
         trial = by_name[one.garment]
@@ -97,7 +98,7 @@ def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
 
 
 def _share(one: Estimate | None) -> str:
-    return GAP if one is None else f"{one.value:.0%} ({one.low:.0%} to {one.high:.0%})"
+    return GAP if one is None else f"{one.value:.0%} ({100 * one.low:.0f}–{one.high:.0%})"
 
 
 def _score(one: Estimate | None, signed: bool = False) -> str:

@@ -39,6 +39,13 @@ def test_a_garment_without_a_person_is_all_that_stands_out():
     assert not region[:20].any()
 
 
+def test_a_garment_in_a_colour_of_skin_that_is_laid_out_flat_is_no_person():
+    pixels = np.full((120, 90, 3), 235, np.uint8)
+    pixels[30:100, 15:75] = (205, 140, 115)
+    region = garment_region(pixels, "skirt")
+    assert region[40:90, 25:65].all()
+
+
 def test_where_nothing_stands_out_the_whole_image_is_the_region():
     assert garment_region(np.full((64, 48, 3), 128, np.uint8), "dress").all()
 
