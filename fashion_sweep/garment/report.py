@@ -65,9 +65,12 @@ def show_garments(run: RunPaths, console: Console) -> None:
 
 def answer(run: RunPaths, config: RunConfig) -> str:
     """In words."""
-    found = overall(run, config)
+    found, judged = overall(run, config), judge_garments(run, config)
+    if not judged:
+        return "No garment has been drawn yet."
     if found is None:
-        return "One garment alone cannot be mistaken for another; its scores by seed are in the table of pictures."
+        gain = f"closeness gained over the base model: {_score(judged[0].gain, signed=True)}" if judged[0].gain else ""
+        return f"One garment alone cannot be mistaken for another; {gain or 'the base model has drawn nothing yet'}."
     with_adapters, base, chance = found
     text = (
         f"Of the pictures {_share(with_adapters)} come closer to their own garment's photo than to any other's; by "

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,11 +18,12 @@ from fashion_sweep.config_files import load_preset
 from fashion_sweep.data.garment import keep_photos, read_garments
 from fashion_sweep.garment.judgement import _judged, judge_garments, overall
 from fashion_sweep.garment.recipe import garment_config, open_garments
-from fashion_sweep.garment.report import write_garment_report
+from fashion_sweep.garment.report import answer, write_garment_report
 from fashion_sweep.garment.trial import GarmentTrial
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import specs_of
+from fashion_sweep.space import BASE_MODEL
 from fashion_sweep.sweep import _write_inputs
 from fashion_sweep.tiny import pictures
 from fashion_sweep.tiny.wardrobe import dress_up
@@ -141,6 +143,20 @@ def test_of_a_single_garment_no_share_of_recognised_pictures_is_told(run):
     found = json.loads(paths.trial("blue").closeness.read_text())["pictures"]
     alone = [one | {"closeness": {"blue": one["closeness"]["blue"]}} for one in found]
     assert _judged("blue", alone, alone).identified is None
+
+
+def test_of_a_single_garment_the_answer_is_what_it_gained_over_the_base_model(run, tmp_path):
+    paths, config = run
+    shutil.copytree(paths.root, tmp_path / "run")
+    one = config.model_copy(update={"sweep": config.sweep.model_copy(update={"garments": config.sweep.garments[:1]})})
+    name = one.sweep.garments[0].name
+    for trial in (name, BASE_MODEL):
+        file = RunPaths(tmp_path / "run").trial(trial).closeness
+        found = json.loads(file.read_text())["pictures"]
+        only = [picture | {"closeness": {name: picture["closeness"][name]}} for picture in found]
+        file.write_text(json.dumps({"pictures": only}))
+    (judged,) = judge_garments(RunPaths(tmp_path / "run"), one)
+    assert f"{judged.gain.value:+.1f} (" in answer(RunPaths(tmp_path / "run"), one)
 
 
 def test_mlflow_has_a_run_a_garment_and_the_registry_its_adapter_with_its_words(run, tmp_path, monkeypatch):
