@@ -69,7 +69,7 @@ def answer(run: RunPaths, config: RunConfig) -> str:
     if not judged:
         return "No garment has been drawn yet."
     if found is None:
-        gain = f"closeness gained over the base model: {_score(judged[0].gain, signed=True)}" if judged[0].gain else ""
+        gain = f"closeness gained over the base model: {_difference(judged[0].gain)}" if judged[0].gain else ""
         return f"One garment alone cannot be mistaken for another; {gain or 'the base model has drawn nothing yet'}."
     with_adapters, base, chance = found
     text = (
@@ -83,8 +83,7 @@ def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
     """Whether it works, and what it is: each narrow enough for a terminal."""
     by_name = {trial.spec.garment: trial for trial in results.trials}
     works = [
-        (one.garment, _share(one.identified), _share(one.base_identified), _score(one.gain, signed=True))
-        for one in judged
+        (one.garment, _share(one.identified), _share(one.base_identified), _difference(one.gain)) for one in judged
     ]
     columns = ("garment", "identified", "base's", "gain over base")
     measured = []
@@ -104,11 +103,8 @@ def _share(one: Estimate | None) -> str:
     return GAP if one is None else f"{one.value:.0%} ({100 * one.low:.0f}–{one.high:.0%})"
 
 
-def _score(one: Estimate | None, signed: bool = False) -> str:
-    if one is None:
-        return GAP
-    form = "+.1f" if signed else ".1f"
-    return f"{one.value:{form}} ({one.low:{form}} to {one.high:{form}})"
+def _difference(one: Estimate | None) -> str:
+    return GAP if one is None else f"{one.value:+.1f} ({one.low:.1f} to {one.high:.1f})"
 
 
 def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Section]:
