@@ -62,6 +62,9 @@ def generate(
         list[str] | None,
         Option(help="With [v] for the garment and [u] for its pattern or colour; may be repeated.", metavar="TEXT"),
     ] = None,
+    prefix: Annotated[
+        str | None, Option(help='Before each prompt. Default: as in training; "" for none.', metavar="TEXT")
+    ] = None,
     seeds: Annotated[int, Option(help="Pictures of each prompt.", min=1, max=1000)] = 8,
     output: Annotated[Path | None, Option(help="Folder for the pictures. Default: generated/NAME.")] = None,
 ) -> None:
@@ -70,7 +73,8 @@ def generate(
     from fashion_sweep.report.console import Terminal
 
     known = find_garment(name)
-    pictures, sheet = draw_garment(known, prompt or (), range(seeds), output, Terminal(stderr=True))
+    prompts = known.prompts(prompt or (), prefix)
+    pictures, sheet = draw_garment(known, prompts, range(seeds), output, Terminal(stderr=True))
     for place, picture in enumerate(pictures, 1):
         found = picture["closeness"][known.garment.name]
         typer.echo(

@@ -34,6 +34,12 @@ class Known:
     run: RunPaths
     config: RunConfig
 
+    def prompts(self, given: Sequence[str], prefix: str | None) -> list[str]:
+        """As they are drawn: those given, or the recipe's; behind `prefix`, or the recipe's."""
+        recipe = recipe_of(self.config.preset)
+        changed = recipe if prefix is None else recipe.model_copy(update={"prefix": prefix})
+        return prompts_of(changed, self.garment, given)
+
 
 def find_garment(name: str) -> Known:
     """The newest run's that has trained it.
@@ -70,17 +76,16 @@ def _unused(path: Path) -> Path:
 def draw_garment(
     known: Known, prompts: Sequence[str], seeds: Sequence[int], output: Path | None, console: Console
 ) -> tuple[list[dict[str, Any]], Path]:
-    """Draws each prompt, as typed or the recipe's, with each seed; writes pictures, contact sheet and scores.
+    """Draws each prompt with each seed; writes pictures, contact sheet and scores.
 
     Returns:
         The pictures, the closest first: prompt, seed, file, closeness; and the contact sheet.
     """
-    said = prompts_of(recipe_of(known.config.preset), known.garment, prompts)
     folder = output or DEFAULT_FOLDER / known.garment.name
     if folder.suffix:
         raise ConfigError(f"--output {folder}: is a folder for the pictures; give it a name without {folder.suffix}")
     remote.fetch_file(known.run.trial(known.garment.name).adapter)
-    wish = Wish(prompts=said, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder)
+    wish = Wish(prompts=prompts, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder)
     files = generate(wish, None, (), console)[: wish.images]
     evaluation = known.config.preset.evaluation
     clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device("cpu"))

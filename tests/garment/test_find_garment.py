@@ -33,3 +33,22 @@ def test_a_garment_is_found_by_its_name_and_a_slip_is_told(tmp_path, monkeypatch
     assert (found.garment.name, found.run.name) == ("stripes", run.name)
     with pytest.raises(ConfigError, match="did you mean 'stripes'"):
         find_garment("stripe")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "drawn"),
+    [
+        (None, "{} a man in an sks sweater."),
+        ("", "a man in an sks sweater."),
+        ("Snow,", "Snow, a man in an sks sweater."),
+    ],
+)
+def test_a_prompt_is_drawn_behind_the_recipes_prefix_or_another(tmp_path, monkeypatch, prefix, drawn):
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (60, 80), "blue").save(photo)
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path / "runs"))
+    run = trained("stripes", photo, "first")
+    known = find_garment("stripes")
+    assert known.run == run
+    recipes = known.config.preset.garment.prefix
+    assert known.prompts(["a man in an [v] {kind}."], prefix) == [drawn.format(recipes)]
