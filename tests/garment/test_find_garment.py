@@ -51,4 +51,4 @@ def test_a_prompt_is_drawn_behind_the_recipes_prefix_or_another(tmp_path, monkey
     known = find_garment("stripes")
     assert known.run == run
     recipes = known.config.preset.garment.prefix
-    assert known.prompts(["a man in an [v] {kind}."], prefix) == [drawn.format(recipes)]
+    assert known.prompts(["a man in an [v] top."], prefix) == [drawn.format(recipes)]
