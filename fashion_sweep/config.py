@@ -1,5 +1,6 @@
 """What a user may say of a run: the typed, frozen preset, and the sweep with it. `config_files.py` reads both."""
 
+import re
 from typing import Annotated, Literal
 
 import yaml
@@ -8,7 +9,7 @@ from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.search_space import Frozen, TargetModule
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import EvaluationSet, Name, Sweep
+from fashion_sweep.sweep_file import EvaluationSet, Garment, Name, Sweep
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -190,6 +191,16 @@ class GarmentConfig(Frozen):
     """Before each prompt."""
     prompts: tuple[str, ...] = Field(min_length=1)
     """With `{kind}` and `{attribute}` for the garment's own."""
+
+    def filled(self, template: str, garment: Garment) -> str:
+        """Raises ValueError: braces around something else."""
+        words = {"[v]": self.token, "[u]": self.attribute_token}
+        words |= {"{kind}": garment.kind, "{attribute}": garment.attribute}
+        for mark, word in words.items():
+            template = template.replace(mark, word)
+        if unknown := re.search(r"\{[^}]*\}", template):
+            raise ValueError(f"{unknown[0]} is unknown; known: {', '.join(words)}")
+        return template
 
 
 class Preset(Frozen):

@@ -115,6 +115,8 @@ class TrialPaths:
     """How close each picture comes to each garment's photo."""
     sheet = Inside("contact-sheet.png")
     """The garment's photo beside the closest pictures of each prompt."""
+    regions = Inside("regions.png")
+    """The same, all but what was compared faded."""
     log = Inside("log.txt")
 
 

@@ -73,6 +73,7 @@ def generate(
     from fashion_sweep.report.console import Terminal
 
     known = find_garment(name)
+    typer.echo(f"{name} of run {known.run.name}", err=True)
     prompts = known.prompts(prompt or (), prefix)
     pictures, sheet = draw_garment(known, prompts, range(seeds), output, Terminal(stderr=True))
     for place, picture in enumerate(pictures, 1):

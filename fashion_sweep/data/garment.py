@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from PIL import UnidentifiedImageError
 from pydantic import ValidationError
 
 from fashion_sweep.data import locations
@@ -23,8 +24,15 @@ from fashion_sweep.sweep_file import Garment
 COLUMNS = ("photo", "kind", "attribute", "name")
 """Of a CSV file; the last two may be missing or empty."""
 EMBEDDED = "embedded:"
+WRITTEN = {
+    "name": "names have up to 60 letters, digits, '_', '-' and '.', without spaces",
+    "kind": "words are wanted, up to 60 characters without punctuation",
+    "attribute": "words are wanted, up to 60 characters without punctuation",
+}
+"""How what a user gives of a garment is written."""
 TOO_MANY = "too many"
 TOO_LATE = "could not be read when the run began; train it in a run of its own"
+NO_IMAGE = "is no image"
 NOWHERE = "there is no such file"
 
 
@@ -50,8 +58,8 @@ def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name
     try:
         return [Garment.model_validate(one | {"digest": _digest(one["photo"])}) for one in found]
     except ValidationError as error:
-        detail = error.errors()[0]
-        raise ConfigError(f"garment {detail['loc'][0]}: {detail['input']!r}: {detail['msg']}") from error
+        field, value = error.errors()[0]["loc"][0], error.errors()[0]["input"]
+        raise ConfigError(f"garment {field}: {value!r}: {WRITTEN.get(str(field), error.errors()[0]['msg'])}") from error
 
 
 def _of_source(source: str, kind: str | None, attribute: str) -> list[dict[str, str]]:
@@ -155,6 +163,8 @@ def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept
                 load_rgb(location)  # a header says nothing of what follows
         except FileNotFoundError:
             problems.append(Problem(garment.name, f"{garment.photo}: {NOWHERE}"))
+        except UnidentifiedImageError:
+            problems.append(Problem(garment.name, f"{garment.photo}: {NO_IMAGE}"))
         except (*UNDECODABLE, DataError) as error:
             problems.append(Problem(garment.name, f"{garment.photo}: {UNREADABLE} ({error})"))
         else:

@@ -7,7 +7,7 @@ cosine between the embeddings of both regions, cut out on grey. `score` weighs t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -51,16 +51,18 @@ class Look:
     """By height, of those that the region has: 3,filters float64, the logarithm of 1 + each filter's energy in ΔE."""
     embedding: np.ndarray
     """d float64, of length 1."""
+    region: float
+    """Its share of the picture, above 0."""
 
     def save(self, path: Path) -> None:
         tensors = {f"pattern/{height}": energies for height, energies in self.patterns.items()}
-        write_tensors(path, tensors | {"lab": self.lab, "embedding": self.embedding})
+        write_tensors(path, tensors | {"lab": self.lab, "embedding": self.embedding, "region": np.array([self.region])})
 
     @classmethod
     def load(cls, path: Path) -> "Look":
         tensors = load_file(path)
         patterns = {int(name.partition("/")[2]): tensors[name] for name in tensors if name.startswith("pattern/")}
-        return cls(tensors["lab"], patterns, tensors["embedding"])
+        return cls(tensors["lab"], patterns, tensors["embedding"], float(tensors["region"][0]))
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,30 @@ class Closeness:
         return 100 * sum(weight * alike[name] for name, weight in WEIGHTS.items())
 
 
-def cut_out(pixels: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 h,w,3 and bool h,w: the smallest rectangle around the garment, grey where the garment is not."""
+@dataclass(frozen=True)
+class Cut:
+    """The smallest rectangle around the garment."""
+
+    pixels: np.ndarray
+    """uint8 h,w,3, grey where the garment is not."""
+    region: np.ndarray
+    """bool h,w."""
+    share: float
+    """Of the picture that the region covers."""
+
+
+def cut_out(pixels: np.ndarray, kind: str) -> Cut:
     region = garment_region(pixels, kind)
     rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.where(region[box][..., None], pixels[box], GREY).astype(np.uint8), region[box]
+    grey = np.where(region[box][..., None], pixels[box], GREY).astype(np.uint8)
+    return Cut(grey, region[box], float(region.mean()))
 
 
-def looks(cuts: Sequence[tuple[np.ndarray, np.ndarray]], embeddings: np.ndarray) -> list[Look]:
-    """Args:
-    cuts: of `cut_out`.
-    embeddings: N,d, CLIP's of these cuts.
-    """
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    unit = embeddings.astype(np.float64) / lengths
-    return [Look(_colours(*cut), _patterns(*cut), row) for cut, row in zip(cuts, unit, strict=True)]
+def look_of(cut: Cut, embedding: np.ndarray) -> Look:
+    """embedding: d, CLIP's of the cut's pixels."""
+    unit = embedding.astype(np.float64) / np.linalg.norm(embedding)
+    return Look(_colours(cut.pixels, cut.region), _patterns(cut.pixels, cut.region), unit, cut.share)
 
 
 def closeness(ours: Look, theirs: Look) -> Closeness:

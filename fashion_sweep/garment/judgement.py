@@ -3,22 +3,22 @@
 A picture identifies its garment if no other photo of the run is closer to it. The seeds are the sample: pictures of
 one seed share their noise. So intervals of scores are drawn from seeds, not from pictures, and those of shares count
 a seed as one observation (Wilson 1927): eight seeds that are all right leave room for a third that is not.
+Intervals of means are Student's over the seeds' own means.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from fashion_sweep.config import RunConfig
-from fashion_sweep.draws import numpy_generator
 from fashion_sweep.files import read_json
 from fashion_sweep.garment.recipe import prompts_of, recipe_of
 from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.space import BASE_MODEL
 
-RESAMPLES = 2000
 LEVEL = 0.95
 
 
@@ -27,8 +27,9 @@ class Estimate:
     """A mean over pictures, with its interval over seeds."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """None: of one seed nothing is known of others."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,21 @@ def overall(run: RunPaths, config: RunConfig) -> tuple[Estimate, Estimate | None
     return with_adapters, share(float(np.mean(base)), len(drawn) // prompts) if base else None, 1 / len(photos)
 
 
+def identified_more(run: RunPaths, config: RunConfig) -> Estimate | None:
+    """By how much the share of pictures whose closest photo is their own exceeds that of the base model's, which has
+    the same prompts and noise. None where one of the two is not known."""
+    judged = [one for one in judge_garments(run, config) if one.identified and one.base_identified]
+    more: dict[tuple[str, int], float] = {}
+    for one in judged:
+        without = {(p["prompt"], p["seed"]): p for p in _pictures(run, BASE_MODEL)}
+        for picture in _pictures(run, one.garment):
+            base = without.get((picture["prompt"], picture["seed"]))
+            if base is not None:
+                right = [closest(each["closeness"], one.garment) == one.garment for each in (picture, base)]
+                more[f"{one.garment}: {picture['prompt']}", picture["seed"]] = float(right[0]) - float(right[1])
+    return _estimate(more) if more else None
+
+
 def share(value: float, count: int) -> Estimate:
     """Of so many independent observations, with Wilson's score interval."""
     z = float(norm.ppf((1 + LEVEL) / 2))
@@ -120,9 +136,9 @@ def _judged(name: str, pictures: list[dict[str, Any]], base: list[dict[str, Any]
         garment=name,
         identified=share(_identified(name, pictures), seeds) if others else None,
         base_identified=share(_identified(name, base), seeds) if others and base else None,
-        own=_estimate(name, own),
-        others=_estimate(name, to_others) if others else None,
-        gain=_estimate(name, gains) if gains else None,
+        own=_estimate(own),
+        others=_estimate(to_others) if others else None,
+        gain=_estimate(gains) if gains else None,
         colour=float(np.mean([p["closeness"][name]["colour"] for p in pictures])),
         seeds=seeds,
     )
@@ -138,11 +154,12 @@ def closest(photos: dict[str, Any], name: str) -> str:
     return max(photos, key=lambda photo: (photos[photo]["score"], photo != name))
 
 
-def _estimate(name: str, values: dict[tuple[str, int], float]) -> Estimate:
-    """By the bootstrap over seeds."""
+def _estimate(values: Mapping[tuple[str, int], float]) -> Estimate:
+    """By prompt and seed."""
     seeds = sorted({seed for _, seed in values})
     by_seed = np.array([np.mean([value for (_, s), value in values.items() if s == seed]) for seed in seeds])
-    draw = numpy_generator(0, "garment/bootstrap", name)
-    means = by_seed[draw.integers(len(seeds), size=(RESAMPLES, len(seeds)))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(by_seed.mean()), float(low), float(high))
+    mean = float(by_seed.mean())
+    if len(seeds) == 1:
+        return Estimate(mean, None, None)
+    half = float(t.ppf((1 + LEVEL) / 2, len(seeds) - 1) * by_seed.std(ddof=1) / np.sqrt(len(seeds)))
+    return Estimate(mean, mean - half, mean + half)

@@ -16,7 +16,7 @@ from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.evaluation.features import Clip
 from fashion_sweep.files import as_csv, write_text
 from fashion_sweep.garment.recipe import prompts_of, recipe_of
-from fashion_sweep.garment.sheet import ranked, write_sheet
+from fashion_sweep.garment.sheet import SCORE_COLUMNS, ranked, scores_of, write_regions, write_sheet
 from fashion_sweep.garment.trial import described, look_at
 from fashion_sweep.handover.generate import DEFAULT_FOLDER, generate
 from fashion_sweep.handover.wishes import Wish
@@ -51,7 +51,7 @@ def find_garment(name: str) -> Known:
         for folder in set(stored.bucket.folders()) - RESERVED:
             remote.fetch_file(RunPaths(runs_root() / folder).config)
     configs = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    known: list[str] = []
+    known, without = set[str](), list[str]()
     for path in configs:
         run = RunPaths(path.parent)
         try:
@@ -60,10 +60,15 @@ def find_garment(name: str) -> Known:
             continue
         for garment in config.sweep.garments:
             adapter = run.trial(garment.name).adapter
-            if garment.name == name and adapter.name in remote.names(adapter.parent):
+            if adapter.name not in remote.names(adapter.parent):
+                without += [run.name] if garment.name == name else []
+            elif garment.name == name:
                 return Known(garment, run, config)
-            known.append(garment.name)
-    remedy = did_you_mean(name, known) if known else "; train one with garment train"
+            else:
+                known.add(garment.name)
+    if without:
+        raise ConfigError(f"garment {name!r} has no adapter yet; see python -m fashion_sweep status {without[0]}")
+    remedy = did_you_mean(name, sorted(known)) if known else "; train one with garment train"
     raise ConfigError(f"no garment {name!r} has an adapter in {runs_root()}{remedy}")
 
 
@@ -94,17 +99,19 @@ def draw_garment(
     theirs, *ours = look_at(clip, [(path, known.garment.kind) for path in (photo, *files)])
     name = known.garment.name
     pictures = [
-        {"prompt": prompt, "seed": seed, "file": path.name, "closeness": {name: described(look, theirs)}}
+        {
+            "prompt": prompt,
+            "seed": seed,
+            "file": path.name,
+            "region": look.region,
+            "closeness": {name: described(look, theirs)},
+        }
         for (prompt, seed), path, look in zip(wish.draws(1), files, ours, strict=True)
     ]
     sheet = _unused(folder / "contact-sheet.png")
     write_sheet(sheet, name, photo, folder, pictures)
-    rows = [[picture[key] for key in ("prompt", "seed", "file")] for picture in ranked(pictures, name)]
-    numbers = [picture["closeness"][name] for picture in ranked(pictures, name)]
-    header = ["prompt", "seed", "file", "score", "colour_delta_e", "pattern", "clip"]
-    lines = [
-        [*row, *(f"{found[key]:.4f}" for key in ("score", "colour", "pattern", "clip"))]
-        for row, found in zip(rows, numbers, strict=True)
-    ]
+    write_regions(_unused(folder / "regions.png"), name, known.garment.kind, photo, folder, pictures)
+    header = ("prompt", "seed", "file", *SCORE_COLUMNS)
+    lines = [[one["prompt"], one["seed"], one["file"], *scores_of(one, name)] for one in ranked(pictures, name)]
     write_text(_unused(folder / "scores.csv"), as_csv([header, *lines]))
     return ranked(pictures, name), sheet

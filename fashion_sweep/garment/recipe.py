@@ -33,9 +33,12 @@ def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[s
         ranks: the placement of every adapter.
 
     Raises:
-        ConfigError: the preset has no recipe for garments, or a garment has the name of another trial.
+        ConfigError: the preset has no recipe for garments, a prompt cannot be filled in, or a garment has the name
+            of another trial.
     """
     recipe = recipe_of(preset)
+    for garment in garments:
+        prompts_of(recipe, garment, (recipe.caption, *recipe.prompts))
     source = preset.data.fashion.model_copy(
         update={"root": None, "rendered_images": None, "max_aspect_ratio": None, "evaluation": recipe.size}
     )
@@ -117,12 +120,19 @@ def recipe_of(preset: Preset) -> GarmentConfig:
 
 def caption_of(recipe: GarmentConfig, garment: Garment) -> str:
     """Of its photo."""
-    return _filled(recipe.caption, recipe, garment)
+    return recipe.filled(recipe.caption, garment)
 
 
 def prompts_of(recipe: GarmentConfig, garment: Garment, prompts: Sequence[str] = ()) -> list[str]:
-    """The recipe's prompts, or `prompts` in their place, as they are drawn."""
-    return [f"{recipe.prefix} {_filled(prompt, recipe, garment)}".strip() for prompt in prompts or recipe.prompts]
+    """The recipe's prompts, or `prompts` in their place, as they are drawn.
+
+    Raises:
+        ConfigError: braces in one of them around something unknown.
+    """
+    try:
+        return [recipe.filled(f"{recipe.prefix} {prompt}".strip(), garment) for prompt in prompts or recipe.prompts]
+    except ValueError as error:
+        raise ConfigError(f"prompt: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -150,15 +160,3 @@ def drawings_of(config: RunConfig, name: str) -> list[Drawing]:
         for number, (prompt, kind) in enumerate(prompts.items())
         for seed in range(recipe.seeds)
     ]
-
-
-def _filled(template: str, recipe: GarmentConfig, garment: Garment) -> str:
-    words = {
-        "[v]": recipe.token,
-        "[u]": recipe.attribute_token,
-        "{kind}": garment.kind,
-        "{attribute}": garment.attribute,
-    }
-    for mark, word in words.items():
-        template = template.replace(mark, word)
-    return template

@@ -1,6 +1,6 @@
 """What a run over garments came to, for a shop to read: a table, a contact sheet each, the scores by seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,8 +8,8 @@ from rich.console import Console
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.files import as_csv, read_json, write_json, write_text
-from fashion_sweep.garment.judgement import Estimate, Judged, closest, judge_garments, overall
-from fashion_sweep.garment.sheet import ranked
+from fashion_sweep.garment.judgement import Estimate, Judged, closest, identified_more, judge_garments, overall
+from fashion_sweep.garment.sheet import SCORE_COLUMNS, ranked, scores_of
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
@@ -19,11 +19,10 @@ from fashion_sweep.report.sections import Bullets, Picture, Section, Text
 from fashion_sweep.report.tables import GAP, Table, duration, terminal, time_table
 
 MEANING = (
-    "Closeness is from 0 to 100: half of it is colour (the distance between the garments' pixels in CIELAB), a quarter "
-    "the pattern (Gabor filters), a quarter CLIP's likeness of both. Intervals hold 95 % over seeds; of a share, each "
-    "seed counts once. "
-    "Identified: share of a garment's pictures to which no other garment's photo is closer; base's: of the pictures "
-    "that the base model draws for the same prompts."
+    "Identified: share of a garment's pictures to which no other garment's photo is closer; base model: the same of "
+    "what it draws for the same prompts without an adapter. Gain: in closeness, from 0 to 100, of which half is colour "
+    "(ΔE, the distance between the garments' pixels in CIELAB; less is closer), a quarter the pattern (Gabor filters), "
+    "a quarter CLIP's likeness of both. Intervals hold 95 % over seeds; of a share, each seed counts once."
 )
 
 
@@ -44,7 +43,8 @@ def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = No
     )
     write_text(run.table, _csv(run, judged))
     results = collect(run)
-    title = f"{len(config.sweep.garments)} garments: {config.sweep.question}"
+    count = len(config.sweep.garments)
+    title = f"{count} garment{'s' * (count > 1)}: {config.sweep.question}"
     subtitle = f"Run {results.run}, preset {config.preset.name}"
     said = _sections(run, results, judged)
     write_text(run.report, as_markdown(title, said, run.root))
@@ -60,7 +60,9 @@ def show_garments(run: RunPaths, console: Console) -> None:
         if trial.state == "failed":
             console.print(f"{trial.title} failed: {trial.error}", soft_wrap=True, markup=False)
     console.print(answer(run, results.config), markup=False)
-    console.print(f"report: {run.page}", soft_wrap=True)
+    console.print(f"report, with a contact sheet of each: {run.page}", soft_wrap=True)
+    if judged:
+        console.print(f"more pictures: python -m fashion_sweep garment generate {judged[0].garment}", soft_wrap=True)
 
 
 def answer(run: RunPaths, config: RunConfig) -> str:
@@ -69,23 +71,41 @@ def answer(run: RunPaths, config: RunConfig) -> str:
     if not judged:
         return "No garment has been drawn yet."
     if found is None:
-        gain = f"closeness gained over the base model: {_difference(judged[0].gain)}" if judged[0].gain else ""
-        return f"One garment alone cannot be mistaken for another; {gain or 'the base model has drawn nothing yet'}."
+        gain, alone = judged[0].gain, "One garment alone cannot be mistaken for another"
+        return f"{alone}; in closeness it has gained {_difference(gain)} over the base model." if gain else f"{alone}."
     with_adapters, base, chance = found
     text = (
         f"Of the pictures {_share(with_adapters)} come closer to their own garment's photo than to any other's; by "
         f"chance it would be {chance:.0%}"
     )
-    return text + (f", and of the base model's pictures it is {_share(base)}." if base else ".")
+    if base is None:
+        return f"{text}."
+    text += f", and of the base model's pictures it is {_share(base)}. "
+    more = identified_more(run, config)
+    if more and more.low is not None and more.high is not None:
+        shown = "Adapters are shown to help" if more.low > 0 else "That adapters help is not shown"
+        text += f"{shown}: {100 * more.value:+.0f} points ({100 * more.low:.0f} to {100 * more.high:.0f}). "
+    return text + _without_gain(judged)
+
+
+def _without_gain(judged: Sequence[Judged]) -> str:
+    """Which garments are not shown to be closer to their photo than without an adapter."""
+    lacking = [one for one in judged if one.gain and (one.gain.low is None or one.gain.low <= 0)]
+    if not lacking:
+        return "Each garment is shown to be closer to its photo with its adapter than without."
+    names = ", ".join(f"{one.garment} ({one.gain.value:+.1f})" for one in lacking if one.gain)
+    return f"Not shown to be closer to their photo with an adapter than without: {names}."
 
 
 def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
     """Whether it works, and what it is: each narrow enough for a terminal."""
     by_name = {trial.spec.garment: trial for trial in results.trials}
-    works = [
+    columns: tuple[str, ...] = ("garment", "identified", "base model", "gain over base")
+    works: list[tuple[str, ...]] = [
         (one.garment, _share(one.identified), _share(one.base_identified), _difference(one.gain)) for one in judged
     ]
-    columns = ("garment", "identified", "base's", "gain over base")
+    if not any(one.others for one in judged):  # there is nothing to be mistaken for
+        columns, works = (columns[0], columns[3]), [(row[0], row[3]) for row in works]
     measured = []
     for one in judged:
         trial = by_name[one.garment]
@@ -100,11 +120,15 @@ def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
 
 
 def _share(one: Estimate | None) -> str:
-    return GAP if one is None else f"{one.value:.0%} ({100 * one.low:.0f}–{one.high:.0%})"
+    if one is None or one.low is None:
+        return GAP
+    return f"{one.value:.0%} ({100 * one.low:.0f}–{one.high:.0%})"
 
 
 def _difference(one: Estimate | None) -> str:
-    return GAP if one is None else f"{one.value:+.1f} ({one.low:.1f} to {one.high:.1f})"
+    if one is None:
+        return GAP
+    return f"{one.value:+.1f} ({'one seed' if one.low is None else f'{one.low:.1f} to {one.high:.1f}'})"
 
 
 def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Section]:
@@ -127,13 +151,9 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
 
 def _csv(run: RunPaths, judged: list[Judged]) -> str:
     """One line a picture, the closest first."""
-    rows: list[tuple[Any, ...]] = [
-        ("garment", "prompt", "seed", "score", "colour_delta_e", "pattern", "clip", "closest_photo", "file")
-    ]
+    rows: list[tuple[Any, ...]] = [("garment", "prompt", "seed", *SCORE_COLUMNS, "closest_photo", "file")]
     for one in judged:
         for picture in ranked(read_json(run.trial(one.garment).closeness)["pictures"], one.garment):
-            own, photos = picture["closeness"][one.garment], picture["closeness"]
-            nearest = closest(photos, one.garment)
-            numbers = [f"{own[key]:.4f}" for key in ("score", "colour", "pattern", "clip")]
+            numbers, nearest = scores_of(picture, one.garment), closest(picture["closeness"], one.garment)
             rows.append((one.garment, picture["prompt"], picture["seed"], *numbers, nearest, picture["file"]))
     return as_csv(rows)

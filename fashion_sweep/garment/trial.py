@@ -19,10 +19,10 @@ from fashion_sweep.data.images import load_rgb
 from fashion_sweep.evaluation.features import Clip
 from fashion_sweep.evaluation.generate import Generator
 from fashion_sweep.files import is_whole, read_json, replacing, write_json
-from fashion_sweep.garment.closeness import Look, closeness, cut_out, looks
+from fashion_sweep.garment.closeness import Look, closeness, cut_out, look_of
 from fashion_sweep.garment.judgement import summary
 from fashion_sweep.garment.recipe import Drawing, drawings_of, recipe_of
-from fashion_sweep.garment.sheet import write_sheet
+from fashion_sweep.garment.sheet import write_regions, write_sheet
 from fashion_sweep.models.family import Family
 from fashion_sweep.storage import remote
 from fashion_sweep.sweep_file import EvaluationSet
@@ -50,7 +50,9 @@ class GarmentTrial(Trial):
                 write_json(self.paths.closeness, self._closeness(clip, drawings))
                 if name := self.spec.garment:
                     pictures = read_json(self.paths.closeness)["pictures"]
-                    write_sheet(self.paths.sheet, name, photo_of(self.run.photos, name), self.paths.pictures, pictures)
+                    photo = photo_of(self.run.photos, name)
+                    write_sheet(self.paths.sheet, name, photo, self.paths.pictures, pictures)
+                    write_regions(self.paths.regions, name, drawings[0].kind, photo, self.paths.pictures, pictures)
         return {}
 
     def load_clip(self) -> Clip:
@@ -110,6 +112,7 @@ class GarmentTrial(Trial):
                 {
                     **asdict(drawing),
                     "file": drawing.path(self.paths.pictures).name,
+                    "region": picture.region,
                     "closeness": self._compared(picture, records, photos),
                 }
                 for drawing, picture in zip(drawings, pictures, strict=True)
@@ -134,12 +137,12 @@ class GarmentTrial(Trial):
 
 def look_at(clip: Clip, images: Sequence[tuple[Path, str]], alive: Callable[[], None] = lambda: None) -> list[Look]:
     """Of each image file with a garment of that kind in it. alive: called for each."""
-    found = []
+    found: list[Look] = []
     for path, kind in images:
         alive()
         cut = cut_out(np.asarray(load_rgb(path)), kind)
-        embedding = clip.image_features(torch.from_numpy(cut[0]).movedim(-1, 0)[None])[0].numpy()
-        found += looks([cut], embedding[None])
+        embedding = clip.image_features(torch.from_numpy(cut.pixels).movedim(-1, 0)[None])[0].numpy()
+        found.append(look_of(cut, embedding))
     return found
 
 

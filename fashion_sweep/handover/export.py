@@ -89,6 +89,9 @@ def _trial(request: ExportRequest, results: Results) -> TrialResult:
         if request.trial not in trials:
             raise ConfigError(f"--trial {request.trial!r}: is no trial of {results.run}{_known(request.trial, trials)}")
         return trials[request.trial]
+    garments = [trial for trial in results.trials if trial.spec.garment]
+    if len(garments) == 1:
+        return garments[0]
     won = winner(results.config, [trial.spec for trial in results.trials], read_json(request.run.results, {}))
     if won is None:
         raise RunError(f"{results.run} has come to no verdict; name a trial with --trial{_known('', trials)}")

@@ -13,6 +13,7 @@ from fashion_sweep.models.locate import EMBEDDED
 from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import Judgement, TrialResult
 from fashion_sweep.report.tables import GAP
+from fashion_sweep.sweep_file import Garment
 
 TAGS = ("lora", "text-to-image", "stable-diffusion-xl", "diffusers", "fashion")
 SET_TITLES = {"fashion": "fashion (what it was trained on)", "general": "general prompts"}
@@ -37,9 +38,32 @@ class Card:
 
     def text(self) -> str:
         paragraphs = [self._front_matter(), f"# {plain(self.run)}: {self.trial.title}", self._introduction()]
-        paragraphs += ["## Verdict", *self._verdicts(), "## Metrics", self._metrics()]
+        if self.garment:
+            paragraphs += ["## Closeness to its photo", self._closeness()]
+        else:
+            paragraphs += ["## Verdict", *self._verdicts(), "## Metrics", self._metrics()]
         paragraphs += ["## Use", *self._use(), "## Training", self._training()]
         return "\n\n".join(paragraphs) + "\n"
+
+    @property
+    def garment(self) -> Garment | None:
+        return next((one for one in self.config.sweep.garments if one.name == self.trial.spec.garment), None)
+
+    @property
+    def prompt(self) -> str:
+        """For an example."""
+        recipe = self.config.preset.garment
+        if self.garment and recipe:
+            return recipe.filled(f"{recipe.prefix} {recipe.prompts[0]}".strip(), self.garment)
+        return ", ".join([*self.trigger_words, "a woman in a long-sleeved cotton shirt"])
+
+    def _closeness(self) -> str:
+        told = self.trial.garment
+        text = f"Its pictures score {_number(told.get('closeness'))} of 100, the mean over prompts and seeds; "
+        text += f"their colour is {_number(told.get('colour_delta_e'))} ΔE from the photo's."
+        if "identified" in told:
+            text += f" {told['identified']:.0%} of them come closer to it than to any other photo of the run."
+        return text
 
     def _front_matter(self) -> str:
         values: dict[str, Any] = {
@@ -56,6 +80,8 @@ class Card:
     def _introduction(self) -> str:
         words = ", ".join(f"`{_code(word)}`" for word in self.trigger_words) or "none; describe what is to be seen"
         size = "" if self.trial.parameters is None else f", {self.trial.parameters:,} parameters"
+        if (recipe := self.config.preset.garment) and self.garment:
+            words += f'; as in "{_code(recipe.filled(recipe.caption, self.garment))}"'
         return (
             f"A LoRA adapter of `{_code(self.base_model)}` ({self.trial.title}{size}), "
             f"trial `{self.trial.spec.trial_id}` of the run `{_code(self.run)}` of fashion_sweep. "
@@ -123,7 +149,6 @@ class Card:
 
     def _python(self) -> str:
         size = self.config.preset.data.fashion.evaluation
-        prompt = ", ".join([*self.trigger_words, "a woman in a long-sleeved cotton shirt"])
         conditioned = f", original_size={self.original_size}" if self.original_size else ""
         load = [f'pipeline.load_lora_weights(".", weight_name={_literal(self.file)})']
         imports = ["import torch", "from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]
@@ -144,7 +169,7 @@ class Card:
             f"pipeline = StableDiffusionXLPipeline.from_pretrained({base}, torch_dtype=torch.{dtype})",
             "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)",
             *load,
-            f"image = pipeline({_literal(prompt)}, height={size.height}, width={size.width}{conditioned},",
+            f"image = pipeline({_literal(self.prompt)}, height={size.height}, width={size.width}{conditioned},",
             f"                 num_inference_steps={self.config.preset.generation.num_inference_steps}, "
             f"guidance_scale={self.config.preset.generation.guidance_scale:g}).images[0]",
         ]

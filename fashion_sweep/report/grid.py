@@ -22,7 +22,7 @@ def write_grid(
     path: Path,
     titles: Sequence[str],
     headings: Sequence[str],
-    cells: Sequence[Sequence[Path]],
+    cells: Sequence[Sequence[Path | Image.Image]],
     captions: Sequence[Sequence[str]] = (),
 ) -> None:
     """Writes the PNG `path`.
@@ -30,7 +30,7 @@ def write_grid(
     Args:
         titles: one a row.
         headings: one a column; wrapped to the column's width.
-        cells: image files, row by row; a file that is not there becomes a visible gap.
+        cells: image files or images, row by row; a file that is not there becomes a visible gap.
         captions: a line below each, where there are any.
     """
     images = [[_scaled(cell) for cell in row] for row in cells]
@@ -67,17 +67,23 @@ def write_grid(
         grid.save(temporary, optimize=True)
 
 
-def _scaled(path: Path) -> Image.Image | None:
+def _scaled(cell: Path | Image.Image) -> Image.Image | None:
+    image = _read(cell) if isinstance(cell, Path) else cell
+    return image and image.resize(
+        (CELL_WIDTH, round(image.height * CELL_WIDTH / image.width)), Image.Resampling.LANCZOS
+    )
+
+
+def _read(path: Path) -> Image.Image | None:
     if not path.is_file():
         return None
     try:
         with Image.open(path, formats=["PNG"]) as opened:
-            image = opened.convert("RGB")
+            return opened.convert("RGB")
     except UNDECODABLE as error:
         raise DataError(
             f"{path} is damaged: {error}; remove its folder's trial result to have it made again"
         ) from error
-    return image.resize((CELL_WIDTH, round(image.height * CELL_WIDTH / image.width)), Image.Resampling.LANCZOS)
 
 
 def _gap(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], font: ImageFont.FreeTypeFont) -> None:

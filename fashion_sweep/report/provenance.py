@@ -20,7 +20,7 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
             f"learning rate {training.learning_rate:g}, LoRA alpha {training.lora_alpha:g}, seed {training.seed}{seeds}"
             + ("; trials may set values of their own, which their titles name" if _own(results) else ""),
         ),
-        ("Judged by", _judge(results)),
+        *([] if config.sweep.garments else [("Judged by", _judge(results))]),
         ("Hardware", _hardware(facts.get("hardware") or {})),
     ]
     if short := _short_of_memory(results):

@@ -71,6 +71,8 @@ class TrialResult:
     micro_batch_size: int | None = None
     """At the end; smaller than configured where memory did not suffice."""
     evaluations: Mapping[str, Judgement] = field(default_factory=dict)
+    garment: Mapping[str, float] = field(default_factory=dict)
+    """Where it is a garment's: how close its pictures come to its photo."""
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -149,6 +151,7 @@ def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
         val_loss=number(values.get("val_loss")),
         micro_batch_size=_whole(values.get("micro_batch_size")),
         evaluations={name: _judgement(judged) for name, judged in evaluations.items()},
+        garment=numbers(values.get("garment")),
         seconds=numbers(values.get("seconds")),
     )
 

@@ -1,24 +1,26 @@
 """The score by which pictures are ranked: units, order, and what it must not depend on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fashion_sweep.garment.closeness import Closeness, Look, closeness, looks
+from fashion_sweep.garment.closeness import Closeness, Cut, Look, closeness, look_of
 from fashion_sweep.garment.trial import described
 
 
-def flat(colour, size=(64, 48)) -> tuple[np.ndarray, np.ndarray]:
-    return np.full((*size, 3), colour, np.uint8), np.ones(size, bool)
+def flat(colour, size=(64, 48)) -> Cut:
+    return Cut(np.full((*size, 3), colour, np.uint8), np.ones(size, bool), 1.0)
 
 
-def striped(size=(64, 48), period=8) -> tuple[np.ndarray, np.ndarray]:
-    pixels, region = flat((200, 40, 40), size)
-    pixels[(np.arange(size[0]) // (period // 2) % 2).astype(bool)] = (250, 240, 240)
-    return pixels, region
+def striped(size=(64, 48), period=8) -> Cut:
+    cut = flat((200, 40, 40), size)
+    cut.pixels[(np.arange(size[0]) // (period // 2) % 2).astype(bool)] = (250, 240, 240)
+    return cut
 
 
 def look(cut):
-    return looks([cut], np.array([[1.0, 0.0]]))[0]
+    return look_of(cut, np.array([1.0, 0.0]))
 
 
 def test_an_image_is_as_close_as_can_be_to_itself():
@@ -46,11 +48,11 @@ def test_the_size_of_the_picture_hardly_matters():
 
 
 def test_pixels_outside_the_region_do_not_count():
-    pixels, region = flat((10, 200, 10))
-    region[:, 24:] = False
-    half = pixels.copy()
+    cut = flat((10, 200, 10))
+    cut.region[:, 24:] = False
+    half = cut.pixels.copy()
     half[:, 24:] = (250, 0, 250)
-    assert closeness(look((half, region)), look((pixels, region))).colour == pytest.approx(0, abs=1e-9)
+    assert closeness(look(replace(cut, pixels=half)), look(cut)).colour == pytest.approx(0, abs=1e-9)
 
 
 def test_each_part_lowers_the_score():

@@ -20,6 +20,11 @@ MISTAKES = [
         ["train", "PHOTO", "--kind", "sweater", "--set", "garment.prior={image: 3}"],
         "mean 'garment.prior.images'?",
     ),
+    (
+        ["train", "PHOTO", "--kind", "sweater", "--set", 'garment.prompts=["a {colour} top"]'],
+        "{colour} is unknown; known: [v]",
+    ),
+    (["train", "PHOTO", "--kind", "sweater", "--name", "my top"], "without spaces"),
     (["train", "PHOTO", "--kind", "sweater", "--preset", "tny"], "did you mean 'tiny'?"),
     (["train", "PHOTO", "--kind", "sweater", "--set", "training.steps=7"], "garments have garment.training.steps"),
     (["train", "PHOTO", "--kind", "sweater", "--set", "data.fashion.root=/x"], "the photos are named in the command"),

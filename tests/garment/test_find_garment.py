@@ -12,11 +12,12 @@ from fashion_sweep.garment.recipe import garment_config
 from fashion_sweep.paths import RunPaths, runs_root
 
 
-def trained(name: str, photo, run_name: str) -> RunPaths:
+def trained(name: str, photo, run_name: str, adapter: bool = True) -> RunPaths:
     garments = read_garments([str(photo)], "sweater", "colour", name)
     run = RunPaths(runs_root() / run_name)
     write_text(run.config, garment_config(load_preset("tiny"), garments).to_yaml())
-    write_text(run.trial(name).adapter, "an adapter")
+    if adapter:
+        write_text(run.trial(name).adapter, "an adapter")
     return run
 
 
@@ -33,14 +34,17 @@ def test_a_garment_is_found_by_its_name_and_a_slip_is_told(tmp_path, monkeypatch
     assert (found.garment.name, found.run.name) == ("stripes", run.name)
     with pytest.raises(ConfigError, match="did you mean 'stripes'"):
         find_garment("stripe")
+    trained("dots", photo, "second", adapter=False)
+    with pytest.raises(ConfigError, match="'dots' has no adapter yet; see python -m fashion_sweep status second"):
+        find_garment("dots")
 
 
 @pytest.mark.parametrize(
     ("prefix", "drawn"),
     [
-        (None, "{} a man in an sks sweater."),
-        ("", "a man in an sks sweater."),
-        ("Snow,", "Snow, a man in an sks sweater."),
+        (None, "{} a man in an sks top."),
+        ("", "a man in an sks top."),
+        ("Snow,", "Snow, a man in an sks top."),
     ],
 )
 def test_a_prompt_is_drawn_behind_the_recipes_prefix_or_another(tmp_path, monkeypatch, prefix, drawn):

@@ -1,8 +1,8 @@
-"""Intervals of shares."""
+"""Intervals of shares and of means."""
 
 import pytest
 
-from fashion_sweep.garment.judgement import share
+from fashion_sweep.garment.judgement import _estimate, share
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,15 @@ from fashion_sweep.garment.judgement import share
 def test_an_interval_of_few_seeds_is_wide_also_where_all_agree(value, count, low, high):
     found = share(value, count)
     assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=5e-4)
+
+
+def test_an_interval_of_a_mean_is_students_over_seeds():
+    values = {(prompt, seed): seed + shift for prompt, shift in (("a", -1.0), ("b", 1.0)) for seed in range(4)}
+    found = _estimate(values)
+    half = 3.1824 * 1.29099 / 2  # t of 3 degrees of freedom, the seeds' own means being 0 to 3
+    assert (found.value, found.low, found.high) == pytest.approx((1.5, 1.5 - half, 1.5 + half), abs=1e-3)
+
+
+def test_one_seed_has_no_interval():
+    found = _estimate({("a", 0): 1.0, ("b", 0): 3.0})
+    assert (found.value, found.low, found.high) == (2.0, None, None)

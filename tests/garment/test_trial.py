@@ -16,7 +16,7 @@ from fashion_sweep.caching.prepare import make_shard, missing_shards
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config_files import load_preset
 from fashion_sweep.data.garment import keep_photos, read_garments
-from fashion_sweep.garment.judgement import _judged, judge_garments, overall
+from fashion_sweep.garment.judgement import _judged, closest, identified_more, judge_garments, overall
 from fashion_sweep.garment.recipe import garment_config, open_garments
 from fashion_sweep.garment.report import answer, write_garment_report
 from fashion_sweep.garment.trial import GarmentTrial
@@ -93,6 +93,24 @@ def test_the_garment_is_drawn_closer_to_its_own_photo_than_the_base_model_draws_
     assert base.value == chance  # of the same prompts, each picture is closest to one of two
 
 
+def test_the_answer_tells_whether_adapters_help_and_which_are_not_shown_to(run):
+    pairs = []
+    for name in ("blue", "yellow"):
+        own, base = (
+            json.loads(run[0].trial(trial).closeness.read_text())["pictures"] for trial in (name, "base-model")
+        )
+        without = {(one["prompt"], one["seed"]): one for one in base}
+        for one in own:
+            right = [closest(p["closeness"], name) == name for p in (one, without[one["prompt"], one["seed"]])]
+            pairs.append(float(right[0]) - float(right[1]))
+    more = identified_more(*run)
+    assert more.value == pytest.approx(np.mean(pairs))
+    said = answer(*run)
+    assert ("are shown to help" in said) == (more.low > 0)
+    for one in judge_garments(*run):
+        assert (f"{one.garment} ({one.gain.value:+.1f})" in said) == (one.gain.low <= 0)
+
+
 def test_the_result_tells_what_was_measured_by_seed(run):
     paths, _ = run
     told = json.loads(paths.trial("yellow").result.read_text())
@@ -120,11 +138,15 @@ def test_pictures_that_are_there_are_not_drawn_again(run, monkeypatch):
 
 def test_the_report_has_a_sheet_of_each_garment_and_a_line_of_each_picture(run):
     paths, _ = run
-    assert all(paths.trial(name).sheet.is_file() for name in ("blue", "yellow"))
+    for name in ("blue", "yellow"):
+        sheet, regions = (np.asarray(Image.open(one)) for one in (paths.trial(name).sheet, paths.trial(name).regions))
+        assert sheet.shape == regions.shape
+        assert regions.mean() > sheet.mean() + 10  # faded
     rows = list(csv.DictReader(paths.table.open()))
     assert len(rows) == 2 * PROMPTS * 2
     scores = [float(row["score"]) for row in rows if row["garment"] == "blue"]
     assert scores == sorted(scores, reverse=True)
+    assert all(0 < float(row["region_share"]) <= 1 for row in rows)
     assert "by chance it would be 50%" in paths.report.read_text()
 
 
@@ -135,7 +157,11 @@ def test_an_export_has_the_words_and_the_size_that_the_adapter_was_trained_with(
         said = file.metadata()
     assert json.loads(said["fashion_sweep.trigger_words"]) == ["sks", "ukj"]
     assert said["fashion_sweep.original_size"] == "64x48"
-    assert "sks" in next(path for path in files if path.name == "README.md").read_text()
+    card = next(path for path in files if path.name == "README.md").read_text()
+    assert 'as in "Photo of a sks sweater with ukj colour"' in card
+    closeness = json.loads(paths.trial("blue").result.read_text())["garment"]["closeness"]
+    assert f"score {closeness:.2f} of 100" in card
+    assert "verdict" not in card
 
 
 def test_of_a_single_garment_no_share_of_recognised_pictures_is_told(run):
