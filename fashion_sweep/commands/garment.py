@@ -43,6 +43,7 @@ def train(
     from fashion_sweep.config_files import load_preset
     from fashion_sweep.data.garment import read_garments
     from fashion_sweep.garment.recipe import check_settings, check_tokens, garment_config, placement_like
+    from fashion_sweep.garment.region import ANYWHERE, band_of
     from fashion_sweep.run_folder import new_run
 
     garments = read_garments(photos, kind, attribute, name)
@@ -50,6 +51,8 @@ def train(
     values = load_preset(preset, settings or ())
     config = garment_config(values, garments, placement_like(like) if like else None)
     check_tokens(values)
+    for word in sorted({one.kind for one in garments if band_of(one.kind) == ANYWHERE}):
+        typer.echo(f"note: where {word} is worn is not known; on a person the whole figure is compared", err=True)
     single = garments[0].name if len(garments) == 1 else re.sub(r"[^\w.-]+", "-", Path(photos[0]).stem)
     paths = new_run(config, run or f"garment-{single}-{values.name}")
     carry_out(config, paths)
