@@ -152,9 +152,6 @@ def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept
     records, problems, began = [], [], any(kept.glob("*.png"))
     for garment, caption in sorted(zip(garments, captions, strict=True), key=lambda pair: pair[0].name):
         copy = photo_of(kept, garment.name)
-        if began and not copy.is_file():  # its cache is made for the photos that there were
-            problems.append(Problem(garment.name, f"{garment.photo}: {TOO_LATE}"))
-            continue
         location = str(copy) if copy.is_file() else locations.absolute(garment.photo)
         try:
             with locations.open_binary(location) as file:
@@ -168,7 +165,10 @@ def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept
         except (*UNDECODABLE, DataError) as error:
             problems.append(Problem(garment.name, f"{garment.photo}: {UNREADABLE} ({error})"))
         else:
-            records.append(Record(garment.name, location, caption, width, height))
+            if began and not copy.is_file():  # its cache is made for the photos that there were
+                problems.append(Problem(garment.name, f"{garment.photo}: {TOO_LATE}"))
+            else:
+                records.append(Record(garment.name, location, caption, width, height))
     if not records:
         raise DataError(problems[0].reason if len(problems) == 1 else f"no photo can be read: {problems[0].reason}")
     return Catalogue(tuple(records), 0, tuple(problems))

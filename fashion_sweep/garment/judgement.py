@@ -49,6 +49,8 @@ class Judged:
     """Closeness to its own photo less that of the base model's pictures of the same prompts and seeds."""
     colour: float
     """Mean ΔE to its own photo."""
+    colour_identified: float | None
+    """Share of its pictures whose closest photo in colour alone is its own; None where there is no other photo."""
     seeds: int
 
 
@@ -78,34 +80,45 @@ def summary(trial: TrialPaths, name: str) -> dict[str, Any]:
     }
 
 
-def overall(run: RunPaths, config: RunConfig) -> tuple[Estimate, Estimate | None, float] | None:
-    """Share of all pictures whose closest photo is their own: with adapters, of the base model, and by chance. None
-    where there are not two garments to tell apart."""
-    judged = [one for one in judge_garments(run, config) if one.identified]
-    photos = {name for one in judged for picture in _pictures(run, one.garment) for name in picture["closeness"]}
-    if not judged:
-        return None
-    seeds = sum(one.seeds for one in judged)  # of garments that were trained apart
-    with_adapters = share(float(np.mean([one.identified.value for one in judged if one.identified])), seeds)
-    base = [one.base_identified.value for one in judged if one.base_identified]
-    drawn = {(picture["prompt"], picture["seed"]) for picture in _pictures(run, BASE_MODEL)}
-    prompts = len(recipe_of(config.preset).prompts)  # those of one kind have the same pictures of the base model
-    return with_adapters, share(float(np.mean(base)), len(drawn) // prompts) if base else None, 1 / len(photos)
+@dataclass(frozen=True)
+class Overall:
+    """Shares of all pictures whose closest photo is their own, for these garments. Intervals are over seeds, which all
+    garments have in common."""
+
+    adapters: Estimate
+    base: Estimate | None
+    """Of what the base model draws for the same prompts and noise; None where it has drawn nothing."""
+    more: Estimate | None
+    """By how much the first exceeds the second."""
+    chance: float
 
 
-def identified_more(run: RunPaths, config: RunConfig) -> Estimate | None:
-    """By how much the share of pictures whose closest photo is their own exceeds that of the base model's, which has
-    the same prompts and noise. None where one of the two is not known."""
-    judged = [one for one in judge_garments(run, config) if one.identified and one.base_identified]
-    more: dict[tuple[str, int], float] = {}
-    for one in judged:
-        without = {(p["prompt"], p["seed"]): p for p in _pictures(run, BASE_MODEL)}
+def overall(run: RunPaths, config: RunConfig) -> Overall | None:
+    """None where there are not two garments to tell apart."""
+    base = {(p["prompt"], p["seed"]): p for p in _pictures(run, BASE_MODEL)}
+    ours: dict[tuple[str, int], float] = {}
+    theirs: dict[tuple[str, int], float] = {}
+    photos = 0
+    for one in judge_garments(run, config):
         for picture in _pictures(run, one.garment):
-            base = without.get((picture["prompt"], picture["seed"]))
-            if base is not None:
-                right = [closest(each["closeness"], one.garment) == one.garment for each in (picture, base)]
-                more[f"{one.garment}: {picture['prompt']}", picture["seed"]] = float(right[0]) - float(right[1])
-    return _estimate(more) if more else None
+            photos, key = len(picture["closeness"]), (f"{one.garment}: {picture['prompt']}", picture["seed"])
+            ours[key] = float(closest(picture["closeness"], one.garment) == one.garment)
+            if without := base.get((picture["prompt"], picture["seed"])):
+                theirs[key] = float(closest(without["closeness"], one.garment) == one.garment)
+    if photos < 2:
+        return None
+    more = {key: ours[key] - theirs[key] for key in theirs}
+    return Overall(
+        _mean_share(ours), _mean_share(theirs) if theirs else None, _estimate(more) if more else None, 1 / photos
+    )
+
+
+def _mean_share(values: Mapping[tuple[str, int], float]) -> Estimate:
+    """By prompt and seed. Where all seeds agree, their spread says nothing of others: then as `share`."""
+    found, seeds = _estimate(values), len({seed for _, seed in values})
+    if found.low is None or found.high is None or found.low == found.high:
+        return share(found.value, seeds)
+    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high))
 
 
 def share(value: float, count: int) -> Estimate:
@@ -140,6 +153,9 @@ def _judged(name: str, pictures: list[dict[str, Any]], base: list[dict[str, Any]
         others=_estimate(to_others) if others else None,
         gain=_estimate(gains) if gains else None,
         colour=float(np.mean([p["closeness"][name]["colour"] for p in pictures])),
+        colour_identified=float(np.mean([_closest_in_colour(p["closeness"]) == name for p in pictures]))
+        if others
+        else None,
         seeds=seeds,
     )
 
@@ -152,6 +168,10 @@ def _identified(name: str, pictures: list[dict[str, Any]]) -> float:
 def closest(photos: dict[str, Any], name: str) -> str:
     """Of equal ones another."""
     return max(photos, key=lambda photo: (photos[photo]["score"], photo != name))
+
+
+def _closest_in_colour(photos: dict[str, Any]) -> str:
+    return min(photos, key=lambda photo: photos[photo]["colour"])
 
 
 def _estimate(values: Mapping[tuple[str, int], float]) -> Estimate:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.files import as_csv, read_json, write_json, write_text
-from fashion_sweep.garment.judgement import Estimate, Judged, closest, identified_more, judge_garments, overall
+from fashion_sweep.garment.judgement import Estimate, Judged, closest, judge_garments, overall
 from fashion_sweep.garment.sheet import SCORE_COLUMNS, ranked, scores_of
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.html import as_html
@@ -22,7 +22,7 @@ MEANING = (
     "Identified: share of a garment's pictures to which no other garment's photo is closer; base model: the same of "
     "what it draws for the same prompts without an adapter. Gain: in closeness, from 0 to 100, of which half is colour "
     "(ΔE, the distance between the garments' pixels in CIELAB; less is closer), a quarter the pattern (Gabor filters), "
-    "a quarter CLIP's likeness of both. Intervals hold 95 % over seeds; of a share, each seed counts once."
+    "a quarter CLIP's likeness of both. Intervals hold 95 % over seeds, for these garments."
 )
 
 
@@ -73,19 +73,23 @@ def answer(run: RunPaths, config: RunConfig) -> str:
     if found is None:
         gain, alone = judged[0].gain, "One garment alone cannot be mistaken for another"
         return f"{alone}; in closeness it has gained {_difference(gain)} over the base model." if gain else f"{alone}."
-    with_adapters, base, chance = found
     text = (
-        f"Of the pictures {_share(with_adapters)} come closer to their own garment's photo than to any other's; by "
-        f"chance it would be {chance:.0%}"
+        f"Of the pictures {_share(found.adapters)} come closer to their own garment's photo than to any other's; by "
+        f"chance it would be {found.chance:.0%}"
     )
-    if base is None:
+    if found.base is None or found.more is None:
         return f"{text}."
-    text += f", and of the base model's pictures it is {_share(base)}. "
-    more = identified_more(run, config)
-    if more and more.low is not None and more.high is not None:
-        shown = "Adapters are shown to help" if more.low > 0 else "That adapters help is not shown"
-        text += f"{shown}: {100 * more.value:+.0f} points ({100 * more.low:.0f} to {100 * more.high:.0f}). "
-    return text + _without_gain(judged)
+    text += f", and of the base model's pictures it is {_share(found.base)}. "
+    if found.more.low is not None and found.more.high is not None:
+        shown = "Adapters are shown to help" if found.more.low > 0 else "That adapters help is not shown"
+        points = f"{100 * found.more.value:+.0f} points ({100 * found.more.low:.0f} to {100 * found.more.high:.0f})"
+        text += f"{shown}: {points}. "
+    off = [one.garment for one in judged if one.colour_identified == 0]
+    return (
+        text
+        + _without_gain(judged)
+        + (f" In colour alone no picture comes closest to its own photo of: {', '.join(off)}." if off else "")
+    )
 
 
 def _without_gain(judged: Sequence[Judged]) -> str:

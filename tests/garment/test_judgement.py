@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_sweep.garment.judgement import _estimate, share
+from fashion_sweep.garment.judgement import _estimate, _mean_share, share
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,10 @@ def test_an_interval_of_a_mean_is_students_over_seeds():
 def test_one_seed_has_no_interval():
     found = _estimate({("a", 0): 1.0, ("b", 0): 3.0})
     assert (found.value, found.low, found.high) == (2.0, None, None)
+
+
+def test_an_interval_of_a_mean_share_is_over_seeds_and_stays_within_0_and_1():
+    mixed = _mean_share({("a", seed): float(seed > 0) for seed in range(8)})
+    assert mixed.low == pytest.approx(0.875 - 2.3646 * 0.35355 / 8**0.5, abs=1e-3)
+    assert mixed.high == 1
+    assert _mean_share({("a", seed): 1.0 for seed in range(8)}) == share(1.0, 8)

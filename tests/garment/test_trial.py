@@ -16,7 +16,7 @@ from fashion_sweep.caching.prepare import make_shard, missing_shards
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config_files import load_preset
 from fashion_sweep.data.garment import keep_photos, read_garments
-from fashion_sweep.garment.judgement import _judged, closest, identified_more, judge_garments, overall
+from fashion_sweep.garment.judgement import _judged, closest, judge_garments, overall
 from fashion_sweep.garment.recipe import garment_config, open_garments
 from fashion_sweep.garment.report import answer, write_garment_report
 from fashion_sweep.garment.trial import GarmentTrial
@@ -88,9 +88,9 @@ def test_every_picture_is_compared_with_every_garment_s_photo(run):
 def test_the_garment_is_drawn_closer_to_its_own_photo_than_the_base_model_draws_it(run):
     judged = judge_garments(*run)
     assert np.mean([one.gain.value for one in judged]) > 0
-    identified, base, chance = overall(*run)
-    assert identified.value > chance
-    assert base.value == chance  # of the same prompts, each picture is closest to one of two
+    found = overall(*run)
+    assert found.adapters.value > found.chance
+    assert found.base.value == found.chance  # of the same prompts, each picture is closest to one of two
 
 
 def test_the_answer_tells_whether_adapters_help_and_which_are_not_shown_to(run):
@@ -103,7 +103,7 @@ def test_the_answer_tells_whether_adapters_help_and_which_are_not_shown_to(run):
         for one in own:
             right = [closest(p["closeness"], name) == name for p in (one, without[one["prompt"], one["seed"]])]
             pairs.append(float(right[0]) - float(right[1]))
-    more = identified_more(*run)
+    more = overall(*run).more
     assert more.value == pytest.approx(np.mean(pairs))
     said = answer(*run)
     assert ("are shown to help" in said) == (more.low > 0)
