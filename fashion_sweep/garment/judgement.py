@@ -1,9 +1,9 @@
 """Does it work: is each garment's own photo the one that its pictures come closest to, and closer than the base's?
 
 A picture identifies its garment if no other photo of the run is closer to it. The seeds are the sample: pictures of
-one seed share their noise. So intervals of scores are drawn from seeds, not from pictures, and those of shares count
-a seed as one observation (Wilson 1927): eight seeds that are all right leave room for a third that is not.
-Intervals of means are Student's over the seeds' own means.
+one seed share their noise. So intervals of means, and of the share over all garments, are Student's over the seeds' own
+means, and one garment's share counts a seed as one observation (Wilson 1927): eight seeds that are all right leave room
+for a third that is not.
 """
 
 from collections.abc import Mapping
