@@ -107,10 +107,19 @@ def overall(run: RunPaths, config: RunConfig) -> Overall | None:
                 theirs[key] = float(closest(without["closeness"], one.garment) == one.garment)
     if photos < 2:
         return None
-    more = {key: ours[key] - theirs[key] for key in theirs}
-    return Overall(
-        _mean_share(ours), _mean_share(theirs) if theirs else None, _estimate(more) if more else None, 1 / photos
-    )
+    with_adapters = _mean_share(ours)
+    if not theirs:
+        return Overall(with_adapters, None, None, 1 / photos)
+    without_any = _mean_share(theirs)
+    more = _estimate({key: ours[key] - theirs[key] for key in theirs})
+    return Overall(with_adapters, without_any, _widened(more, with_adapters, without_any), 1 / photos)
+
+
+def _widened(more: Estimate, ours: Estimate, theirs: Estimate) -> Estimate:
+    """Where all seeds agree on the difference: as wide as the intervals of both shares allow."""
+    if more.low != more.high or None in (ours.low, ours.high, theirs.low, theirs.high):
+        return more
+    return Estimate(more.value, ours.low - theirs.high, ours.high - theirs.low)  # type: ignore[operator]
 
 
 def _mean_share(values: Mapping[tuple[str, int], float]) -> Estimate:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_sweep.garment.judgement import _estimate, _mean_share, share
+from fashion_sweep.garment.judgement import Estimate, _estimate, _mean_share, _widened, share
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ def test_an_interval_of_a_mean_share_is_over_seeds_and_stays_within_0_and_1():
     assert mixed.low == pytest.approx(0.875 - 2.3646 * 0.35355 / 8**0.5, abs=1e-3)
     assert mixed.high == 1
     assert _mean_share({("a", seed): 1.0 for seed in range(8)}) == share(1.0, 8)
+
+
+def test_seeds_that_agree_on_a_difference_do_not_make_it_certain():
+    always = _widened(Estimate(0.5, 0.5, 0.5), share(1.0, 2), share(0.5, 2))
+    assert (always.value, always.low, always.high) == pytest.approx((0.5, 0.342 - 0.905, 1 - 0.095), abs=2e-3)
+    spread = Estimate(0.5, 0.4, 0.6)
+    assert _widened(spread, share(1.0, 2), share(0.5, 2)) == spread
