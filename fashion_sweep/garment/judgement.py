@@ -6,7 +6,7 @@ means, and one garment's share counts a seed as one observation (Wilson 1927): e
 for a third that is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,13 +93,13 @@ class Overall:
     chance: float
 
 
-def overall(run: RunPaths, config: RunConfig) -> Overall | None:
-    """None where there are not two garments to tell apart."""
+def overall(run: RunPaths, judged: Sequence[Judged]) -> Overall | None:
+    """Of `judge_garments`' garments. None where there are not two garments to tell apart."""
     base = {(p["prompt"], p["seed"]): p for p in _pictures(run, BASE_MODEL)}
     ours: dict[tuple[str, int], float] = {}
     theirs: dict[tuple[str, int], float] = {}
     photos = 0
-    for one in judge_garments(run, config):
+    for one in judged:
         for picture in _pictures(run, one.garment):
             photos, key = len(picture["closeness"]), (f"{one.garment}: {picture['prompt']}", picture["seed"])
             ours[key] = float(closest(picture["closeness"], one.garment) == one.garment)

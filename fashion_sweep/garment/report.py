@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Console
 
-from fashion_sweep.config import RunConfig
 from fashion_sweep.files import as_csv, read_json, write_json, write_text
 from fashion_sweep.garment.judgement import Estimate, Judged, closest, judge_garments, overall
 from fashion_sweep.garment.sheet import SCORE_COLUMNS, ranked, scores_of
@@ -36,7 +35,7 @@ def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = No
             "run": results.run,
             "sweep": config.sweep.name,
             "preset": config.preset.name,
-            "answer": answer(run, config),
+            "answer": answer(run, judged),
             "garments": [asdict(one) for one in judged],
             "seconds": dict(results.seconds if seconds is None else seconds),
         },
@@ -59,15 +58,15 @@ def show_garments(run: RunPaths, console: Console) -> None:
     for trial in results.trials:
         if trial.state == "failed":
             console.print(f"{trial.title} failed: {trial.error}", soft_wrap=True, markup=False)
-    console.print(answer(run, results.config), markup=False)
+    console.print(answer(run, judged), markup=False)
     console.print(f"report, with a contact sheet of each: {run.page}", soft_wrap=True)
     if judged:
         console.print(f"more pictures: python -m fashion_sweep garment generate {judged[0].garment}", soft_wrap=True)
 
 
-def answer(run: RunPaths, config: RunConfig) -> str:
+def answer(run: RunPaths, judged: Sequence[Judged]) -> str:
     """In words."""
-    found, judged = overall(run, config), judge_garments(run, config)
+    found = overall(run, judged)
     if not judged:
         return "No garment has been drawn yet."
     if found is None:
@@ -143,7 +142,7 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
         sheets += [Picture(run.trial(one.garment).sheet, f"{one.garment}: the photo, and the closest of each prompt")]
     times = time_table(results)
     found = [
-        Section("Verdict", (Text(answer(run, results.config), strong=True),)),
+        Section("Verdict", (Text(answer(run, judged), strong=True),)),
         Section("Garments", tuple(garment_tables(results, judged)) if judged else ()),
         Section("Contact sheets", tuple(sheets)),
         Section("What was run on what", (Bullets(provenance(results)),)),

@@ -88,7 +88,7 @@ def test_every_picture_is_compared_with_every_garment_s_photo(run):
 def test_the_garment_is_drawn_closer_to_its_own_photo_than_the_base_model_draws_it(run):
     judged = judge_garments(*run)
     assert np.mean([one.gain.value for one in judged]) > 0
-    found = overall(*run)
+    found = overall(run[0], judge_garments(*run))
     assert found.adapters.value > found.chance
     assert found.base.value == found.chance  # of the same prompts, each picture is closest to one of two
 
@@ -103,9 +103,9 @@ def test_the_answer_tells_whether_adapters_help_and_which_are_not_shown_to(run):
         for one in own:
             right = [closest(p["closeness"], name) == name for p in (one, without[one["prompt"], one["seed"]])]
             pairs.append(float(right[0]) - float(right[1]))
-    more = overall(*run).more
+    more = overall(run[0], judge_garments(*run)).more
     assert more.value == pytest.approx(np.mean(pairs))
-    said = answer(*run)
+    said = answer(run[0], judge_garments(*run))
     assert ("are shown to help" in said) == (more.low > 0)
     for one in judge_garments(*run):
         assert (f"{one.garment} ({one.gain.value:+.1f})" in said) == (one.gain.low <= 0)
@@ -182,7 +182,7 @@ def test_of_a_single_garment_the_answer_is_what_it_gained_over_the_base_model(ru
         only = [picture | {"closeness": {name: picture["closeness"][name]}} for picture in found]
         file.write_text(json.dumps({"pictures": only}))
     (judged,) = judge_garments(RunPaths(tmp_path / "run"), one)
-    assert f"{judged.gain.value:+.1f} (" in answer(RunPaths(tmp_path / "run"), one)
+    assert f"{judged.gain.value:+.1f} (" in answer(RunPaths(tmp_path / "run"), [judged])
 
 
 def test_mlflow_has_a_run_a_garment_and_the_registry_its_adapter_with_its_words(run, tmp_path, monkeypatch):
