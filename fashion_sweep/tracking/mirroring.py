@@ -25,6 +25,7 @@ from fashion_sweep.tracking.registry import entry_of_winner, register, winner
 from fashion_sweep.tracking.runs import PARENT, Runs
 from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
 from fashion_sweep.tracking.values import Point, corrected_fids, final_metrics, final_points, finite, trial_params
+from fashion_sweep.tracking.views import prepare_views
 from fashion_sweep.trials import run_specs
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Mirroring:
         self._garments: dict[str, str] = {}
         """What became of each garment's adapter, in words."""
         self._losses: dict[str, Losses] = {}
+        self._viewed: str | None = None
+        """The MLflow run for which views were prepared."""
         self._refusals: list[str] = []
         self.left_out: list[str] = []
         """Trials whose runs a user deleted in MLflow."""
@@ -92,6 +95,10 @@ class Mirroring:
         self._save(parent)
         if parent is None:
             raise Deleted(f"{self._run.name} was deleted in MLflow; restore it there to have it brought up to date")
+        if self._viewed != parent.info.run_id:
+            with self._bearing_refusal():
+                prepare_views(self._client, parent, self._config)
+                self._viewed = parent.info.run_id
         results = read_what_may_be_lost(self._run.results)
         specs = run_specs(self._run, self._config)
         states = [self._trial(parent, spec, results, going) for spec in specs]

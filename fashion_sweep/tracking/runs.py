@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TWIN = "duplicate_of"
 PARENT = "mlflow.parentRunId"
 PAGE = 1000
+COLOURS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
+"""Of trials in MLflow's charts, which by themselves would be at random; matplotlib's, so that neighbours differ."""
 
 
 class Runs:
@@ -63,7 +65,9 @@ class Runs:
     def child(self, parent: "Run", spec: TrialSpec, started: float | None) -> "Run | None":
         """None where a user deleted it."""
         if spec.trial_id not in self._found:
-            self._make(spec.trial_id, spec.title, {"trial_id": spec.trial_id, PARENT: parent.info.run_id}, started)
+            colour = COLOURS[(len(self._found) - 1) % len(COLOURS)]
+            tags = {"trial_id": spec.trial_id, PARENT: parent.info.run_id, "mlflow.runColor": colour}
+            self._make(spec.trial_id, spec.title, tags, started)
         return self._found[spec.trial_id]
 
     def _make(self, trial_id: str | None, name: str, tags: dict[str, str], started: float | None) -> None:

@@ -1,6 +1,5 @@
 """MLflow's own UI, served on this machine's loopback address."""
 
-import json
 import os
 import signal
 import socket
@@ -8,11 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlencode
 
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.paths import runs_root
-from fashion_sweep.tracking.store import check_exists, client, is_server, shown, tracking_uri
+from fashion_sweep.tracking.store import check_answers, check_exists, client, is_server, shown, tracking_uri
+from fashion_sweep.tracking.views import newest_views
 
 
 def open_ui(port: int) -> None:
@@ -23,7 +22,9 @@ def open_ui(port: int) -> None:
     """
     uri = tracking_uri()
     if is_server(uri):
-        print(f"MLFLOW_TRACKING_URI is a server, which has a UI of its own: {shown(uri)}")
+        check_answers(uri)
+        print(f"MLflow UI: {shown(uri)} (a server of its own, by MLFLOW_TRACKING_URI)")
+        _print_views(uri, shown(uri))
         return
     check_exists(uri)
     with socket.socket() as probe:
@@ -45,8 +46,7 @@ def open_ui(port: int) -> None:
         )
     try:
         _wait_until_served(server, port, log)
-        if side_by_side := newest_compared(uri):
-            print(f"the newest run's trials side by side: http://127.0.0.1:{port}/{side_by_side}", flush=True)
+        _print_views(uri, f"http://127.0.0.1:{port}")
         server.wait()
     except KeyboardInterrupt:
         pass
@@ -56,19 +56,9 @@ def open_ui(port: int) -> None:
             server.wait()
 
 
-def newest_compared(uri: str) -> str | None:
-    """MLflow's compare page of the trials of the newest run; None where there are none."""
-    store = client(uri)
-    experiments = [experiment.experiment_id for experiment in store.search_experiments()]
-    newest = store.search_runs(experiments, "tags.run != ''", order_by=["start_time DESC"], max_results=1)
-    if not newest:
-        return None
-    parent = newest[0].info
-    ours = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
-    trials = store.search_runs([parent.experiment_id], ours)
-    trials = sorted(trials, key=lambda trial: int(trial.data.params.get("parameters", 0)))
-    chosen = {"runs": [trial.info.run_id for trial in trials], "experiments": [parent.experiment_id]}
-    return "#/compare-runs?" + urlencode({key: json.dumps(ids, separators=(",", ":")) for key, ids in chosen.items()})
+def _print_views(uri: str, server: str) -> None:
+    for what, address in newest_views(client(uri), server):
+        print(f"{what} of the newest run: {address}", flush=True)
 
 
 def _wait_until_served(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.space import TrialSpec
+from fashion_sweep.sweep_file import Sweep
 
 Point = tuple[str, float, int, int]
 """Key, value, time in milliseconds, step."""
@@ -17,10 +18,8 @@ FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se", "loss_in
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:
     """Flat and short, so that MLflow's compare table reads like the study's."""
-    training, ranks, space = config.training_of(spec), dict(spec.ranks), config.sweep.space
-    listed = space.placements if space else [name for trial in config.sweep.specs for name, _ in trial.ranks]
-    placements = dict.fromkeys(["unet", *listed])
-    params = {f"{name}_rank": ranks.get(name, 0) for name in placements} | {
+    training, ranks = config.training_of(spec), dict(spec.ranks)
+    params = {f"{name}_rank": ranks.get(name, 0) for name in dict.fromkeys(["unet", *placements_of(config.sweep)])} | {
         "parameters": 0 if spec.is_base_model else result.get("parameters"),
         "learning_rate": training.learning_rate,
         "lora_alpha": training.lora_alpha,
@@ -32,6 +31,13 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
         "preset": config.preset.name,
     }
     return {key: value for key, value in params.items() if value is not None}
+
+
+def placements_of(sweep: Sweep) -> list[str]:
+    """Those that any trial adapts."""
+    if sweep.space:
+        return list(sweep.space.placements)
+    return list(dict.fromkeys(name for spec in sweep.specs for name, _ in spec.ranks))
 
 
 def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, Any], dict[str, str]]:

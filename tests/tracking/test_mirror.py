@@ -1,10 +1,8 @@
-import json
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from urllib.parse import parse_qs
 
 import pytest
 
@@ -14,7 +12,6 @@ from fashion_sweep.files import write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.page import write_report
 from fashion_sweep.space import TrialSpec
-from fashion_sweep.tracking.ui import newest_compared
 from fashion_sweep.trials import Suggestion
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 from tests.tracking.asked import artifacts, client, history, runs
@@ -173,23 +170,6 @@ def test_a_server_that_is_down_neither_fails_nor_slows_the_run(store, monkeypatc
 def test_a_folder_without_a_configuration_is_no_run(tmp_path):
     with pytest.raises(RunError, match="no run folder"):
         tracking.mirror(RunPaths(tmp_path))
-
-
-def test_the_newest_runs_trials_are_compared_by_size(store):
-    assert newest_compared(tracking.tracking_uri()) is None
-    for name, started in (("newer", "2024-05-02T10:00:00+00:00"), ("older", "2024-05-01T10:00:00+00:00")):
-        run = make_run(store / name, settings=["sweep.trials=[{unet: 2}, {unet: 1}]"])
-        write_json(run.facts, {"started": started})
-        finish_trial(run, RANK_2, 18432, {"fashion": judgement(5.0)})
-        finish_trial(run, RANK_1, 9216, {"fashion": judgement(6.0)})
-        tracking.mirror(run)
-    page, _, query = newest_compared(tracking.tracking_uri()).partition("?")
-    chosen = {key: json.loads(values[0]) for key, values in parse_qs(query).items()}
-    assert page == "#/compare-runs"
-    trials = [client().get_run(run_id) for run_id in chosen["runs"]]
-    assert [trial.data.params["unet_rank"] for trial in trials] == ["1", "2"]
-    parents = {client().get_run(trial.data.tags["mlflow.parentRunId"]).info.run_name for trial in trials}
-    assert parents == {"newer"}
 
 
 def test_ui_without_a_store_is_one_line(tmp_path, monkeypatch):

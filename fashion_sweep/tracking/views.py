@@ -1,0 +1,149 @@
+"""Saved views of MLflow's UI: the trials of an experiment's newest run as a table, and as charts.
+
+MLflow's UI opens on traces, and lists runs without metrics or children. What it shows can be prepared: a saved view
+is a tag of the experiment, offered under "Saved views" and opened by an address that names it. Its format is that of
+MLflow 3.17's own "Save view"; an MLflow that does not know it shows its plain list of runs.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from fashion_sweep.config import RunConfig
+from fashion_sweep.space import TRAINING_AXES
+from fashion_sweep.tracking.runs import PARENT
+from fashion_sweep.tracking.values import placements_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+TAG = "mlflow.sharedViewState."
+TABLE, CHARTS = "newest-run-table", "newest-run-charts"
+DESCRIPTION = (
+    "Compare the trials under Model training → Runs → Saved views, or by the addresses that `fashion-sweep ui` prints."
+)
+
+
+def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> None:
+    """Makes the experiment's saved views show the trials of `parent`, unless they show those of a newer run.
+
+    Nothing is written where they do already. The description of the experiment, where it has none, tells of them.
+    """
+    experiment_id = parent.info.experiment_id
+    tags = client.get_experiment(experiment_id).tags
+    views = _views(config, parent.info.run_id)
+    made = int(parent.info.start_time)
+    for key, (name, state) in views.items():
+        shown = _made(tags.get(TAG + key))
+        wanted = json.dumps({"name": name, "createdAt": made, "updatedAt": made, "state": _packed(state)})
+        if shown < made:
+            client.set_experiment_tag(experiment_id, TAG + key, wanted)
+    if not tags.get("mlflow.note.content"):
+        client.set_experiment_tag(experiment_id, "mlflow.note.content", DESCRIPTION)
+
+
+def newest_views(client: "MlflowClient", server: str) -> list[tuple[str, str]]:
+    """The views of the run that began last of all experiments, each as what it shows and its address.
+
+    Empty where no run was mirrored yet. `server` is the address of MLflow's UI, such as `http://127.0.0.1:5000`.
+    """
+    began = {one.experiment_id: _made(one.tags.get(TAG + TABLE)) for one in client.search_experiments()}
+    newest = max(began, key=lambda experiment_id: began[experiment_id], default=None)
+    return [] if newest is None or began[newest] < 0 else views_of(newest, server)
+
+
+def views_of(experiment_id: str, server: str) -> list[tuple[str, str]]:
+    """The views of an experiment, each as what it shows and its address."""
+    keys = {"trials": TABLE, "charts": CHARTS}
+    return [(shown, f"{server.rstrip('/')}/{_address(experiment_id, key)}") for shown, key in keys.items()]
+
+
+def _address(experiment_id: str, key: str) -> str:
+    """Opens the view in the UI's mode for training."""
+    query = {"workflowType": "machine_learning", "viewStateShareKey": key}
+    query |= {"compareRunsMode": "CHART"} if key == CHARTS else {}
+    return f"#/experiments/{experiment_id}/runs?{urlencode(query)}"
+
+
+def _made(envelope: str | None) -> int:
+    """When the run began that a view shows, in milliseconds; -1 where there is no view, or not one of ours."""
+    try:
+        return int(json.loads(envelope or "")["createdAt"])
+    except (ValueError, KeyError, TypeError):
+        return -1
+
+
+def _packed(state: dict[str, Any]) -> str:
+    """As the UI packs it: tags are short."""
+    return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+
+
+def _views(config: RunConfig, run_id: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Name and state of each view, by key."""
+    metrics, params = _metrics(config), _params(config)
+    best_first = {"orderByKey": f"metrics.`{metrics[0]}`", "orderByAsc": not config.sweep.garments}
+    trials = {"searchFilter": f"tags.`{PARENT}` = '{run_id}'", **best_first}
+    columns = [f"params.`{name}`" for name in params] + [f"metrics.`{name}`" for name in metrics]
+    table = {"selectedColumns": columns, "columnOrder": columns}
+    charts = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, **_charts(metrics, params)}
+    return {
+        TABLE: ("Newest run: table", trials | table),
+        CHARTS: ("Newest run: charts", trials | table | charts),
+    }
+
+
+def _metrics(config: RunConfig) -> list[str]:
+    """What the verdict goes by, first."""
+    if config.sweep.garments:
+        return ["closeness", "identified", "colour_delta_e"]
+    judge = config.sweep.judge
+    suffixes = [f"_{name}" for name in judge] if len(judge) > 1 else [""] * len(judge)
+    names = ("fid", "fid_corrected", "kid", "clip_score") if judge else ("val_loss",)
+    return [f"{name}{suffix}" for suffix in suffixes or [""] for name in names]
+
+
+def _params(config: RunConfig) -> list[str]:
+    """Sizes, and what else differs between trials."""
+    if config.sweep.garments:
+        return ["parameters"]
+    space, ranks = config.sweep.space, [f"{name}_rank" for name in placements_of(config.sweep)]
+    axes = space.training if space else {name for spec in config.sweep.specs for name, _ in spec.training}
+    varied = [name for name in TRAINING_AXES if name in axes]
+    return ["parameters", *ranks, *varied]
+
+
+def _charts(metrics: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
+    """Cards of the chart view, in two sections."""
+    cards: list[dict[str, Any]] = []
+    quality = [name for name in metrics if not name.startswith(("fid_corrected", "kid"))]
+
+    def card(section: str, **values: Any) -> None:
+        fixed = {"uuid": f"card-{len(cards)}", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+        cards.append(fixed | {"metricSectionId": section} | values)
+
+    for name in quality:
+        card("quality", type="SCATTER", xaxis=_param("parameters"), yaxis=_metric(name))
+    for first, second in zip(quality[::2], quality[1::2], strict=False):
+        card("quality", type="SCATTER", xaxis=_metric(first), yaxis=_metric(second))
+    card("quality", type="PARALLEL", selectedParams=list(params), selectedMetrics=quality, showAllRuns=False)
+    for name in ("val_loss", "train_loss"):
+        as_measured = {"xAxisKey": "step", "scaleType": "linear", "lineSmoothness": 0, "useGlobalLineSmoothing": False}
+        card("losses", type="LINE", metricKey=name, selectedMetricKeys=[name], displayName=name, **as_measured)
+    sections = [
+        {"uuid": uuid, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+        | {"columns": 2, "cardHeight": 320}
+        for uuid, name in (("quality", "Quality against size"), ("losses", "Losses"))
+    ]
+    return {"compareRunCharts": cards, "compareRunSections": sections}
+
+
+def _param(name: str) -> dict[str, str]:
+    return {"key": name, "type": "PARAM"}
+
+
+def _metric(name: str) -> dict[str, str]:
+    return {"key": name, "type": "METRIC"}
