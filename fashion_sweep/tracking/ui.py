@@ -57,8 +57,8 @@ def open_ui(port: int) -> None:
 
 
 def _print_views(uri: str, server: str) -> None:
-    for what, address in newest_views(client(uri), server):
-        print(f"{what} of the newest run: {address}", flush=True)
+    for what, address in newest_views(client(uri)):
+        print(f"{what} of the newest run: {server.rstrip('/')}/{address}", flush=True)
 
 
 def _wait_until_served(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -10,7 +10,6 @@ import json
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from fashion_sweep.config import RunConfig
 from fashion_sweep.space import TRAINING_AXES
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 TAG = "mlflow.sharedViewState."
 TABLE, CHARTS = "newest-run-table", "newest-run-charts"
-DESCRIPTION = (
-    "Compare the trials under Model training → Runs → Saved views, or by the addresses that `fashion-sweep ui` prints."
-)
 
 
 def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> None:
@@ -43,30 +39,21 @@ def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> N
         if shown < made:
             client.set_experiment_tag(experiment_id, TAG + key, wanted)
     if not tags.get("mlflow.note.content"):
-        client.set_experiment_tag(experiment_id, "mlflow.note.content", DESCRIPTION)
+        links = " and ".join(f"[{shown}]({link})" for shown, link in views_of(experiment_id))
+        client.set_experiment_tag(experiment_id, "mlflow.note.content", f"The newest run's {links}, side by side.")
 
 
-def newest_views(client: "MlflowClient", server: str) -> list[tuple[str, str]]:
-    """The views of the run that began last of all experiments, each as what it shows and its address.
-
-    Empty where no run was mirrored yet. `server` is the address of MLflow's UI, such as `http://127.0.0.1:5000`.
-    """
+def newest_views(client: "MlflowClient") -> list[tuple[str, str]]:
+    """The views of the run that began last of all experiments, as `views_of`; empty where no run was mirrored yet."""
     began = {one.experiment_id: _made(one.tags.get(TAG + TABLE)) for one in client.search_experiments()}
     newest = max(began, key=lambda experiment_id: began[experiment_id], default=None)
-    return [] if newest is None or began[newest] < 0 else views_of(newest, server)
+    return [] if newest is None or began[newest] < 0 else views_of(newest)
 
 
-def views_of(experiment_id: str, server: str) -> list[tuple[str, str]]:
-    """The views of an experiment, each as what it shows and its address."""
-    keys = {"trials": TABLE, "charts": CHARTS}
-    return [(shown, f"{server.rstrip('/')}/{_address(experiment_id, key)}") for shown, key in keys.items()]
-
-
-def _address(experiment_id: str, key: str) -> str:
-    """Opens the view in the UI's mode for training."""
-    query = {"workflowType": "machine_learning", "viewStateShareKey": key}
-    query |= {"compareRunsMode": "CHART"} if key == CHARTS else {}
-    return f"#/experiments/{experiment_id}/runs?{urlencode(query)}"
+def views_of(experiment_id: str) -> list[tuple[str, str]]:
+    """The views of an experiment: what each shows, and its address after that of the UI."""
+    runs = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
+    return [("trials", runs + TABLE), ("charts", f"{runs}{CHARTS}&compareRunsMode=CHART")]
 
 
 def _made(envelope: str | None) -> int:

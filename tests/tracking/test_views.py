@@ -13,8 +13,6 @@ from fashion_sweep.tracking.views import CHARTS, TABLE, TAG, newest_views
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 from tests.tracking.asked import client, runs
 
-SERVER = "http://127.0.0.1:5000"
-
 
 def mirrored(folder, started, sweep="exp2", settings=("sweep.trials=[{unet: 2}, {unet: 1}]",), judge=("fashion",)):
     run = make_run(folder, sweep, settings)
@@ -42,7 +40,7 @@ def trials_shown(key):
 
 
 def test_the_views_show_the_trials_of_the_newest_run_whichever_is_mirrored_last(store):
-    assert newest_views(client(), SERVER) == []
+    assert newest_views(client()) == []
     mirrored(store / "newer", "2024-05-02T10:00:00+00:00")
     newest = runs()["parent"].info.run_id
     mirrored(store / "older", "2024-05-01T10:00:00+00:00")
@@ -100,8 +98,8 @@ def test_what_a_sweep_varies_beside_ranks_is_a_column(store):
 def test_the_addresses_open_the_views_in_the_training_mode(store, what, tab):
     mirrored(store / "run", "2024-05-02T10:00:00+00:00")
     experiment = client().get_experiment_by_name("exp2/tiny").experiment_id
-    address = dict(newest_views(client(), SERVER))[what]
-    assert address.startswith(f"{SERVER}/#/experiments/{experiment}/runs?workflowType=machine_learning&")
+    address = dict(newest_views(client()))[what]
+    assert address.startswith(f"#/experiments/{experiment}/runs?workflowType=machine_learning&")
     assert f"viewStateShareKey={tab}" in address
 
 
