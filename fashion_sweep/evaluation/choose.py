@@ -1,7 +1,7 @@
 """Which configuration to take: the smallest that is as good as the best, if the numbers show one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import stats
@@ -86,14 +86,15 @@ class Standing:
 
     def images_needed(self, images: int) -> int | None:
         """For every margin to be kept, if the differences stay as they are; None: no number would do."""
-        return _most([one.images_needed(images) for one in self.obstacles if one.slack <= 0])
+        return most([one.images_needed(images) for one in self.obstacles if one.slack <= 0])
 
     def seeds_needed(self, seeds: int) -> int | None:
         """Likewise of training seeds."""
-        return _most([one.seeds_needed(seeds) for one in self.obstacles if one.slack <= 0])
+        return most([one.seeds_needed(seeds) for one in self.obstacles if one.slack <= 0])
 
 
-def _most(counts: list[int | None]) -> int | None:
+def most(counts: Sequence[int | None]) -> int | None:
+    """The largest, where all are known."""
     known = [count for count in counts if count is not None]
     return max(known) if known and len(known) == len(counts) else None
 

@@ -1,7 +1,8 @@
 """What a run over garments came to, for a shop to read: a table, a contact sheet each, the scores by seed."""
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
@@ -10,12 +11,14 @@ from fashion_sweep.files import as_csv, read_json, write_json, write_text
 from fashion_sweep.garment.judgement import Estimate, Judged, closest, judge_garments, overall
 from fashion_sweep.garment.sheet import SCORE_COLUMNS, ranked, scores_of
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.report.answer import Answer
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.provenance import provenance
 from fashion_sweep.report.results import Results, collect
-from fashion_sweep.report.sections import Bullets, Picture, Section, Text
-from fashion_sweep.report.tables import GAP, Table, duration, terminal, time_table
+from fashion_sweep.report.sections import Bullets, Picture, Section, Text, verdict
+from fashion_sweep.report.summary import show_end
+from fashion_sweep.report.tables import GAP, Table, duration, time_table
 
 MEANING = (
     "Identified: share of a garment's pictures to which no other garment's photo is closer; base model: the same of "
@@ -23,19 +26,25 @@ MEANING = (
     "(ΔE, the distance between the garments' pixels in CIELAB; less is closer), a quarter the pattern (Gabor filters), "
     "a quarter CLIP's likeness of both. Intervals hold 95 % over seeds, for these garments."
 )
+SHORT_MEANING = (
+    "Identified: pictures to which no other garment's photo is closer; gain: in closeness to the own photo, 0 to 100. "
+    "95 % intervals over seeds."
+)
 
 
 def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
     """As `report.page.write_report`, of a run over garments."""
     results = collect(run)
     config, judged = results.config, judge_garments(run, results.config)
+    found = answer(run, judged)
     write_json(
         run.results,
         {
             "run": results.run,
             "sweep": config.sweep.name,
             "preset": config.preset.name,
-            "answer": answer(run, judged),
+            "headline": found.headline,
+            "answer": found.paragraph,
             "garments": [asdict(one) for one in judged],
             "seconds": dict(results.seconds if seconds is None else seconds),
         },
@@ -51,44 +60,47 @@ def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = No
 
 
 def show_garments(run: RunPaths, console: Console) -> None:
+    """Prints how a run over garments ended, as `report.summary.show_end` has it."""
     results = collect(run)
     judged = judge_garments(run, results.config)
-    for table in garment_tables(results, judged) if judged else ():
-        console.print(terminal(table))
-    for trial in results.trials:
-        if trial.state == "failed":
-            console.print(f"{trial.title} failed: {trial.error}", soft_wrap=True, markup=False)
-    console.print(answer(run, judged), markup=False)
-    console.print(f"report, with a contact sheet of each: {run.page}", soft_wrap=True)
-    if judged:
-        console.print(f"more pictures: python -m fashion_sweep garment generate {judged[0].garment}", soft_wrap=True)
+    tables = [replace(whether_it_works(judged), caption=SHORT_MEANING)] if judged else []
+    draw = [f"garment generate {shlex.quote(judged[0].garment)}"] if judged else []
+    show_end(run, results, answer(run, judged).headline, tables, [*draw, "ui"], console)
 
 
-def answer(run: RunPaths, judged: Sequence[Judged]) -> str:
-    """In words."""
+def answer(run: RunPaths, judged: Sequence[Judged]) -> Answer:
+    """Whether the pictures are of their garments, in words."""
     found = overall(run, judged)
     if not judged:
-        return "No garment has been drawn yet."
+        return Answer("No garment has been drawn yet.", "")
     if found is None:
-        gain, alone = judged[0].gain, "One garment alone cannot be mistaken for another"
-        return f"{alone}; in closeness it has gained {_difference(gain)} over the base model." if gain else f"{alone}."
+        return Answer(_of_one(judged[0]), "One garment alone cannot be mistaken for another.")
     text = (
         f"Of the pictures {_share(found.adapters)} come closer to their own garment's photo than to any other's; by "
         f"chance it would be {found.chance:.0%}"
     )
+    closest_to_own = f"{found.adapters.value:.0%} of the pictures come closest to their own garment's photo"
     if found.base is None or found.more is None:
-        return f"{text}."
+        return Answer(f"{closest_to_own} (by chance {found.chance:.0%}).", f"{text}.")
+    headline = f"{closest_to_own} (by chance {found.chance:.0%}, without adapters {found.base.value:.0%})"
     text += f", and of the base model's pictures it is {_share(found.base)}. "
     if found.more.low is not None and found.more.high is not None:
-        shown = "Adapters are shown to help" if found.more.low > 0 else "That adapters help is not shown"
+        is_shown = found.more.low > 0
+        headline = f"The adapters work: {headline}" if is_shown else f"Not shown that the adapters help: {headline}"
         points = f"{100 * found.more.value:+.0f} points ({100 * found.more.low:.0f} to {100 * found.more.high:.0f})"
-        text += f"{shown}: {points}. "
+        text += f"{'Adapters are shown to help' if is_shown else 'That adapters help is not shown'}: {points}. "
     off = [one.garment for one in judged if one.colour_identified == 0]
-    return (
-        text
-        + _without_gain(judged)
-        + (f" In colour alone no picture comes closest to its own photo of: {', '.join(off)}." if off else "")
-    )
+    in_colour = f" In colour alone no picture comes closest to its own photo of: {', '.join(off)}." if off else ""
+    return Answer(f"{headline}.", text + _without_gain(judged) + in_colour)
+
+
+def _of_one(judged: Judged) -> str:
+    gain = judged.gain
+    if gain is None:
+        return f"{judged.garment} is drawn, with a closeness of {judged.own.value:.0f} of 100 to its photo."
+    if gain.low is not None and gain.low <= 0:
+        return f"{judged.garment} is not shown to be closer to its photo with its adapter: {_difference(gain)}."
+    return f"{judged.garment} is closer to its photo with its adapter: {_difference(gain)} points of 100."
 
 
 def _without_gain(judged: Sequence[Judged]) -> str:
@@ -100,15 +112,20 @@ def _without_gain(judged: Sequence[Judged]) -> str:
     return f"Not shown to be closer to their photo with an adapter than without: {names}."
 
 
-def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
-    """Whether it works, and what it is: each narrow enough for a terminal."""
-    by_name = {trial.spec.garment: trial for trial in results.trials}
+def whether_it_works(judged: Sequence[Judged]) -> Table:
+    """Narrow enough for a terminal."""
     columns: tuple[str, ...] = ("garment", "identified", "base model", "gain over base")
     works: list[tuple[str, ...]] = [
         (one.garment, _share(one.identified), _share(one.base_identified), _difference(one.gain)) for one in judged
     ]
     if not any(one.others for one in judged):  # there is nothing to be mistaken for
         columns, works = (columns[0], columns[3]), [(row[0], row[3]) for row in works]
+    return Table("Are the pictures of this garment?", columns, tuple(works), MEANING)
+
+
+def garment_tables(results: Results, judged: Sequence[Judged]) -> list[Table]:
+    """Whether it works, and what it is."""
+    by_name = {trial.spec.garment: trial for trial in results.trials}
     measured = []
     for one in judged:
         trial = by_name[one.garment]
@@ -117,7 +134,7 @@ def garment_tables(results: Results, judged: list[Judged]) -> list[Table]:
         took = duration(sum(trial.seconds.values())) if trial.seconds else GAP
         measured.append((one.garment, f"{one.own.value:.1f}", f"{one.colour:.0f}", parameters, size, took))
     return [
-        Table("Are the pictures of this garment?", columns, tuple(works), MEANING),
+        whether_it_works(judged),
         Table("Adapters", ("garment", "closeness", "ΔE", "parameters", "adapter", "time"), tuple(measured)),
     ]
 
@@ -138,11 +155,11 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
     failed = [(trial.title, trial.error or "has not finished yet") for trial in results.trials if trial.state != "done"]
     sheets: list[Text | Picture] = []
     for one in judged:
-        sheets += [Text(one.garment, strong=True)]
+        sheets += [Text(one.garment, "strong")]
         sheets += [Picture(run.trial(one.garment).sheet, f"{one.garment}: the photo, and the closest of each prompt")]
     times = time_table(results)
     found = [
-        Section("Verdict", (Text(answer(run, judged), strong=True),)),
+        Section("Verdict", verdict(answer(run, judged))),
         Section("Garments", tuple(garment_tables(results, judged)) if judged else ()),
         Section("Contact sheets", tuple(sheets)),
         Section("What was run on what", (Bullets(provenance(results)),)),

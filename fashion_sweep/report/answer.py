@@ -1,6 +1,7 @@
 """The answer of a run: the verdict of each evaluation set, and what is missing for a better one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fashion_sweep.plan import trials_wanted
 from fashion_sweep.report.conclusion import Conclusion
@@ -9,26 +10,47 @@ from fashion_sweep.report.results import Judgement, Results
 from fashion_sweep.report.wording import listed
 
 
-def answer(results: Results, conclusions: Mapping[str, Conclusion]) -> str:
-    """A paragraph for people to read first."""
-    said = [
-        conclusions[name].sentence if name in conclusions else _without_comparison(results, name)
-        for name in results.config.sweep.judge
+@dataclass(frozen=True)
+class Answer:
+    """What a run allows one to conclude."""
+
+    headline: str
+    """One short sentence for each evaluation set."""
+    paragraph: str
+    """The same with what is shown, what is not, what it rests on, and what is missing."""
+
+
+def answer(results: Results, conclusions: Mapping[str, Conclusion]) -> Answer:
+    """The verdicts of all evaluation sets, to be read before any number."""
+    judge = results.config.sweep.judge
+    if not judge:
+        nothing = "Nothing was judged, as the sweep wants it: samples and losses are all there is to go by."
+        return Answer(nothing, " ".join(_gaps(results)))
+    told = {name: _without_comparison(results, name) for name in judge if name not in conclusions}
+    headlines = [
+        told[name].headline if name in told else f"{_on(name, judge)}{conclusions[name].headline}" for name in judge
     ]
-    if not said:
-        said = ["Nothing was judged, as the sweep wants it: samples and losses are all there is to go by."]
-    bases = dict.fromkeys(conclusions[name].basis for name in results.config.sweep.judge if name in conclusions)
-    return " ".join([*said, *_forgotten(results), *bases, *_gaps(results)])
+    sentences = [told[name].paragraph if name in told else conclusions[name].sentence for name in judge]
+    bases = dict.fromkeys(conclusions[name].basis for name in judge if name in conclusions)
+    paragraph = [*filter(None, sentences), *_forgotten(results), *bases, *_gaps(results)]
+    return Answer(" ".join(headlines), " ".join(paragraph))
 
 
-def _without_comparison(results: Results, name: str) -> str:
+def _on(name: str, judge: Sequence[str]) -> str:
+    """Of which set a headline speaks, where there are several."""
+    return f"{name.capitalize()}: " if len(judge) > 1 else ""
+
+
+def _without_comparison(results: Results, name: str) -> Answer:
     judged = [trial for trial in results.trials if trial.judged(name).fid is not None]
     if not judged:
-        return f"No trial has a FID on {name}, so there is no answer."
-    said = ", ".join(f"{trial.title}: {_numbers(trial.judged(name))}" for trial in judged)
+        return Answer(f"No trial has a FID on {name}, so there is no answer.", "")
+    numbers = f"On {name}, " + ", ".join(f"{trial.title}: {_numbers(trial.judged(name))}" for trial in judged)
     if len(judged) == 1:
-        return f"On {name}, {said}, with nothing to compare it to."
-    return f"On {name}, {said}; point estimates, for the images' features are not in the run folder."
+        alone = f"{judged[0].title} is alone on {name}: there is nothing to compare it to."
+        return Answer(alone, f"{numbers}.")
+    missing = "the images' features are not in the run folder"
+    return Answer(f"No verdict on {name}: {missing}.", f"{numbers}; point estimates, for {missing}.")
 
 
 def _numbers(judgement: Judgement) -> str:

@@ -13,6 +13,7 @@ from fashion_sweep.evaluation.fid import FeatureStats
 from fashion_sweep.evaluation.judged import Judged
 from fashion_sweep.files import is_whole, read_json, read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.report.headline import headline, images_needed
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.wording import basis, sentence
 from fashion_sweep.space import TrialSpec, only_ranks_differ
@@ -37,6 +38,10 @@ class Conclusion:
     evaluation_set: str
     margins: Margins
     images: int
+    captions: int
+    """That could be judged; more images than these repeat some."""
+    images_needed: int | None
+    """To decide, if the differences stay as measured; None where it is decided, or no number of images would do."""
     seeds: int
     """Trainings of each configuration; the smallest number of any."""
     estimates: Mapping[str, Mapping[str, Interval]]
@@ -51,9 +56,12 @@ class Conclusion:
     """The chosen one, else that of lowest FID."""
     best_trial: str
     """Id of its trial of lowest FID."""
+    headline: str
+    """The verdict in one short sentence."""
     sentence: str
+    """The same with what is shown, what is not, and what would decide it."""
     basis: str
-    """What the sentence rests on, as a sentence."""
+    """What both rest on, as a sentence."""
 
 
 def conclude(run: RunPaths, results: Results, name: str) -> Conclusion | None:
@@ -99,6 +107,8 @@ def _conclusion(
         evaluation_set=name,
         margins=margins,
         images=len(comparison.prompts),
+        captions=captions,
+        images_needed=images_needed(comparison, verdict),
         seeds=min((len(trials) for spec, trials in groups.items() if not spec.is_base_model), default=1),
         estimates={one.name: _estimates(comparison, one) for one in comparison.measured},
         front=verdict.front,
@@ -106,6 +116,7 @@ def _conclusion(
         chosen=verdict.chosen,
         best=best,
         best_trial=min(trials, key=lambda trial: trial.judged(name).fid or np.inf).spec.trial_id,
+        headline=headline(comparison, verdict, margins.level, captions),
         sentence=sentence(comparison, margins, verdict, name, captions),
         basis=basis(comparison),
     )

@@ -26,7 +26,7 @@ def as_markdown(title: str, sections: Sequence[Section], folder: Path) -> str:
 
 def _block(block: Block, folder: Path) -> list[str]:
     if isinstance(block, Text):
-        return [f"**{plain(block.text)}**" if block.strong else plain(block.text)]
+        return [f"**{plain(block.text)}**" if block.style == "strong" else plain(block.text)]
     if isinstance(block, Bullets):
         return [f"- {f'{plain(term)}: ' if term else ''}{plain(said)}" for term, said in block.items]
     if isinstance(block, Picture):

@@ -68,7 +68,7 @@ def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, se
             "sweep": results.config.sweep.name,
             "preset": results.config.preset.name,
             "question": results.config.sweep.question,
-            "answer": answer(results, conclusions),
+            **_answer(results, conclusions),
             "verdicts": {name: as_json(conclusion) for name, conclusion in conclusions.items()},
             "trials": [_as_json(trial) for trial in results.trials],
             "rungs": [asdict(rung) for rung in rungs(run, results)],
@@ -78,6 +78,11 @@ def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, se
         },
     )
     write_text(run.table, results_csv(results, conclusions))
+
+
+def _answer(results: Results, conclusions: Conclusions) -> dict[str, str]:
+    found = answer(results, conclusions)
+    return {"headline": found.headline, "answer": found.paragraph}
 
 
 def _as_json(trial: TrialResult) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from fashion_sweep.report.answer import Answer
 from fashion_sweep.report.conclusion import Conclusion, Interval
 from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.provenance import provenance
@@ -15,7 +17,7 @@ from fashion_sweep.sweep_file import EvaluationSet
 @dataclass(frozen=True)
 class Text:
     text: str
-    strong: bool = False
+    style: Literal["", "strong", "small"] = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Pictures:
 
 def sections(
     results: Results,
-    answer: str,
+    answer: Answer,
     conclusions: Conclusions,
     pictures: Pictures,
     forgetting: Sequence[Table] = (),
@@ -73,7 +75,7 @@ def sections(
     """
     failed = [(trial.title, trial.error or _unended(trial)) for trial in results.trials if trial.state != "done"]
     found = [
-        Section("Verdict", (Text(answer, strong=True),)),
+        Section("Verdict", verdict(answer)),
         Section("Numbers", _numbers(results, conclusions)),
         Section("Quality against size", tuple(_plot(path, conclusions) for path in pictures.plots)),
         Section("Samples", _grid(pictures.grid)),
@@ -86,6 +88,12 @@ def sections(
         Section("Trials that did not finish", (Bullets(tuple(failed)),) if failed else ()),
     ]
     return [section for section in found if section.blocks]
+
+
+def verdict(answer: Answer) -> tuple[Text, ...]:
+    """The headline, and the careful paragraph smaller below it."""
+    below = (Text(answer.paragraph, "small"),) if answer.paragraph else ()
+    return (Text(answer.headline, "strong"), *below)
 
 
 def estimate_table(results: Results, name: str, conclusion: Conclusion) -> Table:

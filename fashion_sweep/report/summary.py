@@ -1,36 +1,143 @@
-"""A run's answer and tables in the terminal."""
+"""How a run ended, on one screen: the answer, the numbers behind it, where the time went, what to do next."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
+from fashion_sweep.config_files import load_run_config
+from fashion_sweep.errors import FashionSweepError, shown
 from fashion_sweep.files import read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.plan import resolved
 from fashion_sweep.report.answer import answer
-from fashion_sweep.report.conclusion import read_conclusions
-from fashion_sweep.report.results import collect
-from fashion_sweep.report.rungs import rung_table
-from fashion_sweep.report.sections import estimate_table
-from fashion_sweep.report.tables import (
-    forgetting_tables,
-    published_tables,
-    terminal,
-    time_table,
-    trial_tables,
-)
+from fashion_sweep.report.conclusion import Conclusion, read_conclusions
+from fashion_sweep.report.points import Conclusions, points
+from fashion_sweep.report.results import Results, collect
+from fashion_sweep.report.sections import with_interval
+from fashion_sweep.report.tables import GAP, Table, duration, terminal
+
+MOST_ROWS, MOST_ROWS_OF_MANY = 8, 3
+"""Of a table that is alone, and of one among several; more are in the report."""
+PROMPT = "A woman in a red dress."
 
 
 def show_summary(run: RunPaths, console: Console) -> None:
+    """Prints how a sweep ended, as `show_end` has it."""
     results, conclusions = collect(run), read_conclusions(run)
-    times = time_table(results)
-    sure = [estimate_table(results, name, conclusion) for name, conclusion in conclusions.items()]
-    ours = [*sure, *trial_tables(results), rung_table(run, results), *forgetting_tables(results)]
-    for table in [*ours, *published_tables(results), times]:
-        if table is not None:
-            console.print(terminal(table))
-    for trial in results.trials:
-        if trial.state == "failed":
-            log = run.trial(trial.spec.trial_id).log
-            console.print(f"{trial.title} failed: {trial.error} (log: {log})", soft_wrap=True, markup=False)
-    console.print(answer(results, conclusions), markup=False)
+    judge = results.config.sweep.judge
+    most = MOST_ROWS if len(judge) == 1 else MOST_ROWS_OF_MANY
+    tables = [_numbers(results, name, conclusions.get(name), most) for name in judge if results.judgements(name)]
+    commands = [_next(run, results, conclusions), "ui"]
+    show_end(run, results, answer(results, conclusions).headline, tables, commands, console)
+
+
+def show_end(
+    run: RunPaths,
+    results: Results,
+    headline: str,
+    tables: Sequence[Table],
+    commands: Sequence[str],
+    console: Console,
+) -> None:
+    """Prints the end of a run, at most 25 lines of 80 columns.
+
+    Args:
+        run: the run folder.
+        results: what it says.
+        headline: the verdict in a sentence.
+        tables: the numbers behind it.
+        commands: what to do next, as words after `python -m fashion_sweep`.
+        console: where to print.
+    """
+    console.print(Text(shown(headline), style="bold"))
+    console.print()
+    for table in tables:
+        shown_table = terminal(table)
+        shown_table.show_edge = False
+        console.print(shown_table)
+    for line in [*_unfinished(run, results), *_time(results)]:
+        console.print(line, markup=False)
     if registered := read_what_may_be_lost(run.mirror).get("registered"):
-        console.print(f"registered: {registered}", soft_wrap=True, markup=False)
-    console.print(f"report: {run.page}", soft_wrap=True)
+        console.print(f"registered: {registered}", markup=False)
+    console.print(f"report: {_near(run.page)}", soft_wrap=True, markup=False)
+    for command in commands:
+        console.print(f"next: python -m fashion_sweep {command}", soft_wrap=True, markup=False)
+
+
+def _numbers(results: Results, name: str, conclusion: Conclusion | None, most: int) -> Table:
+    """What the verdict goes by: the first configurations, and the best; as computed where there is no verdict."""
+    found, judged = points(results, name, conclusion), results.judgements(name)[0]
+    best = conclusion.best if conclusion else None
+    few = found
+    if len(found) > most:
+        few = [one for one in found if one.title == best or one in found[: most - (best is not None)]]
+    rows = tuple(
+        (
+            p.title,
+            GAP if p.parameters is None else f"{p.parameters:,}",
+            with_interval(p.fid),
+            with_interval(p.clip_score),
+        )
+        for p in few
+    )
+    fid, sure = ("FID∞ ↓", " (95 %)") if conclusion else ("FID ↓", "")
+    less = ": FID less its bias," if conclusion else ""
+    caption = (
+        f"{judged.samples or GAP} images each; FID{'∞' * bool(conclusion)}{less} on {judged.features or GAP} features; "
+        f"CLIP score by {judged.clip_model or GAP}."
+    )
+    caption += f" {len(found) - len(few)} more in the report." if len(few) < len(found) else ""
+    title = name.capitalize() if len(results.config.sweep.judge) > 1 else ""
+    return Table(title, ("configuration", "parameters", fid + sure, f"CLIP ↑{sure}"), rows, caption)
+
+
+def _near(path: Path) -> str:
+    """As short as it can be typed here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _unfinished(run: RunPaths, results: Results) -> list[str]:
+    """How many trials lack, and how to see why."""
+    counts = {state: sum(trial.state == state for trial in results.trials) for state in ("failed", "unfinished")}
+    lacking = [f"{count} of {len(results.trials)} trials {state}" for state, count in counts.items() if count]
+    return (
+        [f"{', '.join(lacking)}: python -m fashion_sweep status {shlex.quote(run.name)} tells why"] if lacking else []
+    )
+
+
+def _time(results: Results) -> list[str]:
+    """Where it went, in a line."""
+    seconds = dict(results.seconds)
+    if not (total := seconds.pop("total", 0.0)):
+        return []
+    return [f"time: {duration(total)}, of it " + ", ".join(f"{stage} {s / total:.0%}" for stage, s in seconds.items())]
+
+
+def _next(run: RunPaths, results: Results, conclusions: Conclusions) -> str:
+    """What would decide an undecided run, where that is known; else pictures by its best adapter."""
+    undecided = [one for one in conclusions.values() if one.chosen is None and one.images_needed]
+    if undecided and (again := _again(run, results, undecided)):
+        return again
+    best = next((one.best_trial for one in conclusions.values()), None)
+    if best is None or not run.trial(best).adapter.is_file():
+        return f"status {shlex.quote(run.name)}"
+    return f'generate --adapter {shlex.quote(_near(run.trial(best).root))} --prompt "{PROMPT}"'
+
+
+def _again(run: RunPaths, results: Results, undecided: Sequence[Conclusion]) -> str | None:
+    """The sweep once more, judged on enough images; None where its call is not known, or images are lacking."""
+    config = results.config
+    samples = max(one.images_needed or 0 for one in undecided)
+    if any(samples > one.captions for one in undecided):
+        return None
+    try:
+        same = resolved(load_run_config(config.sweep.name, config.preset.name)) == config
+    except FashionSweepError:
+        return None
+    preset = "" if config.preset.name == "tiny" else f" --preset {config.preset.name}"
+    again = f"run {config.sweep.name}{preset} --adapters-from {shlex.quote(run.name)}"
+    return f"{again} --set evaluation.samples={samples}" if same else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fashion_sweep.evaluation.choose import Margins, Obstacle, Verdict
+from fashion_sweep.evaluation.choose import Margins, Obstacle, Verdict, most
 from fashion_sweep.evaluation.compare import Comparison, Difference, Measured
 from fashion_sweep.sweep_file import Published
 
@@ -16,7 +16,7 @@ def sentence(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
     """What is shown, what is not, and what would decide it. captions: how many there are to be judged at most."""
     if len(comparison.measured) == 1:
         said = _alone(comparison, evaluation_set)
-    elif (pair := _adapter_and_base(comparison)) is not None:
+    elif (pair := adapter_and_base(comparison)) is not None:
         said = _against_the_base(comparison, *pair, margins.level, evaluation_set)
     elif verdict.chosen is None:
         said = _undecided(comparison, margins, verdict, evaluation_set, captions)
@@ -69,26 +69,28 @@ def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
 
 def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str, captions: int) -> str:
     sizes = {one.name: one.parameters for one in comparison.measured}
+    nearest = closest(comparison, verdict)
     if verdict.along_an_axis:
-        closest = max(sizes, key=sizes.__getitem__)
-        said = f"not even {closest}, the largest, is shown to be as good as the best"
+        said = f"not even {nearest}, the largest, is shown to be as good as the best"
     else:
-        closest = _closest(comparison, verdict)
-        said = f"no configuration is shown to be as good as the best; {closest} comes closest"
+        said = f"no configuration is shown to be as good as the best; {nearest} comes closest"
     worse = [name for name in sizes if verdict.standings[name].shown_worse_by]
     if len(worse) == len(sizes):
         return _torn(comparison, margins, evaluation_set)
     shown = f"; {_shown_worse(verdict, worse)}" if worse else ""
-    obstacle = verdict.standings[closest].worst
+    obstacle = verdict.standings[nearest].worst
     return (
         f"Undecided on {evaluation_set}: {said} ({within(margins)}): {_stands_in_the_way(obstacle)}"
-        f"{_would_decide(comparison, verdict, [closest], captions)}. "
+        f"{_would_decide(comparison, verdict, [nearest], captions)}. "
         f"So far {_leads(comparison)}{shown}."
     )
 
 
-def _closest(comparison: Comparison, verdict: Verdict) -> str:
-    """The one that the fewest images more would show to be as good; where no number would, the one nearest to it."""
+def closest(comparison: Comparison, verdict: Verdict) -> str:
+    """The one that has to be shown to be good first: along an axis the largest, which is tested first; else the one
+    that the fewest images more would show to be, or, where no number would, the one nearest to it."""
+    if verdict.along_an_axis:
+        return max(comparison.measured, key=lambda one: one.parameters).name
     images = len(comparison.prompts)
     needed = {name: count for name, one in verdict.standings.items() if (count := one.images_needed(images))}
     if needed:
@@ -98,7 +100,7 @@ def _closest(comparison: Comparison, verdict: Verdict) -> str:
 
 def _torn(comparison: Comparison, margins: Margins, evaluation_set: str) -> str:
     """Each is shown to be worse than some other in one of the two numbers: no more images would find a best one."""
-    sharp, apt = _best(comparison)
+    sharp, apt = best_in_each(comparison)
     best_fid = f"{sharp.name} ({sharp.fid.value:.2f}, CLIP score {sharp.clip_score.value:.2f})"
     best_clip_score = f"{apt.name} ({apt.clip_score.value:.2f}, FID {apt.fid.value:.2f})"
     return (
@@ -109,7 +111,7 @@ def _torn(comparison: Comparison, margins: Margins, evaluation_set: str) -> str:
 
 
 def _leads(comparison: Comparison) -> str:
-    sharp, apt = _best(comparison)
+    sharp, apt = best_in_each(comparison)
     leads = "leads in both, with FID" if sharp is apt else "has the lowest FID,"
     return f"{sharp.name} {leads} {sharp.fid.value:.2f} and CLIP score {sharp.clip_score.value:.2f}"
 
@@ -123,7 +125,7 @@ def _shown_worse(verdict: Verdict, names: Sequence[str]) -> str:
     return listed(told)
 
 
-def _best(comparison: Comparison) -> tuple[Measured, Measured]:
+def best_in_each(comparison: Comparison) -> tuple[Measured, Measured]:
     """In FID and in CLIP score."""
     return (
         min(comparison.measured, key=lambda one: one.fid.value),
@@ -140,20 +142,31 @@ def _stands_in_the_way(obstacle: Obstacle) -> str:
     return f"its {metric} may be up to {bound:.2f} {worse} than that of {obstacle.rival} (measured: {measured})"
 
 
-def _would_decide(comparison: Comparison, verdict: Verdict, names: Sequence[str], captions: int) -> str:
-    """What it would take for all of `names`, if the differences stay as they are."""
+def needed(comparison: Comparison, verdict: Verdict, names: Sequence[str]) -> tuple[int | None, int | None]:
+    """Images and training seeds that would show all of `names` to be good, if the differences stay as measured.
+
+    Either is None where no number of them would do alone; images, which are tried first, have two digits.
+    """
     images, seeds = len(comparison.prompts), min(len(one.fid.by_seed) for one in comparison.measured if one.parameters)
     standings = [verdict.standings[name] for name in names]
-    needed = [standing.images_needed(images) for standing in standings]
-    known = [count for count in needed if count is not None]
-    if known and len(known) == len(needed):
-        enough = "" if max(known) <= captions else f", more than the {captions:,} captions there are"
-        return f"; about {_rounded(max(known)):,} images instead of {images:,} would decide it{enough}"
+    counts = [standing.images_needed(images) for standing in standings]
     trainings = [standing.seeds_needed(seeds) for standing in standings]
-    more = [count for count in trainings if count is not None]
-    if more and len(more) == len(trainings):
-        return f"; about {max(more)} training seeds instead of {seeds} would decide it"
-    return "; more images would not help it, for the difference as measured is beyond the margin" if not known else ""
+    found = most(counts)
+    return None if found is None else _rounded(found), most(trainings)
+
+
+def _would_decide(comparison: Comparison, verdict: Verdict, names: Sequence[str], captions: int) -> str:
+    """What it would take for all of `names`, if the differences stay as they are."""
+    images, seeds = needed(comparison, verdict, names)
+    if images is not None:
+        enough = "" if images <= captions else f", more than the {captions:,} captions there are"
+        return f"; about {images:,} images instead of {len(comparison.prompts):,} would decide it{enough}"
+    if seeds is not None:
+        before = min(len(one.fid.by_seed) for one in comparison.measured if one.parameters)
+        return f"; about {seeds} training seeds instead of {before} would decide it"
+    if any(verdict.standings[name].images_needed(len(comparison.prompts)) for name in names):
+        return ""
+    return "; more images would not help it, for the difference as measured is beyond the margin"
 
 
 def _rounded(count: int) -> int:
@@ -162,7 +175,7 @@ def _rounded(count: int) -> int:
     return -(-count // step) * step
 
 
-def _adapter_and_base(comparison: Comparison) -> tuple[Measured, Measured] | None:
+def adapter_and_base(comparison: Comparison) -> tuple[Measured, Measured] | None:
     """The only adapter and the base model, where these two are all."""
     adapted = [one for one in comparison.measured if one.parameters]
     base = [one for one in comparison.measured if not one.parameters]

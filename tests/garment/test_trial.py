@@ -105,7 +105,8 @@ def test_the_answer_tells_whether_adapters_help_and_which_are_not_shown_to(run):
             pairs.append(float(right[0]) - float(right[1]))
     more = overall(run[0], judge_garments(*run)).more
     assert more.value == pytest.approx(np.mean(pairs))
-    said = answer(run[0], judge_garments(*run))
+    found = answer(run[0], judge_garments(*run))
+    said = f"{found.headline} {found.paragraph}"
     assert ("are shown to help" in said) == (more.low > 0)
     for one in judge_garments(*run):
         assert (f"{one.garment} ({one.gain.value:+.1f})" in said) == (one.gain.low <= 0)
@@ -182,7 +183,7 @@ def test_of_a_single_garment_the_answer_is_what_it_gained_over_the_base_model(ru
         only = [picture | {"closeness": {name: picture["closeness"][name]}} for picture in found]
         file.write_text(json.dumps({"pictures": only}))
     (judged,) = judge_garments(RunPaths(tmp_path / "run"), one)
-    assert f"{judged.gain.value:+.1f} (" in answer(RunPaths(tmp_path / "run"), [judged])
+    assert f"{judged.gain.value:+.1f} (" in answer(RunPaths(tmp_path / "run"), [judged]).headline
 
 
 def test_mlflow_has_a_run_a_garment_and_the_registry_its_adapter_with_its_words(run, tmp_path, monkeypatch):

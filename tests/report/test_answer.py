@@ -13,13 +13,15 @@ UNET_1 = TrialSpec.of({"unet": 1})
 
 
 def said(run) -> str:
-    return answer(collect(run), {})
+    found = answer(collect(run), {})
+    return f"{found.headline} {found.paragraph}"
 
 
 def test_a_single_trial_has_nothing_to_compare(tmp_path):
     run = make_run(tmp_path / "run")
     finish_trial(run, UNET_1, 9216, {"fashion": judgement(16.9)})
-    assert "UNet rank 1: FID 16.90, CLIP score 21.00, with nothing to compare it to" in said(run)
+    assert said(run).startswith("UNet rank 1 is alone on fashion: there is nothing to compare it to.")
+    assert "UNet rank 1: FID 16.90, CLIP score 21.00." in said(run)
 
 
 def test_numbers_without_their_images_are_point_estimates(tmp_path):

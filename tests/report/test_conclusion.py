@@ -1,6 +1,7 @@
 """From the features in a run folder to the verdict and its sentence."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -58,6 +59,7 @@ def test_the_smallest_rank_as_good_as_the_best_is_chosen_and_worse_ones_are_name
     assert "FID within 0.5, CLIP score within 0.3, 95% confidence" in conclusion.sentence
     assert "UNet rank 1 is shown to be worse" in conclusion.sentence
     assert conclusion.basis.startswith("2,000 images each on common prompts and noise")
+    assert conclusion.headline == "Take UNet rank 2: as good as the best of five, with 3 % of rank 64's parameters."
 
 
 def test_a_rank_below_the_one_that_ended_the_sequence_is_not_called_unclear(tmp_path):
@@ -76,7 +78,11 @@ def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
     )
     assert conclusion.chosen is None
     assert conclusion.sentence.startswith("Undecided on fashion: not even UNet rank 2, the largest,")
-    assert "images instead of 20 would decide it" in conclusion.sentence
+    assert f"about {conclusion.images_needed:,} images instead of 20 would decide it" in conclusion.sentence
+    assert conclusion.headline == (
+        f"Undecided between UNet rank 1 and 2. About {conclusion.images_needed:,} images would decide; "
+        "there are captions for 20."
+    )
 
 
 def test_a_configuration_alone_has_its_intervals_and_nothing_to_compare_it_to(tmp_path):
@@ -85,6 +91,7 @@ def test_a_configuration_alone_has_its_intervals_and_nothing_to_compare_it_to(tm
     fid = conclusion.estimates["UNet rank 1"]["fid"]
     assert f"UNet rank 1 has FID {fid.value:.2f} ({fid.low:.2f} to {fid.high:.2f})" in conclusion.sentence
     assert "nothing to compare it to" in conclusion.sentence
+    assert conclusion.headline == "UNet rank 1 is alone: there is nothing to compare it to."
 
 
 def test_where_the_one_leads_in_fid_and_the_other_in_clip_score_no_more_images_are_asked_for(tmp_path):
@@ -93,6 +100,8 @@ def test_where_the_one_leads_in_fid_and_the_other_in_clip_score_no_more_images_a
     assert conclusion.sentence.startswith("No configuration is as good as the best in both numbers on fashion")
     assert "the lowest FID is that of UNet rank 2" in conclusion.sentence
     assert "the highest CLIP score that of UNet rank 1" in conclusion.sentence
+    best = "UNet rank 2 has the lowest FID, UNet rank 1 the highest CLIP score."
+    assert (conclusion.headline, conclusion.images_needed) == (f"No single best: {best}", None)
 
 
 def test_more_images_than_there_are_captions_are_called_so(tmp_path):
@@ -118,10 +127,30 @@ def test_margins_are_those_of_the_sweep_file(tmp_path):
     assert margins_of(given.sweep.choose, best_fid=100.0).fid == 0.7
 
 
+def test_the_headline_names_what_is_open_and_what_is_worse_and_what_would_decide(tmp_path):
+    shifts = {"unet-r1": 1.0, "unet-r2": 0.0, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.015}
+    settings = ["sweep.choose={clip_score_margin: 0.02}"]
+    conclusion = concluded(judged_run(tmp_path / "run", shifts, n=300, settings=settings))
+    assert conclusion.chosen is None
+    between, _, rest = conclusion.headline.partition("; ")
+    assert between == "Undecided between UNet rank 2, 4, 8 and 64"
+    assert rest.startswith(f"rank 1 is worse. About {conclusion.images_needed:,} images would decide")
+
+
+def test_the_largest_is_taken_where_no_smaller_one_is_as_good(tmp_path):
+    shifts = {"unet-r1": 1.0, "unet-r2": 0.0}
+    said = concluded(judged_run(tmp_path / "run", shifts)).headline
+    assert said == "Take UNet rank 2, the largest of two: no smaller one is shown to be as good."
+
+
 def test_one_adapter_is_told_against_the_base_model_with_an_interval(tmp_path):
     conclusion = concluded(judged_run(tmp_path / "run", {"base-model": 0.5, "unet-r1": 0.0}, "exp3"))
     assert conclusion.sentence.startswith("Against the base model, UNet rank 1 lowers the FID from 2.")
     assert "raises the CLIP score from 19." in conclusion.sentence
+    assert re.fullmatch(
+        r"UNet rank 1 against the base model: better in FID \(2\.\d\d → \S+\) and CLIP score \(19\.\d\d → 20\.\d\d\)\.",
+        conclusion.headline,
+    )
 
 
 def test_replicates_are_one_configuration_and_their_spread_widens_the_bounds(tmp_path):
@@ -184,6 +213,7 @@ def test_the_report_keeps_the_conclusion_for_others_to_read(tmp_path):
     assert read_conclusions(run) == {"fashion": concluded(run)}
     assert json.loads(json.dumps(as_json(concluded(run))))["best_trial"] == concluded(run).best_trial
     assert concluded(run).sentence in run.report.read_text()
+    assert f"**{concluded(run).headline}**" in run.report.read_text()
 
 
 def test_the_studys_table_does_not_show_that_rank_1_is_as_good():

@@ -43,9 +43,22 @@ def concluded(run: RunPaths, results: Results, name: str) -> Conclusion:
         if trial.state == "done"
     }
     first = next(iter(estimates))
-    said = ("Take the first.", "256 images each.")
     return Conclusion(
-        name, Margins(0.5, 0.3), 256, 1, estimates, (first,), tuple(estimates), first, first, "unet-r1", *said
+        evaluation_set=name,
+        margins=Margins(0.5, 0.3),
+        images=256,
+        captions=1042,
+        images_needed=None,
+        seeds=1,
+        estimates=estimates,
+        front=(first,),
+        possible=tuple(estimates),
+        chosen=first,
+        best=first,
+        best_trial="unet-r1",
+        headline="Take the first.",
+        sentence="The first is the smallest.",
+        basis="256 images each.",
     )
 
 
@@ -101,14 +114,15 @@ def test_sections_come_in_the_order_of_a_reader_s_questions_in_both_renderings(t
     assert "out of memory" in run.page.read_text()
 
 
-def test_a_conclusion_brings_its_sentence_intervals_and_front(tmp_path, monkeypatch):
+def test_a_conclusion_brings_its_headline_sentence_intervals_and_front(tmp_path, monkeypatch):
     run = finished_run(tmp_path / "run")
     write_report(run, {})
     assert "Pareto front" not in run.page.read_text()
     monkeypatch.setattr(page, "conclude", concluded)
     write_report(run, {})
     text = run.page.read_text()
-    assert '<p class="strong">Take the first. 256 images each.</p>' in text
+    assert '<p class="strong">Take the first.</p>' in text
+    assert '<p class="small">The first is the smallest. 256 images each.</p>' in text
     assert "15.10 to 15.90" in text
     assert "UNet rank 1 (chosen)" in text
     assert re.findall(r"<td>(yes|perhaps|no)</td>", text) == ["yes", *["perhaps"] * 4]

@@ -56,5 +56,6 @@ def test_results_file_holds_the_trials_the_answer_and_the_times(tmp_path):
     written = read(run.results)
     assert [trial["ranks"] for trial in written["trials"]] == [{"unet": rank} for rank in (1, 2, 4, 8, 64)]
     assert written["trials"][0]["evaluations"]["fashion"]["features"] == "tiny-clip"
-    assert written["answer"] == answer(collect(run), {})
+    found = answer(collect(run), {})
+    assert (written["headline"], written["answer"]) == (found.headline, found.paragraph)
     assert written["seconds"] == {"prepare": 3.0, "total": 10.0}

@@ -1,0 +1,103 @@
+"""The last screen of a run: short, in 80 columns, and with commands that can be typed as they stand."""
+
+import io
+import shlex
+
+import pytest
+
+from fashion_sweep.files import write_json
+from fashion_sweep.report.console import Terminal
+from fashion_sweep.report.page import write_report
+from fashion_sweep.report.summary import show_summary
+from fashion_sweep.space import TrialSpec
+from fashion_sweep.trials import Suggestion
+from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
+from tests.report.test_conclusion import judged_run
+
+SECONDS = {"prepare": 38.0, "train": 183.0, "judge": 80.0, "start-up and waiting": 72.0, "total": 373.0}
+
+
+def last_screen(run) -> list[str]:
+    write_report(run, SECONDS)
+    out = io.StringIO()
+    show_summary(run, Terminal(file=out, width=80))
+    return out.getvalue().splitlines()
+
+
+def height(lines) -> int:
+    """As a terminal of 80 columns breaks them."""
+    return sum(max(1, -(-len(line.rstrip()) // 80)) for line in lines)
+
+
+def commands(lines) -> list[str]:
+    return [line.removeprefix("next: ") for line in lines if line.startswith("next: ")]
+
+
+def test_a_decided_run_ends_with_what_to_take_and_how_to_draw_with_it(tmp_path):
+    shifts = {"unet-r1": 1.0, "unet-r2": 0.0, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
+    run = judged_run(tmp_path / "run", shifts, n=300)
+    lines = last_screen(run)
+    assert lines[0].startswith("Take UNet rank 2: as good as the best of five")
+    assert height(lines) <= 25
+    assert "time: 6m 13s, of it prepare 10%, train 49%, judge 21%, start-up and waiting 19%" in lines
+    draw, look = commands(lines)
+    assert draw.startswith(f"python -m fashion_sweep generate --adapter {run.trial('unet-r2').root} --prompt ")
+    assert look == "python -m fashion_sweep ui"
+
+
+def write_many_captions(run) -> None:
+    known = [{"name": f"{i}.jpg", "caption": f"A shirt, {i}."} for i in range(20_000)]
+    write_json(run.catalogue("fashion"), {"records": known, "filtered": 0, "problems": []})
+
+
+def test_a_run_with_settings_of_its_own_is_not_told_to_be_called_again_without_them(tmp_path):
+    shifts = {"unet-r1": 0.0, "unet-r2": 0.005, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
+    prompts = [f"{i}.jpg" for i in range(250)]
+    run = judged_run(
+        tmp_path / "run", shifts, n=250, prompts=prompts, settings=["sweep.choose={clip_score_margin: 0.02}"]
+    )
+    known = [{"name": f"{i}.jpg", "caption": f"A shirt, {i}."} for i in range(100_000)]
+    write_json(run.catalogue("fashion"), {"records": known, "filtered": 0, "problems": []})
+    lines = last_screen(run)
+    assert lines[0].startswith("Undecided between all five. About ")
+    assert height(lines) <= 25
+    assert commands(lines)[0].startswith("python -m fashion_sweep generate")
+
+
+def test_an_undecided_run_ends_with_the_command_that_would_decide(tmp_path):
+    shifts = {"unet-r1": 0.0, "unet-r2": 0.01, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
+    run = judged_run(tmp_path / "run", shifts, n=10)
+    write_many_captions(run)
+    again = shlex.split(commands(last_screen(run))[0])
+    assert again[3:7] == ["run", "exp2", "--adapters-from", "run"]
+    assert again[7] == "--set"
+    assert again[8].startswith("evaluation.samples=")
+
+
+def test_a_hundred_trials_are_shown_by_the_first_and_counted(tmp_path):
+    run = make_run(tmp_path / "run", "search", ["sweep.search.trials=100"])
+    for index in range(100):
+        spec = TrialSpec.of({"unet": 1 + index % 4, "learning_rate": 0.001 + index / 1e5})
+        Suggestion(index, spec, 9216).write(run)
+        finish_trial(run, spec, 9216, {"fashion": judgement(16.9)}, steps=50)
+    lines = last_screen(run)
+    assert height(lines) <= 25
+    assert any("92 more in the report" in line for line in lines)
+
+
+def test_two_evaluation_sets_and_a_failure_fit_as_well(tmp_path):
+    run = make_run(tmp_path / "run", "exp2", ["sweep.judge=[fashion, general]"])
+    judged = {"fashion": judgement(16.9), "general": judgement(55.5)}
+    for rank in (1, 2, 4, 8):
+        finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, judged)
+    set_status(run, TrialSpec.of({"unet": 64}), "failed", error="loss=nan")
+    lines = last_screen(run)
+    assert height(lines) <= 25
+    assert "1 of 5 trials failed: python -m fashion_sweep status run tells why" in lines
+
+
+@pytest.mark.parametrize("text", ["Published for SDXL", "as computed", "Where the time went"])
+def test_what_is_in_the_report_is_not_printed_again(tmp_path, text):
+    run = finished_run(tmp_path / "run")
+    assert not any(text in line for line in last_screen(run))
+    assert text in run.report.read_text()
