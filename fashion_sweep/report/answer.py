@@ -49,7 +49,7 @@ def _without_comparison(results: Results, name: str) -> Answer:
     if len(judged) == 1:
         alone = f"{judged[0].title} is alone on {name}: there is nothing to compare it to."
         return Answer(alone, f"{numbers}.")
-    missing = "the images' features are not in the run folder"
+    missing = "the images' features are missing"
     return Answer(f"No verdict on {name}: {missing}.", f"{numbers}; point estimates, for {missing}.")
 
 

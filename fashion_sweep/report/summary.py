@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -55,9 +56,10 @@ def show_end(
     console.print(Text(shown(headline), style="bold"))
     console.print()
     for table in tables:
-        shown_table = terminal(table)
-        shown_table.show_edge = False
-        console.print(shown_table)
+        narrow = terminal(replace(table, caption=""))
+        narrow.show_edge = False
+        console.print(narrow)
+        console.print(Text(shown(table.caption), style="dim italic"))
     for line in [*_unfinished(run, results), *_time(results)]:
         console.print(line, markup=False)
     if registered := read_what_may_be_lost(run.mirror).get("registered"):
