@@ -23,10 +23,7 @@ chaos: .venv/installed
 
 # The stamp is newer than pyproject.toml exactly when what that file asks for is installed.
 .venv/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --editable '.[dev]'
+	@$(PYTHON) .ci/set_up.py
 	@touch $@
 
 clean:

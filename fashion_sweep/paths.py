@@ -109,6 +109,8 @@ class TrialPaths:
 
     samples = Inside("samples")
     """Folder with the images of the sample grid, `00.png`, `01.png`, …"""
+    preview = Inside("samples/preview.png")
+    """What the adapter draws of the first sample prompts at its first validation, side by side."""
     pictures = Inside("pictures")
     """Folder with what a garment's adapter draws, a PNG each."""
     closeness = Inside("closeness.json")
@@ -196,3 +198,9 @@ class RunPaths:
 
 def _run_paths(name: str) -> RunPaths:
     return RunPaths(by_path(name))
+
+
+def near(path: Path) -> str:
+    """As short as it can be typed here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from fashion_sweep.evaluation.generate import (
     collect_batches,
     images_at_once,
     judge_batches,
+    write_preview,
     write_samples,
 )
 from fashion_sweep.evaluation.metrics import evaluate, flat
@@ -123,7 +125,7 @@ class Trial:
             about=own_keys(self.config, self.spec, self.run.name, self.original_size("fashion"), self.trigger_words),
         )
         with self.status.stage("train"):
-            adaptation.run(model, self.paths, self._report, self._progress, self.status.note)
+            adaptation.run(model, self.paths, partial(self._report_and_draw, model), self._progress, self.status.note)
         del model, adaptation
         gc.collect()
         torch.cuda.empty_cache()
@@ -131,6 +133,13 @@ class Trial:
     def _progress(self, values: dict[str, float]) -> None:
         micro_batch_size = int(values["micro_batch_size"])
         self.status.update(step=int(values["step"]), loss=values["train_loss"], micro_batch_size=micro_batch_size)
+
+    def _report_and_draw(self, model: Family, values: dict[str, float]) -> None:
+        """So that there is something to look at long before the trial is judged."""
+        self._report(values)
+        if values["step"] and self.worker.rank == 0:
+            generator = self.generator(model, self.config.sweep.drawn_as)
+            write_preview(generator, self.config.sweep.sample_prompts, self.paths.preview, self.worker.alive)
 
     def _report(self, values: dict[str, float]) -> None:
         """Into the trial's folder first, then to Ray Tune. Lines of steps that are made again are dropped."""
@@ -144,8 +153,7 @@ class Trial:
     def judge(self) -> dict[str, Any]:
         sweep = self.config.sweep
         with self.status.stage("load"):
-            model = self.load_for_pictures()
-            judge = self.load_judge() if sweep.judge else None
+            model, judge = self.load_for_pictures(), self.load_judge() if sweep.judge else None
         evaluations: dict[str, Any] = {}
         for name in sweep.judge:
             assert judge is not None
@@ -199,9 +207,8 @@ class Trial:
         scores.save(self.paths.features(name), {"prompts": json.dumps([record.name for record in judged])})
         row = {record.name: index for index, record in enumerate(catalogue.records)}
         reference = read_caches(self.run).reference(name).all("features")[[row[record.name] for record in order]]
-        metrics = self.evaluate(scores, reference)
-        metrics[AT_ONCE] = images_at_once(self.paths.judged(name), len(captions), generation.batch_size)
-        return metrics | self._forgotten(name, model, order)
+        at_once = {AT_ONCE: images_at_once(self.paths.judged(name), len(captions), generation.batch_size)}
+        return self.evaluate(scores, reference) | at_once | self._forgotten(name, model, order)
 
     def evaluate(self, scores: Scores, reference: Tensor) -> dict[str, Any]:
         """The metrics of one evaluation set; `reference` has the features of the real images in judging's order."""
@@ -259,6 +266,5 @@ class Trial:
 
 def _said(values: Mapping[str, Any]) -> str:
     """Values for a line of the log."""
-    return ", ".join(
-        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )
+    told = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in values.items()}
+    return ", ".join(f"{name} {value}" for name, value in told.items())

@@ -26,6 +26,8 @@ from fashion_sweep.sweep_file import SamplePrompt
 
 logger = logging.getLogger(__name__)
 AT_ONCE = "images_at_once"
+PREVIEWED, PREVIEW_HEIGHT = 3, 256
+"""Sample prompts of a preview, and pixels below which it is enlarged."""
 
 
 @dataclass
@@ -138,6 +140,28 @@ def write_samples(generator: Generator, samples: Sequence[SamplePrompt], folder:
         for number, image in enumerate(images, start):
             with replacing(folder / f"{number:02d}.png") as temporary:
                 Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(temporary)
+
+
+def write_preview(
+    generator: Generator, samples: Sequence[SamplePrompt], path: Path, on_step: Callable[[], None]
+) -> None:
+    """The first sample prompts side by side in one PNG, large enough to be looked at; nothing where that is there.
+
+    The base model draws alone, since a model that trains has no refiner. Where memory does not suffice, it is told.
+    """
+    drawn = samples[:PREVIEWED]
+    if not drawn or path.is_file():
+        return
+    alone = replace(generator, config=generator.config.model_copy(update={"refine_fraction": 0.0}), on_step=on_step)
+    try:
+        images = alone.images([one.prompt for one in drawn], [(one.seed, 0) for one in drawn], batch_size=len(drawn))
+    except TrialError as error:
+        logger.warning("no preview: %s", error)
+        return
+    strip = Image.fromarray(torch.cat([*images], dim=2).permute(1, 2, 0).cpu().numpy())
+    larger = max(1, -(-PREVIEW_HEIGHT // strip.height))
+    with replacing(path) as temporary:
+        strip.resize((strip.width * larger, strip.height * larger), Image.Resampling.BICUBIC).save(temporary, "PNG")
 
 
 def _say_fewer(size: int) -> None:

@@ -138,7 +138,7 @@ class SDXL:
     @torch.inference_mode()
     def generate(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
         """Base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
-        assert not self.without_refiner, "images are made with the refiner; load it"
+        assert not (self.without_refiner and config.refine_fraction), "images are made with the refiner; load it"
         scheduler = DDIMScheduler.from_config(self.pipeline.scheduler.config)
         scheduler.set_timesteps(config.num_inference_steps, device=self.device)
         refined = round(config.num_inference_steps * config.refine_fraction) if self.refiner else 0

@@ -162,6 +162,9 @@ class RehearsedTrial(Trial):
                     f"loss {self.losses[last]:.6g} at step {last} after going on, {before[last]:.6g} before"
                 )
 
+    def _report_and_draw(self, model: Family, values: dict[str, float]) -> None:
+        self._report(values)  # a preview at full size takes an hour without a GPU
+
     def _report(self, values: dict[str, float]) -> None:
         super()._report(values)
         self.moments.append(time.monotonic())

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fashion_sweep.errors import DataError
 from fashion_sweep.files import read_json
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, near
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
@@ -70,6 +70,7 @@ class LiveTable:
         self._console = console or Terminal()
         self._shown: dict[str, tuple[str, ...]] = {}
         self._stage_began: dict[str, tuple[str | None, float, float]] = {}
+        self._has_pictures = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="live-table", daemon=True)
         self._live = Live(get_renderable=self._fitting, console=self._console, refresh_per_second=1 / REFRESH_S)
@@ -77,23 +78,35 @@ class LiveTable:
     def __enter__(self) -> "LiveTable":
         if self._console.is_terminal:
             self._live.start(refresh=True)
-        else:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
-            return
         self._stop.set()
         self._thread.join()
-        self._print_changes()  # what happened since the last look
+        if self._console.is_terminal:
+            self._live.stop()
+        else:
+            self._print_changes()  # what happened since the last look
 
     def _poll(self) -> None:
         while not self._stop.wait(REFRESH_S):
-            self._print_changes()
+            self._print_first_pictures()
+            if not self._console.is_terminal:
+                self._print_changes()
+
+    def _print_first_pictures(self) -> None:
+        """Where they lie, once, as soon as any trial has drawn."""
+        ready = [] if self._has_pictures else [one for one in self._titles if self._run.trial(one).preview.is_file()]
+        for trial_id in ready[:1]:
+            self._has_pictures = True
+            status = self._status(trial_id)
+            at = "" if status.done is None else f", at step {status.done:.0f}"
+            loss = "" if status.loss is None else f" with loss {status.loss:.4f}"
+            told = f"first pictures, of {self._titles[trial_id]}{at}{loss}: {near(self._run.trial(trial_id).preview)}"
+            self._console.print(f"{clock_time()} {told}", soft_wrap=True, markup=False, highlight=False)
 
     @property
     def _titles(self) -> dict[str, str]:

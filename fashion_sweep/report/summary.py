@@ -1,9 +1,9 @@
 """How a run ended, on one screen: the answer, the numbers behind it, where the time went, what to do next."""
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -11,11 +11,11 @@ from rich.text import Text
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.errors import FashionSweepError, shown
 from fashion_sweep.files import read_what_may_be_lost
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, near
 from fashion_sweep.plan import resolved
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.conclusion import Conclusion, read_conclusions
-from fashion_sweep.report.points import Conclusions, points
+from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.results import Results, collect
 from fashion_sweep.report.sections import with_interval
 from fashion_sweep.report.tables import GAP, Table, duration, terminal
@@ -64,18 +64,16 @@ def show_end(
         console.print(line, markup=False)
     if registered := read_what_may_be_lost(run.mirror).get("registered"):
         console.print(f"registered: {registered}", markup=False)
-    console.print(f"report: {_near(run.page)}", soft_wrap=True, markup=False)
+    console.print(f"report: {near(run.page)}", soft_wrap=True, markup=False)
     for command in commands:
         console.print(f"next: python -m fashion_sweep {command}", soft_wrap=True, markup=False)
 
 
 def _numbers(results: Results, name: str, conclusion: Conclusion | None, most: int) -> Table:
-    """What the verdict goes by: the first configurations, and the best; as computed where there is no verdict."""
+    """What the verdict goes by, of the best in FID where there are many; as computed where there is no verdict."""
     found, judged = points(results, name, conclusion), results.judgements(name)[0]
-    best = conclusion.best if conclusion else None
-    few = found
-    if len(found) > most:
-        few = [one for one in found if one.title == best or one in found[: most - (best is not None)]]
+    ranking = sorted(found, key=lambda one: (conclusion is None or one.title != conclusion.best, _fid(one)))
+    few = [one for one in found if one in ranking[:most]]
     rows = tuple(
         (
             p.title,
@@ -96,10 +94,8 @@ def _numbers(results: Results, name: str, conclusion: Conclusion | None, most: i
     return Table(title, ("configuration", "parameters", fid + sure, f"CLIP ↑{sure}"), rows, caption)
 
 
-def _near(path: Path) -> str:
-    """As short as it can be typed here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def _fid(point: Point) -> float:
+    return math.inf if point.fid is None else point.fid.value
 
 
 def _unfinished(run: RunPaths, results: Results) -> list[str]:
@@ -127,7 +123,7 @@ def _next(run: RunPaths, results: Results, conclusions: Conclusions) -> str:
     best = next((one.best_trial for one in conclusions.values()), None)
     if best is None or not run.trial(best).adapter.is_file():
         return f"status {shlex.quote(run.name)}"
-    return f'generate --adapter {shlex.quote(_near(run.trial(best).root))} --prompt "{PROMPT}"'
+    return f'generate --adapter {shlex.quote(near(run.trial(best).root))} --prompt "{PROMPT}"'
 
 
 def _again(run: RunPaths, results: Results, undecided: Sequence[Conclusion]) -> str | None:

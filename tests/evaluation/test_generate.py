@@ -13,6 +13,7 @@ from fashion_sweep.evaluation.generate import (
     collect_batches,
     images_at_once,
     judge_batches,
+    write_preview,
     write_samples,
 )
 from fashion_sweep.evaluation.metrics import evaluate
@@ -170,3 +171,27 @@ def images_at_once_of(generator, judge, folder):
 def test_one_image_that_does_not_fit_fails_and_names_what_to_change(generator, monkeypatch):
     with pytest.raises(TrialError, match=r"out of memory with one image of 64x48; set model\.dtype=bfloat16"):
         limited(generator, 0, monkeypatch).images(CAPTIONS[:2], [(0, 0), (0, 1)], batch_size=2)
+
+
+def test_a_preview_holds_the_first_three_prompts_side_by_side_and_is_drawn_once(generator, tmp_path):
+    samples = [SamplePrompt(prompt=caption, seed=seed) for seed, caption in enumerate(CAPTIONS[:4])]
+    path, steps = tmp_path / "samples" / "preview.png", []
+    write_preview(generator, samples, path, lambda: steps.append(1))
+    with Image.open(path) as opened:
+        assert opened.size == (3 * 4 * 48, 4 * 64)
+        strip = np.asarray(opened.resize((3 * 48, 64), Image.Resampling.BOX), dtype=int)
+    base_alone = replace(generator, config=generator.config.model_copy(update={"refine_fraction": 0.0}))
+    second = base_alone.images([CAPTIONS[1]], [(1, 0)], batch_size=3)[0].permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(strip[:, 48:96] - second).mean() < 4
+    assert len(steps) == 5
+    write_preview(generator, samples, path, lambda: steps.append(1))
+    assert len(steps) == 5
+
+
+def test_a_preview_that_does_not_fit_into_memory_is_left_out(generator, tmp_path, monkeypatch):
+    def out_of_memory(*given):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(generator.model, "generate", out_of_memory)
+    write_preview(generator, [SamplePrompt(prompt="A shirt.", seed=0)], tmp_path / "preview.png", lambda: None)
+    assert not (tmp_path / "preview.png").exists()

@@ -2,6 +2,7 @@ import io
 import re
 import time
 
+import pytest
 from rich.console import Console
 
 from fashion_sweep.report import live
@@ -119,3 +120,22 @@ def test_with_more_trials_than_lines_those_at_work_are_shown_and_the_others_coun
     to.print(LiveTable(run, ids, console=to)._fitting())
     assert [name for name in ids if f" {name} " in printed(to)] == [*ids[5:10], ids[20]]
     assert "and 19 waiting, 5 done" in printed(to) or "and 5 done, 19 waiting" in printed(to)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_first_pictures_are_told_once_where_they_lie(tmp_path, monkeypatch, terminal):
+    monkeypatch.setattr(live, "REFRESH_S", 0.01)
+    run, to = make_run(tmp_path / "run"), console(terminal)
+    with LiveTable(run, IDS, console=to):
+        for spec in (RANK_2, RANK_1):
+            preview = run.trial(spec.trial_id).preview
+            preview.parent.mkdir(parents=True)
+            set_status(run, spec, "running", stage="training", step=50, steps=300, loss=0.25)
+            preview.write_bytes(b"a picture")
+            time.sleep(0.1)
+    told = [line for line in printed(to).splitlines() if "first pictures" in line]
+    expected = (
+        f"first pictures, of {RANK_2.trial_id}, at step 50 with loss 0.2500: {run.trial(RANK_2.trial_id).preview}"
+    )
+    assert len(told) == 1
+    assert expected in told[0]
