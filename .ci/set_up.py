@@ -16,14 +16,15 @@ EVERY_S = 10.0
 NEEDED_GB = 8
 REMEDIES = {
     "No space left": f"make room: {NEEDED_GB} GB are needed here",
-    "No matching distribution": "this package is not offered for this Python or machine; Python 3.11 on Linux is known to work",
-    "Temporary failure in name resolution|Failed to establish|Connection|timed out|ProxyError|SSLError": "check the network, or the index that pip is set to",
+    "No matching distribution": "it is not offered for this Python or machine; Python 3.11 on Linux is known to work",
+    "name resolution|Failed to establish|Connection|timed out|ProxyError|SSLError": "check the network",
     "Permission denied": "this folder must be yours to write to",
 }
+"""By what pip's log says."""
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036, whoever calls make may have an older one
         sys.exit("set-up: Python 3.11 or newer is needed; try make PYTHON=python3.11")
     if not FOLDER.exists() and shutil.disk_usage(".").free < NEEDED_GB * 1e9:
         sys.exit(
