@@ -32,10 +32,18 @@ class Record:
     bytes: int = 0
     modified: int = 0
     """Nanoseconds since 1970, as the folder lists it."""
+    reader: int = 0
+    """As `images.Header` has it."""
 
     @property
     def aspect_ratio(self) -> float:
         return self.width / self.height
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What tells a changed file, or one that is read in another way, from the same one without its pixels."""
+        file = self.name, self.width, self.height, self.bytes, self.modified
+        return (*file, self.reader) if self.reader else file
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
     kept = tuple(
-        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.bytes, r.modified)
+        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.bytes, r.modified, r.reader)
         for r in index.rows
         if r.width and inside(r.width / r.height, source)
     )

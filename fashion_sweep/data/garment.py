@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fashion_sweep.data import locations
 from fashion_sweep.data.catalogue import UNREADABLE, Catalogue, Record
-from fashion_sweep.data.images import UNDECODABLE, load_rgb, read_size
+from fashion_sweep.data.images import UNDECODABLE, OtherPixels, load_rgb, read_header
 from fashion_sweep.data.listing import IMAGE_SUFFIXES, Problem
 from fashion_sweep.data.sets import WORLD_SEED
 from fashion_sweep.errors import CREDENTIALS, ConfigError, DataError
@@ -155,20 +155,24 @@ def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept
         location = str(copy) if copy.is_file() else locations.absolute(garment.photo)
         try:
             with locations.open_binary(location) as file:
-                width, height = read_size(file)
+                header = read_header(file)
             if not copy.is_file():
                 load_rgb(location)  # a header says nothing of what follows
         except FileNotFoundError:
             problems.append(Problem(garment.name, f"{garment.photo}: {NOWHERE}"))
         except UnidentifiedImageError:
             problems.append(Problem(garment.name, f"{garment.photo}: {NO_IMAGE}"))
+        except OtherPixels as error:
+            problems.append(Problem(garment.name, f"{garment.photo}: {error}"))
         except (*UNDECODABLE, DataError) as error:
             problems.append(Problem(garment.name, f"{garment.photo}: {UNREADABLE} ({error})"))
         else:
             if began and not copy.is_file():  # its cache is made for the photos that there were
                 problems.append(Problem(garment.name, f"{garment.photo}: {TOO_LATE}"))
             else:
-                records.append(Record(garment.name, location, caption, width, height))
+                records.append(
+                    Record(garment.name, location, caption, header.width, header.height, reader=header.reader)
+                )
     if not records:
         raise DataError(problems[0].reason if len(problems) == 1 else f"no photo can be read: {problems[0].reason}")
     return Catalogue(tuple(records), 0, tuple(problems))
@@ -182,13 +186,14 @@ def keep_photos(catalogue: Catalogue, kept: Path) -> Catalogue:
     """The same with upright copies in the run's own folder, which each node of a cluster sees."""
     records = []
     for record in catalogue.records:
-        path = photo_of(kept, record.name)
+        path, reader = photo_of(kept, record.name), record.reader
         if not path.is_file():
+            reader = 0  # the copy is read as it is stored
             with replacing(path) as temporary:
                 load_rgb(record.path).save(temporary)
         content = path.read_bytes()
         version = int.from_bytes(hashlib.blake2b(content, digest_size=7).digest())  # a time tells nothing of a copy
         records.append(
-            Record(record.name, str(path), record.caption, record.width, record.height, len(content), version)
+            Record(record.name, str(path), record.caption, record.width, record.height, len(content), version, reader)
         )
     return Catalogue(tuple(records), catalogue.filtered, catalogue.problems)
