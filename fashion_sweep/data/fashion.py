@@ -16,7 +16,7 @@ def read(root: str, files: dict[str, locations.Entry]) -> Listing:
     captions = read_captions_file(path)
     if not isinstance(captions, dict):
         raise DataError(f"{path}: must be one object from file name to caption")
-    captions = {key: caption for key, caption in captions.items() if not key.startswith(".")}
+    captions = {key: text for key, text in captions.items() if not key.rpartition("/")[2].startswith(".")}
     named = matched(captions, files)
     images: dict[str, str] = {}
     problems: list[Problem] = []
