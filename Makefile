@@ -4,7 +4,7 @@ SWEEP ?= exp2
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: run test lint chaos clean
+.PHONY: run test lint docs chaos clean
 
 run: .venv/installed
 	$(BIN)/python -m fashion_sweep run $(SWEEP)
@@ -16,6 +16,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages of docs/ as a site, in docs/_build/html; a broken link or reference is an error.
+docs: .venv/installed
+	$(BIN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
 
 # Kills, fills and breaks a small sweep for real, an hour long; a table says what became of it.
 chaos: .venv/installed

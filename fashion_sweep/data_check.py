@@ -11,7 +11,7 @@ import numpy as np
 
 from fashion_sweep.config import DataSource, Preset
 from fashion_sweep.data import locations
-from fashion_sweep.data.catalogue import Catalogue, catalogue_of, inside
+from fashion_sweep.data.catalogue import EXAMPLES, Catalogue, by_reason, catalogue_of, inside
 from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.data.many import over_files
@@ -24,7 +24,7 @@ from fashion_sweep.paths import data_findings, data_index
 from fashion_sweep.sweep_file import EvaluationSet
 
 COMMON_SIZES = 5
-EXAMPLES, EXAMPLES_OF_A_KIND = 5, 3
+DUPLICATES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogu
         most_repeated_caption=counts.most_common(1)[0],
         tokens=tokens,
         duplicate_files=sum(len(group) - 1 for group in duplicates),
-        duplicate_examples=duplicates[:EXAMPLES],
+        duplicate_examples=duplicates[:DUPLICATES_SHOWN],
         training=len(parts[0]) if parts else None,
         validation=len(parts[1]) if parts else None,
         judged=min(preset.evaluation.samples, summary["kept"]),
@@ -125,10 +125,7 @@ def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogu
 
 def _examples(problems: Sequence[Problem]) -> list[str]:
     """Some of each kind."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for problem in problems:
-        by_reason[problem.reason].append(problem.file)
-    return [f"{file}: {reason}" for reason, files in by_reason.items() for file in files[:EXAMPLES_OF_A_KIND]]
+    return [f"{file}: {reason}" for reason, files in by_reason(problems).items() for file in files[:EXAMPLES]]
 
 
 def _sizes(index: Index, source: DataSource) -> dict[str, Any]:

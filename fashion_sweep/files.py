@@ -1,6 +1,7 @@
 """Writing facts so that a reader sees the old file or the new one, never half of one, and knows it undamaged."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -83,6 +84,16 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def shortened(name: str, longest: int, length: Callable[[str], int] = len) -> str:
+    """A name of at most that length, which differs where `name` does: its beginning, and eight digits of all of it."""
+    if length(name) <= longest:
+        return name
+    ending, beginning = f"-{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}", name
+    while beginning and length(beginning + ending) > longest:
+        beginning = beginning[:-1]
+    return beginning.rstrip("-.") + ending
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,15 +21,15 @@ from fashion_sweep.storage.lease import is_leased, leased
 from fashion_sweep.sweep_file import NAME
 
 
-def new_run(config: RunConfig, name: str | None) -> RunPaths:
-    """The folder of that name under the runs folder, or one named by sweep, preset and time."""
+def new_run(config: RunConfig, name: str | None, option: str = "--name") -> RunPaths:
+    """The folder of that name, which `option` gave, under the runs folder, or one named by sweep, preset and time."""
     if name is not None and not (re.fullmatch(NAME, name) and len(os.fsencode(name)) <= LONGEST):
         raise RunError(
-            f"--name {name[:LONGEST]!r}: becomes a folder's name; "
+            f"{option} {name[:LONGEST]!r}: becomes a folder's name; "
             f"write it in letters, digits, _, - and ., {LONGEST} bytes at most"
         )
     if name and name.casefold() in RESERVED:
-        raise RunError(f"--name {name!r}: lies beside the runs already; give another")
+        raise RunError(f"{option} {name!r}: lies beside the runs already; give another")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return RunPaths(runs_root() / (name or f"{config.sweep.name}-{config.preset.name}-{stamp}"))
 

@@ -12,7 +12,9 @@ from fashion_sweep.space import TrialSpec, placement_error
 EvaluationSet = Literal["fashion", "general"]
 NAME = r"^\w[\w.-]*$"
 PHRASE = r"^\w[\w' -]*$"
-Name = Annotated[str, Field(pattern=NAME, max_length=60)]
+LONGEST_NAME = 60
+"""Characters."""
+Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 """Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
 
 

@@ -262,5 +262,4 @@ def _text_encoders(config: RunConfig, weights: Mapping[str, str]) -> dict[str, s
 
 
 def _identity(records: Sequence[Record]) -> list[Any]:
-    """What tells a changed data set from the same one without reading every pixel."""
-    return [(record.name, record.width, record.height, record.bytes, record.modified) for record in records]
+    return [record.identity for record in records]

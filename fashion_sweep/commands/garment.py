@@ -1,5 +1,6 @@
 """`fashion_sweep garment …`: one photo of a garment in, an adapter and on-model pictures out."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -42,11 +43,12 @@ def train(
     from fashion_sweep.commands.runs import carry_out
     from fashion_sweep.config_files import load_preset
     from fashion_sweep.data.garment import read_garments
+    from fashion_sweep.files import shortened
     from fashion_sweep.garment.recipe import check_settings, check_tokens, garment_config, placement_like
     from fashion_sweep.garment.region import ANYWHERE, band_of
-    from fashion_sweep.run_folder import new_run
+    from fashion_sweep.run_folder import LONGEST, new_run
 
-    garments = read_garments(photos, kind, attribute, name)
+    garments = read_garments(photos, kind, attribute, name, lambda text: typer.echo(f"note: {text}", err=True))
     check_settings(settings or ())
     values = load_preset(preset, settings or ())
     config = garment_config(values, garments, placement_like(like) if like else None)
@@ -54,7 +56,9 @@ def train(
     for word in sorted({one.kind for one in garments if band_of(one.kind) == ANYWHERE}):
         typer.echo(f"note: where {word} is worn is not known; on a person the whole figure is compared", err=True)
     single = garments[0].name if len(garments) == 1 else re.sub(r"[^\w.-]+", "-", Path(photos[0]).stem)
-    paths = new_run(config, run or f"garment-{single}-{values.name}")
+    ending = f"-{values.name}"
+    own = shortened(f"garment-{single}", LONGEST - len(os.fsencode(ending)), lambda text: len(os.fsencode(text)))
+    paths = new_run(config, run or own + ending, "--run")
     carry_out(config, paths)
 
 

@@ -1,7 +1,8 @@
 """A data set as the rest of the system sees it: records that passed the filter, and what was left out and why."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from fashion_sweep.files import read_json, write_text
 from fashion_sweep.paths import runs_root
 
 TOLERATED_SHARE = 0.1
+EXAMPLES = 3
+"""Files named of each reason to leave some out."""
 OUTSIDE = "outside the aspect filter"
 UNREADABLE = "unreadable or truncated"
 
@@ -32,10 +35,18 @@ class Record:
     bytes: int = 0
     modified: int = 0
     """Nanoseconds since 1970, as the folder lists it."""
+    reader: int = 0
+    """As `images.Header` has it."""
 
     @property
     def aspect_ratio(self) -> float:
         return self.width / self.height
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What tells a changed file, or one that is read in another way, from the same one without its pixels."""
+        file = self.name, self.width, self.height, self.bytes, self.modified
+        return (*file, self.reader) if self.reader else file
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
     kept = tuple(
-        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.bytes, r.modified)
+        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.bytes, r.modified, r.reader)
         for r in index.rows
         if r.width and inside(r.width / r.height, source)
     )
@@ -139,9 +150,24 @@ def inside(ratio: float, source: DataSource) -> bool:
     return (low is None or ratio >= low) and (high is None or ratio <= high)
 
 
+def by_reason(problems: Iterable[Problem]) -> dict[str, list[str]]:
+    """Names of files."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        found[problem.reason].append(problem.file)
+    return found
+
+
+def _by_name(problems: Iterable[Problem]) -> str:
+    said = [
+        f"{len(files)} {why}, for instance {', '.join(files[:EXAMPLES])}" for why, files in by_reason(problems).items()
+    ]
+    return f": {'; '.join(said)}" if said else ""
+
+
 def _why_nothing_is_left(root: str, catalogue: Catalogue, source: DataSource) -> str:
     if not catalogue.filtered:
-        return f"{root}: no usable image ({len(catalogue.problems)} files left out)"
+        return f"{root}: no usable image ({len(catalogue.problems)} files left out{_by_name(catalogue.problems)})"
     bounds = ", ".join(
         f"{key}={value}"
         for key, value in [

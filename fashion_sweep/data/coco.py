@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from fashion_sweep.data import locations
-from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_captions_file
+from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, matched, read_captions_file, without_image
 from fashion_sweep.errors import DataError
 
 CAPTIONS = "annotations/captions_train2014.json"
@@ -25,9 +25,10 @@ def read(root: str, files: dict[str, locations.Entry]) -> Listing:
         raise DataError(f"{path}: not in the layout of COCO captions ({error})") from error
     images: dict[str, str] = {}
     problems: list[Problem] = []
-    for image_id, name in parts.names.items():
-        if name not in files:
-            problems.append(Problem(name, "caption without image"))
+    named = matched(parts.names.values(), files)
+    for image_id, key in parts.names.items():
+        if (name := named.get(key)) is None:
+            problems.append(without_image(key))
         elif image_id not in parts.captions or not is_caption(parts.captions[image_id][1]):
             problems.append(Problem(name, "image without caption"))
         else:

@@ -3,10 +3,8 @@
 Source: Jiang et al., Text2Human (SIGGRAPH 2022), https://github.com/yumingj/DeepFashion-MultiModal.
 """
 
-import os
-
 from fashion_sweep.data import locations
-from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, read_captions_file
+from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, matched, read_captions_file, without_image
 from fashion_sweep.errors import DataError
 
 CAPTIONS = "captions.json"
@@ -18,13 +16,13 @@ def read(root: str, files: dict[str, locations.Entry]) -> Listing:
     captions = read_captions_file(path)
     if not isinstance(captions, dict):
         raise DataError(f"{path}: must be one object from file name to caption")
-    by_stem = {os.path.splitext(name)[0]: name for name in files}
+    captions = {key: text for key, text in captions.items() if not key.rpartition("/")[2].startswith(".")}
+    named = matched(captions, files)
     images: dict[str, str] = {}
     problems: list[Problem] = []
     for key, caption in captions.items():
-        name = key if key in files else by_stem.get(key)
-        if name is None:
-            problems.append(Problem(key, "caption without image"))
+        if (name := named.get(key)) is None:
+            problems.append(without_image(key))
         elif is_caption(caption):
             images[name] = caption.strip()
         else:

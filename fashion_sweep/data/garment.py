@@ -1,11 +1,13 @@
 """Photos of garments, one each, as a data set: their records, and what cannot be read."""
 
+import codecs
 import csv
 import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from PIL import UnidentifiedImageError
@@ -13,16 +15,19 @@ from pydantic import ValidationError
 
 from fashion_sweep.data import locations
 from fashion_sweep.data.catalogue import UNREADABLE, Catalogue, Record
-from fashion_sweep.data.images import UNDECODABLE, load_rgb, read_size
-from fashion_sweep.data.listing import IMAGE_SUFFIXES, Problem
+from fashion_sweep.data.images import UNDECODABLE, OtherPixels, load_rgb, read_header
+from fashion_sweep.data.listing import NOT_READ, Problem, is_other_picture, is_picture
 from fashion_sweep.data.sets import WORLD_SEED
 from fashion_sweep.errors import CREDENTIALS, ConfigError, DataError
-from fashion_sweep.files import replacing
+from fashion_sweep.files import replacing, shortened
 from fashion_sweep.paths import cache_root
-from fashion_sweep.sweep_file import Garment
+from fashion_sweep.sweep_file import LONGEST_NAME, Garment
 
 COLUMNS = ("photo", "kind", "attribute", "name")
 """Of a CSV file; the last two may be missing or empty."""
+SEPARATORS = ",;\t|"
+"""Of cells, as spreadsheets write them in one country or another."""
+TABLES = (".csv", ".tsv")
 EMBEDDED = "embedded:"
 WRITTEN = {
     "name": "names have up to 60 letters, digits, '_', '-' and '.', without spaces",
@@ -30,23 +35,29 @@ WRITTEN = {
     "attribute": "words are wanted, up to 60 characters without punctuation",
 }
 """How what a user gives of a garment is written."""
-TOO_MANY = "too many"
 TOO_LATE = "could not be read when the run began; train it in a run of its own"
 NO_IMAGE = "is no image"
 NOWHERE = "there is no such file"
 
 
-def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name: str | None) -> list[Garment]:
+def read_garments(
+    sources: Sequence[str],
+    kind: str | None,
+    attribute: str,
+    name: str | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Garment]:
     """Args:
         sources: photos, folders of photos, CSV files that name photos, beside them or absolute; and `embedded:N`.
         kind, attribute: of each that no CSV file tells of.
         name: of a single garment; else each is called as its file.
+        say: is told of pictures that are left out.
 
     Raises:
         ConfigError: a source is nothing of these, or something is missing.
     """
     _check_addresses(sources)
-    found = [one for source in sources for one in _of_source(source, kind, attribute)]
+    found = [one for source in sources for one in _of_source(source, kind, attribute, say)]
     if name is not None:
         if len(found) != 1:
             raise ConfigError(f"--name {name}: is for one photo, not for {len(found)}; a CSV file names each")
@@ -62,16 +73,20 @@ def read_garments(sources: Sequence[str], kind: str | None, attribute: str, name
         raise ConfigError(f"garment {field}: {value!r}: {WRITTEN.get(str(field), error.errors()[0]['msg'])}") from error
 
 
-def _of_source(source: str, kind: str | None, attribute: str) -> list[dict[str, str]]:
+def _of_source(source: str, kind: str | None, attribute: str, say: Callable[[str], None]) -> list[dict[str, str]]:
     if source.startswith(EMBEDDED):
         return _of_csv(_rendered(source), kind, attribute)
-    if source.lower().endswith(".csv"):
+    if source.lower().endswith(TABLES):
         return _of_csv(source, kind, attribute)
     photos = [source]
     if locations.is_folder(source):
-        photos = [locations.join(source, n) for n in sorted(locations.files(source)) if _is_image(n)]
+        names = sorted(locations.files(source))
+        photos = [locations.join(source, name) for name in names if is_picture(name)]
+        others = ", ".join(name for name in names if is_other_picture(name))
         if not photos:
-            raise ConfigError(f"{source}: holds no photo")
+            raise ConfigError(f"{source}: holds no photo" + (f", only {others}: {NOT_READ}" if others else ""))
+        if others:
+            say(f"{source}: left out {others}: {NOT_READ}")
     if kind is None:
         raise ConfigError("--kind: say what the garment is, for instance --kind sweater")
     return [{"photo": one, "kind": kind, "attribute": attribute, "name": _name(one)} for one in photos]
@@ -91,27 +106,59 @@ def _rendered(source: str) -> str:
 
 
 def _of_csv(source: str, kind: str | None, attribute: str) -> list[dict[str, str]]:
-    try:
-        with locations.open_binary(source) as file:
-            reader = csv.DictReader(io.StringIO(file.read().decode("utf-8-sig")), restkey=TOO_MANY, strict=True)
-            columns, rows = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{source}: cannot be read ({error})") from error
-    if "photo" not in columns or (unknown := set(columns) - {*COLUMNS}) or not rows:
-        what = "no column photo"
-        if "photo" in columns:
-            what = f"unknown column {sorted(unknown)[0]!r}" if unknown else "no line below the first"
-        raise ConfigError(f"{source}: {what}; it has a line with {', '.join(COLUMNS)}, and below it a line a garment")
     found = []
-    for number, row in enumerate(rows, start=2):
-        if TOO_MANY in row:
-            raise ConfigError(f"{source}: line {number} has more cells than the first line")
-        if not row["photo"] or not (row.get("kind") or kind):
-            raise ConfigError(f"{source}: line {number} tells no {'kind' if row['photo'] else 'photo'}")
+    for number, row in _rows(source):
+        if not row.get("photo") or not (row.get("kind") or kind):
+            raise ConfigError(f"{source}: line {number} tells no {'kind' if row.get('photo') else 'photo'}")
         photo = row["photo"] if locations.is_url(row["photo"]) else os.path.join(os.path.dirname(source), row["photo"])
         given = {key: value for key, value in row.items() if value}
         found.append({"kind": kind or "", "attribute": attribute, "name": _name(photo)} | given | {"photo": photo})
     return found
+
+
+def _rows(source: str) -> list[tuple[int, dict[str, str]]]:
+    """Of a CSV file: cells by column, and the number of the line. What is empty is left out: spreadsheets write it."""
+    try:
+        with locations.open_binary(source) as file:
+            content = file.read()
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: cannot be read ({error}); save it as CSV in UTF-8") from error
+    except (OSError, csv.Error) as error:
+        raise ConfigError(f"{source}: cannot be read ({error})") from error
+    (_, header), *lines = [(number, cells) for number, cells in lines if any(cells)] or [(1, [])]
+    columns = [cell.casefold() for cell in header]
+    if mistake := _mistake([column for column in columns if column], lines):
+        raise ConfigError(
+            f"{source}: {mistake}; it has a line with {', '.join(COLUMNS)}, and below it a line a garment, with "
+            "commas, semicolons or tabs between the cells"
+        )
+    for number, cells in lines:
+        if more := [cell for column, cell in zip_longest(columns, cells, fillvalue="") if cell and not column]:
+            raise ConfigError(f"{source}: line {number} has more cells than the first line names: {more[0]!r}")
+    return [(number, dict(zip(columns, cells, strict=False))) for number, cells in lines]
+
+
+def _mistake(columns: Sequence[str], lines: Sequence[object]) -> str:
+    if "photo" not in columns:
+        return "no column photo"
+    if unknown := sorted({*columns} - {*COLUMNS}):
+        return f"unknown column {unknown[0]!r}"
+    if repeated := next((column for column in columns if columns.count(column) > 1), ""):
+        return f"two columns {repeated!r}"
+    return "" if lines else "no line below the first"
+
+
+def _separator(text: str) -> str:
+    """Of the cells: what gives the first line a column photo."""
+    first = next((line for line in text.splitlines() if line.strip(f"{SEPARATORS} ")), "")
+    for separator in SEPARATORS:
+        if "photo" in (cell.strip().casefold() for cell in next(csv.reader([first], delimiter=separator), [])):
+            return separator
+    return SEPARATORS[0]
 
 
 def _check_addresses(locations: Iterable[str]) -> None:
@@ -128,13 +175,10 @@ def _digest(photo: str) -> str:
         return ""
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-
-
 def _name(photo: str) -> str:
     """Of its file, as a folder may be called."""
-    return re.sub(r"[^\w.-]+", "-", Path(photo).stem).strip("-.") or "garment"
+    name = re.sub(r"[^\w.-]+", "-", Path(photo).stem).strip("-.") or "garment"
+    return shortened(name, LONGEST_NAME)
 
 
 def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept: Path) -> Catalogue:
@@ -155,20 +199,26 @@ def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept
         location = str(copy) if copy.is_file() else locations.absolute(garment.photo)
         try:
             with locations.open_binary(location) as file:
-                width, height = read_size(file)
+                header = read_header(file)
             if not copy.is_file():
                 load_rgb(location)  # a header says nothing of what follows
         except FileNotFoundError:
             problems.append(Problem(garment.name, f"{garment.photo}: {NOWHERE}"))
         except UnidentifiedImageError:
-            problems.append(Problem(garment.name, f"{garment.photo}: {NO_IMAGE}"))
+            problems.append(
+                Problem(garment.name, f"{garment.photo}: {NOT_READ if is_other_picture(garment.photo) else NO_IMAGE}")
+            )
+        except OtherPixels as error:
+            problems.append(Problem(garment.name, f"{garment.photo}: {error}"))
         except (*UNDECODABLE, DataError) as error:
             problems.append(Problem(garment.name, f"{garment.photo}: {UNREADABLE} ({error})"))
         else:
             if began and not copy.is_file():  # its cache is made for the photos that there were
                 problems.append(Problem(garment.name, f"{garment.photo}: {TOO_LATE}"))
             else:
-                records.append(Record(garment.name, location, caption, width, height))
+                records.append(
+                    Record(garment.name, location, caption, header.width, header.height, reader=header.reader)
+                )
     if not records:
         raise DataError(problems[0].reason if len(problems) == 1 else f"no photo can be read: {problems[0].reason}")
     return Catalogue(tuple(records), 0, tuple(problems))
@@ -182,13 +232,14 @@ def keep_photos(catalogue: Catalogue, kept: Path) -> Catalogue:
     """The same with upright copies in the run's own folder, which each node of a cluster sees."""
     records = []
     for record in catalogue.records:
-        path = photo_of(kept, record.name)
+        path, reader = photo_of(kept, record.name), record.reader
         if not path.is_file():
+            reader = 0  # the copy is read as it is stored
             with replacing(path) as temporary:
                 load_rgb(record.path).save(temporary)
         content = path.read_bytes()
         version = int.from_bytes(hashlib.blake2b(content, digest_size=7).digest())  # a time tells nothing of a copy
         records.append(
-            Record(record.name, str(path), record.caption, record.width, record.height, len(content), version)
+            Record(record.name, str(path), record.caption, record.width, record.height, len(content), version, reader)
         )
     return Catalogue(tuple(records), catalogue.filtered, catalogue.problems)

@@ -1,18 +1,37 @@
-"""Opening image files as their owners made them: any orientation tag, colour mode or format Pillow reads."""
+"""Opening image files as their owners made them: any orientation tag, colour mode, profile or format Pillow reads.
+
+Checks and encoding read here alone, so that what a check takes can be encoded. Pixels become 8 bits of sRGB.
+"""
 
 import os
 import struct
 import warnings
-from typing import IO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from io import BytesIO
+from typing import IO, NamedTuple
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, ImageCms
 
 from fashion_sweep.data.locations import Location, open_binary
 from fashion_sweep.errors import DataError
 
 EXIF_ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation; from 5 on width and height change places."""
+TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262
 UNDECODABLE = (
-    OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, struct.error,
+    OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError, struct.error,
     Image.DecompressionBombError,
 )  # fmt: skip
 """What Pillow raises at a malformed file."""
@@ -21,49 +40,199 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Whatever a file is called: others may run programs (EPS) or are never meant."""
 MOST_ELONGATED = 100
 """Long side to short: of more, a few bytes become gigabytes when the short side is brought to the model's size."""
+COLOURS = {
+    **dict.fromkeys(("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"), "L"),
+    **dict.fromkeys(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "LAB"), "RGB"),
+    "CMYK": "CMYK",
+}
+"""Modes that have 8 bits a channel or are brought to them, and what is left of each without palette and transparency.
+Of others, numbers of 32 bits, nobody knows which one is white."""
+ALPHA = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
+SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+"""As ICC profiles call them."""
+SAME_LEVELS = 2
+"""Of 255: a profile that moves no colour by more is sRGB, and what it describes keeps its bytes."""
+READER = 1
+"""Counts up when pictures that take more than decoding come out with other pixels."""
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # an error comes at twice that size
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of a large or odd file: what matters of it comes as an error
 
 
-def read_size(file: IO[bytes]) -> tuple[int, int]:
-    """(width, height) in pixels as the image is to be seen, from the header.
+class OtherPixels(OSError):
+    """Pixels that nothing says how to bring to 8 bits."""
+
+
+class Header(NamedTuple):
+    """What a check knows of a picture. Size in pixels, upright."""
+
+    width: int
+    height: int
+    reader: int = 0
+    """`READER` where the pixels are not as they are stored (profile, colour key), so that caches know; else 0."""
+
+
+def read_header(file: IO[bytes]) -> Header:
+    """Of a picture that `read_rgb` takes; only what may be torn is decoded for it.
 
     Raises:
+        OtherPixels: its mode is one that cannot be scaled.
         UNDECODABLE: the file is no image, or is truncated.
     """
-    with Image.open(file, formats=FORMATS) as image:
-        if max(image.size) > MOST_ELONGATED * min(image.size):
-            raise OSError(f"{image.width}x{image.height} pixels are no photograph")
+    with _opened(file) as image:
+        reader = READER if _is_more_than_decoded(image) else 0
         if image.format != "JPEG" or not _ends_as_a_jpeg(file):
             image.load()  # only a full decode tells whether the file is whole
         width, height = image.size
-        turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-    return (height, width) if turned else (width, height)
+        return Header(height, width, reader) if _orientation(image) >= 5 else Header(width, height, reader)
+
+
+def read_rgb(file: IO[bytes]) -> Image.Image:
+    """The upright picture in sRGB, 8 bits a channel; transparency is laid on white.
+
+    Raises:
+        UNDECODABLE: as `read_header`, or what follows the header cannot be decoded.
+    """
+    with _opened(file) as image:
+        stored = _stored_as(image)
+        image.load()
+        rgb = _to_rgb(image, stored)
+        turn = TURNS.get(_orientation(image))
+        upright = rgb if turn is None else rgb.transpose(turn)
+    upright.info = {}  # it would be saved with them, and converted twice
+    return upright
 
 
 def load_rgb(path: Location) -> Image.Image:
-    """The upright image in RGB; transparency is laid on white.
+    """As `read_rgb`.
 
     Raises:
         DataError: the file cannot be decoded, though its header and its end are those of an image.
     """
     try:
-        with open_binary(path) as file, Image.open(file, formats=FORMATS) as opened:
-            return _to_rgb(ImageOps.exif_transpose(opened))
+        with open_binary(path) as file:
+            return read_rgb(file)
     except UNDECODABLE as error:
         raise DataError(f"{os.fspath(path)}: cannot be decoded ({error}); remove it and run again") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+@contextmanager
+def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
+    with Image.open(file, formats=FORMATS) as image:
+        if max(image.size) > MOST_ELONGATED * min(image.size):
+            raise OSError(f"{image.width}x{image.height} pixels are no photograph")
+        if image.mode not in COLOURS:
+            raise OtherPixels(f"pixels of mode {image.mode}, of which nothing says how they become 8 bits")
+        yield image
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; 1, as it is stored, where EXIF tells nothing that can be read. Other tags than this are not looked at:
+    many cameras write some in a type that the standard does not have for them."""
+    try:
+        found = image.getexif().get(EXIF_ORIENTATION)
+        return next((number for number in TURNS if number == found), 1)
+    except UNDECODABLE:
+        return 1
+
+
+def _is_more_than_decoded(image: Image.Image) -> bool:
+    stored = _stored_as(image)
+    return stored.key is not None or stored.levels not in {None, (0, 65535)} or _srgb_transform(image) is not None
+
+
+class _Stored(NamedTuple):
+    """What is known only before the pixels are decoded."""
+
+    key: np.ndarray | None
+    """The colour that is transparent, in the decoded pixels' levels."""
+    levels: tuple[int, int] | None
+    """Black and white of 16 bits."""
+
+
+def _stored_as(image: Image.Image) -> _Stored:
+    key, raw = image.info.get("transparency"), str(image.tile[0][3]) if image.tile else ""  # type: ignore[attr-defined]
+    if key is not None and image.mode in {"1", "L", "RGB", "I;16"}:  # of a palette, Pillow itself knows it
+        if raw == "RGB;16B":
+            key = [level >> 8 for level in key]  # as it decodes the pixels
+        scale = {"L;2": 85, "L;4": 17}.get(raw, 1)
+        key = np.array([255 if key else 0]) if image.mode == "1" else np.array(key) * scale
+    else:
+        key = None
+    levels = None
+    if image.mode.startswith("I;16"):
+        tags: Mapping[int, object] = getattr(image, "tag_v2", {})
+        white = 4095 if tags.get(TIFF_BITS) == (12,) else 65535
+        levels = (white, 0) if tags.get(TIFF_PHOTOMETRIC) == 0 else (0, white)
+    return _Stored(key, levels)
+
+
+def _to_rgb(image: Image.Image, stored: _Stored) -> Image.Image:
+    transform, clear = _srgb_transform(image), _where(image, stored.key)
+    if stored.levels:
+        image = _scaled(image, *stored.levels)
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    if image.mode in {"RGBA", "LA", "PA"}:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(canvas, image)
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips it at 255
-        image = image.point(lambda value: value / 257).convert("L") if "16" in image.mode else image
-    return image.convert("RGB")
+    alpha = None
+    if image.mode in ALPHA:
+        image = image.convert(ALPHA[image.mode])
+        alpha = image.getchannel("A")
+        image = image.convert(COLOURS[image.mode])
+    rgb = transform.apply(image.convert(transform.input_mode)) if transform else image.convert("RGB")
+    if alpha:
+        rgb.putalpha(alpha)
+        rgb = Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB")
+    if clear:
+        rgb.paste("white", mask=clear)
+    return rgb
+
+
+def _where(image: Image.Image, key: np.ndarray | None) -> Image.Image | None:
+    """A mask of the pixels that have that colour."""
+    if key is None:
+        return None
+    pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
+    return Image.fromarray((pixels.reshape(*pixels.shape[:2], -1) == key).all(axis=-1))
+
+
+def _scaled(image: Image.Image, black: int, white: int) -> Image.Image:
+    """16 bits of grey to 8: Pillow's own conversion clips them at 255."""
+    values = np.asarray(image).astype(np.int64)
+    return Image.fromarray((255 * (values - black) // (white - black)).clip(0, 255).astype(np.uint8))
+
+
+def _srgb_transform(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
+    profile = image.info.get("icc_profile")
+    return _transform_of(profile, COLOURS[image.mode]) if isinstance(profile, bytes) and profile else None
+
+
+@lru_cache(maxsize=32)
+def _transform_of(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From an ICC profile to sRGB; None where it is sRGB already, broken, or for other channels than these."""
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if source.profile.xcolor_space.strip() != SPACES[mode]:
+            return None
+        transform = ImageCms.ImageCmsTransform(
+            source,
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        tried = _every_colour(mode)
+        moved = np.asarray(transform.apply(tried)).astype(int) - np.asarray(tried.convert("RGB"))
+    except UNDECODABLE:
+        return None
+    return transform if np.abs(moved).max() > SAME_LEVELS else None
+
+
+def _every_colour(mode: str) -> Image.Image:
+    """A grid of them."""
+    bands = Image.getmodebands(mode)
+    levels = np.linspace(0, 255, {1: 256, 3: 18, 4: 6}[bands]).astype(np.uint8)
+    grid = np.stack(np.meshgrid(*[levels] * bands), axis=-1)
+    return Image.frombytes(mode, (grid.size // bands, 1), grid.tobytes())
 
 
 def _ends_as_a_jpeg(file: IO[bytes]) -> bool:

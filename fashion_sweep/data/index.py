@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from fashion_sweep.data import locations
-from fashion_sweep.data.images import UNDECODABLE, read_size
+from fashion_sweep.data.images import UNDECODABLE, Header, OtherPixels, read_header
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.data.many import over_files
 from fashion_sweep.errors import CONTROL, shown
 from fashion_sweep.files import replacing
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when the same files would be understood in another way."""
 NOT_OPENED = "cannot be opened"
 """Now, perhaps not the next time: a file behind a URL may be late."""
@@ -35,6 +35,8 @@ class Row:
     modified: int
     width: int
     height: int
+    reader: int
+    """As `images.Header` has it."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,19 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
     for name in sorted(listing.images):
         caption, entry, row = listing.images[name], files[name], earlier.get(name)
         if row and (row.bytes, row.modified) == (entry.bytes, entry.modified):
-            rows.append(Row(name, caption, row.bytes, row.modified, row.width, row.height))
+            rows.append(Row(name, caption, row.bytes, row.modified, row.width, row.height, row.reader))
         else:
             todo.append((len(rows), name))
             rows.append(None)
     folder = locations.join(root, layout.folder)
-    sizes = over_files(partial(_size, folder), [name for _, name in todo])
+    headers = over_files(partial(_header, folder), [name for _, name in todo])
     problems = [Problem(shown(problem.file), problem.reason) for problem in listing.problems]
-    for (place, name), size in zip(todo, sizes, strict=True):
-        if isinstance(size, str):
-            problems.append(Problem(shown(name), size))
-            key = "" if size == NOT_OPENED else key  # so that it is tried again
+    for (place, name), header in zip(todo, headers, strict=True):
+        if isinstance(header, str):
+            problems.append(Problem(shown(name), header))
+            key = "" if header == NOT_OPENED else key  # so that it is tried again
         else:
-            rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, *size)
+            rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, *header)
     index = Index(key, listing.captions, tuple(problems), tuple(filter(None, rows)), len(todo))
     if path:
         write(path, index)
@@ -109,7 +111,7 @@ def write(path: Path, index: Index) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(head | {"rows": len(index.rows)}) + "\n")
         for row in index.rows:
-            values = [row.name, row.caption, row.bytes, row.modified, row.width, row.height]
+            values = [row.name, row.caption, row.bytes, row.modified, row.width, row.height, row.reader]
             file.write(json.dumps(values) + "\n")
 
 
@@ -121,8 +123,8 @@ def _key(files: dict[str, locations.Entry], captions: locations.Entry | None) ->
     return digest.hexdigest()
 
 
-def _size(folder: str, name: str) -> tuple[int, int] | str:
-    """Upright (width, height); zeros of what is no whole image; why, where the file is not opened."""
+def _header(folder: str, name: str) -> Header | str:
+    """Zeros of what is no whole image; why, where the file is not opened or its pixels cannot be used."""
     if CONTROL.search(name):
         return MISNAMED
     if locations.leads_out(folder, name):
@@ -133,6 +135,8 @@ def _size(folder: str, name: str) -> tuple[int, int] | str:
         return NOT_OPENED
     with file:
         try:
-            return read_size(file)
+            return read_header(file)
+        except OtherPixels as error:
+            return str(error)
         except UNDECODABLE:
-            return 0, 0
+            return Header(0, 0)

@@ -1,15 +1,25 @@
 """What a data set's own caption file says, before any image is opened."""
 
 import json
+import os
 import re
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from fashion_sweep.data import locations
 from fashion_sweep.errors import DataError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+OTHER_SUFFIXES = (
+    ".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".tga", ".psd", ".svg", ".eps", ".raw", ".dng", ".cr2",
+    ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2",
+)  # fmt: skip
+"""Of pictures that are not read."""
+NOT_READ = "in a format that is not read; save it as JPEG or PNG"
+NO_IMAGE = "caption without image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class Layout:
         folder = locations.join(root, self.folder)
         if not locations.is_folder(folder):
             raise DataError(f"{folder} does not exist; images are expected there")
-        return {n: entry for n, entry in locations.files(folder).items() if n.lower().endswith(IMAGE_SUFFIXES)}
+        return {n: entry for n, entry in locations.files(folder).items() if is_picture(n)}
 
 
 def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None = None) -> Any:
@@ -59,13 +69,13 @@ def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None =
     """
     try:
         with locations.open_binary(path) as file:
-            text = file.read().decode("utf-8")
+            content = file.read()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; captions are expected there") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
     try:
-        return json.loads(text, object_hook=take)
+        return json.loads(content, object_hook=take)  # as bytes, of which a byte order mark tells the encoding
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error})") from error
 
@@ -73,3 +83,52 @@ def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None =
 def is_caption(value: object) -> TypeGuard[str]:
     """Text, not empty, that can be written as UTF-8: JSON may hold halves of characters."""
     return isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
+
+
+def is_picture(name: str) -> bool:
+    """By its suffix, one that is read."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_other_picture(name: str) -> bool:
+    """Likewise, one that is not."""
+    return name.lower().endswith(OTHER_SUFFIXES)
+
+
+def without_image(key: str) -> Problem:
+    """Of a caption whose image is not there, or not one that is read."""
+    return Problem(key, NOT_READ if is_other_picture(key) else NO_IMAGE)
+
+
+def matched(keys: Iterable[str], files: Collection[str]) -> dict[str, str]:
+    """The image file that each key of a caption file means, of those that mean one.
+
+    That is the one of this name; else the only one that is called so before its suffix; else, where one key and one
+    file are left over that differ in nothing but their suffixes and in capital letters, that file.
+    """
+    stems = _grouped(files, lambda name: os.path.splitext(name)[0])
+    found, rest = dict[str, str](), dict.fromkeys(keys)
+    for key in list(rest):
+        alike = [key] if key in files else stems.get(key, [])
+        if len(alike) == 1:
+            found[key] = alike[0]
+            del rest[key]
+    if rest:
+        left = _grouped(set(files) - set(found.values()), _loose)
+        for form, alike in _grouped(rest, _loose).items():
+            if len(alike) == len(left.get(form, [])) == 1:
+                found[alike[0]] = left[form][0]
+    return found
+
+
+def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
+    groups = defaultdict[str, list[str]](list)
+    for name in names:
+        groups[form(name)].append(name)
+    return groups
+
+
+def _loose(name: str) -> str:
+    """In small letters, without suffix; macOS writes accents apart from their letters."""
+    stem = os.path.splitext(name)[0] if is_picture(name) or is_other_picture(name) else name
+    return unicodedata.normalize("NFC", stem).casefold()

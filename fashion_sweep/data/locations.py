@@ -60,17 +60,19 @@ def entry(location: Location) -> Entry | None:
 
 
 def files(folder: Location) -> dict[str, Entry]:
-    """The files of a folder by name.
+    """The files of a folder by name, but for those that begin with a dot: systems keep notes of their own in these,
+    macOS one beside each image.
 
     Raises:
         DataError: the storage cannot be reached.
     """
     if not is_url(folder):
         with os.scandir(folder) as entries:
-            return {e.name: _of_stat(e) for e in entries if _is_file(e)}
+            return {e.name: _of_stat(e) for e in entries if not e.name.startswith(".") and _is_file(e)}
     system, path = open_system(os.fspath(folder))
     listed = _asked(folder, system.ls, path, True)
-    return {info["name"].rstrip("/").rpartition("/")[2]: _of(info) for info in listed if info["type"] == "file"}
+    found = {info["name"].rstrip("/").rpartition("/")[2]: _of(info) for info in listed if info["type"] == "file"}
+    return {name: entry for name, entry in found.items() if not name.startswith(".")}
 
 
 def open_binary(location: Location) -> IO[bytes]:

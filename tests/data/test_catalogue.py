@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -104,6 +105,91 @@ def test_a_catalogue_survives_its_file(tmp_path):
     assert read_catalogue(tmp_path / "c.json") == catalogue
 
 
+def keyed(root, keys):
+    (root / "captions.json").write_text(json.dumps({key: f"Caption of {key}." for key in keys}))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "keys", "found"),
+    [
+        (["X.JPG", "Y.JPG"], ["X.jpg", "y"], {"X.JPG": "X.jpg", "Y.JPG": "y"}),
+        (["x.png"], ["x.jpg"], {"x.png": "x.jpg"}),
+        (["x.jpg"], ["x.HEIC"], {"x.jpg": "x.HEIC"}),
+        (["cafe\u0301.jpg"], ["caf\u00e9.JPG"], {"cafe\u0301.jpg": "caf\u00e9.JPG"}),
+        (["v1.2.jpg"], ["v1.2"], {"v1.2.jpg": "v1.2"}),
+        (["x.jpg", "x.png", "z.jpg"], ["x.png", "X.JPG", "z"], {"x.png": "x.png", "x.jpg": "X.JPG", "z.jpg": "z"}),
+        (["x.jpg", "x.png", "z.jpg"], ["x", "z"], {"z.jpg": "z"}),
+        (["x.jpg", "X.jpeg", "z.jpg"], ["X.jpg", "z"], {"z.jpg": "z"}),
+        (["x.jpg", "z.jpg"], ["X.jpg", "x.JPG", "z"], {"z.jpg": "z"}),
+        (["x.jpg", "z.jpg"], ["x.jpg", "X.JPG", "z"], {"x.jpg": "x.jpg", "z.jpg": "z"}),
+    ],
+)
+def test_a_key_means_the_one_file_that_it_can_mean_whatever_its_suffix_or_capitals(tmp_path, files, keys, found):
+    root = keyed(write_fashion(tmp_path / "d", dict.fromkeys(files, (60, 90))), keys)
+    records = load_catalogue(fashion.LAYOUT, root, source()).records
+    assert {record.name: record.caption for record in records} == {f: f"Caption of {key}." for f, key in found.items()}
+
+
+def test_coco_names_of_other_capitals_are_understood(tmp_path):
+    root = write_coco(tmp_path / "c", [{"id": 1, "image_id": 9, "caption": "Nine."}])
+    image = root / "train2014" / "COCO_train2014_000000000009.jpg"
+    image.rename(image.with_suffix(".JPG"))
+    assert [r.name for r in load_catalogue(coco.LAYOUT, root, source()).records] == ["COCO_train2014_000000000009.JPG"]
+
+
+def test_where_nothing_is_left_it_is_said_why_with_three_examples(tmp_path):
+    root = keyed(
+        write_fashion(tmp_path / "d", {f"{n}.jpg": (60, 90) for n in range(5)}), [f"other{n}" for n in range(4)]
+    )
+    said = (
+        "no usable image (9 files left out: 4 caption without image, for instance other0, other1, other2; "
+        "5 image without caption, for instance 0.jpg, 1.jpg, 2.jpg)"
+    )
+    with pytest.raises(DataError, match=re.escape(said)):
+        load_catalogue(fashion.LAYOUT, root, source())
+
+
+def test_a_caption_of_a_picture_that_is_not_read_says_so(tmp_path):
+    root = keyed(write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jfif": (60, 90)}), ["a", "b.jfif", "c.HEIC"])
+    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    assert [record.name for record in catalogue.records] == ["a.jpg", "b.jfif"]
+    reason = "in a format that is not read; save it as JPEG or PNG"
+    assert [(problem.file, problem.reason) for problem in catalogue.problems] == [("c.HEIC", reason)]
+
+
+def test_files_that_begin_with_a_dot_are_nobodys_data(tmp_path):
+    root = keyed(write_fashion(tmp_path / "d", {"a.jpg": (60, 90)}), ["a.jpg", "._a.jpg"])
+    (root / "images" / "._a.jpg").write_bytes(b"macOS")
+    (root / "images" / ".hidden").mkdir()
+    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    assert ([record.name for record in catalogue.records], catalogue.problems) == (["a.jpg"], ())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("layout", [fashion.LAYOUT, coco.LAYOUT])
+def test_captions_with_a_byte_order_mark_are_read(tmp_path, layout, encoding):
+    root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
+    if layout is coco.LAYOUT:
+        root = write_coco(tmp_path / "c", [{"id": 1, "image_id": 9, "caption": "Nine."}])
+    path = root / layout.captions_file
+    path.write_text(path.read_text(), encoding=encoding)
+    assert len(load_catalogue(layout, root, source()).records) == 1
+
+
+def test_a_picture_that_is_read_in_another_way_than_before_is_another_one_to_caches(tmp_path):
+    root = write_fashion(tmp_path / "d", {"a.png": (60, 90), "b.png": (60, 90), "c.png": (60, 90)})
+    noise_image(60, 90).save(root / "images" / "b.png", transparency=(0, 0, 0))
+    Image.new("I", (60, 90)).save(root / "images" / "c.tif")
+    captions = dict.fromkeys(("a.png", "b.png", "c.tif"), "A shirt.")
+    (root / "captions.json").write_text(json.dumps(captions))
+    (root / "images" / "c.png").unlink()
+    for _ in range(2):  # as it is read, and as it was kept
+        catalogue = load_catalogue(fashion.LAYOUT, root, source(), tmp_path / "index.jsonl")
+        assert [len(record.identity) for record in catalogue.records] == [5, 6]
+        assert [problem.reason.partition(",")[0] for problem in catalogue.problems] == ["pixels of mode I"]
+
+
 def write_coco(root, annotations):
     (root / "annotations").mkdir(parents=True)
     (root / "train2014").mkdir()
@@ -128,7 +214,7 @@ def test_of_cocos_captions_the_one_with_the_lowest_id_counts(tmp_path):
 def test_coco_images_without_caption_or_file_are_problems(tmp_path):
     root = write_coco(tmp_path / "c", [{"id": 1, "image_id": 9, "caption": "Nine."}])
     (root / "train2014" / "COCO_train2014_000000000009.jpg").unlink()
-    with pytest.raises(DataError, match=r"no usable image \(2 files left out\)"):
+    with pytest.raises(DataError, match=r"no usable image \(2 files left out: 1 image without caption, for instance"):
         load_catalogue(coco.LAYOUT, root, source())
 
 

@@ -1,7 +1,9 @@
 """Photos, folders and CSV files of garments, and what cannot be read of them."""
 
+import struct
+
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from fashion_sweep.data.garment import garment_catalogue, keep_photos, read_garments
 from fashion_sweep.errors import ConfigError, DataError
@@ -33,11 +35,73 @@ def test_a_folder_gives_all_of_its_photos(photos):
     }
 
 
+def test_of_a_folder_what_is_not_read_is_named_and_what_is_hidden_is_not(photos):
+    for name in ("one.HEIC", "._red.png", "two.dng"):
+        (photos / name).write_bytes(b"some")
+    (photos / "red.png").rename(photos / "red.jfif")
+    said = []
+    found = read_garments([str(photos)], "sweater", "pattern", None, said.append)
+    assert list(named(found)) == ["blue-one", "red"]
+    left_out = "left out one.HEIC, two.dng: in a format that is not read; save it as JPEG or PNG"
+    assert said == [f"{photos}: {left_out}"]
+    for name in ("red.jfif", "blue one.jpg"):
+        (photos / name).unlink()
+    with pytest.raises(ConfigError, match=r"holds no photo, only one.HEIC, two.dng: in a format that is not read"):
+        read_garments([str(photos)], "sweater", "pattern", None)
+    alone = read_garments([str(photos / "one.HEIC")], "sweater", "pattern", None)
+    with pytest.raises(DataError, match=r"one\.HEIC: in a format that is not read"):
+        garment_catalogue(alone, ["x"], photos / "kept")
+
+
+def test_long_names_of_files_become_short_ones_that_differ(photos):
+    for ending in ("front", "back"):
+        (photos / "red.png").rename(photos / f"{'a' * 70} {ending}.png")
+        Image.new("RGB", (60, 80)).save(photos / "red.png")
+    names = list(named(read_garments([str(photos)], "sweater", "pattern", None)))
+    assert (len(set(names)), [len(name) for name in names if name[0] == "a"]) == (4, [60, 60])
+
+
+def test_photos_with_odd_exif_tags_or_profiles_are_kept_upright_in_srgb(photos):
+    """Of the camera that wrote it, resolution is text."""
+    entry = struct.pack("<HHHIHHHHI4s", 2, 0x0112, 3, 1, 6, 0, 0x011A, 2, 4, b"300 ")
+    odd = b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (90, 60), "red").save(photos / "red.jpg", exif=odd, icc_profile=profile)
+    (photos / "red.png").unlink()
+    garments = read_garments([str(photos)], "sweater", "pattern", None)
+    kept = keep_photos(garment_catalogue(garments, ["x", "x"], photos / "kept"), photos / "kept")
+    assert {record.name: (record.width, record.height) for record in kept.records}["red"] == (60, 90)
+    assert Image.open(photos / "kept" / "red.png").info == {}
+
+
 def test_a_csv_file_tells_each_garment_and_leaves_the_rest_to_the_options(photos):
     (photos / "ours.csv").write_text("photo,kind,name\nred.png,dress,\nblue one.jpg,,first\n")
     found = read_garments([str(photos / "ours.csv")], "sweater", "colour", None)
     assert named(found) == {"red": ("dress", "colour"), "first": ("sweater", "colour")}
     assert found[0].photo == str(photos / "red.png")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("photo,kind,name\nred.png,dress,\n", "utf-8"),
+        ("photo,kind,name,,\nred.png,dress,,,\n,,,,\n\n,,\n", "utf-8-sig"),
+        ("\n Photo , KIND\r\n red.png , dress \r\n", "utf-8"),
+        ("photo,kind\rred.png,dress\r", "utf-8"),
+        ('"photo","kind"\n"red.png","dress"\n', "utf-16"),
+    ],
+)
+def test_a_csv_file_is_read_as_spreadsheets_write_it(photos, text, encoding, separator):
+    (photos / "ours.csv").write_bytes(text.replace(",", separator).encode(encoding))
+    found = read_garments([str(photos / "ours.csv")], None, "pattern", None)
+    assert (named(found), found[0].photo) == ({"red": ("dress", "pattern")}, str(photos / "red.png"))
+
+
+def test_lines_of_a_csv_file_are_counted_as_an_editor_does(photos):
+    (photos / "ours.csv").write_text("photo,kind\n\n,,\nred.png,\n")
+    with pytest.raises(ConfigError, match="line 4 tells no kind"):
+        read_garments([str(photos / "ours.csv")], None, "pattern", None)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +167,17 @@ def test_the_embedded_world_has_garments_that_differ_in_colour_or_pattern(tmp_pa
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("photo,kind\n", "no line below the first"), ("photo,kind\na.jpg,shirt,x,y\n", "line 2 has more cells")],
+    [
+        ("photo,kind\n,\n", "no line below the first"),
+        ("photo,kind\na.jpg,shirt,x,y\n", "line 2 has more cells than the first line names: 'x'"),
+        ("photo,kind,,\n,,,\na.jpg,shirt,,y\n", "line 3 has more cells than the first line names: 'y'"),
+        ("photo,Photo,kind\na.jpg,b.jpg,shirt\n", "two columns 'photo'"),
+        ("file:kind\na.jpg:shirt\n", "no column photo.* with commas, semicolons or tabs between the cells"),
+        (b"photo,kind\nr\xf6t.jpg,shirt\n", "cannot be read .*; save it as CSV in UTF-8"),
+    ],
 )
 def test_a_csv_file_of_another_shape_is_told(photos, text, why):
-    (photos / "odd.csv").write_text(text)
+    (photos / "odd.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=why):
         read_garments([str(photos / "odd.csv")], None, "pattern", None)
 

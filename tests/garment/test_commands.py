@@ -48,3 +48,35 @@ def test_a_mistake_is_one_line(words, said, tmp_path, monkeypatch, capsys):
     assert said in told
     assert "Traceback" not in told
     assert not [path for path in tmp_path.glob("runs/*") if (path / "config.yaml").exists()]
+
+
+@pytest.mark.parametrize("stem", ["a b" * 30, "é" * 59], ids=["long", "accents"])
+@pytest.mark.parametrize("photos", [1, 2])
+def test_a_photo_may_be_called_as_long_as_a_file_may(stem, photos, tmp_path, monkeypatch):
+    """Its garment and its run are called so too, by a name of their own."""
+    begun = []
+    monkeypatch.setattr("fashion_sweep.commands.runs.carry_out", lambda config, paths: begun.append((config, paths)))
+    names = [tmp_path / f"{stem}{number}.png" for number in range(2)]
+    for path in names:
+        Image.new("RGB", (60, 80), "blue").save(path)
+    for first in (names, names[::-1]):
+        words = ["train", *map(str, first[:photos]), "--kind", "sweater"]
+        monkeypatch.setattr(sys, "argv", ["fashion-sweep", "garment", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert not left.value.code
+    runs = {paths.name for _, paths in begun}
+    assert len(runs) == 2
+    assert all(len(name.encode()) <= 100 and name.endswith("-tiny") for name in runs)
+    garments = {one.name for config, _ in begun for one in config.sweep.garments}
+    assert len(garments) == 2
+    assert max(map(len, garments)) <= 60
+
+
+def test_a_run_that_cannot_be_called_so_is_put_down_to_its_option(tmp_path, monkeypatch, capsys):
+    Image.new("RGB", (60, 80), "blue").save(tmp_path / "photo.png")
+    words = ["train", str(tmp_path / "photo.png"), "--kind", "sweater", "--run", "a/b"]
+    monkeypatch.setattr(sys, "argv", ["fashion-sweep", "garment", *words])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "--run 'a/b': becomes a folder's name" in capsys.readouterr().err
