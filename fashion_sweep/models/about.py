@@ -4,6 +4,7 @@ Sources: https://github.com/Stability-AI/ModelSpec; kohya-ss sd-scripts, `docs/t
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -22,7 +23,7 @@ def base_model_id(base: str) -> str:
     path = Path(base).expanduser()
     if base.startswith(EMBEDDED) or not (path.is_absolute() or base.startswith(".") or path.suffix == ".safetensors"):
         return base
-    return path.resolve().name.removesuffix(".safetensors")
+    return Path(os.path.abspath(path)).name.removesuffix(".safetensors")
 
 
 def trigger_words_in(metadata: Mapping[str, str]) -> list[str]:
