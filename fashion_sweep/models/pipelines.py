@@ -99,9 +99,9 @@ def _open_vae(name: str, key: str) -> Any:
         return AutoencoderKL.from_single_file(
             location, config=folder, subfolder="vae", local_files_only=True, dtype=torch.float32
         )
-    folder = Path(location) / "vae"
-    options: dict[str, Any] = {"subfolder": "vae"} if folder.is_dir() else {}
-    options |= {"variant": _variant((folder if options else Path(location)).glob("*.safetensors"))}
+    inside = Path(location) / "vae"
+    options: dict[str, Any] = {"subfolder": "vae"} if inside.is_dir() else {}
+    options |= {"variant": _variant((inside if options else Path(location)).glob("*.safetensors"))}
     return AutoencoderKL.from_pretrained(location, dtype=torch.float32, use_safetensors=True, **options)
 
 

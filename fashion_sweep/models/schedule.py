@@ -54,7 +54,7 @@ DISCRETE = re.compile(
     r"DPMSolver(Multistep|Singlestep|SDE)|UniPCMultistep|DEISMultistep|SASolver)Scheduler"
 )
 """Schedulers of the noise that `DDIMScheduler` knows, as EDM's and those of flow matching are not."""
-MARKS = {"v_pred": {"prediction_type": "v_prediction"}}
+MARKS: dict[str, dict[str, Any]] = {"v_pred": {"prediction_type": "v_prediction"}}
 MARKS["ztsnr"] = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 """Tensors of no content by which a single file tells how it was trained."""
 OTHER_MARKS = re.compile(r"edm_\w+(\.\w+)?")

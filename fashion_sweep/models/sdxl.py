@@ -21,6 +21,7 @@ from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.family import Conditions, GenerationRequest, TextEmbeds
 from fashion_sweep.models.pipelines import open_base, open_refiner
 from fashion_sweep.models.sampling import Stage, denoise
+from fashion_sweep.models.spellings import attach_file
 from fashion_sweep.space import COMPONENTS, TrialSpec
 
 for _name in ("peft", "lora_base"):  # they warn of each component that an adapter leaves alone
@@ -109,12 +110,12 @@ class SDXL:
         return noise
 
     def load_adapter(self, path: Path, scale: float = 1.0) -> None:
-        self.pipeline.load_lora_weights(path.parent, weight_name=path.name, use_safetensors=True)
+        attach_file(path, self.pipeline, self.components)
         self._fuse(scale)
 
     @contextmanager
     def adapted(self, path: Path, scale: float = 1.0) -> Iterator[None]:
-        self.pipeline.load_lora_weights(path.parent, weight_name=path.name, use_safetensors=True)
+        attach_file(path, self.pipeline, self.components)
         kept = {  # subtracting what was fused would leave rounding behind
             (part, name): layer.get_base_layer().weight.detach().to("cpu", copy=True)
             for part, module in self.components.items()
