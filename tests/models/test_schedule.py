@@ -52,21 +52,35 @@ def test_a_bare_scheduler_config_draws_the_images_of_one_that_says_all(model, co
     assert torch.equal(bare.generate(images_of(), generation), model.generate(images_of(), generation))
 
 
-@pytest.mark.parametrize("marks", [["v_pred"], ["v_pred", "ztsnr"], ["modelspec"]], ids="-".join)
-def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(marks, model, config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("marks", "said", "found"),
+    [
+        ([], {}, {}),
+        (["v_pred"], {}, V),
+        (["v_pred", "ztsnr"], {}, V | ZERO_SNR | {"timestep_spacing": "trailing"}),
+        ([], {"modelspec.prediction_type": "v"}, V),
+        ([], {"modelspec.prediction_type": "epsilon"}, {}),
+    ],
+)
+def test_a_single_file_tells_by_its_marks_how_it_was_trained(marks, said, found, tmp_path):
+    names = [locate.SINGLE_FILES["model.base"][1], *marks]
+    save_file({name: torch.tensor([]) for name in names}, tmp_path / "base.safetensors", said)
+    read = schedule_of(str(tmp_path / "base.safetensors"), "model.base", lambda folder: None)
+    assert read == SDXL | NEVER | found
+
+
+def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(model, config, tmp_path, monkeypatch):
     for module in (pipelines, schedule):
         monkeypatch.setattr(module, "architecture_of", lambda key: WEIGHTS / "base")
-    tensors = original_format.whole(model.pipeline) | {mark: torch.tensor([]) for mark in marks if mark != "modelspec"}
-    said = {"modelspec.prediction_type": "v"} if "modelspec" in marks else None
-    save_file(tensors, tmp_path / "vpred.safetensors", said)
+    marks = {mark: torch.tensor([]) for mark in ("v_pred", "ztsnr")}
+    save_file(original_format.whole(model.pipeline) | marks, tmp_path / "vpred.safetensors")
     single = Model.load(ModelConfig(base=str(tmp_path / "vpred.safetensors"), dtype="float32"), "cpu")
-    of_folder = Model.load(folder_with(tmp_path, V | (ZERO_SNR if "ztsnr" in marks else {})), "cpu")
-    assert dict(single.scheduler.config) == dict(of_folder.scheduler.config)
+    of_folder = Model.load(folder_with(tmp_path, V | ZERO_SNR), "cpu")
     latents, noise, steps = torch.randn(3, 4, 16, 12), torch.randn(3, 4, 16, 12), torch.tensor([0, 400, 999])
     noisy, velocity = (call(latents, noise, steps) for call in (single.add_noise, single.training_target))
     signal = single.scheduler.alphas_cumprod[steps].sqrt()[:, None, None, None]
     assert torch.allclose(velocity, signal * noise - (1 - signal**2).sqrt() * latents, atol=1e-6)
-    assert torch.equal(noisy[2], noise[2]) == ("ztsnr" in marks)
+    assert torch.equal(noisy[2], noise[2])
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
     images = single.generate(images_of(), generation)
     assert torch.equal(images, of_folder.generate(images_of(), generation))

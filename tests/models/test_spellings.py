@@ -93,7 +93,7 @@ STRANGE = {
     "an unknown layer": ({"lora_te1_text_model_encoder_layers_77_mlp_fc1.alpha": torch.ones(1)}, None),
     "flux": ({"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": torch.ones(2, 2)}, None),
     "flux by kohya": ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": torch.ones(2, 2)}, None),
-    "textual inversion": ({"clip_g": torch.ones(1, 9), "clip_l": torch.ones(1, 9)}, "clip_g (2 of 5 tensors have none)"),
+    "textual inversion": ({"clip_g": torch.ones(1, 9), "clip_l": torch.ones(1, 9)}, "clip_g (2 of 5 tensors have"),
     "kohya's dora": ({f"{PLACE}.dora_scale": torch.ones(1)}, "dora_scale is of a DoRA, which cannot be drawn"),
     "peft's dora": ({"unet.x.lora_magnitude_vector": torch.ones(1)}, "lora_magnitude_vector is of a DoRA"),
     "loha": ({f"{PLACE}.hada_w1_a": torch.ones(2, 2)}, None),
