@@ -11,6 +11,7 @@ from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.evaluation.fid import SAMPLES_PER_DIMENSION, enough_samples
 from fashion_sweep.models.attention import check_attention
 from fashion_sweep.models.locate import EMBEDDED, locate
+from fashion_sweep.models.schedule import check_schedules
 from fashion_sweep.sweep_file import EvaluationSet
 
 INCEPTION_DIMENSION = 2048
@@ -70,11 +71,13 @@ def too_few_to_judge(name: str, records: int, evaluation: EvaluationConfig) -> s
 
 def check_model(model: ModelConfig) -> None:
     """Raises:
-    ConfigError: a part of the model is nowhere, or something else; or attention is asked for that is not installed.
+    ConfigError: a part of the model is nowhere, something else, or learnt what cannot be trained or drawn; or
+        attention is asked for that is not installed.
     """
     for key, name in (("model.base", model.base), ("model.refiner", model.refiner), ("model.vae", model.vae)):
         if name is not None:
             locate(name, key)
+    check_schedules(model)
     check_attention(model.attention)
 
 

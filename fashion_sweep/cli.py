@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ from fashion_sweep.commands import garment as garment_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
 from fashion_sweep.commands.runs import resume, run, status
-from fashion_sweep.errors import FashionSweepError, Interrupted, RunError, shown
+from fashion_sweep.errors import ConfigError, FashionSweepError, Interrupted, RunError, shown
 from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
 
@@ -167,11 +168,29 @@ def ui(port: Annotated[int, Option(help="Port on this machine's loopback address
     open_ui(port)
 
 
+def _check_words(words: Sequence[str]) -> None:
+    """Text is UTF-8 wherever it goes: into a tokenizer, a run folder, a picture, a URL.
+
+    Raises:
+        ConfigError: the command line has bytes that are none.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError:
+            option = f"{before} " if before.startswith("-") else ""
+            written = os.fsencode(word).decode("utf-8", "backslashreplace")
+            raise ConfigError(
+                f"{option}{written}: is no UTF-8 text; write it again in a terminal set to UTF-8"
+            ) from None
+
+
 def main() -> None:
     """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
     try:
+        _check_words(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         code = Interrupted.exit_code

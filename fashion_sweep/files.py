@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """As safetensors, names sorted, with a checksum of all that among the metadata."""
-    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}  # a number stays of no dimension
     said = dict(metadata or {})
     with replacing(path) as temporary:
         save_file(ordered, temporary, metadata=said | {CHECKSUM: checksum(ordered, said)})

@@ -64,6 +64,9 @@ def test_version_is_told(command):
         (["run", "exp4", "--adapters-from", "nothing"], "no run 'nothing'"),
         (["generate"], "Missing option '--prompt'"),
         (["generate", "--prompt", " "], "--prompt: is empty"),
+        (["generate", "--prompt", "caf\udce9"], r"error: --prompt caf\xe9: is no UTF-8 text"),
+        (["generate", "--prompt=caf\udce9"], r"error: --prompt=caf\xe9: is no UTF-8 text"),
+        (["run", "exp\udcff2"], r"error: exp\xff2: is no UTF-8 text"),
         (["generate", "--prompt", "a dress", "--adapter", "models:/exp2-tiny@best"], "there is no MLflow store"),
     ],
 )

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from fashion_sweep.files import (
     is_whole,
@@ -55,6 +55,14 @@ def test_a_bit_flipped_anywhere_in_a_file_is_found(tmp_path):
             path.write_bytes(flipped)
             if byte not in same:
                 assert not is_whole(path), (byte, bit, bytes(flipped[max(0, byte - 9) : byte + 9]))
+
+
+def test_a_number_is_written_as_one_and_not_as_a_list_of_one(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"alpha": np.array(3.0, np.float32), "turned": np.arange(6.0).reshape(2, 3).T})
+    assert load_file(path)["alpha"].shape == ()
+    assert np.array_equal(load_file(path)["turned"], np.arange(6.0).reshape(2, 3).T)
+    assert is_whole(path)
 
 
 def test_a_file_without_checksum_is_none_of_ours(tmp_path):

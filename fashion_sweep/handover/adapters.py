@@ -9,10 +9,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from fashion_sweep.config import Preset
-from fashion_sweep.config_files import read_run_config
+from fashion_sweep.config_files import PRESETS, load_preset, read_run_config
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.about import original_size_in, size_of
+from fashion_sweep.models.about import PREFIX, judged_in, original_size_in, size_of
 from fashion_sweep.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.storage import remote
 from fashion_sweep.tracking import fetch
@@ -29,6 +29,9 @@ class Adapter:
     """Short, for a grid."""
     file: Path | None = None
     trained_with: Preset | None = None
+    """Of its run."""
+    judged_as: Preset | None = None
+    """Where its run is not at hand: what the file tells of its pictures, on a model that is only named."""
     title: str = ""
     """Its configuration, and whether a verdict chose it."""
     original_size: tuple[int, int] | None = None
@@ -75,8 +78,18 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
     if adapter.original_size is None:
-        return replace(adapter, original_size=original_size_in(said))
-    return adapter
+        adapter = replace(adapter, original_size=original_size_in(said))
+    return adapter if adapter.trained_with else replace(adapter, judged_as=_judged_as(given, said))
+
+
+def _judged_as(given: str, said: Mapping[str, str]) -> Preset | None:
+    if not (settings := judged_in(said)):
+        return None
+    name = said.get(f"{PREFIX}preset")
+    try:
+        return load_preset(name if name in {path.stem for path in PRESETS.glob("*.yaml")} else None, settings)
+    except ConfigError as error:
+        raise ConfigError(f"--adapter {given}: tells settings that do not fit: {error}") from error
 
 
 def _title(tags: Mapping[str, str]) -> str:
@@ -112,7 +125,8 @@ def _from_disk(given: str) -> Adapter:
         raise ConfigError(f"--adapter {given}: must be a .safetensors file")
     run = RunPaths(path.parents[min(3, len(path.parents) - 1)])
     if run.trial(path.parent.parent.name).adapter != path or not run.config.is_file():
-        return Adapter(str(path), path.stem if path.name != TrialPaths(path).adapter.name else path.parent.name, path)
+        label = path.stem if path.name != TrialPaths(path).adapter.name else path.parent.name
+        return Adapter(str(path), label, path, trained_with=_preset_of_export(path))
     config, catalogue = read_run_config(run.config), run.catalogue("fashion")
     has_one_size = not config.sweep.garments  # else the adapter's file tells it
     return Adapter(
@@ -122,3 +136,10 @@ def _from_disk(given: str) -> Adapter:
         trained_with=config.preset,
         original_size=read_catalogue(catalogue).original_size if has_one_size and catalogue.is_file() else None,
     )
+
+
+def _preset_of_export(path: Path) -> Preset | None:
+    """Of the run in whose folder it lies still."""
+    run = RunPaths(path.parents[min(2, len(path.parents) - 1)])
+    there = run.exports == path.parent.parent and run.config.is_file()
+    return read_run_config(run.config).preset if there else None

@@ -13,6 +13,7 @@ from fashion_sweep.files import is_whole, read_json, write_text
 from fashion_sweep.handover.model_card import Card, corrected_fid
 from fashion_sweep.models.about import (
     base_model_id,
+    judged_key,
     metrics_key,
     modelspec_keys,
     original_size_in,
@@ -150,7 +151,8 @@ def _metadata(
         | ({"fid_corrected": fid} if (fid := corrected_fid(verdicts.get(name), trial)) is not None else {})
         for name, judged in trial.evaluations.items()
     }
-    said = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model) | metrics_key(metrics)
+    said = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model)
+    said |= judged_key(config) | metrics_key(metrics)
     title, started = f"{results.run}: {trial.title}", str(results.facts.get("started", ""))
     sentences = [f"{trial.title}, trial {trial.spec.trial_id} of a run with this answer:"]
     sentences += [verdict.get("sentence", "") for verdict in verdicts.values() if verdict]

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_sweep.checks import check_model, check_size
+from fashion_sweep.config import ModelConfig, Preset
 from fashion_sweep.errors import ConfigError, first_line
 from fashion_sweep.files import replacing
 from fashion_sweep.handover.adapters import find_adapter, split_scale
-from fashion_sweep.handover.wishes import Row, Wish, check_wish, make_rows
+from fashion_sweep.handover.wishes import Row, Wish, check_wish, make_rows, settings_told
 from fashion_sweep.report.grid import write_grid
 
 if TYPE_CHECKING:
@@ -43,10 +44,11 @@ def generate(wish: Wish, preset: str | None, settings: Sequence[str], console: C
         with console.status("reading the adapter …"):
             found = [(find_adapter(name, Path(downloads) / str(i)), scale) for i, (name, scale) in enumerate(given)]
             rows = make_rows(wish, found, preset, settings)
-            for row in rows:
-                key = "--size" if wish.size else "data.fashion.evaluation"
-                check_model(row.preset.model)
-                check_size(row.preset.model, key, row.preset.data.fashion.evaluation)
+            drawn, key = rows[0].preset, "--size" if wish.size else "data.fashion.evaluation"
+            check_model(_model_of(drawn))
+            check_size(drawn.model, key, drawn.data.fashion.evaluation)
+        if told := settings_told([adapter for adapter, _ in found], preset):
+            console.print(told, style="dim", soft_wrap=True, markup=False)
         model = _load(rows, console)
         written = _draw(wish, rows, model, targets, console)
     return [*written, *_grid(wish, rows, written)]
@@ -85,8 +87,7 @@ def _load(rows: Sequence[Row], console: Console) -> "Family":
     from fashion_sweep.models.load import default_device, load_model
     from fashion_sweep.models.lora import misfit
 
-    refined = any(row.preset.generation.refine_fraction for row in rows)
-    config = preset.model if refined else preset.model.model_copy(update={"refiner": None})
+    config = _model_of(preset)
     model = load_model(config, default_device(), with_refiner=True)
     for row in rows:
         if row.adapter.file and (reason := misfit(row.adapter.file, model)):
@@ -95,6 +96,11 @@ def _load(rows: Sequence[Row], console: Console) -> "Family":
         with _applied(model, row):
             pass
     return model
+
+
+def _model_of(preset: Preset) -> ModelConfig:
+    """Without a refiner that makes no step."""
+    return preset.model if preset.generation.refine_fraction else preset.model.model_copy(update={"refiner": None})
 
 
 @contextmanager

@@ -167,7 +167,7 @@ class Card:
             *imports,
             "",
             f"pipeline = StableDiffusionXLPipeline.from_pretrained({base}, torch_dtype=torch.{dtype})",
-            "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)",
+            "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)",
             *load,
             f"image = pipeline({_literal(self.prompt)}, height={size.height}, width={size.width}{conditioned},",
             f"                 num_inference_steps={self.config.preset.generation.num_inference_steps}, "

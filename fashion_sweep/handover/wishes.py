@@ -156,30 +156,71 @@ def make_rows(
     Raises:
         ConfigError: they do not share one base model, or a setting does not fit.
     """
-    rows = [_row(wish, adapter, scale, preset, settings) for adapter, scale in adapters]
+    adapters_alone = [adapter for adapter, _ in adapters]
+    resolved = _preset(wish, settings_of(adapters_alone), preset, settings)
+    rows = [_row(wish, adapter, scale, resolved) for adapter, scale in adapters]
     if wish.has_base:
-        like = adapters[0][0] if adapters else None
-        rows.insert(0, _row(wish, base_like(like), 1.0, preset, settings))
-    first = rows[0]
-    for row, (key, ours) in itertools.product(rows[1:], first.preset.model.model_dump().items()):
-        theirs = getattr(row.preset.model, key)
-        if theirs != ours:
+        rows.insert(0, _row(wish, base_like(adapters_alone[0] if adapters else None), 1.0, resolved))
+    ours = resolved.model.model_dump()
+    for adapter in adapters_alone if preset is None else ():
+        theirs = change_preset(adapter.trained_with, settings).model.model_dump() if adapter.trained_with else ours
+        if key := next((key for key in ours if theirs[key] != ours[key]), None):
             raise ConfigError(
-                f"--adapter {row.adapter.name}: model.{key} of its preset is {theirs}, where that of the first is "
-                f"{ours}; one grid has one model"
+                f"--adapter {adapter.name}: model.{key} of its preset is {theirs[key]}, where that of the first is "
+                f"{ours[key]}; one grid has one model"
             )
     return rows
 
 
+def settings_of(adapters: Sequence[Adapter]) -> Preset | None:
+    """Those of all rows: of the first adapter whose run is known, else of the first that tells how it was judged."""
+    known = [adapter.trained_with for adapter in adapters] + [adapter.judged_as for adapter in adapters]
+    return next(filter(None, known), None)
+
+
+def settings_told(adapters: Sequence[Adapter], name: str | None) -> str | None:
+    """Which settings all rows have and why, where not every adapter was judged with these; `name`: of `--preset`."""
+    chosen = settings_of(adapters)
+    others = [adapter for adapter in adapters if _how(adapter) != (chosen and _drawn(chosen))]
+    if name is not None or not (others or chosen is None) or not adapters:
+        return None
+    if chosen is None:
+        return f"drawn with the preset's settings: {_listed(adapters)} not tell how pictures of it were judged"
+    source = next(adapter for adapter in adapters if chosen in (adapter.trained_with, adapter.judged_as))
+    own = [f"{adapter.label} was judged with {_how(adapter)}" for adapter in others if _how(adapter)]
+    silent = [adapter for adapter in others if not _how(adapter)]
+    own += [f"{_listed(silent)} not tell its own"] if silent else []
+    return (
+        f"but for what the options say, all rows are drawn as {source.label} was judged, with {_drawn(chosen)}: "
+        f"{'; '.join(own)}"
+    )
+
+
+def _listed(adapters: Sequence[Adapter]) -> str:
+    return f"{', '.join(adapter.label for adapter in adapters)} {'does' if len(adapters) == 1 else 'do'}"
+
+
+def _how(adapter: Adapter) -> str | None:
+    preset = adapter.trained_with or adapter.judged_as
+    return _drawn(preset) if preset else None
+
+
+def _drawn(preset: Preset) -> str:
+    generation, size = preset.generation, preset.data.fashion.evaluation
+    refined = generation.refine_fraction if preset.model.refiner else 0
+    refiner = f", {refined:.0%} of them by the refiner" if refined else ""
+    steps = f"{generation.num_inference_steps} steps{refiner}"
+    return f"{steps}, guidance {generation.guidance_scale:g}, {size.height}x{size.width}"
+
+
 def base_like(like: Adapter | None) -> Adapter:
-    """The base model, drawn with the preset and the size conditioning of `like`."""
+    """The base model, drawn with the size conditioning of `like`."""
     if like is None:
         return Adapter("none: the base model", "base model")
-    return Adapter("none: the base model", "base model", None, like.trained_with, "", like.original_size)
+    return Adapter("none: the base model", "base model", original_size=like.original_size)
 
 
-def _row(wish: Wish, adapter: Adapter, scale: float, preset: str | None, settings: Sequence[str]) -> Row:
-    resolved = _preset(wish, adapter, preset, settings)
+def _row(wish: Wish, adapter: Adapter, scale: float, resolved: Preset) -> Row:
     size = resolved.data.fashion.evaluation
     negative = resolved.generation.base_negative_prompt if adapter.file is None else None
     if wish.negative_prompt is not None:
@@ -187,12 +228,9 @@ def _row(wish: Wish, adapter: Adapter, scale: float, preset: str | None, setting
     return Row(adapter, scale, resolved, adapter.original_size or (size.height, size.width), negative)
 
 
-def _preset(wish: Wish, adapter: Adapter, name: str | None, settings: Sequence[str]) -> Preset:
-    """The one asked for, else the one that the adapter was trained with, as it was then; with what is wished for."""
-    if name is not None or adapter.trained_with is None:
-        preset = load_preset(name, settings)
-    else:
-        preset = change_preset(adapter.trained_with, settings)
+def _preset(wish: Wish, judged: Preset | None, name: str | None, settings: Sequence[str]) -> Preset:
+    """The one asked for, else the one that the adapters were judged with, as it was then; with what is wished for."""
+    preset = load_preset(name, settings) if name is not None or judged is None else change_preset(judged, settings)
     generation = preset.generation
     steps = wish.steps or generation.num_inference_steps
     fraction = generation.refine_fraction if wish.refine_fraction is None else wish.refine_fraction

@@ -4,6 +4,7 @@ Sources: https://github.com/Stability-AI/ModelSpec; kohya-ss sd-scripts, `docs/t
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -15,6 +16,8 @@ from fashion_sweep.models.locate import EMBEDDED
 from fashion_sweep.space import TrialSpec
 
 PREFIX = "fashion_sweep."
+JUDGED = ("num_inference_steps", "guidance_scale", "refine_fraction", "base_negative_prompt")
+"""Of `generation`: what, with the size, a picture is drawn with in judging."""
 
 
 def base_model_id(base: str) -> str:
@@ -22,7 +25,7 @@ def base_model_id(base: str) -> str:
     path = Path(base).expanduser()
     if base.startswith(EMBEDDED) or not (path.is_absolute() or base.startswith(".") or path.suffix == ".safetensors"):
         return base
-    return path.resolve().name.removesuffix(".safetensors")
+    return Path(os.path.abspath(path)).name.removesuffix(".safetensors")
 
 
 def trigger_words_in(metadata: Mapping[str, str]) -> list[str]:
@@ -121,6 +124,24 @@ def sd_scripts_keys(
         "v2": False,
     }
     return {f"ss_{key}": str(value) for key, value in said.items() if value is not None}
+
+
+def judged_key(config: RunConfig) -> dict[str, str]:
+    """How its pictures are drawn in judging, by keys of a preset, so that `generate` can draw them so again."""
+    generation, size = config.preset.generation, config.preset.data.fashion.evaluation
+    said = {f"generation.{key}": getattr(generation, key) for key in JUDGED}
+    said |= {f"data.fashion.evaluation.{key}": value for key, value in size.model_dump().items()}
+    return {f"{PREFIX}judged_with": json.dumps(said, ensure_ascii=False)}
+
+
+def judged_in(metadata: Mapping[str, str]) -> list[str]:
+    """What `judged_key` has said, as `--set` takes it; nothing else that a file may say there."""
+    try:
+        said = dict(json.loads(metadata.get(f"{PREFIX}judged_with", "{}")))
+    except (ValueError, TypeError, RecursionError):
+        return []
+    known = re.compile(rf"generation\.({'|'.join(JUDGED)})|data\.fashion\.evaluation\.\w+")
+    return [f"{key}={json.dumps(value)}" for key, value in said.items() if known.fullmatch(key)]
 
 
 def metrics_key(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fashion_sweep.models.locate import locate
-from fashion_sweep.models.tokenizers import clip_tokenizer
+from fashion_sweep.models.tokenizers import CONTEXT, clip_tokenizer
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
 CHUNK = 1024
@@ -79,7 +79,7 @@ def _caption_lengths(name: str, tokenizer: Any, counts: Mapping[str, int]) -> To
     backend.no_truncation()
     backend.no_padding()
     lengths = np.repeat(_lengths(backend, list(counts)), list(counts.values()))
-    limit = int(tokenizer.model_max_length)
+    limit = min(int(tokenizer.model_max_length), CONTEXT)
     return TokenLengths(
         tokenizer=name,
         limit=limit,

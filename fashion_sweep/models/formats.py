@@ -26,13 +26,20 @@ CONFIG_KEY = "lora_adapter_metadata"
 TENSOR_NAME = re.compile(r"(?P<component>unet|text_encoder|text_encoder_2)\.(?P<layer>.+)\.lora_(?P<half>[AB])\.weight")
 BLOCKS_APART = 3
 """Of Stability's numbering: SDXL's two layers a block, and one that changes the resolution."""
-EMBEDDINGS = {
+OUTSIDE_BLOCKS = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
     "add_embedding.linear_1": "label_emb.0.0",
     "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
 }
-IN_RESNET = {"time_emb_proj": "emb_layers.1"}
+IN_RESNET = {
+    "time_emb_proj": "emb_layers.1",
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
 HALVES = {"A": "lora_down", "B": "lora_up"}
 
 
@@ -123,7 +130,7 @@ def kohya_name(component: str, layer: str) -> str:
     Raises:
         ConfigError: there is none.
     """
-    name = _unet_name(layer) if component == "unet" else _text_encoder_name(component, layer)
+    name = unet_name(layer) if component == "unet" else _text_encoder_name(component, layer)
     if name is None:
         raise ConfigError(
             f"--format kohya: has no name for the layer {component}.{layer}; take --format diffusers or peft, "
@@ -138,10 +145,17 @@ def _text_encoder_name(component: str, layer: str) -> str | None:
     return f"lora_te{number}_text_model.{found[0]}" if found else None
 
 
-def _unet_name(layer: str) -> str | None:
-    """Stability numbers the blocks through, each a list of resnet, attention and change of resolution."""
-    if layer in EMBEDDINGS:
-        return f"lora_unet_{EMBEDDINGS[layer]}"
+def unet_name(layer: str) -> str | None:
+    """Of a layer of SDXL's UNet in kohya's scheme, with dots; None: there is none.
+
+    Stability numbers the blocks through, each a list of resnet, attention and change of resolution.
+    """
+    if layer in OUTSIDE_BLOCKS:
+        return f"lora_unet_{OUTSIDE_BLOCKS[layer]}"
+    if found := re.fullmatch(r"down_blocks\.(\d)\.downsamplers\.0\.conv", layer):
+        return f"lora_unet_input_blocks.{(int(found[1]) + 1) * BLOCKS_APART}.0.op"
+    if found := re.fullmatch(r"up_blocks\.(\d)\.upsamplers\.0\.conv", layer):
+        return f"lora_unet_output_blocks.{(int(found[1]) + 1) * BLOCKS_APART - 1}.2.conv"
     side, block, kind, place, rest = "mid", "0", "", "0", ""
     if found := re.fullmatch(r"(down|up)_blocks\.(\d)\.(attentions|resnets)\.([0-2])\.(.+)", layer):
         side, block, kind, place, rest = found.groups()

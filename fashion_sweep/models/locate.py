@@ -1,6 +1,7 @@
 """From a model's name in the config to what `from_pretrained` takes, and the hash of its weights."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,10 @@ def locate(name: str, key: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         check_parts(name, key, read_json(path / "model_index.json", {}))
-        return str(path.resolve())
+        return os.path.abspath(path)  # a link keeps its own name: in a hub's cache the file behind it has no suffix
     if path.is_file():
         _check_file(path, key)
-        return str(path.resolve())
+        return os.path.abspath(path)
     if path.suffix == SUFFIX or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise ConfigError(f"{key}: {name!r} is neither a folder nor a hub id such as owner/name, nor a {SUFFIX} file")
     return name
@@ -142,7 +143,8 @@ def fingerprint(location: str) -> str:
             return hashlib.file_digest(file, lambda: digest).hexdigest()
     if not folder.is_dir():
         return hashlib.blake2b(location.encode(), digest_size=16).hexdigest()
-    for path in sorted(folder.rglob("*")):
+    below = (Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names)
+    for path in sorted(below):
         if path.suffix in {".safetensors", ".json", ".txt"}:
             digest.update(str(path.relative_to(folder)).encode())
             with path.open("rb") as file:

@@ -19,12 +19,19 @@ from torch import Tensor, nn
 
 from fashion_sweep.config import TrainingConfig
 from fashion_sweep.draws import torch_generator
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.about import PREFIX
 from fashion_sweep.models.counting import target_modules
 from fashion_sweep.models.family import Family
 from fashion_sweep.models.formats import CONFIG_KEY, SavedAdapter, write_diffusers
+from fashion_sweep.models.spellings import read_layers
 from fashion_sweep.search_space import LARGEST_RANK
 from fashion_sweep.space import TrialSpec
+
+TOLD = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "use_rslora", "init_lora_weights"}
+TOLD |= {"base_model_name_or_path", "peft_type", "peft_version", "inference_mode", "lora_dropout"}
+"""Of a `LoraConfig`: what peft may be told by a stranger's file. How weights begin is nothing to a trained adapter."""
+PATTERN = re.compile(r"\^?[\w.]+")
 
 
 def attach(model: Family, spec: TrialSpec, config: TrainingConfig, seed: int) -> dict[str, nn.Parameter]:
@@ -88,30 +95,13 @@ def count_saved(path: Path) -> int:
 
 
 def misfit(path: Path, model: Family) -> str | None:
-    """The first tensor of the adapter that `model` has no place for, which diffusers would leave out with a warning.
-
-    None where all fit, or where names are of another tool's making, which diffusers translates and judges.
-    """
-    layers = {
-        f"{name}.{layer}": module for name, part in model.components.items() for layer, module in part.named_modules()
-    }
+    """Why the adapter file cannot be drawn with `model`; None where each of its tensors has its place there."""
     if reason := _strange(read_metadata(path).get(CONFIG_KEY, "{}")):
         return reason
-    with safe_open(path, "pt") as file:
-        for name in file.keys():  # noqa: SIM118
-            parts = re.fullmatch(r"(?P<layer>.+)\.lora_(?P<half>[AB])\.weight", name)
-            if parts is None:
-                continue
-            layer, axis = parts["layer"], "BA".index(parts["half"])
-            found = layers.get(layer) or layers.get(layer.replace(".text_model.", ".", 1))  # as transformers has it
-            weight = getattr(found, "weight", None)
-            if weight is None:
-                return f"the model has no layer {layer}"
-            own = file.get_slice(name).get_shape()[axis]
-            if own != weight.shape[axis]:
-                return f"{layer} is {weight.shape[axis]} wide in the model and {own} in the adapter"
-            if not torch.isfinite(file.get_tensor(name)).all():
-                return f"{layer} holds values that are not finite"
+    try:
+        read_layers(path, model.components)
+    except ConfigError as error:
+        return str(error)
     return None
 
 
@@ -121,16 +111,26 @@ def _strange(configs: str) -> str | None:
         values = dict(json.loads(configs)).items()
     except (ValueError, TypeError, RecursionError):
         return f"its {CONFIG_KEY} is no JSON object"
+    usual = LoraConfig().to_dict()
     for key, value in values:
         field = key.rpartition(".")[2]
         ranks = value.values() if field == "rank_pattern" and isinstance(value, dict) else [value]
-        if field in {"r", "rank_pattern"} and not all(isinstance(r, int) and 0 < r <= LARGEST_RANK for r in ranks):
+        if field in {"r", "rank_pattern"} and not all(type(r) is int and 0 < r <= LARGEST_RANK for r in ranks):
             return f"{key} is {str(value)[:80]}, no rank"
+        if field in {"rank_pattern", "alpha_pattern"} and not all(map(PATTERN.fullmatch, value)):
+            return f"{key} holds a pattern in place of names"
+        alphas = value.values() if field == "alpha_pattern" and isinstance(value, dict) else [value]
+        if field in {"lora_alpha", "alpha_pattern"} and not all(map(_is_number, alphas)):
+            return f"{key} is {str(value)[:80]}, no number"
         if field == "target_modules" and not isinstance(value, list):
             return f"{key} is no list of names"
-        if field in {"modules_to_save", "exclude_modules", "layers_pattern"} and value:
+        if field not in TOLD and value and value != usual.get(field):
             return f"it asks for {key}"
     return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.family import Conditions, GenerationRequest, TextEmbeds
 from fashion_sweep.models.pipelines import open_base, open_refiner
 from fashion_sweep.models.sampling import Stage, denoise
+from fashion_sweep.models.spellings import attach_file
 from fashion_sweep.space import COMPONENTS, TrialSpec
 
 for _name in ("peft", "lora_base"):  # they warn of each component that an adapter leaves alone
@@ -38,7 +39,7 @@ class SDXL:
         self.pipeline, self.refiner, self.device = pipeline, refiner, device
         self.without_refiner = without_refiner  # though it has one: good for training alone
         self.components: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in COMPONENTS}
-        self.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+        self.scheduler: DDIMScheduler = pipeline.scheduler
 
     @classmethod
     def load(cls, config: ModelConfig, device: str | torch.device, with_refiner: bool = False) -> "SDXL":
@@ -46,7 +47,7 @@ class SDXL:
         disable_diffusers_bar()
         disable_transformers_bar()
         pipeline = open_base(config)
-        refiner = open_refiner(config, pipeline.vae) if with_refiner and config.refiner else None
+        refiner = open_refiner(config, pipeline) if with_refiner and config.refiner else None
         attention = choose_attention(config.attention, device)
         for pipe in filter(None, [pipeline, refiner]):
             pipe.to(device)
@@ -109,12 +110,12 @@ class SDXL:
         return noise
 
     def load_adapter(self, path: Path, scale: float = 1.0) -> None:
-        self.pipeline.load_lora_weights(path.parent, weight_name=path.name, use_safetensors=True)
+        attach_file(path, self.pipeline, self.components)
         self._fuse(scale)
 
     @contextmanager
     def adapted(self, path: Path, scale: float = 1.0) -> Iterator[None]:
-        self.pipeline.load_lora_weights(path.parent, weight_name=path.name, use_safetensors=True)
+        attach_file(path, self.pipeline, self.components)
         kept = {  # subtracting what was fused would leave rounding behind
             (part, name): layer.get_base_layer().weight.detach().to("cpu", copy=True)
             for part, module in self.components.items()
@@ -139,7 +140,7 @@ class SDXL:
     def generate(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
         """Base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
         assert not (self.without_refiner and config.refine_fraction), "images are made with the refiner; load it"
-        scheduler = DDIMScheduler.from_config(self.pipeline.scheduler.config)
+        scheduler = DDIMScheduler.from_config(self.scheduler.config)
         scheduler.set_timesteps(config.num_inference_steps, device=self.device)
         refined = round(config.num_inference_steps * config.refine_fraction) if self.refiner else 0
         split = config.num_inference_steps - refined
@@ -216,7 +217,7 @@ def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guida
     place = (*request.original_size, 0, 0)
     time_ids: tuple[float, ...]
     negative_time_ids: tuple[float, ...]
-    if pipeline.config.get("requires_aesthetics_score"):
+    if _ids_of(pipeline) == len(place) + 1:
         time_ids, negative_time_ids = (*place, AESTHETIC_SCORE), (*place, NEGATIVE_AESTHETIC_SCORE)
     else:
         time_ids = negative_time_ids = (*place, *size)
@@ -228,6 +229,13 @@ def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guida
             _repeat(negative_time_ids, count, pipeline.device), TextEmbeds(negative_prompt, negative_pooled)
         ),
     )
+
+
+def _ids_of(pipeline: Any) -> int:
+    """How many numbers its UNet is conditioned on: a refiner has an aesthetic score in place of the target size."""
+    config = pipeline.unet.config
+    width = config.projection_class_embeddings_input_dim - pipeline.text_encoder_2.config.projection_dim
+    return int(width // config.addition_time_embed_dim)
 
 
 def _repeat(time_ids: Sequence[float], count: int, device: torch.device) -> Tensor:

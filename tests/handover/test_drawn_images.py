@@ -1,5 +1,7 @@
 """`generate`: images of an adapter on demand, and every mistake in asking for them."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,11 @@ from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.evaluation.generate import Generator, write_samples
 from fashion_sweep.files import write_text
 from fashion_sweep.handover import adapters as module
-from fashion_sweep.handover.adapters import find_adapter, split_scale
+from fashion_sweep.handover.adapters import Adapter, find_adapter, split_scale
 from fashion_sweep.handover.generate import generate
-from fashion_sweep.handover.wishes import Wish
+from fashion_sweep.handover.wishes import Wish, settings_told
 from fashion_sweep.models import lora
-from fashion_sweep.models.about import own_keys
+from fashion_sweep.models.about import judged_key, own_keys
 from fashion_sweep.models.formats import read_adapter, write_kohya
 from fashion_sweep.models.load import load_model
 from fashion_sweep.models.sdxl import SDXL
@@ -216,6 +218,55 @@ def test_an_exported_file_brings_the_size_conditioning_of_its_training(adapter, 
     assert find_adapter(str(tmp_path), tmp_path).original_size == (400, 300)
 
 
+@pytest.fixture
+def trained(adapter, tmp_path) -> tuple[Path, Path, Path]:
+    """A trial's folder of a run with settings of its own, its export there, and the export taken elsewhere."""
+    run, config = RunPaths(tmp_path / "run"), load_run_config("exp2", "tiny", [*QUICK, "generation.guidance_scale=2"])
+    write_text(run.config, config.to_yaml())
+    folder, spec = run.trial("unet-r2").root, TrialSpec.of({"unet": 2, "text_encoders": 1})
+    run.trial("unet-r2").adapter.parent.mkdir(parents=True)
+    run.trial("unet-r2").adapter.write_bytes(adapter.read_bytes())
+    export = run.exports / "unet-r2-kohya" / "run-unet-r2.safetensors"
+    write_kohya(export, read_adapter(adapter), own_keys(config, spec, "run") | judged_key(config))
+    (tmp_path / "moved.safetensors").write_bytes(export.read_bytes())
+    return folder, export, tmp_path / "moved.safetensors"
+
+
+def test_one_grid_has_the_settings_of_the_run_in_all_its_rows(trained, others, tmp_path, capsys):
+    wish = Wish((PROMPT,), adapters=(others[1], *map(str, trained)), with_base=False, output=tmp_path / "grid")
+    paths = generate(wish, None, [], Console(width=400))
+    images = [Image.open(path) for path in paths[:-1]]
+    assert {(image.text["steps"], image.text["guidance"]) for image in images} == {("5", "2")}
+    assert np.array_equal(pixels(paths[1]), pixels(paths[2]))
+    assert np.array_equal(pixels(paths[1]), pixels(paths[3]))
+    told = "all rows are drawn as run: unet-r2 was judged, with 5 steps, 20% of them by the refiner, guidance 2, 64x48"
+    assert f"{told}: turned does not tell its own" in capsys.readouterr().out
+
+
+def test_a_grid_of_two_runs_tells_which_settings_it_has_and_that_others_were_judged_otherwise(trained):
+    run, _, moved = (find_adapter(str(path), trained[0]) for path in trained)
+    other = replace(run, label="other", trained_with=load_preset("tiny"))
+    assert settings_told([run, moved], None) is None
+    said = settings_told([run, other], None)
+    assert said.endswith(": other was judged with 10 steps, 20% of them by the refiner, guidance 3, 64x48")
+    assert settings_told([run, other], "tiny") is None
+    assert settings_told([Adapter("x", "x")], None) == (
+        "drawn with the preset's settings: x does not tell how pictures of it were judged"
+    )
+
+
+def test_a_file_tells_how_to_draw_and_nothing_else(adapter, tmp_path):
+    said = {"generation.guidance_scale": 7, "model.base": "/etc", "data.fashion.root": "/etc"}
+    metadata = {"fashion_sweep.judged_with": json.dumps(said), "fashion_sweep.preset": "../../tiny"}
+    save_file(load_file(adapter), tmp_path / "theirs.safetensors", metadata)
+    found = find_adapter(str(tmp_path / "theirs.safetensors"), tmp_path).judged_as
+    assert found == load_preset("tiny", ["generation.guidance_scale=7"])
+    metadata["fashion_sweep.judged_with"] = json.dumps({"generation.guidance_scale": -7})
+    save_file(load_file(adapter), tmp_path / "theirs.safetensors", metadata)
+    with pytest.raises(ConfigError, match="tells settings that do not fit"):
+        find_adapter(str(tmp_path / "theirs.safetensors"), tmp_path)
+
+
 def test_a_number_after_a_colon_is_a_scale_unless_the_file_is_called_so(tmp_path):
     odd = tmp_path / "odd:2"
     assert split_scale(str(odd), 1.0) == (str(tmp_path / "odd"), 2.0)
@@ -252,7 +303,7 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
         ({"scale": 0.5}, "give one with --adapter"),
         ({"adapters": ("good.safetensors:nan",)}, "--adapter good.safetensors:nan: the scale must be a number"),
         ({"adapters": ("good.safetensors", "wide.safetensors")}, "does not fit embedded:base"),
-        ({"adapters": ("good.safetensors", "vae.safetensors")}, "cannot be applied to embedded:base"),
+        ({"adapters": ("good.safetensors", "vae.safetensors")}, "the model has no place for decoder.weight (1 of 1"),
         ({"adapters": ("good.safetensors",), "with_base": True, "output": Path("two.png")}, "2 images need a folder"),
         ({"with_base": False}, "--without-base: leaves nothing to draw"),
         ({"size": "64"}, "--size '64': write it as HEIGHTxWIDTH"),
@@ -268,8 +319,8 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
         ({"adapters": ("weights.bin",)}, "must be a .safetensors file"),
         ({"adapters": ("models:/exp2-tiny@best",)}, "there is no MLflow store"),
         ({"adapters": ("wide.safetensors",)}, "does not fit embedded:base"),
-        ({"adapters": ("layer.safetensors",)}, "does not fit embedded:base: the model has no layer unet."),
-        ({"adapters": ("vae.safetensors",)}, "cannot be applied to embedded:base"),
+        ({"adapters": ("layer.safetensors",)}, "does not fit embedded:base: the model has no place for unet."),
+        ({"adapters": ("vae.safetensors",)}, "the model has no place for decoder.weight (1 of 1 tensors has none)"),
         ({"output": Path("taken.png")}, "exists already"),
         ({"output": Path("note")}, "is a file; name a folder"),
         ({"output": Path("note/below")}, "nothing can be written in"),

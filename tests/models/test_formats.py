@@ -127,7 +127,8 @@ def test_every_layer_has_its_own_alpha_and_tensors_keep_every_bit(adapter, tmp_p
     write_kohya(tmp_path / "k.safetensors", saved, {})
     found = load_file(tmp_path / "k.safetensors")
     assert len(found) == len(saved.tensors) * 3 // 2
-    assert {float(value) for key, value in found.items() if key.endswith(".alpha")} == {3.0}
+    alphas = [value for key, value in found.items() if key.endswith(".alpha")]
+    assert {(tuple(value.shape), value.item()) for value in alphas} == {((), 3.0)}
     for (component, layer, half), values in saved.tensors.items():
         name = f"{kohya_name(component, layer)}.lora_{ {'A': 'down', 'B': 'up'}[half] }.weight"
         assert torch.equal(found[name], torch.from_numpy(values))
@@ -153,6 +154,11 @@ SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "
         ("unet", "down_blocks.0.resnets.1.time_emb_proj", "lora_unet_input_blocks_2_0_emb_layers_1"),
         ("unet", "mid_block.resnets.1.time_emb_proj", "lora_unet_middle_block_2_emb_layers_1"),
         ("unet", "up_blocks.2.resnets.2.time_emb_proj", "lora_unet_output_blocks_8_0_emb_layers_1"),
+        ("unet", "down_blocks.0.resnets.0.conv1", "lora_unet_input_blocks_1_0_in_layers_2"),
+        ("unet", "up_blocks.1.resnets.2.conv_shortcut", "lora_unet_output_blocks_5_0_skip_connection"),
+        ("unet", "down_blocks.1.downsamplers.0.conv", "lora_unet_input_blocks_6_0_op"),
+        ("unet", "up_blocks.0.upsamplers.0.conv", "lora_unet_output_blocks_2_2_conv"),
+        ("unet", "conv_in", "lora_unet_input_blocks_0_0"),
         ("unet", "time_embedding.linear_2", "lora_unet_time_embed_2"),
         ("unet", "add_embedding.linear_1", "lora_unet_label_emb_0_0"),
         ("text_encoder", "encoder.layers.0.self_attn.q_proj", "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"),
@@ -205,7 +211,7 @@ def test_at_full_size_the_tensors_are_the_studys_count_and_diffusers_finds_the_l
 
 
 @pytest.mark.parametrize(
-    "layer", ["conv_in", "down_blocks.0.resnets.0.conv1", "mid_block.resnets.0.conv2", "mid_block", ""]
+    "layer", ["conv_norm_out", "down_blocks.0.resnets.0.norm1", "down_blocks.3.downsamplers.0", "mid_block", ""]
 )
 def test_a_layer_without_a_name_is_refused(layer):
     with pytest.raises(ConfigError, match="--format kohya: has no name for"):

@@ -1,17 +1,20 @@
 """Where weights may come from: a hub id, a folder, a single-file checkpoint, an autoencoder of one's own."""
 
+import shutil
 from pathlib import Path
 
 import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fashion_sweep.checks import check_config, check_size
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models import locate, pipelines
+from fashion_sweep.models.about import base_model_id
 from fashion_sweep.models.counting import count_parameters
+from fashion_sweep.models.load import load_model
 from fashion_sweep.models.sdxl import SDXL
 from fashion_sweep.models.tokenizers import clip_tokenizer
 from fashion_sweep.space import TrialSpec
@@ -99,6 +102,65 @@ def test_a_file_of_something_else_is_told_before_anything_starts(files, key, nam
         check_config(load_run_config("exp2", "tiny", [f"{key}={files / name}"]))
     assert str(raised.value).startswith(key)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(("key", "file"), [("base", "base.safetensors"), ("vae", "vae.safetensors")])
+def test_a_link_into_a_hubs_cache_is_followed_by_its_own_name(config, files, tiny_architecture, tmp_path, key, file):
+    """The file behind it is called by its hash, without a suffix."""
+    (tmp_path / "blobs").mkdir()
+    blob, link = tmp_path / "blobs" / "4ba8d1f2", tmp_path / "mine.safetensors"
+    shutil.copy(files / file, blob)
+    link.symlink_to(blob)
+    check_config(load_run_config("exp2", "tiny", [f"model.{key}={link}"]))
+    opened = SDXL.load(config.preset.model.model_copy(update={key: str(link), "refiner": None}), "cpu")
+    assert opened.latent_shape(64, 48) == (4, 16, 12)
+    assert base_model_id(str(link)) == "mine"
+
+
+def test_a_folder_of_links_has_the_fingerprint_of_what_they_lead_to(tmp_path):
+    shutil.copytree(WEIGHTS / "base", tmp_path / "there")
+    (tmp_path / "links").mkdir()
+    for path in (tmp_path / "there").iterdir():
+        (tmp_path / "links" / path.name).symlink_to(path)
+    assert locate.fingerprint(str(tmp_path / "links")) == locate.fingerprint(str(WEIGHTS / "base"))
+
+
+@pytest.mark.parametrize("kept", [(), ("vae",)], ids=["all", "but-one"])
+def test_a_folder_of_fp16_files_alone_is_loaded(config, tmp_path, kept):
+    folder = tmp_path / "model"
+    shutil.copytree(WEIGHTS / "base", folder)
+    for weights in [path for path in folder.glob("*/*.safetensors") if path.parent.name not in kept]:
+        halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
+        save_file(halves, weights.with_suffix(".fp16.safetensors"), {"format": "pt"})
+        weights.unlink()
+    opened = SDXL.load(config.preset.model.model_copy(update={"base": str(folder), "refiner": None}), "cpu")
+    whole = load_file(WEIGHTS / "base/unet/diffusion_pytorch_model.safetensors")
+    assert all(
+        torch.equal(tensor, whole[name].half().float()) for name, tensor in opened.pipeline.unet.state_dict().items()
+    )
+    vae = SDXL.load(
+        config.preset.model.model_copy(update={"vae": str(folder / "vae"), "refiner": None}), "cpu"
+    ).pipeline.vae
+    assert torch.equal(vae.decoder.conv_in.weight, opened.pipeline.vae.decoder.conv_in.weight)
+
+
+def test_plain_weights_go_before_a_variant_of_them(tmp_path):
+    names = ["unet/diffusion_pytorch_model", "text_encoder/model-00001-of-00002", "vae/diffusion_pytorch_model"]
+    plain = [tmp_path / f"{name}.safetensors" for name in names]
+    half = [tmp_path / f"{name}.fp16.safetensors" for name in names]
+    other = [
+        tmp_path / "unet/diffusion_pytorch_model.non_ema.safetensors",
+        tmp_path / "unet/model.fp16-00001-of-2.safetensors",
+    ]
+    assert pipelines._variant([*plain, *half, *other]) is None
+    assert pipelines._variant([*plain[1:], *half, *other]) == "fp16"
+    assert pipelines._variant([*plain[1:], other[0]]) == "non_ema"
+
+
+def test_a_folder_without_weights_is_not_told_to_take_some_that_are_on_disk(config, tmp_path):
+    shutil.copytree(WEIGHTS / "base", tmp_path / "model", ignore=shutil.ignore_patterns("diffusion*.safetensors"))
+    with pytest.raises(ConfigError, match=r"^model\.base \S+ cannot be loaded \(.*diffusion_pytorch_model"):
+        load_model(config.preset.model.model_copy(update={"base": str(tmp_path / "model")}), "cpu")
 
 
 def test_a_files_fingerprint_is_that_of_its_contents(tmp_path):
