@@ -56,7 +56,9 @@ def install(began: float) -> int:
                         total = line.count(",") + 1
                 if time.monotonic() - told > EVERY_S and found:
                     told = time.monotonic()
-                    far = f"{min(installed(), total)} of {total} installed" if total else f"{len(found)} found, now {found[-1]}"
+                    far = f"{len(found)} found, now {found[-1]}"
+                    if total:
+                        far = f"{min(installed(), total)} of {total} installed"
                     say(f"  {told - began:3.0f} s: packages: {far}")
                 time.sleep(0.5)
     return pip.returncode
