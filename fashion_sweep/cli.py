@@ -14,7 +14,7 @@ from fashion_sweep import __version__
 from fashion_sweep.commands import data as data_commands
 from fashion_sweep.commands import garment as garment_commands
 from fashion_sweep.commands.adapters import export, generate
-from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
+from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run, given_path
 from fashion_sweep.commands.runs import resume, run, status
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError, shown
 from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
@@ -112,7 +112,12 @@ def report(
         list[str], typer.Argument(help="Run folders, or their names under the runs folder.", metavar="RUN…")
     ],
     output: Annotated[
-        Path | None, Option(help="Folder for several runs' report. Default: comparisons/ under the runs folder.")
+        Path | None,
+        Option(
+            help="Folder for several runs' report. Default: comparisons/ under the runs folder.",
+            parser=given_path,
+            metavar="PATH",
+        ),
     ] = None,
 ) -> None:
     """Write a run's report again from its folder, and print it; of several runs, put them side by side."""

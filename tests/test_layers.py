@@ -16,6 +16,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "search_space",
     "sweep_file",
     "config",
+    "safe_yaml",
     "config_files",
     "paths",
     "identity",

@@ -57,6 +57,8 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
         ConfigError: it is not there, or no adapter.
         RunError: MLflow does not deliver it.
     """
+    if not given.strip():
+        raise ConfigError("--adapter: is empty; leave it out for the base model")
     if given.startswith("models:"):
         fetched = fetch(given, downloads)
         adapter = Adapter(
