@@ -61,6 +61,25 @@ def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> 
     return f"{value:08x}"
 
 
+def sqlite_address(path: Path) -> str:
+    """Of a database, for MLflow and Optuna: `?` and `%` in the path are quoted as SQLAlchemy has it."""
+    from sqlalchemy.engine import URL
+
+    address = URL.create("sqlite", database=str(path)).render_as_string()
+    # MLflow makes the folder of what follows sqlite:///, quoted as it is
+    return address.replace("sqlite:", "sqlite+pysqlite:", 1) if "%" in address else address
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file of an SQLite database; None of any other address, and of one in memory."""
+    if not address.startswith("sqlite"):
+        return None
+    from sqlalchemy.engine import make_url
+
+    file = make_url(address).database
+    return Path(file) if file and file != ":memory:" else None
+
+
 def is_whole(path: Path) -> bool:
     """Whether a safetensors file of `write_tensors` is there, and as it was written."""
     try:

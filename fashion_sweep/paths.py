@@ -6,14 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fashion_sweep.errors import CONTROL, ConfigError
 from fashion_sweep.storage import remote
 
 
 def runs_root() -> Path:
-    """Of runs, cache and MLflow's default store: `$FASHION_SWEEP_RUNS` (a URL's copy on this node), else `runs/`."""
+    """Of runs, cache and MLflow's default store: `$FASHION_SWEEP_RUNS` (a URL's copy on this node), else `runs/`.
+
+    Raises:
+        ConfigError: its path is no text, and can be neither shown nor written down.
+    """
     if stored := remote.current():
         return stored.copy
-    return Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()
+    root = Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()
+    if CONTROL.search(str(root)):
+        raise ConfigError(
+            f"the runs folder {str(root)!r}: has characters in its path that are none, or that this locale does not "
+            "know; give another with FASHION_SWEEP_RUNS, or a UTF-8 locale"
+        )
+    return root
 
 
 def by_name(path: Path) -> str:

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import subprocess
 import sys
 
@@ -7,7 +9,8 @@ from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
 from fashion_sweep.paths import RunPaths
-from fashion_sweep.run_folder import claimed, new_run, problems_csv
+from fashion_sweep.run_folder import claimed, is_claimed, new_run, problems_csv
+from fashion_sweep.tracking import _alone
 
 HOLD = """
 import sys
@@ -58,6 +61,23 @@ def test_a_folder_of_another_configuration_is_refused(config):
     with (
         pytest.raises(RunError, match=r"another configuration \(training.steps\)"),
         claimed(new_run(other, "mine"), other),
+    ):
+        pass
+
+
+def test_a_file_system_without_locks_is_named_with_the_way_out(config, runs_root, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    said = r"mine/.lock: its file system has no locks \(No locks available\); .* with FASHION_SWEEP_RUNS$"
+    with pytest.raises(RunError, match=said), claimed(new_run(config, "mine"), config):
+        pass
+    with pytest.raises(RunError, match=said):
+        is_claimed(RunPaths(runs_root / "mine"))
+    with (
+        pytest.raises(RunError, match=r"mine/.mlflow.lock: its file system has no locks"),
+        _alone(new_run(config, "mine")),
     ):
         pass
 
