@@ -1,7 +1,6 @@
 """The command line, thin: reads words, calls the sweep, and turns errors into one line and an exit code."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from fashion_sweep.commands import garment as garment_commands
 from fashion_sweep.commands.adapters import export, generate
 from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run, given_path
 from fashion_sweep.commands.runs import resume, run, status
+from fashion_sweep.environment import settle_environment
 from fashion_sweep.errors import FashionSweepError, Interrupted, RunError, shown
 from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
@@ -174,9 +174,8 @@ def ui(port: Annotated[int, Option(help="Port on this machine's loopback address
 
 def main() -> None:
     """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY"):
-        os.environ.setdefault(name, "1")
     try:
+        settle_environment()
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         code = Interrupted.exit_code

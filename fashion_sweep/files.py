@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from fashion_sweep.errors import DataError
+from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.storage import remote
 
 CHECKSUM = "crc32"
@@ -41,6 +42,20 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     remote.put(path)
+
+
+def private_folder(folder: Path) -> Path:
+    """Made where everybody may make folders, or found there to be this user's, and open to nobody else.
+
+    Raises:
+        RunError: somebody else has taken its name.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RunError(f"{folder} is not this user's, which is needed for what nobody else may touch; remove it")
+    folder.chmod(0o700)
+    return folder
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:

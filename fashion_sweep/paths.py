@@ -52,6 +52,11 @@ def cache_rates() -> Path:
     return cache_root() / "rates.json"
 
 
+def weights_index() -> Path:
+    """Digests of large files of weights, of this machine alone."""
+    return cache_root() / ".weights.json"
+
+
 def data_index(data_set: str, root: str) -> Path:
     """What is known of the files of the data set in `root`."""
     digest = hashlib.blake2b(root.encode(errors="surrogateescape"), digest_size=8).hexdigest()
@@ -59,7 +64,7 @@ def data_index(data_set: str, root: str) -> Path:
 
 
 def data_findings(data_set: str, root: str) -> Path:
-    """What reading all of the data set in `root` has brought to light: equal files, lengths of captions."""
+    """What reading all captions of the data set in `root` has brought to light: their lengths."""
     return data_index(data_set, root).with_name(data_index(data_set, root).name.replace("index-", "findings-"))
 
 

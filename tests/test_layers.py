@@ -12,6 +12,7 @@ LAYERS = [  # each imports only itself and what stands before it
     "errors",
     "storage",
     "files",
+    "environment",
     "space",
     "search_space",
     "sweep_file",

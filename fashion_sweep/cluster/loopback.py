@@ -7,7 +7,6 @@ answers so on macOS and Windows alone.
 import os
 import secrets
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +14,6 @@ from pathlib import Path
 import psutil
 import ray
 from ray._private import ray_constants
-
-from fashion_sweep.errors import RunError
 
 HERE = "127.0.0.1"
 
@@ -43,21 +40,6 @@ def address_of_its_own() -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": interface,
         "NCCL_SOCKET_IFNAME": interface,
     }
-
-
-def private_folder() -> str:
-    """For Ray's sockets and logs: in its own choice, `/tmp/ray`, everybody here may put others in their place.
-
-    Raises:
-        RunError: somebody else has taken its name.
-    """
-    folder = Path("/tmp") / f"ray-{os.getuid()}"  # no longer: a socket's path has 107 bytes at most
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise RunError(f"{folder} is not this user's, which Ray's sockets need; remove it")
-    folder.chmod(0o700)
-    return str(folder / "ray")  # Ray opens its own to everybody
 
 
 def private_token() -> None:

@@ -29,9 +29,8 @@ class Record:
     caption: str
     width: int
     height: int
-    bytes: int = 0
-    modified: int = 0
-    """Nanoseconds since 1970, as the folder lists it."""
+    digest: str = ""
+    """Of the file's bytes."""
 
     @property
     def aspect_ratio(self) -> float:
@@ -88,7 +87,7 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
     kept = tuple(
-        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.bytes, r.modified)
+        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.digest)
         for r in index.rows
         if r.width and inside(r.width / r.height, source)
     )
@@ -110,6 +109,8 @@ def write_catalogue(path: Path, catalogue: Catalogue) -> None:
 def read_catalogue(path: Path) -> Catalogue:
     values, within = read_json(path), f"{runs_root()}/"
     for record in values["records"]:
+        for name in ("bytes", "modified"):  # which earlier versions have written
+            record.pop(name, None)
         if not (record["path"].startswith("/") or locations.is_url(record["path"])):
             record["path"] = within + record["path"]
     return Catalogue(

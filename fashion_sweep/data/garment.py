@@ -6,6 +6,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import UnidentifiedImageError
@@ -186,9 +187,5 @@ def keep_photos(catalogue: Catalogue, kept: Path) -> Catalogue:
         if not path.is_file():
             with replacing(path) as temporary:
                 load_rgb(record.path).save(temporary)
-        content = path.read_bytes()
-        version = int.from_bytes(hashlib.blake2b(content, digest_size=7).digest())  # a time tells nothing of a copy
-        records.append(
-            Record(record.name, str(path), record.caption, record.width, record.height, len(content), version)
-        )
+        records.append(replace(record, path=str(path), digest=_digest(str(path))))
     return Catalogue(tuple(records), catalogue.filtered, catalogue.problems)
