@@ -36,7 +36,8 @@ def tracking_uri() -> str:
         ConfigError: it is no address of a server or database; MLflow has given up folders.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_address(runs_root() / "mlflow.db")
-    if "://" not in uri and not uri.startswith("databricks"):
+    no_path = uri.startswith("sqlite") and urlsplit(uri).netloc
+    if no_path or ("://" not in uri and not uri.startswith("databricks")):
         raise ConfigError(
             f"MLFLOW_TRACKING_URI: {uri!r} is no address; write http://HOST:PORT of a server, or sqlite:///FILE"
         )
