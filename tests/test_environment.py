@@ -25,6 +25,7 @@ OF_A_NOTEBOOK = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MPL
 @pytest.mark.parametrize("terminal", TERMINALS)
 def test_a_report_is_written_and_shown_in_any_terminal_and_below_a_notebook(terminal, runs_root, tmp_path):
     run = finished_run(runs_root / "first")
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n", encoding="utf-8")  # there is no TeX
     odd = TERMINALS[terminal] | dict.fromkeys(EMPTY, "") | OF_A_NOTEBOOK
     command = [sys.executable, "-m", "fashion_sweep", "report", "first"]
     done = subprocess.run(command, env=os.environ | odd, capture_output=True, cwd=tmp_path, check=False)
@@ -32,7 +33,7 @@ def test_a_report_is_written_and_shown_in_any_terminal_and_below_a_notebook(term
     assert b"UNet rank" in done.stdout
     assert "–" in run.report.read_text(encoding="utf-8") + run.page.read_text(encoding="utf-8")
     assert run.grid.is_file()
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "matplotlibrc"}
 
 
 @pytest.fixture
