@@ -18,7 +18,7 @@ def runs_root() -> Path:
     """
     if stored := remote.current():
         return stored.copy
-    root = Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()
+    root = Path(os.path.expanduser(os.environ.get("FASHION_SWEEP_RUNS") or "runs")).resolve()
     if CONTROL.search(str(root)):
         raise ConfigError(
             f"the runs folder {str(root)!r}: has characters in its path that are none, or that this locale does not "

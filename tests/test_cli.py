@@ -58,6 +58,8 @@ def test_version_is_told(command):
         (["run", "exp2", "--adapters-from", ""], "the run is empty text; give a run folder"),
         (["generate", "--prompt", "a", "--adapter", ""], "--adapter: is empty; leave it out for the base model"),
         (["generate", "--prompt", "a", "--output", ""], "'--output': is empty"),
+        (["run", "exp2", "--set", "data.fashion.root=~nosuchuser/x"], "~nosuchuser/x does not exist"),
+        (["run", "exp2", "--set", "model.base=~nosuchuser/x"], "'~nosuchuser/x' is neither a folder nor a hub id"),
         (["run"], "Missing argument"),
         (["run", "exp2", "--nme", "x"], "No such option"),
         (["rnu"], "No such command"),

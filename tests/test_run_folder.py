@@ -1,5 +1,6 @@
 import errno
 import fcntl
+import os
 import subprocess
 import sys
 
@@ -7,15 +8,15 @@ import pytest
 
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.listing import Problem
-from fashion_sweep.errors import RunError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.run_folder import claimed, is_claimed, new_run, problems_csv
 from fashion_sweep.tracking import _alone
 
 HOLD = """
 import sys
 from fashion_sweep.config_files import load_run_config
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.run_folder import claimed, new_run
 with claimed(new_run(load_run_config("exp2"), "mine"), load_run_config("exp2")):
     print("held", flush=True)
@@ -113,3 +114,12 @@ def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
     for changed, name in [(caches("images-2"), "images"), (caches("images-1", ("a", "x", "c")), "models")]:
         with pytest.raises(RunError, match=rf"changed since this run began \({name}\)"):
             write_caches(run, changed)
+
+
+def test_the_runs_folder_of_a_variable_may_lie_in_the_home_and_has_a_path_that_is_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", "~/runs")
+    assert runs_root() == tmp_path / "runs"
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", os.fsdecode(b"/tmp/\xe9"))
+    with pytest.raises(ConfigError, match="has characters in its path that are none"):
+        runs_root()

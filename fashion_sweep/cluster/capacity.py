@@ -11,7 +11,7 @@ import yaml
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError
 
-LAUNCHED_FROM = Path("~/ray_bootstrap_config.yaml")
+LAUNCHED_FROM = "~/ray_bootstrap_config.yaml"
 """Where `ray up` leaves the cluster's configuration on the head node."""
 
 
@@ -70,7 +70,7 @@ def _nodes_now() -> list[dict[str, float]]:
 
 
 def _nodes_at_most() -> list[dict[str, float]]:
-    path = LAUNCHED_FROM.expanduser()
+    path = Path(os.path.expanduser(LAUNCHED_FROM))
     if ray_address() == "local" or not path.exists():
         return []
     return largest_nodes(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -23,8 +23,8 @@ class Entry:
 
 
 def absolute(root: str) -> str:
-    """A local folder as an absolute path; a URL as it is."""
-    return root.rstrip("/") if is_url(root) else str(Path(root).expanduser().resolve())
+    """A local folder as an absolute path; a URL as it is. `~who` of nobody is a folder of that name."""
+    return root.rstrip("/") if is_url(root) else str(Path(os.path.expanduser(root)).resolve())
 
 
 def join(folder: Location, *names: str) -> str:

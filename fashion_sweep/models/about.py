@@ -4,6 +4,7 @@ Sources: https://github.com/Stability-AI/ModelSpec; kohya-ss sd-scripts, `docs/t
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -19,7 +20,7 @@ PREFIX = "fashion_sweep."
 
 def base_model_id(base: str) -> str:
     """The base model by a name that means something elsewhere: a path on this disk is cut to its last part."""
-    path = Path(base).expanduser()
+    path = Path(os.path.expanduser(base))
     if base.startswith(EMBEDDED) or not (path.is_absolute() or base.startswith(".") or path.suffix == ".safetensors"):
         return base
     return path.resolve().name.removesuffix(".safetensors")

@@ -1,6 +1,7 @@
 """From a model's name in the config to what `from_pretrained` takes, and the hash of its weights."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def locate(name: str, key: str) -> str:
             known = [EMBEDDED + path.name for path in WEIGHTS.iterdir() if path.is_dir()]
             raise ConfigError(f"{key}: {name!r} is not embedded in this package{did_you_mean(name, known)}")
         return str(folder)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_dir():
         check_parts(name, key, read_json(path / "model_index.json", {}))
         return str(path.resolve())

@@ -195,7 +195,7 @@ def _remote(url: str, scratch: str) -> Remote:
         raise ConfigError(f"FASHION_SWEEP_RUNS: {url!r} names no folder; it must be like s3://bucket/runs, or a path")
     url = url.rstrip("/")
     digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    return Remote(Bucket(url), Path(scratch or "~/.cache/fashion_sweep").expanduser().resolve() / digest)
+    return Remote(Bucket(url), Path(os.path.expanduser(scratch or "~/.cache/fashion_sweep")).resolve() / digest)
 
 
 def _placed(path: Path) -> tuple[Remote, str] | None:
