@@ -9,6 +9,7 @@ import pytest
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.files import read_json, write_json
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.run_folder import claimed, is_claimed, new_run, problems_csv
 from fashion_sweep.tracking import _alone
@@ -100,7 +101,7 @@ def test_left_out_files_are_listed_whatever_their_names():
 
 
 def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
-    from fashion_sweep.caching.caches import Caches, read_caches, write_caches
+    from fashion_sweep.caching.caches import BY, Caches, read_caches, write_caches
     from fashion_sweep.data.cache import ShardedCache
 
     def caches(images: str, models=("a", "b", "c")) -> Caches:
@@ -114,6 +115,9 @@ def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
     for changed, name in [(caches("images-2"), "images"), (caches("images-1", ("a", "x", "c")), "models")]:
         with pytest.raises(RunError, match=rf"changed since this run began \({name}\)"):
             write_caches(run, changed)
+    write_json(run.caches, {name: value for name, value in read_json(run.caches).items() if name != BY})
+    with pytest.raises(RunError, match="was begun by an earlier version, which knew data by the times of its files"):
+        write_caches(run, caches("images-1"))
 
 
 def test_the_runs_folder_of_a_variable_may_lie_in_the_home_and_has_a_path_that_is_text(tmp_path, monkeypatch):
