@@ -112,5 +112,6 @@ def set_clock(root: Path, days: int) -> None:
 
 
 def machine() -> str:
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    known = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    cpu = next((line for line in known if line.startswith("model name")), "")
     return f"on {len(os.sched_getaffinity(0))} cores of {cpu.partition(':')[2].strip() or platform.machine()}"

@@ -15,8 +15,9 @@ from fashion_sweep import __version__
 from fashion_sweep.commands import data as data_commands
 from fashion_sweep.commands import garment as garment_commands
 from fashion_sweep.commands.adapters import export, generate
-from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run
+from fashion_sweep.commands.options import Preset, RunFolder, Settings, SweepName, existing_run, given_path
 from fashion_sweep.commands.runs import resume, run, status
+from fashion_sweep.environment import settle_environment
 from fashion_sweep.errors import ConfigError, FashionSweepError, Interrupted, RunError, shown
 from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.paths import RunPaths, runs_root
@@ -113,7 +114,12 @@ def report(
         list[str], typer.Argument(help="Run folders, or their names under the runs folder.", metavar="RUN…")
     ],
     output: Annotated[
-        Path | None, Option(help="Folder for several runs' report. Default: comparisons/ under the runs folder.")
+        Path | None,
+        Option(
+            help="Folder for several runs' report. Default: comparisons/ under the runs folder.",
+            parser=given_path,
+            metavar="PATH",
+        ),
     ] = None,
 ) -> None:
     """Write a run's report again from its folder, and print it; of several runs, put them side by side."""
@@ -187,9 +193,8 @@ def _check_words(words: Sequence[str]) -> None:
 
 def main() -> None:
     """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY"):
-        os.environ.setdefault(name, "1")
     try:
+        settle_environment()
         _check_words(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):

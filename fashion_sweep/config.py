@@ -31,11 +31,11 @@ class Size(Frozen):
 class ModelConfig(Frozen):
     family: Literal["sdxl"] = "sdxl"
     """Which module of `models/` knows the model."""
-    base: str
+    base: str = Field(min_length=1)
     """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`; `random:` before a name:
     its architecture with random weights."""
-    refiner: str | None = None
-    vae: str | None = None
+    refiner: str | None = Field(None, min_length=1)
+    vae: str | None = Field(None, min_length=1)
     """Autoencoder of base and refiner, likewise; null: the base's own. It always computes in float32."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the frozen weights. Adapter weights are always float32."""
@@ -168,7 +168,7 @@ class PriorConfig(Frozen):
     """Of each kind."""
     weight: PositiveFloat = 1.0
     """Of their loss beside the photo's."""
-    caption: str = "Photo of a {kind}"
+    caption: str = Field("Photo of a {kind}", min_length=1)
 
 
 class GarmentConfig(Frozen):
@@ -179,11 +179,11 @@ class GarmentConfig(Frozen):
     """Of the pictures."""
     seeds: PositiveInt = 4
     """That each prompt is drawn with."""
-    token: str = "sks"
+    token: str = Field("sks", min_length=1)
     """Stands for the garment, `[v]` in prompts."""
-    attribute_token: str = "ukj"
+    attribute_token: str = Field("ukj", min_length=1)
     """Stands for its pattern or colour, `[u]` in prompts."""
-    caption: str = "Photo of a [v] {kind} with [u] {attribute}"
+    caption: str = Field("Photo of a [v] {kind} with [u] {attribute}", min_length=1)
     """Of the photo, in training."""
     prior: PriorConfig | None = None
     """null: the photo alone is trained on, as in the study."""

@@ -5,23 +5,23 @@
 
 import difflib
 import os
+import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from fashion_sweep.config import Preset, RunConfig
-from fashion_sweep.errors import CONTROL, CREDENTIALS, ConfigError, did_you_mean
+from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
+from fashion_sweep.safe_yaml import check_no_password, parse, read_yaml
 from fashion_sweep.sweep_file import Sweep
 
 PRESETS = Path(__file__).parent / "presets"
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 DEFAULT_PRESET = "tiny"
-LARGEST = 2**20
-"""Bytes of a YAML file."""
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -36,10 +36,10 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     Raises:
         ConfigError: a name, key or value does not fit.
     """
-    preset_path = _locate(preset or os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET, PRESETS, "preset")
+    preset_path = _locate_preset(preset)
     sweep_path = _locate(sweep, SWEEPS, "sweep")
-    preset_values = {"name": preset_path.stem, **_read_yaml(preset_path)}
-    sweep_values = {"name": sweep_path.stem, **_for_preset(_read_yaml(sweep_path), preset_path.stem)}
+    preset_values = {"name": preset_path.stem, **read_yaml(preset_path)}
+    sweep_values = {"name": sweep_path.stem, **_for_preset(read_yaml(sweep_path), preset_path.stem)}
     given: set[str] = set()
     for setting in settings:
         key, value = _read_setting(setting)
@@ -59,8 +59,8 @@ def load_preset(name: str | None = None, settings: Sequence[str] = ()) -> Preset
     Raises:
         ConfigError: a name, key or value does not fit.
     """
-    path = _locate(name or os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET, PRESETS, "preset")
-    return _changed({"name": path.stem, **_read_yaml(path)}, settings, path)
+    path = _locate_preset(name)
+    return _changed({"name": path.stem, **read_yaml(path)}, settings, path)
 
 
 def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
@@ -91,7 +91,13 @@ def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
 
 def read_run_config(path: Path) -> RunConfig:
     """The resolved configuration that a run folder holds."""
-    return _validate(RunConfig, _read_yaml(path), path)
+    return _validate(RunConfig, read_yaml(path), path)
+
+
+def _locate_preset(name: str | None) -> Path:
+    if name is None:  # an empty one is a mistake, but for the environment's, which is none
+        name = os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET
+    return _locate(name, PRESETS, "preset")
 
 
 def _locate(name: str, folder: Path, kind: str) -> Path:
@@ -106,66 +112,33 @@ def _locate(name: str, folder: Path, kind: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if (size := path.stat().st_size) > LARGEST:
-        raise ConfigError(f"{path}: has {size:,} bytes, which no configuration needs; at most {LARGEST:,} are read")
-    try:
-        values = _parse(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold a mapping of keys to values")
-    return values
-
-
 def _read_setting(setting: str) -> tuple[str, Any]:
     key, separator, text = setting.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {setting!r}: write it as key=value, for instance training.steps=100")
-    return key, _parse_value(setting, text)
+    if not text.strip():  # a variable of the shell that is not set, as a rule
+        raise ConfigError(f"--set {key}: is empty; write {key}=null where nothing is meant")
+    return key, _read_value(key, text)
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, without what it lets through: two equal keys, of which it would keep the last without a word,
-    aliases, of which a few lines may stand for gigabytes, and characters that steer a terminal."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            alias = self.peek_event()
-            raise yaml.YAMLError(
-                f"*{alias.anchor}, line {alias.start_mark.line + 1}: aliases are not read; write it out"
-            )
-        return super().compose_node(parent, index)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        if isinstance(node.value, str) and (found := CONTROL.search(node.value)):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: holds the control character {found[0]!r}")
-        if isinstance(node.value, str) and CREDENTIALS.search(node.value):
-            where = node.value.partition("://")[0]
-            raise ConfigError(
-                f"a {where}:// address holds a password, which would be written down with the configuration; leave it "
-                "out: credentials belong in the environment, for instance AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
-        return super().construct_scalar(node)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if repeated := [key for key in keys if isinstance(key, str) and keys.count(key) > 1]:
-            raise yaml.YAMLError(f"{repeated[0]!r} is given twice, line {node.start_mark.line + 1} on")
-        return super().construct_mapping(node, deep)
-
-
-def _parse(text: str) -> Any:
-    """Raises yaml.YAMLError alone."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except (RecursionError, ValueError) as error:  # nested without end; a number or date that is none
-        raise yaml.YAMLError(str(error)) from error
+def _read_value(key: str, text: str) -> Any:
+    """Text as it is written where the key holds text, else YAML. `null` says null where that may be."""
+    options = _options(_types().get(key))
+    if any(get_origin(option) is Literal and text in get_args(option) for option in options):
+        return text
+    if str not in options:
+        return _parse_value(f"{key}={text}", text)
+    if text in ('""', "''"):
+        return ""
+    if found := CONTROL.search(text):
+        raise ConfigError(f"--set {key}: holds the control character {found[0]!r}")
+    check_no_password(text)
+    return None if text == "null" and types.NoneType in options else text
 
 
 def _parse_value(setting: str, text: str) -> Any:
     try:
-        value = _parse(text)
+        value = parse(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {setting!r}: the value is not valid YAML ({' '.join(str(error).split())})") from error
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
@@ -179,6 +152,8 @@ def _parse_value(setting: str, text: str) -> Any:
 def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     for part in path[:-1]:
         inner = values.get(part)
+        if inner is None and key in _types():  # a section that the file leaves out
+            inner = {}
         if not isinstance(inner, Mapping):
             raise ConfigError(f"--set: unknown key {key!r}{_nearest_key(key)}")
         values[part] = dict(inner)
@@ -218,7 +193,7 @@ def _within(key: str, folder: str) -> bool:
 
 def _nearest_key(key: str, prefix: str = "") -> str:
     """The whole key that was meant, found by its last part, less `prefix`; its neighbours where none is near."""
-    keys = [*_keys(Preset), *(f"sweep.{name}" for name in _keys(Sweep))]
+    keys = list(_types())
     folder, _, last = key.rpartition(".")
     neighbours = [name for name in keys if name.rpartition(".")[0] == folder]
     for candidates in (neighbours, keys):
@@ -229,10 +204,21 @@ def _nearest_key(key: str, prefix: str = "") -> str:
     return did_you_mean(key, neighbours or {name.partition(".")[0] for name in keys})
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted names of all fields of `model` and of the models in it."""
+@cache
+def _types() -> dict[str, Any]:
+    """By the dotted name of everything that `--set` may name."""
+    return dict([*_fields(Preset), *_fields(Sweep, "sweep.")])
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and type of all fields of `model` and of the models in it."""
     for name, field in model.model_fields.items():
-        yield prefix + name
-        for inner in (field.annotation, *get_args(field.annotation)):
+        yield prefix + name, field.annotation
+        for inner in _options(field.annotation):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from _keys(inner, f"{prefix}{name}.")
+                yield from _fields(inner, f"{prefix}{name}.")
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """The types that a union is of; any other type itself."""
+    return get_args(annotation) if get_origin(annotation) in (types.UnionType, Union) else (annotation,)

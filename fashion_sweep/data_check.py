@@ -1,20 +1,16 @@
 """What a careful person wants to know of a data set before paying for a run on it. Loads neither torch nor weights."""
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fashion_sweep.config import DataSource, Preset
-from fashion_sweep.data import locations
 from fashion_sweep.data.catalogue import EXAMPLES, Catalogue, by_reason, catalogue_of, inside
 from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Problem
-from fashion_sweep.data.many import over_files
 from fashion_sweep.data.sets import LAYOUTS, render_if_needed
 from fashion_sweep.data.split import split
 from fashion_sweep.files import read_json, write_json
@@ -97,7 +93,7 @@ def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogu
     catalogue = catalogue_of(index, LAYOUTS[name], root, source)
     counts = Counter(record.caption for record in catalogue.records)
     parts = split(catalogue, preset.training.validation_fraction, preset.training.seed) if name == "fashion" else None
-    duplicates, tokens = _findings(name, root, index, counts, preset)
+    duplicates = _equal_files(index)
     summary = catalogue.summary()
     check = DataCheck(
         name=name,
@@ -111,7 +107,7 @@ def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogu
         captions_in_file=index.captions,
         distinct_captions=len(counts),
         most_repeated_caption=counts.most_common(1)[0],
-        tokens=tokens,
+        tokens=_token_lengths(name, root, index, counts, preset),
         duplicate_files=sum(len(group) - 1 for group in duplicates),
         duplicate_examples=duplicates[:DUPLICATES_SHOWN],
         training=len(parts[0]) if parts else None,
@@ -146,57 +142,25 @@ def _sizes(index: Index, source: DataSource) -> dict[str, Any]:
     }
 
 
-def _findings(
-    name: str, root: str, index: Index, counts: Counter[str], preset: Preset
-) -> tuple[list[list[str]], list[TokenLengths]]:
-    """Groups of equal files, and lengths of captions: kept, since both take reading everything."""
+def _token_lengths(name: str, root: str, index: Index, counts: Counter[str], preset: Preset) -> list[TokenLengths]:
+    """Lengths of captions: kept, since they take seconds."""
     path = data_findings(name, root)
     known = read_json(path, {})
     known = known if index.key and known.get("index") == index.key else {"index": index.key, "tokens": {}}
-    before = repr(known)
-    if "duplicates" not in known:
-        known["duplicates"] = _equal_files(locations.join(root, LAYOUTS[name].folder), index)
     folders = find_tokenizers(preset.model.base)
     key = f"{[fingerprint(str(folder)) for folder in folders]} {_bounds(preset.data.of(name))}"
     if key not in known["tokens"]:
         known["tokens"][key] = [asdict(lengths) for lengths in caption_lengths(folders, counts)]
-    if repr(known) != before:
         write_json(path, known)
-    return known["duplicates"], [TokenLengths(**lengths) for lengths in known["tokens"][key]]
+    return [TokenLengths(**lengths) for lengths in known["tokens"][key]]
 
 
-def _equal_files(folder: str, index: Index) -> list[list[str]]:
-    """Names of files with the same bytes; only files of one size and end are read."""
-    by_size: dict[int, list[str]] = defaultdict(list)
+def _equal_files(index: Index) -> list[list[str]]:
+    """Names of files with the same bytes."""
+    by_content: dict[str, list[str]] = defaultdict(list)
     for row in index.rows:
-        by_size[row.bytes].append(row.name)
-    groups = [names for names in by_size.values() if len(names) > 1]
-    for read in (locations.read_end, _read):  # a file's end tells most apart, and all of it the rest
-        names = [name for group in groups for name in group]
-        contents = dict(zip(names, over_files(partial(_digest, read, folder), names), strict=True))
-        groups = [alike for group in groups for alike in _alike(group, contents)]
-    return sorted(groups)
-
-
-def _alike(group: Sequence[str], contents: Mapping[str, bytes | None]) -> list[list[str]]:
-    """The files of `group` by their contents, where more than one has them."""
-    by_content: dict[bytes, list[str]] = defaultdict(list)
-    for name in group:
-        if (content := contents[name]) is not None:
-            by_content[content].append(name)
-    return [names for names in by_content.values() if len(names) > 1]
-
-
-def _digest(read: Callable[[str], bytes], folder: str, name: str) -> bytes | None:
-    try:
-        return hashlib.blake2b(read(locations.join(folder, name)), digest_size=16).digest()
-    except OSError:
-        return None  # is among the unreadable ones
-
-
-def _read(location: str) -> bytes:
-    with locations.open_binary(location) as file:
-        return file.read()
+        by_content[row.digest].append(row.name)
+    return sorted(names for names in by_content.values() if len(names) > 1)
 
 
 def _bounds(source: DataSource) -> dict[str, float]:

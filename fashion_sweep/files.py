@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from fashion_sweep.errors import DataError
+from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.storage import remote
 
 CHECKSUM = "crc32"
@@ -44,6 +45,20 @@ def replacing(path: Path) -> Iterator[Path]:
     remote.put(path)
 
 
+def private_folder(folder: Path) -> Path:
+    """Made where everybody may make folders, or found there to be this user's, and open to nobody else.
+
+    Raises:
+        RunError: somebody else has taken its name.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RunError(f"{folder} is not this user's, which is needed for what nobody else may touch; remove it")
+    folder.chmod(0o700)
+    return folder
+
+
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """As safetensors, names sorted, with a checksum of all that among the metadata."""
     ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}  # a number stays of no dimension
@@ -60,6 +75,25 @@ def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> 
         value = zlib.crc32(repr((name, tensor.dtype.str, tensor.shape)).encode(), value)
         value = zlib.crc32(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data, value)
     return f"{value:08x}"
+
+
+def sqlite_address(path: Path) -> str:
+    """Of a database, for MLflow and Optuna: `?` and `%` in the path are quoted as SQLAlchemy has it."""
+    from sqlalchemy.engine import URL
+
+    address = URL.create("sqlite", database=str(path)).render_as_string()
+    # MLflow makes the folder of what follows sqlite:///, quoted as it is
+    return address.replace("sqlite:", "sqlite+pysqlite:", 1) if "%" in address else address
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file of an SQLite database; None of any other address, and of one in memory."""
+    if not address.startswith("sqlite"):
+        return None
+    from sqlalchemy.engine import make_url
+
+    file = make_url(address).database
+    return Path(file) if file and file != ":memory:" else None
 
 
 def is_whole(path: Path) -> bool:

@@ -6,14 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fashion_sweep.errors import CONTROL, ConfigError
 from fashion_sweep.storage import remote
 
 
 def runs_root() -> Path:
-    """Of runs, cache and MLflow's default store: `$FASHION_SWEEP_RUNS` (a URL's copy on this node), else `runs/`."""
+    """Of runs, cache and MLflow's default store: `$FASHION_SWEEP_RUNS` (a URL's copy on this node), else `runs/`.
+
+    Raises:
+        ConfigError: its path is no text, and can be neither shown nor written down.
+    """
     if stored := remote.current():
         return stored.copy
-    return Path(os.environ.get("FASHION_SWEEP_RUNS") or "runs").resolve()
+    root = Path(os.path.expanduser(os.environ.get("FASHION_SWEEP_RUNS") or "runs")).resolve()
+    if CONTROL.search(str(root)):
+        raise ConfigError(
+            f"the runs folder {str(root)!r}: has characters in its path that are none, or that this locale does not "
+            "know; give another with FASHION_SWEEP_RUNS, or a UTF-8 locale"
+        )
+    return root
 
 
 def by_name(path: Path) -> str:
@@ -41,6 +52,11 @@ def cache_rates() -> Path:
     return cache_root() / "rates.json"
 
 
+def weights_index() -> Path:
+    """Digests of large files of weights, of this machine alone."""
+    return cache_root() / ".weights.json"
+
+
 def data_index(data_set: str, root: str) -> Path:
     """What is known of the files of the data set in `root`."""
     digest = hashlib.blake2b(root.encode(errors="surrogateescape"), digest_size=8).hexdigest()
@@ -48,7 +64,7 @@ def data_index(data_set: str, root: str) -> Path:
 
 
 def data_findings(data_set: str, root: str) -> Path:
-    """What reading all of the data set in `root` has brought to light: equal files, lengths of captions."""
+    """What reading all captions of the data set in `root` has brought to light: their lengths."""
     return data_index(data_set, root).with_name(data_index(data_set, root).name.replace("index-", "findings-"))
 
 

@@ -1,6 +1,5 @@
 """Opening a run folder: one process at a time, one configuration for ever."""
 
-import fcntl
 import os
 import re
 import time
@@ -16,7 +15,7 @@ from fashion_sweep.data.listing import Problem
 from fashion_sweep.errors import RunError
 from fashion_sweep.files import as_csv, remove_unfinished, write_text
 from fashion_sweep.paths import RunPaths, runs_root
-from fashion_sweep.storage import remote
+from fashion_sweep.storage import locks, remote
 from fashion_sweep.storage.lease import is_leased, leased
 from fashion_sweep.sweep_file import NAME
 
@@ -80,7 +79,7 @@ def _is_ours(lock: IO[str]) -> bool:
     """Tries for a second, since `is_claimed` of another process holds it for a moment."""
     for _ in range(10):
         with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.lock(lock, wait=False)
             return True
         time.sleep(0.1)
     return False
@@ -92,7 +91,7 @@ def is_claimed(run: RunPaths) -> bool:
         return is_leased(stored.bucket, f"{run.name}/{run.lock.name}")
     try:
         with run.lock.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            locks.lock(lock, wait=False, shared=True)
     except FileNotFoundError:
         return False
     except BlockingIOError:

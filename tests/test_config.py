@@ -1,7 +1,9 @@
+import random
+
 import pytest
 import yaml
 
-from fashion_sweep.config_files import PRESETS, SWEEPS, load_run_config, read_run_config
+from fashion_sweep.config_files import PRESETS, SWEEPS, load_preset, load_run_config, read_run_config
 from fashion_sweep.errors import ConfigError
 
 
@@ -60,6 +62,76 @@ def test_the_resolved_config_survives_its_file(tmp_path):
     path.write_text(config.to_yaml())
     assert read_run_config(path) == config
     assert config.preset.training.learning_rate == 1e-4
+
+
+TEXTS = [
+    "/photos #2",
+    "2024",
+    "no",
+    "@home",
+    "a: b",
+    "1e5",
+    "[x",
+    "{}",
+    "'a'",
+    "~",
+    "*all",
+    "&a",
+    "!b",
+    "%c",
+    " a ",
+    "Null",
+]
+TEXTS += ["".join(random.Random(seed).choices("a1 #:'\"[]{},&*!|>%@`=-?\\~.\t\né猫", k=9)) + "x" for seed in range(30)]
+
+
+@pytest.mark.parametrize("texts", [TEXTS[start : start + 6] for start in range(0, len(TEXTS), 6)])
+def test_a_key_that_holds_text_takes_it_as_it_is_written_and_a_run_goes_on_with_it(texts, tmp_path):
+    for text in texts:
+        keys = ("data.fashion.root", "generation.base_negative_prompt", "garment.prefix", "sweep.question")
+        config = load_run_config("exp2", "tiny", [f"{key}={text}" for key in keys])
+        preset = config.preset
+        told = (preset.data.fashion.root, preset.generation.base_negative_prompt, preset.garment.prefix)
+        assert (*told, config.sweep.question) == (text,) * 4
+        (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        assert read_run_config(tmp_path / "config.yaml") == config
+
+
+def test_null_is_nothing_where_a_key_may_hold_nothing_and_two_quotes_are_empty_text():
+    preset = load_preset("tiny", ["model.refiner=null", "garment.prefix=null", "training.autocast=no"])
+    assert (preset.model.refiner, preset.garment.prefix, preset.training.autocast) == (None, "null", "no")
+    assert load_preset("tiny", ['garment.prefix=""']).garment.prefix == ""
+
+
+def test_a_section_that_a_file_leaves_out_can_be_set():
+    config = load_run_config("exp2", "tiny", ["sweep.choose.level=0.9", "garment.prior.caption=A #1 {kind}"])
+    assert (config.sweep.choose.level, config.preset.garment.prior.caption) == (0.9, "A #1 {kind}")
+
+
+@pytest.mark.parametrize("key", ["data.fashion.root", "model.vae", "training.steps", "garment.prefix", "sweep.judge"])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_is_refused_by_its_key(key, empty):
+    with pytest.raises(ConfigError, match=rf"^--set {key}: is empty; write {key}=null where nothing is meant$"):
+        load_run_config("exp2", "tiny", [f"{key}={empty}"])
+
+
+@pytest.mark.parametrize("key", ["model.base", "model.refiner", "model.vae", "data.general.root", "garment.token"])
+def test_an_empty_path_or_word_in_a_file_is_no_folder_of_this_place(key, tmp_path):
+    values = load_preset("tiny").model_dump(mode="json")
+    inner, (*section, name) = values, key.split(".")
+    for part in section:
+        inner = inner[part]
+    inner[name] = ""
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=f"{key}: string should have at least 1 character"):
+        load_preset(str(path))
+
+
+@pytest.mark.parametrize("number", ["010", "1:30"])
+def test_a_number_that_yaml_would_read_as_another_is_refused(number):
+    with pytest.raises(ConfigError, match=f"{number} would be another number; write it in decimal digits"):
+        load_preset("tiny", [f"training.steps={number}"])
 
 
 def test_rank_zero_everywhere_is_the_base_model(tmp_path):

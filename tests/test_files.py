@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import sqlalchemy
 from safetensors.numpy import load_file, save_file
 
 from fashion_sweep.files import (
@@ -7,6 +10,8 @@ from fashion_sweep.files import (
     read_json,
     read_json_lines,
     replacing,
+    sqlite_address,
+    sqlite_file,
     write_json,
     write_json_lines,
     write_tensors,
@@ -68,3 +73,20 @@ def test_a_number_is_written_as_one_and_not_as_a_list_of_one(tmp_path):
 def test_a_file_without_checksum_is_none_of_ours(tmp_path):
     save_file({"a": np.ones(2)}, tmp_path / "a.safetensors")
     assert not is_whole(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    "name", ["runs", "a?b", "?mode=memory", "a ?uri=true#b%41%3f", "é猫?", "file:?", "50%", "a&b;c@d:e"]
+)
+def test_the_file_of_a_database_comes_back_out_of_its_address(name, tmp_path):
+    path = tmp_path / name / "a.db"
+    path.parent.mkdir()
+    assert sqlite_file(sqlite_address(path)) == path
+    with sqlalchemy.create_engine(sqlite_address(path)).begin() as connection:
+        connection.execute(sqlalchemy.text("create table a (b int)"))
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+
+
+def test_an_address_of_no_file_has_none():
+    assert sqlite_file("sqlite:///my%20runs.db?timeout=5") == Path("my runs.db")
+    assert [sqlite_file(address) for address in ("sqlite://", "sqlite:///:memory:", "http://host/a.db")] == [None] * 3

@@ -84,6 +84,20 @@ def told(run: RunPaths) -> str:
     return client().search_runs([experiment], f"tags.run = '{run.name}'")[0].data.tags.get("registered")
 
 
+def test_whatever_the_runs_folder_is_called_an_adapter_comes_back_out_of_its_store(initialised, tmp_path, monkeypatch):
+    root = tmp_path / "a ?uri=true#b%41"
+    root.mkdir()
+    (root / "mlflow.db").write_bytes(initialised)
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(root))
+    monkeypatch.chdir(tmp_path)
+    run = run_with_verdict(root / "first")
+    tracking.mirror(run)
+    fetched = tracking.fetch("models:/exp2-tiny@best", tmp_path / "fetched")
+    assert fetched.file.read_bytes() == run.trial("unet-r4").adapter.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {root.name, "fetched"}
+    assert {path.name for path in root.iterdir()} == {"first", "mlflow.db", "mlflow-artifacts"}
+
+
 def test_the_winner_becomes_one_version_however_often_the_run_is_mirrored(store):
     run = run_with_verdict(store / "first")
     with tracking.Mirror(run):

@@ -1,3 +1,6 @@
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 
@@ -5,14 +8,16 @@ import pytest
 
 from fashion_sweep.config_files import load_run_config
 from fashion_sweep.data.listing import Problem
-from fashion_sweep.errors import RunError
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.run_folder import claimed, new_run, problems_csv
+from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.files import read_json, write_json
+from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.run_folder import claimed, is_claimed, new_run, problems_csv
+from fashion_sweep.tracking import _alone
 
 HOLD = """
 import sys
 from fashion_sweep.config_files import load_run_config
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.run_folder import claimed, new_run
 with claimed(new_run(load_run_config("exp2"), "mine"), load_run_config("exp2")):
     print("held", flush=True)
@@ -62,6 +67,23 @@ def test_a_folder_of_another_configuration_is_refused(config):
         pass
 
 
+def test_a_file_system_without_locks_is_named_with_the_way_out(config, runs_root, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    said = r"mine/.lock: its file system has no locks \(No locks available\); .* with FASHION_SWEEP_RUNS$"
+    with pytest.raises(RunError, match=said), claimed(new_run(config, "mine"), config):
+        pass
+    with pytest.raises(RunError, match=said):
+        is_claimed(RunPaths(runs_root / "mine"))
+    with (
+        pytest.raises(RunError, match=r"mine/.mlflow.lock: its file system has no locks"),
+        _alone(new_run(config, "mine")),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("name", ["../out", "a/b", "..", "", "-x"])
 def test_a_run_cannot_be_named_outside_the_runs_folder(config, name):
     with pytest.raises(RunError, match="becomes a folder"):
@@ -79,7 +101,7 @@ def test_left_out_files_are_listed_whatever_their_names():
 
 
 def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
-    from fashion_sweep.caching.caches import Caches, read_caches, write_caches
+    from fashion_sweep.caching.caches import BY, Caches, read_caches, write_caches
     from fashion_sweep.data.cache import ShardedCache
 
     def caches(images: str, models=("a", "b", "c")) -> Caches:
@@ -93,3 +115,15 @@ def test_a_run_does_not_go_on_with_other_data_or_weights(tmp_path):
     for changed, name in [(caches("images-2"), "images"), (caches("images-1", ("a", "x", "c")), "models")]:
         with pytest.raises(RunError, match=rf"changed since this run began \({name}\)"):
             write_caches(run, changed)
+    write_json(run.caches, {name: value for name, value in read_json(run.caches).items() if name != BY})
+    with pytest.raises(RunError, match="was begun by an earlier version, which knew data by the times of its files"):
+        write_caches(run, caches("images-1"))
+
+
+def test_the_runs_folder_of_a_variable_may_lie_in_the_home_and_has_a_path_that_is_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", "~/runs")
+    assert runs_root() == tmp_path / "runs"
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", os.fsdecode(b"/tmp/\xe9"))
+    with pytest.raises(ConfigError, match="has characters in its path that are none"):
+        runs_root()

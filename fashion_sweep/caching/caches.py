@@ -16,6 +16,9 @@ from fashion_sweep.paths import RunPaths, by_name, by_path, cache_root
 from fashion_sweep.plan import specs_of
 from fashion_sweep.sweep_file import EvaluationSet
 
+BY = "data_known_by"
+"""Key in the file of a run's caches."""
+
 
 @dataclass(frozen=True)
 class Caches:
@@ -87,11 +90,16 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
     RunError: the run began with other data or weights, which its finished trials rest on.
     """
     values: dict[str, Any] = {kind: [by_name(cache.root), cache.rows] for kind, cache in caches.parts.items()}
-    values |= {"models": list(caches.models), "views": caches.views}
+    values |= {"models": list(caches.models), "views": caches.views, BY: "content"}
     known = read_json(run.caches)
     for kind in caches.parts.keys() & (known or {}):
         known[kind][0] = by_name(by_path(known[kind][0]))
     changed = [name for name in values if known and known.get(name) != values[name]]
+    if BY in changed:
+        raise RunError(
+            f"{run.root}: was begun by an earlier version, which knew data by the times of its files; "
+            "give the run another name"
+        )
     if changed:
         what = ", ".join(changed)
         raise RunError(f"{run.root}: data or weights changed since this run began ({what}); give the run another name")
@@ -101,4 +109,5 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
 def read_caches(run: RunPaths) -> Caches:
     values = read_json(run.caches)
     models, views = tuple(values.pop("models")), values.pop("views")
+    values.pop(BY, None)
     return Caches({kind: ShardedCache(by_path(name), rows) for kind, (name, rows) in values.items()}, models, views)

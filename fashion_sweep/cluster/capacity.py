@@ -11,8 +11,13 @@ import yaml
 from fashion_sweep.config import Resources
 from fashion_sweep.errors import ConfigError
 
-LAUNCHED_FROM = Path("~/ray_bootstrap_config.yaml")
+LAUNCHED_FROM = "~/ray_bootstrap_config.yaml"
 """Where `ray up` leaves the cluster's configuration on the head node."""
+
+
+def ray_address() -> str:
+    """`$RAY_ADDRESS`; `local`, this machine, where it is empty or not set."""
+    return os.environ.get("RAY_ADDRESS") or "local"
 
 
 def worker_resources(resources: Resources) -> dict[str, float]:
@@ -65,10 +70,10 @@ def _nodes_now() -> list[dict[str, float]]:
 
 
 def _nodes_at_most() -> list[dict[str, float]]:
-    path = LAUNCHED_FROM.expanduser()
-    if os.environ.get("RAY_ADDRESS", "local") == "local" or not path.exists():
+    path = Path(os.path.expanduser(LAUNCHED_FROM))
+    if ray_address() == "local" or not path.exists():
         return []
-    return largest_nodes(yaml.safe_load(path.read_text()))
+    return largest_nodes(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _workers_on(node: Mapping[str, float], resources: Resources) -> int:

@@ -23,7 +23,7 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def ray_logs_to(path: Path) -> Iterator[None]:
     """Sends what Ray's libraries, and our own use of them, log or warn in this process to the end of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(_without_colours)
     loggers = [logging.getLogger(name) for name in ("ray", "fashion_sweep.cluster", "py.warnings")]
@@ -67,8 +67,8 @@ def worker_output_to(path: Path, rank: int) -> None:
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.close(target)
-    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
     form = FORMAT if rank == 0 else FORMAT.replace("%(name)s", f"[{rank}] %(name)s")
     logging.basicConfig(level=logging.WARNING, format=form, stream=sys.stderr, force=True)
     logging.getLogger("fashion_sweep").setLevel(logging.INFO)  # of the libraries, only what they warn of
@@ -77,7 +77,8 @@ def worker_output_to(path: Path, rank: int) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Type and first line of the message."""
-    message = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    """Type and first line of the message; with the last one, where the first only announces what follows."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = " ".join([lines[0], *lines[-1:]] if len(lines) > 1 and lines[0].endswith(":") else lines[:1])
     line = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"

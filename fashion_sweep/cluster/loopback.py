@@ -7,7 +7,6 @@ answers so on macOS and Windows alone.
 import os
 import secrets
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +14,6 @@ from pathlib import Path
 import psutil
 import ray
 from ray._private import ray_constants
-
-from fashion_sweep.errors import RunError
 
 HERE = "127.0.0.1"
 
@@ -45,21 +42,6 @@ def address_of_its_own() -> dict[str, str]:
     }
 
 
-def private_folder() -> str:
-    """For Ray's sockets and logs: in its own choice, `/tmp/ray`, everybody here may put others in their place.
-
-    Raises:
-        RunError: somebody else has taken its name.
-    """
-    folder = Path("/tmp") / f"ray-{os.getuid()}"  # no longer: a socket's path has 107 bytes at most
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise RunError(f"{folder} is not this user's, which Ray's sockets need; remove it")
-    folder.chmod(0o700)
-    return str(folder / "ray")  # Ray opens its own to everybody
-
-
 def private_token() -> None:
     """Ray's password, made here if there is none: Ray would make it readable for all."""
     path = Path.home() / ".ray" / "auth_token"
@@ -68,7 +50,7 @@ def private_token() -> None:
             path.chmod(0o600)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
                 file.write(secrets.token_hex(32))
 
 

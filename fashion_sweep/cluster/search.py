@@ -26,7 +26,7 @@ from fashion_sweep.config import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import training_steps
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import read_json, read_json_lines, write_json
+from fashion_sweep.files import read_json, read_json_lines, sqlite_address, write_json
 from fashion_sweep.paths import RunPaths
 from fashion_sweep.plan import feasible, parameters_of, trials_wanted
 from fashion_sweep.search_space import Search, StopEarly
@@ -191,7 +191,7 @@ def open_study(run: RunPaths, search: Search) -> optuna.Study:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         study = optuna.create_study(
-            storage=f"sqlite:///{run.study}",
+            storage=sqlite_address(run.study),
             study_name=STUDY,
             load_if_exists=True,
             directions=["maximize" if name in MAXIMISED else "minimize" for name in search.objectives],

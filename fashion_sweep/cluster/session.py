@@ -2,21 +2,25 @@
 
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import ray
 from ray._private.services import get_ray_address_from_environment
 
-from fashion_sweep.cluster.capacity import check_that_a_trial_fits, thread_counts
+from fashion_sweep.cluster.capacity import check_that_a_trial_fits, ray_address, thread_counts
 from fashion_sweep.cluster.guard import guarding, is_alive
 from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
 from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
-from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster, private_folder, private_token
+from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster, private_token
 from fashion_sweep.config import Resources
+from fashion_sweep.environment import OURS
 from fashion_sweep.errors import ConfigError, RunError
+from fashion_sweep.files import private_folder
 from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.storage import remote
 
@@ -38,6 +42,8 @@ QUIET_AND_QUICK = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
 
+LONGEST_TMPDIR = 60
+"""Bytes. A socket's path has 107 at most, of which the folders and names below it take up to 40."""
 ANSWER_S = 5.0
 """How long a cluster may take to answer."""
 STOP_S = 3.0
@@ -57,7 +63,7 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[str]:
     """
     stored = remote.current()
     runs = {"FASHION_SWEEP_RUNS": stored.bucket.url if stored else str(runs_root())}
-    variables = QUIET_AND_QUICK | thread_counts(resources) | runs
+    variables = OURS | QUIET_AND_QUICK | thread_counts(resources) | runs
     with impatient_interrupt() as interrupt, ray_logs_to(run.log), _environment(variables):
         others, started = _children(), set[psutil.Process]()
         try:
@@ -77,26 +83,31 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[str]:
 
 
 def _start(resources: Resources, variables: dict[str, str]) -> str:
-    address = os.environ.get("RAY_ADDRESS", "local")
+    address = ray_address()
     if address != "local":
         return _connect(address, variables)
-    folder = private_folder()
+    folder = private_folder(Path("/tmp") / f"ray-{os.getuid()}")  # no longer, for its sockets
     private_token()
     try:
-        with _environment(address_of_its_own()), no_cluster():
+        with _environment(address_of_its_own() | _short_temporary_folder(folder)), no_cluster():
             started = ray.init(
                 address="local",
                 num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
                 # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
                 include_dashboard=True,
                 dashboard_host=HERE,
-                _temp_dir=folder,
+                _temp_dir=str(folder / "ray"),  # which Ray opens to everybody
                 log_to_driver=False,
                 logging_format=FORMAT,
             )
     except Exception as error:  # of no class of its own; on a machine too busy to start it within its 30 seconds
         raise RunError(f"Ray did not start on this machine: {one_line(error)}") from error
     return f"Ray dashboard: http://{started.dashboard_url}; all of Ray listens on {HERE}, for this machine only"
+
+
+def _short_temporary_folder(own: Path) -> dict[str, str]:
+    """Environment of processes with sockets in `$TMPDIR`, as Ray's dashboard has some, where that is too long."""
+    return {"TMPDIR": str(own)} if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TMPDIR else {}
 
 
 def _cores() -> int:

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from fashion_sweep.commands.options import Preset, RunFolder, Settings, existing_run
+from fashion_sweep.commands.options import Preset, RunFolder, Settings, existing_run, given_path
 
 Output = Annotated[
-    Path | None, Option(help="A folder, or a PNG file for a single image. Default: generated/.", metavar="PATH")
+    Path | None,
+    Option(help="A folder, or a PNG file for a single image. Default: generated/.", parser=given_path, metavar="PATH"),
 ]
 Adapters = Annotated[
     list[str] | None,
@@ -76,7 +77,12 @@ def export(
     to: Annotated[str, Option("--format", help="diffusers, peft or kohya.", metavar="FORMAT")],
     trial: Annotated[str | None, Option(help="A trial of the run. Default: its best.", metavar="TRIAL")] = None,
     output: Annotated[
-        Path | None, Option(help="A folder that does not exist yet. Default: RUN/exports/TRIAL-FORMAT.", metavar="PATH")
+        Path | None,
+        Option(
+            help="A folder that does not exist yet. Default: RUN/exports/TRIAL-FORMAT.",
+            parser=given_path,
+            metavar="PATH",
+        ),
     ] = None,
     trigger_word: Annotated[
         list[str] | None, Option(help="Told in the file and its card; may be repeated.", metavar="WORD")

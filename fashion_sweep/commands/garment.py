@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from fashion_sweep.commands.options import Preset, Settings
+from fashion_sweep.commands.options import Preset, Settings, given_path
 
 app = typer.Typer(help="Adapters of single garments, from one photo each.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,14 +51,14 @@ def train(
     garments = read_garments(photos, kind, attribute, name, lambda text: typer.echo(f"note: {text}", err=True))
     check_settings(settings or ())
     values = load_preset(preset, settings or ())
-    config = garment_config(values, garments, placement_like(like) if like else None)
+    config = garment_config(values, garments, placement_like(like) if like is not None else None)
     check_tokens(values)
     for word in sorted({one.kind for one in garments if band_of(one.kind) == ANYWHERE}):
         typer.echo(f"note: where {word} is worn is not known; on a person the whole figure is compared", err=True)
     single = garments[0].name if len(garments) == 1 else re.sub(r"[^\w.-]+", "-", Path(photos[0]).stem)
     ending = f"-{values.name}"
     own = shortened(f"garment-{single}", LONGEST - len(os.fsencode(ending)), lambda text: len(os.fsencode(text)))
-    paths = new_run(config, run or own + ending, "--run")
+    paths = new_run(config, own + ending if run is None else run, "--run")
     carry_out(config, paths)
 
 
@@ -73,7 +73,9 @@ def generate(
         str | None, Option(help='Before each prompt. Default: as in training; "" for none.', metavar="TEXT")
     ] = None,
     seeds: Annotated[int, Option(help="Pictures of each prompt.", min=1, max=1000)] = 8,
-    output: Annotated[Path | None, Option(help="Folder for the pictures. Default: generated/NAME.")] = None,
+    output: Annotated[
+        Path | None, Option(help="Folder for the pictures. Default: generated/NAME.", parser=given_path, metavar="PATH")
+    ] = None,
 ) -> None:
     """Draw a garment on people, and rank the pictures by how close they come to its photo."""
     from fashion_sweep.garment.pictures import draw_garment, find_garment

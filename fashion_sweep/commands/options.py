@@ -29,12 +29,21 @@ SweepName = Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) o
 RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
 
 
+def given_path(text: str) -> Path:
+    """What an option takes that is given a path: not nothing, which would be the folder that one is in."""
+    if not text.strip():
+        raise typer.BadParameter("is empty")
+    return Path(text)
+
+
 def existing_run(run: str, without: Sequence[str] = remote.FOR_TRAINING) -> RunPaths:
     """Where runs are in object storage, its copy is brought up to date, but for what begins with one of `without`.
 
     Raises:
         RunError: there is none of that name.
     """
+    if not run.strip():
+        raise RunError("the run is empty text; give a run folder, or its name under the runs folder")
     if stored := remote.current():
         return _stored(run, stored, without)
     for folder in (Path(run), runs_root() / run):

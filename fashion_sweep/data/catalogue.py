@@ -32,9 +32,8 @@ class Record:
     caption: str
     width: int
     height: int
-    bytes: int = 0
-    modified: int = 0
-    """Nanoseconds since 1970, as the folder lists it."""
+    digest: str = ""
+    """Of the file's bytes."""
     reader: int = 0
     """As `images.Header` has it."""
 
@@ -44,8 +43,8 @@ class Record:
 
     @property
     def identity(self) -> tuple[str | int, ...]:
-        """What tells a changed file, or one that is read in another way, from the same one without its pixels."""
-        file = self.name, self.width, self.height, self.bytes, self.modified
+        """What tells a changed file, or one that is read in another way, from the same one wherever it was copied."""
+        file = self.name, self.width, self.height, self.digest
         return (*file, self.reader) if self.reader else file
 
 
@@ -99,7 +98,7 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
     kept = tuple(
-        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.bytes, r.modified, r.reader)
+        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.digest, r.reader)
         for r in index.rows
         if r.width and inside(r.width / r.height, source)
     )
@@ -121,6 +120,8 @@ def write_catalogue(path: Path, catalogue: Catalogue) -> None:
 def read_catalogue(path: Path) -> Catalogue:
     values, within = read_json(path), f"{runs_root()}/"
     for record in values["records"]:
+        for name in ("bytes", "modified"):  # which earlier versions have written
+            record.pop(name, None)
         if not (record["path"].startswith("/") or locations.is_url(record["path"])):
             record["path"] = within + record["path"]
     return Catalogue(

@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -237,9 +238,5 @@ def keep_photos(catalogue: Catalogue, kept: Path) -> Catalogue:
             reader = 0  # the copy is read as it is stored
             with replacing(path) as temporary:
                 load_rgb(record.path).save(temporary)
-        content = path.read_bytes()
-        version = int.from_bytes(hashlib.blake2b(content, digest_size=7).digest())  # a time tells nothing of a copy
-        records.append(
-            Record(record.name, str(path), record.caption, record.width, record.height, len(content), version, reader)
-        )
+        records.append(replace(record, path=str(path), digest=_digest(str(path)), reader=reader))
     return Catalogue(tuple(records), catalogue.filtered, catalogue.problems)

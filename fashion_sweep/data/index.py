@@ -1,12 +1,13 @@
 """What is known of a data set's files: captions and image headers, kept in the cache.
 
 The index rests on the folder's listing (name, size and time of change of each file) and on the caption file. Where
-these are as they were, no file is opened; where some changed, only those are.
+these are as they were, no file is opened; where some changed, only those are. What a file holds is told by its digest:
+a time only says that it is to be looked at again.
 """
 
 import hashlib
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Row:
     modified: int
     width: int
     height: int
+    digest: str
+    """Of its bytes."""
     reader: int
     """As `images.Header` has it."""
 
@@ -50,7 +53,7 @@ class Index:
     rows: tuple[Row, ...]
     """In the order of their names."""
     opened: int = 0
-    """How many headers had to be read for it."""
+    """How many files had to be read for it."""
 
 
 def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
@@ -71,19 +74,19 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
     for name in sorted(listing.images):
         caption, entry, row = listing.images[name], files[name], earlier.get(name)
         if row and (row.bytes, row.modified) == (entry.bytes, entry.modified):
-            rows.append(Row(name, caption, row.bytes, row.modified, row.width, row.height, row.reader))
+            rows.append(replace(row, caption=caption))
         else:
             todo.append((len(rows), name))
             rows.append(None)
     folder = locations.join(root, layout.folder)
-    headers = over_files(partial(_header, folder), [name for _, name in todo])
+    looks = over_files(partial(_look, folder), [name for _, name in todo])
     problems = [Problem(shown(problem.file), problem.reason) for problem in listing.problems]
-    for (place, name), header in zip(todo, headers, strict=True):
-        if isinstance(header, str):
-            problems.append(Problem(shown(name), header))
-            key = "" if header == NOT_OPENED else key  # so that it is tried again
+    for (place, name), look in zip(todo, looks, strict=True):
+        if isinstance(look, str):
+            problems.append(Problem(shown(name), look))
+            key = "" if look == NOT_OPENED else key  # so that it is tried again
         else:
-            rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, *header)
+            rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, *look)
     index = Index(key, listing.captions, tuple(problems), tuple(filter(None, rows)), len(todo))
     if path:
         write(path, index)
@@ -111,7 +114,7 @@ def write(path: Path, index: Index) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(head | {"rows": len(index.rows)}) + "\n")
         for row in index.rows:
-            values = [row.name, row.caption, row.bytes, row.modified, row.width, row.height, row.reader]
+            values = [row.name, row.caption, row.bytes, row.modified, row.width, row.height, row.digest, row.reader]
             file.write(json.dumps(values) + "\n")
 
 
@@ -123,20 +126,23 @@ def _key(files: dict[str, locations.Entry], captions: locations.Entry | None) ->
     return digest.hexdigest()
 
 
-def _header(folder: str, name: str) -> Header | str:
-    """Zeros of what is no whole image; why, where the file is not opened or its pixels cannot be used."""
+def _look(folder: str, name: str) -> tuple[int, int, str, int] | str:
+    """Upright (width, height), digest and reader; sizes are zeros of what is no whole image. Or why the file is not
+    opened, or its pixels cannot be used."""
     if CONTROL.search(name):
         return MISNAMED
     if locations.leads_out(folder, name):
         return LEADS_OUT
     try:
-        file = locations.open_binary(locations.join(folder, name))
+        with locations.open_binary(locations.join(folder, name)) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # the fastest, where it is in silicon
+            file.seek(0)
+            try:
+                header = read_header(file)
+            except OtherPixels as error:
+                return str(error)
+            except UNDECODABLE:
+                header = Header(0, 0)
+            return header.width, header.height, digest, header.reader
     except OSError:
         return NOT_OPENED
-    with file:
-        try:
-            return read_header(file)
-        except OtherPixels as error:
-            return str(error)
-        except UNDECODABLE:
-            return Header(0, 0)

@@ -8,11 +8,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from fashion_sweep.storage.urls import Location, is_url, modified_ns, open_system, unreachable
-
-END_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +23,8 @@ class Entry:
 
 
 def absolute(root: str) -> str:
-    """A local folder as an absolute path; a URL as it is."""
-    return root.rstrip("/") if is_url(root) else str(Path(root).expanduser().resolve())
+    """A local folder as an absolute path; a URL as it is. `~who` of nobody is a folder of that name."""
+    return root.rstrip("/") if is_url(root) else str(Path(os.path.expanduser(root)).resolve())
 
 
 def join(folder: Location, *names: str) -> str:
@@ -75,7 +73,7 @@ def files(folder: Location) -> dict[str, Entry]:
     return {name: entry for name, entry in found.items() if not name.startswith(".")}
 
 
-def open_binary(location: Location) -> IO[bytes]:
+def open_binary(location: Location) -> io.BufferedReader | io.BytesIO:
     """A file to read and seek in; one behind a URL is fetched whole, in one request.
 
     Raises:
@@ -86,23 +84,10 @@ def open_binary(location: Location) -> IO[bytes]:
     return io.BytesIO(_fetched(os.fspath(location)))
 
 
-def read_end(location: str, count: int = END_BYTES) -> bytes:
-    """The last `count` bytes of a file, or all of a shorter one.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    if is_url(location):
-        return _fetched(location, start=-count)
-    with open(location, "rb") as file:
-        file.seek(-min(count, os.fstat(file.fileno()).st_size), os.SEEK_END)
-        return file.read()
-
-
-def _fetched(url: str, **part: int) -> bytes:
+def _fetched(url: str) -> bytes:
     system, path = open_system(url)
     try:
-        return bytes(system.cat_file(path, **part))
+        return bytes(system.cat_file(path))
     except OSError:
         raise
     except Exception as error:  # each storage has errors of its own

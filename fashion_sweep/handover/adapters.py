@@ -1,6 +1,7 @@
 """Adapters as `generate` is given them: from MLflow's registry, a trial's folder, an export, or a plain file."""
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ def split_scale(given: str, default: float) -> tuple[str, float]:
         ConfigError: the scale is no finite number.
     """
     parts = WITH_SCALE.fullmatch(given)
-    if parts is None or Path(given).expanduser().exists():
+    if parts is None or os.path.exists(os.path.expanduser(given)):
         return given, default
     scale = float(parts["scale"])
     if not math.isfinite(scale):
@@ -60,6 +61,8 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
         ConfigError: it is not there, or no adapter.
         RunError: MLflow does not deliver it.
     """
+    if not given.strip():
+        raise ConfigError("--adapter: is empty; leave it out for the base model")
     if given.startswith("models:"):
         fetched = fetch(given, downloads)
         adapter = Adapter(
@@ -107,7 +110,7 @@ def _fetched(given: str) -> Path:
 
 
 def _from_disk(given: str) -> Adapter:
-    path = Path(given).expanduser().absolute()
+    path = Path(os.path.expanduser(given)).absolute()
     if not path.exists() and remote.current():
         path = _fetched(given)
     if path.is_dir():

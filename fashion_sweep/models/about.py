@@ -22,7 +22,7 @@ JUDGED = ("num_inference_steps", "guidance_scale", "refine_fraction", "base_nega
 
 def base_model_id(base: str) -> str:
     """The base model by a name that means something elsewhere: a path on this disk is cut to its last part."""
-    path = Path(base).expanduser()
+    path = Path(os.path.expanduser(base))
     if base.startswith(EMBEDDED) or not (path.is_absolute() or base.startswith(".") or path.suffix == ".safetensors"):
         return base
     return Path(os.path.abspath(path)).name.removesuffix(".safetensors")

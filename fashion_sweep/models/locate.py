@@ -3,13 +3,15 @@
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from fashion_sweep.errors import ConfigError, did_you_mean
-from fashion_sweep.files import read_json
+from fashion_sweep.files import read_json, read_what_may_be_lost, write_json
+from fashion_sweep.paths import weights_index
 from fashion_sweep.tiny import WEIGHTS
 
 EMBEDDED = "embedded:"
@@ -30,6 +32,9 @@ PARTS = {
 """Library and class of what a pipeline's folder may consist of."""
 ARCHITECTURES = Path(__file__).parent / "architectures"
 """Configs, without weights, of models on the hub, in folders of their names."""
+WEIGHTS_AND_CONFIGS = {SUFFIX, ".json", ".txt"}
+LARGE = 2**24
+"""Bytes of a file that takes long to read."""
 SINGLE_FILES = {
     "model.base": ("stable-diffusion-xl-base-1.0", "conditioner.embedders.1.model.ln_final.weight"),
     "model.refiner": ("stable-diffusion-xl-refiner-1.0", "conditioner.embedders.0.model.ln_final.weight"),
@@ -58,7 +63,7 @@ def locate(name: str, key: str) -> str:
             known = [EMBEDDED + path.name for path in WEIGHTS.iterdir() if path.is_dir()]
             raise ConfigError(f"{key}: {name!r} is not embedded in this package{did_you_mean(name, known)}")
         return str(folder)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_dir():
         check_parts(name, key, read_json(path / "model_index.json", {}))
         return os.path.abspath(path)  # a link keeps its own name: in a hub's cache the file behind it has no suffix
@@ -138,15 +143,32 @@ def fingerprint(location: str) -> str:
     itself for a hub id."""
     digest = hashlib.blake2b(digest_size=16)
     folder = Path(location)
-    if folder.is_file():
-        with folder.open("rb") as file:
-            return hashlib.file_digest(file, lambda: digest).hexdigest()
-    if not folder.is_dir():
+    if not folder.exists():
         return hashlib.blake2b(location.encode(), digest_size=16).hexdigest()
-    below = (Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names)
-    for path in sorted(below):
-        if path.suffix in {".safetensors", ".json", ".txt"}:
-            digest.update(str(path.relative_to(folder)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "blake2b").digest())
+    found = [Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names]
+    found = [path for path in found if path.suffix in WEIGHTS_AND_CONFIGS]
+    paths = [folder] if folder.is_file() else sorted(found)
+    for path, content in zip(paths, _contents(paths), strict=True):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(bytes.fromhex(content))
     return digest.hexdigest()
+
+
+def _contents(paths: Sequence[Path]) -> list[str]:
+    """Digest of each file. Gigabytes take long: those of large ones are kept for as long as size and time stay the
+    same."""
+    known = read_what_may_be_lost(weights_index())
+    seen: dict[str, str] = {}
+    digests: list[str] = []
+    for path in paths:
+        stat = path.stat()
+        looks = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        if not isinstance(content := known.get(looks), str):
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "blake2b").hexdigest()
+            if stat.st_size >= LARGE:
+                seen[looks] = content
+        digests.append(content)
+    if seen:
+        write_json(weights_index(), known | seen)
+    return digests

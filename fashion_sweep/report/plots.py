@@ -3,7 +3,8 @@
 Colours are Okabe and Ito's, which readers with any common colour blindness tell apart.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ BETTER = {FID: "lower is better", CLIP_SCORE: "higher is better"}
 
 def write_plots(run: RunPaths, results: Results, conclusions: Conclusions) -> list[Path]:
     """Writes all plots that the run has numbers for; the PNG files, in the order to show them, the losses last."""
-    with matplotlib.rc_context(STYLE):
+    with own_style():
         figures: dict[str, Figure | None] = {}
         for name in results.config.sweep.judge:
             conclusion = conclusions.get(name)
@@ -47,6 +48,15 @@ def write_plots(run: RunPaths, results: Results, conclusions: Conclusions) -> li
             figures[f"quality-{name}"] = _trade_off(results, name, shown, conclusion)
         figures["loss"] = loss_figure(run, results)
         return [write_figure(run.plots / name, figure) for name, figure in figures.items() if figure is not None]
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """`STYLE` on matplotlib's defaults, whatever a `matplotlibrc` here or at home says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
 
 
 def write_figure(stem: Path, figure: Figure) -> Path:

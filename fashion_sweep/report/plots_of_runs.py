@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fashion_sweep.report.conclusion import Interval
 from fashion_sweep.report.losses import COLOURS
-from fashion_sweep.report.plots import BETTER, CLIP_SCORE, FID, STYLE, logarithmic, margin, write_figure
+from fashion_sweep.report.plots import BETTER, CLIP_SCORE, FID, logarithmic, margin, own_style, write_figure
 from fashion_sweep.report.points import Point
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -26,7 +25,7 @@ def write_plot(stem: Path, titles: Mapping[str, str], shown: Mapping[str, Sequen
     """
     if not any(point.parameters and (point.fid or point.clip_score) for found in shown.values() for point in found):
         return None
-    with matplotlib.rc_context(STYLE):
+    with own_style():
         figure = Figure(figsize=(10, 4.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         _draw(left, shown, lambda point: point.fid)

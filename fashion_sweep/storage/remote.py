@@ -8,7 +8,6 @@ and how it looked then. So a file that was changed here and not yet put is told 
 Where the runs folder is a plain one, nothing here does anything.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -22,6 +21,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from fashion_sweep.errors import CREDENTIALS, ConfigError, RunError
+from fashion_sweep.storage import locks
 from fashion_sweep.storage.bucket import Bucket
 from fashion_sweep.storage.urls import is_url
 
@@ -141,7 +141,7 @@ class Remote:
         path = self._known(name).with_name(self._known(name).name + ".known")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            locks.lock(lock, variable="FASHION_SWEEP_SCRATCH")
             yield _Record.read(self._known(name))
 
 
@@ -157,12 +157,12 @@ class _Record:
     def read(cls, known: Path) -> "_Record":
         path = known.with_name(known.name + ".known")
         try:
-            return cls(path, *json.loads(path.read_text()))
+            return cls(path, *json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return cls(path)
 
     def write(self, tag: str | None, looks: list[int] | None) -> None:
-        self.path.write_text(json.dumps([tag, looks]))
+        self.path.write_text(json.dumps([tag, looks]), encoding="utf-8")
         self.tag, self.looks = tag, looks
 
 
@@ -195,7 +195,7 @@ def _remote(url: str, scratch: str) -> Remote:
         raise ConfigError(f"FASHION_SWEEP_RUNS: {url!r} names no folder; it must be like s3://bucket/runs, or a path")
     url = url.rstrip("/")
     digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    return Remote(Bucket(url), Path(scratch or "~/.cache/fashion_sweep").expanduser().resolve() / digest)
+    return Remote(Bucket(url), Path(os.path.expanduser(scratch or "~/.cache/fashion_sweep")).resolve() / digest)
 
 
 def _placed(path: Path) -> tuple[Remote, str] | None:

@@ -80,7 +80,7 @@ def write(work: Path, weights: Path, measures: dict[str, str]) -> None:
 
 def _row(name: str, recipe: Recipe, batch: int, work: Path) -> str:
     path = work / f"{recipe.name}.jsonl"
-    entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     if not entries:
         return f"| {name} | not trained | {batch} | {recipe.learning_rate} | | |"
     last = [entry["loss"] for entry in entries[-5:]]

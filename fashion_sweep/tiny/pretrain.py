@@ -42,8 +42,8 @@ class Workshop:
         path = self.work / "merges.json"
         if not path.exists():
             captions = (caption for said in self.general().captions for caption in said)
-            path.write_text(json.dumps(tokenizer.learn_merges(captions)))
-        return [(left, right) for left, right in json.loads(path.read_text())]
+            path.write_text(json.dumps(tokenizer.learn_merges(captions)), encoding="utf-8")
+        return [(left, right) for left, right in json.loads(path.read_text(encoding="utf-8"))]
 
     def towers(self) -> train_clip.TextTowers:
         towers = trained(train_clip.TEXT_RECIPE, train_clip.TextTowers(), self.work)

@@ -3,7 +3,6 @@
 The run folder is the truth, and MLflow is asked what it lacks: it may be down, slow, restarted or lost at any time.
 """
 
-import fcntl
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from types import TracebackType
 from fashion_sweep.errors import FashionSweepError, RunError
 from fashion_sweep.files import read_what_may_be_lost
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.storage import locks
 from fashion_sweep.tracking.fetching import fetch
 from fashion_sweep.tracking.mirroring import Deleted, Mirroring
 from fashion_sweep.tracking.store import check_answers, client, load, shown, tracking_uri, trouble
@@ -76,7 +76,7 @@ def _alone(run: RunPaths) -> Iterator[None]:
         given_up = time.monotonic() + PATIENCE_S
         while True:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks.lock(lock, wait=False)
                 break
             except BlockingIOError:
                 if time.monotonic() > given_up:

@@ -1,6 +1,5 @@
 """The MLflow store that runs are tracked in: where it is, and a client for it."""
 
-import fcntl
 import logging
 import os
 import re
@@ -13,13 +12,13 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.files import replacing
+from fashion_sweep.files import replacing, sqlite_address, sqlite_file
 from fashion_sweep.paths import runs_root
+from fashion_sweep.storage import locks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SQLITE = "sqlite:///"
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 """MLflow would repeat any request without answer, though it may have been carried out. `Client` knows which it may."""
@@ -36,8 +35,9 @@ def tracking_uri() -> str:
     Raises:
         ConfigError: it is no address of a server or database; MLflow has given up folders.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs_root() / 'mlflow.db'}"
-    if "://" not in uri and not uri.startswith("databricks"):
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_address(runs_root() / "mlflow.db")
+    no_path = uri.startswith("sqlite") and urlsplit(uri).netloc
+    if no_path or ("://" not in uri and not uri.startswith("databricks")):
         raise ConfigError(
             f"MLFLOW_TRACKING_URI: {uri!r} is no address; write http://HOST:PORT of a server, or sqlite:///FILE"
         )
@@ -98,15 +98,15 @@ def _make_database(path: Path) -> None:
     if path.is_file():
         return
     with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.lock(lock)
         if not path.is_file():
             with replacing(path) as temporary:
-                MlflowClient(f"{SQLITE}{temporary}").search_experiments()
+                MlflowClient(sqlite_address(temporary)).search_experiments()
 
 
 def check_exists(uri: str) -> None:
     """So that a look into a store does not make one."""
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+    if (file := sqlite_file(uri)) and not file.is_file():
         raise ConfigError(f"there is no MLflow store at {uri} yet; run a sweep first")
 
 
@@ -156,6 +156,6 @@ def client(uri: str) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):  # what they log of a failure, with a traceback, they raise as well
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    if uri.startswith(SQLITE):
-        _make_database(Path(uri.removeprefix(SQLITE).partition("?")[0]))
+    if file := sqlite_file(uri):
+        _make_database(file)
     return cast("MlflowClient", Client(MlflowClient(uri)))

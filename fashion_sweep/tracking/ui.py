@@ -34,7 +34,8 @@ def open_ui(port: int) -> None:
         except (OSError, OverflowError) as error:
             raise ConfigError(f"--port {port}: cannot be used ({error}); choose another") from error
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(runs_root() / "mlflow-artifacts")]
+    command += ["--port", str(port), "--workers", "1"]
+    command += ["--artifacts-destination", (runs_root() / "mlflow-artifacts").as_uri()]
     # the address may hold a password, which all users of a machine could read in a command
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri}
     log = runs_root() / "mlflow-ui.log"

@@ -1,5 +1,7 @@
 """What tells one part of the shared cache from another, and how one of its shards is made."""
 
+import os
+import shutil
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.data.sets import open_data
 from fashion_sweep.files import write_text
 from fashion_sweep.paths import RunPaths
+from fashion_sweep.tiny import WEIGHTS
 from tests.conftest import write_fashion
 
 
@@ -63,6 +66,27 @@ def test_losses_of_another_number_of_images_are_apart_since_their_timesteps_are_
 )
 def test_a_part_is_made_anew_where_what_it_comes_from_is_another(catalogue, setting, parts):
     assert changed(roots(catalogue), roots(catalogue, setting)) == parts
+
+
+def test_data_and_weights_that_were_copied_are_the_same_and_a_run_goes_on_with_them(tmp_path):
+    """Times differ, as after rsync or a download; what the files hold does not."""
+    shutil.copytree(WEIGHTS / "base", tmp_path / "base")
+    folder = write_fashion(tmp_path / "data", {f"{i}.jpg": (60, 90) for i in range(3)})
+    settings = [f"data.fashion.root={folder}", f"model.base={tmp_path}/base", "data.fashion.max_aspect_ratio=null"]
+    config = load_run_config("exp2", "tiny", settings)
+
+    def planned():
+        return plan_caches(config, {"fashion": open_data("fashion", config.preset.data.fashion)})
+
+    run = RunPaths(tmp_path / "run")
+    write_caches(run, before := planned())
+    for path in [*(tmp_path / "base").rglob("*"), *folder.rglob("*")]:
+        os.utime(path, ns=(5, 5))
+    write_caches(run, planned())
+    content = bytearray((folder / "images" / "1.jpg").read_bytes())
+    content[-20] ^= 1
+    (folder / "images" / "1.jpg").write_bytes(content)
+    assert planned().images.root != before.images.root
 
 
 def test_prompt_embeddings_are_made_anew_where_a_caption_is_another(catalogue):

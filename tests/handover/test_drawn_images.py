@@ -282,7 +282,7 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("good.safetensors").write_bytes(adapter.read_bytes())
     Path("cut.safetensors").write_bytes(adapter.read_bytes()[:-9])
-    Path("text.safetensors").write_text("these are no weights")
+    Path("text.safetensors").write_text("these are no weights", encoding="utf-8")
     Path("weights.bin").write_bytes(adapter.read_bytes())
     tensors = load_file(adapter)
     save_file({name: torch.cat([value, value], 1) for name, value in tensors.items()}, "wide.safetensors")
@@ -290,7 +290,7 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
     save_file({"decoder.weight": torch.zeros(2, 2)}, "vae.safetensors")
     Path("empty").mkdir()
     Path("taken.png").write_bytes(b"a picture")
-    Path("note").write_text("a file")
+    Path("note").write_text("a file", encoding="utf-8")
     return tmp_path
 
 

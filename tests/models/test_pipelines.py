@@ -1,5 +1,7 @@
 """Where weights may come from: a hub id, a folder, a single-file checkpoint, an autoencoder of one's own."""
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -170,6 +172,23 @@ def test_a_files_fingerprint_is_that_of_its_contents(tmp_path):
     assert locate.fingerprint(str(first)) == locate.fingerprint(str(second))
     save_file({"x": torch.ones(3)}, second)
     assert locate.fingerprint(str(first)) != locate.fingerprint(str(second))
+
+
+def test_large_weights_are_read_once_for_their_fingerprint_and_again_when_they_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(locate, "LARGE", 1)
+    folder, read, digest = tmp_path / "weights", [], hashlib.file_digest
+    weights = folder / "a.safetensors"
+    folder.mkdir()
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: read.append(file.name) or digest(file, name))
+    weights.write_bytes(b"first")
+    before = locate.fingerprint(str(folder))
+    assert locate.fingerprint(str(folder)) == before
+    assert len(read) == 1
+    os.utime(weights, ns=(5, 5))
+    assert locate.fingerprint(str(folder)) == before
+    weights.write_bytes(b"other")
+    assert locate.fingerprint(str(folder)) != before
+    assert len(read) == 3
 
 
 def test_image_sizes_are_checked_against_the_autoencoder_that_is_given(config, files):

@@ -143,8 +143,8 @@ def test_a_refiner_of_other_noise_than_the_base_is_refused(tmp_path):
 
 
 def changed(path: Path, without: set[str] = frozenset(), **said) -> None:
-    values = json.loads(path.read_text()) | said
-    path.write_text(json.dumps({key: value for key, value in values.items() if key not in without}))
+    values = json.loads(path.read_text(encoding="utf-8")) | said
+    path.write_text(json.dumps({key: value for key, value in values.items() if key not in without}), encoding="utf-8")
 
 
 def test_latents_tokens_and_empty_prompts_are_sdxls_where_a_model_does_not_tell(tmp_path):
