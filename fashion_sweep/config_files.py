@@ -123,7 +123,7 @@ def _read_setting(setting: str) -> tuple[str, Any]:
 
 def _read_value(key: str, text: str) -> Any:
     """Text as it is written where the key holds text, else YAML. `null` says null where that may be."""
-    options = _options(_types().get(key))
+    options = _options(settable().get(key))
     if any(get_origin(option) is Literal and text in get_args(option) for option in options):
         return text
     if str not in options:
@@ -152,7 +152,7 @@ def _parse_value(setting: str, text: str) -> Any:
 def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     for part in path[:-1]:
         inner = values.get(part)
-        if inner is None and key in _types():  # a section that the file leaves out
+        if inner is None and key in settable():  # a section that the file leaves out
             inner = {}
         if not isinstance(inner, Mapping):
             raise ConfigError(f"--set: unknown key {key!r}{_nearest_key(key)}")
@@ -193,7 +193,7 @@ def _within(key: str, folder: str) -> bool:
 
 def _nearest_key(key: str, prefix: str = "") -> str:
     """The whole key that was meant, found by its last part, less `prefix`; its neighbours where none is near."""
-    keys = list(_types())
+    keys = list(settable())
     folder, _, last = key.rpartition(".")
     neighbours = [name for name in keys if name.rpartition(".")[0] == folder]
     for candidates in (neighbours, keys):
@@ -205,7 +205,7 @@ def _nearest_key(key: str, prefix: str = "") -> str:
 
 
 @cache
-def _types() -> dict[str, Any]:
+def settable() -> dict[str, Any]:
     """By the dotted name of everything that `--set` may name."""
     return dict([*_fields(Preset), *_fields(Sweep, "sweep.")])
 

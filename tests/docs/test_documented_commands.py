@@ -16,7 +16,7 @@ from fashion_sweep.caching.encoders import forget_models
 from fashion_sweep.cli import main
 from fashion_sweep.cluster.worker import TrainFn, Worker
 from fashion_sweep.config import Preset, RunConfig
-from fashion_sweep.config_files import _keys, load_preset, load_run_config
+from fashion_sweep.config_files import load_preset, load_run_config, settable
 from fashion_sweep.garment.recipe import check_settings
 from fashion_sweep.paths import RunPaths
 from tests.conftest import noise_image, write_fashion
@@ -178,7 +178,7 @@ def assert_understood(call: list[str]) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
 def test_options_and_keys_that_a_page_names_exist(page):
     assert {block.language for block in blocks(page)} <= LANGUAGES
-    known, keys = options() | OF_OTHERS, set(_keys(Preset))
+    known, keys = options() | OF_OTHERS, set(settable())
     for code in inline_code(page):
         if code.startswith("--"):
             assert code.split()[0].split("=")[0] in known, code
