@@ -107,7 +107,7 @@ class TrainingConfig(Frozen):
 
 
 class GenerationConfig(Frozen):
-    num_inference_steps: int = Field(50, ge=1, le=1000)
+    num_inference_steps: int = Field(50, ge=1, le=999)
     guidance_scale: float = Field(5.0, ge=0)
     refine_fraction: float = Field(0.2, ge=0, lt=1)
     """Share of the steps that the refiner makes."""

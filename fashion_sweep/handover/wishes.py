@@ -15,7 +15,8 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import Adapter
 from fashion_sweep.models.about import base_model_id
 
-MOST_STEPS = 1000
+MOST_STEPS = 999
+"""SDXL has 1000 timesteps, of which DDIM leaves the first out."""
 
 
 @dataclass(frozen=True)

@@ -310,6 +310,7 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
         ({"size": "0x48"}, "--size '0x48'"),
         ({"size": "62x48"}, "--size: 62x48 pixels do not divide by"),
         ({"steps": 0}, "--steps 0: must be from 1"),
+        ({"steps": 1000}, "--steps 1000: must be from 1 to 999"),
         ({"guidance": -1.0}, "--guidance -1.0: must be 0 or more"),
         ({"refine_fraction": 1.0}, "--refine-fraction 1.0: must be from 0 to below 1"),
         ({"adapters": ("nowhere.safetensors",)}, "there is no such file"),
