@@ -23,8 +23,7 @@ def open_ui(port: int) -> None:
     uri = tracking_uri()
     if is_server(uri):
         check_answers(uri)
-        print(f"MLflow UI: {shown(uri)} (a server of its own, by MLFLOW_TRACKING_URI)")
-        _print_views(uri, shown(uri))
+        _print_addresses(uri, shown(uri), "a server of its own, by MLFLOW_TRACKING_URI")
         return
     check_exists(uri)
     with socket.socket() as probe:
@@ -47,7 +46,7 @@ def open_ui(port: int) -> None:
         )
     try:
         _wait_until_served(server, port, log)
-        _print_views(uri, f"http://127.0.0.1:{port}")
+        _print_addresses(uri, f"http://127.0.0.1:{port}", "Ctrl-C ends it")
         server.wait()
     except KeyboardInterrupt:
         pass
@@ -57,9 +56,12 @@ def open_ui(port: int) -> None:
             server.wait()
 
 
-def _print_views(uri: str, server: str) -> None:
+def _print_addresses(uri: str, server: str, note: str) -> None:
+    """The newest run's views first: MLflow's own start page is about something else."""
+    base = server.rstrip("/")
     for what, address in newest_views(client(uri)):
-        print(f"{what} of the newest run: {server.rstrip('/')}/{address}", flush=True)
+        print(f"the newest run's {what}: {base}/{address}")
+    print(f"all of MLflow: {base} ({note})", flush=True)
 
 
 def _wait_until_served(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
@@ -67,7 +69,6 @@ def _wait_until_served(server: "subprocess.Popen[bytes]", port: int, log: Path) 
     while server.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                print(f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
                 return
         time.sleep(0.2)
     raise RunError(f"the MLflow UI did not start; see {log}")

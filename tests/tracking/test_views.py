@@ -111,3 +111,12 @@ def test_views_and_colours_that_a_user_changed_are_left_alone(store):
     tracking.mirror(run)
     assert runs()["unet-r1"].data.tags["mlflow.runColor"] == "#123456"
     assert client().get_experiment(trial.experiment_id).tags["mlflow.note.content"] == "Mine."
+
+
+def test_ui_prints_where_a_server_shows_the_newest_run(server, tmp_path, capsys):
+    mirrored(tmp_path / "run", "2024-05-02T10:00:00+00:00")
+    tracking.open_ui(5000)
+    trials, charts, all_of_it = capsys.readouterr().out.splitlines()
+    assert trials.startswith(f"the newest run's trials: {server.uri}/#/experiments/")
+    assert charts.startswith(f"the newest run's charts: {server.uri}/#/experiments/")
+    assert all_of_it == f"all of MLflow: {server.uri} (a server of its own, by MLFLOW_TRACKING_URI)"
