@@ -76,7 +76,7 @@ def _views(config: RunConfig, run_id: str) -> dict[str, tuple[str, dict[str, Any
     trials = {"searchFilter": f"tags.`{PARENT}` = '{run_id}'", **best_first}
     columns = [f"params.`{name}`" for name in params] + [f"metrics.`{name}`" for name in metrics]
     table = {"selectedColumns": columns, "columnOrder": columns}
-    charts = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, **_charts(metrics, params)}
+    charts = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, **_charts(config, metrics, params)}
     return {
         TABLE: ("Newest run: table", trials | table),
         CHARTS: ("Newest run: charts", trials | table | charts),
@@ -103,7 +103,7 @@ def _params(config: RunConfig) -> list[str]:
     return ["parameters", *ranks, *varied]
 
 
-def _charts(metrics: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
+def _charts(config: RunConfig, metrics: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
     """Cards of the chart view, in two sections."""
     cards: list[dict[str, Any]] = []
     quality = [name for name in metrics if not name.startswith(("fid_corrected", "kid"))]
@@ -112,19 +112,23 @@ def _charts(metrics: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
         fixed = {"uuid": f"card-{len(cards)}", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
         cards.append(fixed | {"metricSectionId": section} | values)
 
-    for name in quality:
-        card("quality", type="SCATTER", xaxis=_param("parameters"), yaxis=_metric(name))
-    for first, second in zip(quality[::2], quality[1::2], strict=False):
-        card("quality", type="SCATTER", xaxis=_metric(first), yaxis=_metric(second))
-    card("quality", type="PARALLEL", selectedParams=list(params), selectedMetrics=quality, showAllRuns=False)
+    if config.sweep.garments:  # whose adapters are of one size
+        for name in quality:
+            card("quality", type="BAR", metricKey=name, displayName=name)
+    else:
+        for name in quality:
+            card("quality", type="SCATTER", xaxis=_param("parameters"), yaxis=_metric(name))
+        for first, second in zip(quality[::2], quality[1::2], strict=False):
+            card("quality", type="SCATTER", xaxis=_metric(first), yaxis=_metric(second))
+        card("quality", type="PARALLEL", selectedParams=list(params), selectedMetrics=quality, showAllRuns=False)
     for name in ("val_loss", "train_loss"):
         as_measured = {"xAxisKey": "step", "scaleType": "linear", "lineSmoothness": 0, "useGlobalLineSmoothing": False}
         card("losses", type="LINE", metricKey=name, selectedMetricKeys=[name], displayName=name, **as_measured)
-    sections = [
-        {"uuid": uuid, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
-        | {"columns": 2, "cardHeight": 320}
-        for uuid, name in (("quality", "Quality against size"), ("losses", "Losses"))
-    ]
+    titles = {"quality": "Closeness to the photos" if config.sweep.garments else "Quality against size"}
+    titles |= {"losses": "Losses"}
+    section: dict[str, Any] = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+    section |= {"columns": 2, "cardHeight": 320}
+    sections = [section | {"uuid": uuid, "name": name} for uuid, name in titles.items()]
     return {"compareRunCharts": cards, "compareRunSections": sections}
 
 

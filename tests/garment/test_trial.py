@@ -28,7 +28,9 @@ from fashion_sweep.sweep import _write_inputs
 from fashion_sweep.tiny import pictures
 from fashion_sweep.tiny.wardrobe import dress_up
 from fashion_sweep.tracking.store import client
+from fashion_sweep.tracking.views import CHARTS
 from fashion_sweep.trial import run_trial
+from tests.tracking.test_views import view
 
 QUICK = ["garment.training.steps=30", "garment.training.views=4", "garment.training.validation_every=15"]
 QUICK += ["garment.seeds=2", "generation.num_inference_steps=5", "generation.batch_size=2"]
@@ -198,6 +200,10 @@ def test_mlflow_has_a_run_a_garment_and_the_registry_its_adapter_with_its_words(
     assert sorted(by_trial) == ["base-model", "blue", "parent", "yellow"]
     told = json.loads(paths.trial("blue").result.read_text())["garment"]
     assert by_trial["blue"].data.metrics["closeness"] == pytest.approx(told["closeness"])
+    charts = view(CHARTS, "garment/tiny", asked)[1]["compareRunCharts"]
+    drawn = [card["metricKey"] for card in charts if card["type"] == "BAR"]
+    assert drawn == ["closeness", "identified", "colour_delta_e"]
+    assert set(drawn) <= set(by_trial["blue"].data.metrics)
     artifacts = {one.path for one in asked.list_artifacts(by_trial["blue"].info.run_id)}
     assert artifacts >= {"adapter", "blue.png", "contact-sheet.png", "closeness.json", "config.yaml"}
     for name in ("blue", "yellow"):

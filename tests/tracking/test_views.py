@@ -23,9 +23,9 @@ def mirrored(folder, started, sweep="exp2", settings=("sweep.trials=[{unet: 2}, 
     return run
 
 
-def view(key, experiment="exp2/tiny"):
+def view(key, experiment="exp2/tiny", asked=None):
     """Its name and state, unpacked as the UI unpacks it."""
-    tags = client().get_experiment_by_name(experiment).tags
+    tags = (asked or client()).get_experiment_by_name(experiment).tags
     envelope = json.loads(tags[TAG + key])
     packed = envelope["state"].removeprefix("deflate;")
     return envelope["name"], json.loads(zlib.decompress(base64.b64decode(packed)))
