@@ -16,11 +16,11 @@ EVERY_S = 10.0
 NEEDED_GB = 8
 REMEDIES = {
     "No space left": f"make room: {NEEDED_GB} GB are needed here",
-    "No matching distribution": "it is not offered for this Python or machine; Python 3.11 on Linux is known to work",
     "name resolution|Failed to establish|Connection|timed out|ProxyError|SSLError": "check the network",
+    "No matching distribution": "it is not offered for this Python or machine; Python 3.11 on Linux is known to work",
     "Permission denied": "this folder must be yours to write to",
 }
-"""By what pip's log says."""
+"""By what pip's log says; the first that fits. Without a network pip ends by finding no distribution either."""
 
 
 def main() -> None:

@@ -53,14 +53,17 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path, given, "sweep."))
 
 
-def load_preset(name: str | None = None, settings: Sequence[str] = ()) -> Preset:
-    """As `load_run_config`, where there is no sweep.
+def load_preset(
+    name: str | None = None, settings: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> Preset:
+    """As `load_run_config`, where there is no sweep. `values` by dotted key are set as they are, like `settings`.
 
     Raises:
         ConfigError: a name, key or value does not fit.
     """
     path = _locate_preset(name)
-    return _changed({"name": path.stem, **read_yaml(path)}, settings, path)
+    given = dict(map(_read_setting, settings)) | dict(values or {})
+    return _changed({"name": path.stem, **read_yaml(path)}, given, path)
 
 
 def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
@@ -69,11 +72,10 @@ def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
     Raises:
         ConfigError: a key or value does not fit.
     """
-    return _changed(preset.model_dump(mode="json"), settings, Path(preset.name))
+    return _changed(preset.model_dump(mode="json"), dict(map(_read_setting, settings)), Path(preset.name))
 
 
-def _changed(values: dict[str, Any], settings: Sequence[str], path: Path) -> Preset:
-    given = dict(map(_read_setting, settings))
+def _changed(values: dict[str, Any], given: Mapping[str, Any], path: Path) -> Preset:
     for key, value in given.items():
         if key.startswith("sweep."):
             raise ConfigError(f"--set {key}: there is no sweep here, only a preset")

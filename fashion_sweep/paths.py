@@ -126,7 +126,8 @@ class TrialPaths:
     samples = Inside("samples")
     """Folder with the images of the sample grid, `00.png`, `01.png`, …"""
     preview = Inside("samples/preview.png")
-    """What the adapter draws of the first sample prompts at its first validation, side by side."""
+    """What the adapter draws of the first sample prompts at its first validation, side by side; one trial of a run has
+    it."""
     pictures = Inside("pictures")
     """Folder with what a garment's adapter draws, a PNG each."""
     closeness = Inside("closeness.json")

@@ -135,9 +135,10 @@ class Trial:
         self.status.update(step=int(values["step"]), loss=values["train_loss"], micro_batch_size=micro_batch_size)
 
     def _report_and_draw(self, model: Family, values: dict[str, float]) -> None:
-        """So that there is something to look at long before the trial is judged."""
+        """The first to be validated draws, so that there is something to look at before any trial is judged."""
         self._report(values)
-        if values["step"] and self.worker.rank == 0:
+        is_first = 0 < values["step"] <= self.config.training_of(self.spec).validation_every
+        if is_first and self.worker.rank == 0 and not any(self.paths.root.parent.glob("*/samples/preview.png")):
             generator = self.generator(model, self.config.sweep.drawn_as)
             write_preview(generator, self.config.sweep.sample_prompts, self.paths.preview, self.worker.alive)
 
@@ -266,5 +267,4 @@ class Trial:
 
 def _said(values: Mapping[str, Any]) -> str:
     """Values for a line of the log."""
-    told = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in values.items()}
-    return ", ".join(f"{name} {value}" for name, value in told.items())
+    return ", ".join(f"{name} {format(v, '.6g') if isinstance(v, float) else v}" for name, v in values.items())

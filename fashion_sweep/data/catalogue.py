@@ -33,9 +33,7 @@ class Record:
     width: int
     height: int
     digest: str = ""
-    """Of the file's bytes."""
-    reader: int = 0
-    """As `images.Header` has it."""
+    """Of the file's bytes, and of how they are read where that takes more than decoding."""
 
     @property
     def aspect_ratio(self) -> float:
@@ -44,8 +42,7 @@ class Record:
     @property
     def identity(self) -> tuple[str | int, ...]:
         """What tells a changed file, or one that is read in another way, from the same one wherever it was copied."""
-        file = self.name, self.width, self.height, self.digest
-        return (*file, self.reader) if self.reader else file
+        return self.name, self.width, self.height, self.digest
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
     kept = tuple(
-        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.digest, r.reader)
+        Record(r.name, f"{folder}/{r.name}", r.caption, r.width, r.height, r.digest)
         for r in index.rows
         if r.width and inside(r.width / r.height, source)
     )

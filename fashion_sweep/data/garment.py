@@ -217,9 +217,7 @@ def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept
             if began and not copy.is_file():  # its cache is made for the photos that there were
                 problems.append(Problem(garment.name, f"{garment.photo}: {TOO_LATE}"))
             else:
-                records.append(
-                    Record(garment.name, location, caption, header.width, header.height, reader=header.reader)
-                )
+                records.append(Record(garment.name, location, caption, header.width, header.height))
     if not records:
         raise DataError(problems[0].reason if len(problems) == 1 else f"no photo can be read: {problems[0].reason}")
     return Catalogue(tuple(records), 0, tuple(problems))
@@ -233,10 +231,9 @@ def keep_photos(catalogue: Catalogue, kept: Path) -> Catalogue:
     """The same with upright copies in the run's own folder, which each node of a cluster sees."""
     records = []
     for record in catalogue.records:
-        path, reader = photo_of(kept, record.name), record.reader
+        path = photo_of(kept, record.name)
         if not path.is_file():
-            reader = 0  # the copy is read as it is stored
             with replacing(path) as temporary:
                 load_rgb(record.path).save(temporary)
-        records.append(replace(record, path=str(path), digest=_digest(str(path)), reader=reader))
+        records.append(replace(record, path=str(path), digest=_digest(str(path))))
     return Catalogue(tuple(records), catalogue.filtered, catalogue.problems)

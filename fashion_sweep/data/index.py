@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from fashion_sweep.data import locations
-from fashion_sweep.data.images import UNDECODABLE, Header, OtherPixels, read_header
+from fashion_sweep.data.images import READER, UNDECODABLE, Header, OtherPixels, read_header
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.data.many import over_files
 from fashion_sweep.errors import CONTROL, shown
 from fashion_sweep.files import replacing
 
-FORMAT = 2
+FORMAT = 3
 """Counts up when the same files would be understood in another way."""
 NOT_OPENED = "cannot be opened"
 """Now, perhaps not the next time: a file behind a URL may be late."""
@@ -37,9 +37,7 @@ class Row:
     width: int
     height: int
     digest: str
-    """Of its bytes."""
-    reader: int
-    """As `images.Header` has it."""
+    """Of its bytes, and of how they are read where that takes more than decoding."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def read(path: Path) -> Index | None:
     try:
         with path.open(encoding="utf-8") as lines:
             head = json.loads(next(lines))
-            if head["format"] != FORMAT:
+            if head["format"] != [FORMAT, READER]:
                 return None
             problems = tuple(Problem(*problem) for problem in head["problems"])
             rows = tuple(Row(*json.loads(line)) for line in lines)
@@ -110,25 +108,24 @@ def read(path: Path) -> Index | None:
 def write(path: Path, index: Index) -> None:
     """One row a line, so that neither writing nor reading holds the whole text."""
     problems = [astuple(problem) for problem in index.problems]
-    head = {"format": FORMAT, "key": index.key, "captions": index.captions, "problems": problems}
+    head = {"format": [FORMAT, READER], "key": index.key, "captions": index.captions, "problems": problems}
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(head | {"rows": len(index.rows)}) + "\n")
         for row in index.rows:
-            values = [row.name, row.caption, row.bytes, row.modified, row.width, row.height, row.digest, row.reader]
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps(astuple(row)) + "\n")
 
 
 def _key(files: dict[str, locations.Entry], captions: locations.Entry | None) -> str:
-    digest = hashlib.blake2b(repr((FORMAT, captions)).encode(), digest_size=16)
+    digest = hashlib.blake2b(repr((FORMAT, READER, captions)).encode(), digest_size=16)
     for name in sorted(files):
         entry = files[name]
         digest.update(f"{name}\0{entry.bytes}\0{entry.modified}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _look(folder: str, name: str) -> tuple[int, int, str, int] | str:
-    """Upright (width, height), digest and reader; sizes are zeros of what is no whole image. Or why the file is not
-    opened, or its pixels cannot be used."""
+def _look(folder: str, name: str) -> tuple[int, int, str] | str:
+    """Upright (width, height) and digest; sizes are zeros of what is no whole image. Or why the file is not opened, or
+    its pixels cannot be used."""
     if CONTROL.search(name):
         return MISNAMED
     if locations.leads_out(folder, name):
@@ -143,6 +140,6 @@ def _look(folder: str, name: str) -> tuple[int, int, str, int] | str:
                 return str(error)
             except UNDECODABLE:
                 header = Header(0, 0)
-            return header.width, header.height, digest, header.reader
+            return header.width, header.height, f"{digest}+{header.reader}" if header.reader else digest
     except OSError:
         return NOT_OPENED

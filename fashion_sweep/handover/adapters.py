@@ -86,11 +86,11 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
 
 
 def _judged_as(given: str, said: Mapping[str, str]) -> Preset | None:
-    if not (settings := judged_in(said)):
+    if not (judged := judged_in(said)):
         return None
     name = said.get(f"{PREFIX}preset")
     try:
-        return load_preset(name if name in {path.stem for path in PRESETS.glob("*.yaml")} else None, settings)
+        return load_preset(name if name in {path.stem for path in PRESETS.glob("*.yaml")} else None, values=judged)
     except ConfigError as error:
         raise ConfigError(f"--adapter {given}: tells settings that do not fit: {error}") from error
 

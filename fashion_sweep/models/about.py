@@ -134,14 +134,14 @@ def judged_key(config: RunConfig) -> dict[str, str]:
     return {f"{PREFIX}judged_with": json.dumps(said, ensure_ascii=False)}
 
 
-def judged_in(metadata: Mapping[str, str]) -> list[str]:
-    """What `judged_key` has said, as `--set` takes it; nothing else that a file may say there."""
+def judged_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What `judged_key` has said, by keys of a preset; nothing else that a file may say there."""
     try:
         said = dict(json.loads(metadata.get(f"{PREFIX}judged_with", "{}")))
     except (ValueError, TypeError, RecursionError):
-        return []
+        return {}
     known = re.compile(rf"generation\.({'|'.join(JUDGED)})|data\.fashion\.evaluation\.\w+")
-    return [f"{key}={json.dumps(value)}" for key, value in said.items() if known.fullmatch(key)]
+    return {key: value for key, value in said.items() if known.fullmatch(key)}
 
 
 def metrics_key(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from fashion_sweep.evaluation.choose import Verdict
 from fashion_sweep.evaluation.compare import Comparison, Measured
-from fashion_sweep.report.wording import WORSE, adapter_and_base, best_in_each, closest, listed, needed
-
-MOST_NAMED = 4
+from fashion_sweep.report.wording import MOST_NAMED, WORSE, adapter_and_base, best_in_each, closest, listed, needed
 
 
 def headline(comparison: Comparison, verdict: Verdict, level: float, captions: int) -> str:
@@ -51,18 +49,23 @@ def together(names: Sequence[str]) -> str:
 
 
 def _short(name: str, beside: str) -> str:
-    """A name after one that begins alike: "rank 64" after "UNet rank 2"."""
-    head, _, last = name.rpartition(" ")
-    return f"{head.rpartition(' ')[2]} {last}" if head and head == beside.rpartition(" ")[0] else name
+    """A name after one that differs in rank alone: "rank 64" after "UNet rank 2"."""
+    head, rank, _ = name.rpartition(" rank ")
+    alike = rank and beside.rpartition(" rank ")[0] == head and name.rpartition(" ")[2].isdigit()
+    return name.removeprefix(f"{head} ") if alike else name
 
 
 def _take(comparison: Comparison, chosen: str) -> str:
     sizes = {one.name: one.parameters for one in comparison.measured}
     largest = max(sizes, key=sizes.__getitem__)
-    if chosen == largest:
-        return f"Take {chosen}, the largest of {_number(len(sizes))}: no smaller one is shown to be as good."
-    share = "no" if not sizes[chosen] else f"{_percent(sizes[chosen] / sizes[largest])} of {_short(largest, chosen)}'s"
-    return f"Take {chosen}: as good as the best of {_number(len(sizes))}, with {share} parameters."
+    said = f"Take {chosen}: as good as the best of {_number(len(sizes))}"
+    if not sizes[chosen]:
+        return f"{said}, with no parameters."
+    if sizes[chosen] < sizes[largest]:
+        return f"{said}, with {_percent(sizes[chosen] / sizes[largest])} of {_short(largest, chosen)}'s parameters."
+    if min(sizes.values()) < sizes[chosen]:
+        return f"{said}, as no smaller one is shown to be."
+    return f"{said}."
 
 
 def _open(comparison: Comparison, worse: Sequence[str]) -> str:

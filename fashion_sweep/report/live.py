@@ -99,14 +99,14 @@ class LiveTable:
 
     def _print_first_pictures(self) -> None:
         """Where they lie, once, as soon as any trial has drawn."""
-        ready = [] if self._has_pictures else [one for one in self._titles if self._run.trial(one).preview.is_file()]
-        for trial_id in ready[:1]:
-            self._has_pictures = True
-            status = self._status(trial_id)
-            at = "" if status.done is None else f", at step {status.done:.0f}"
-            loss = "" if status.loss is None else f" with loss {status.loss:.4f}"
-            told = f"first pictures, of {self._titles[trial_id]}{at}{loss}: {near(self._run.trial(trial_id).preview)}"
-            self._console.print(f"{clock_time()} {told}", soft_wrap=True, markup=False, highlight=False)
+        if self._has_pictures:
+            return
+        for trial_id, title in self._titles.items():
+            if (preview := self._run.trial(trial_id).preview).is_file():
+                self._has_pictures = True
+                told = f"{clock_time()} first pictures, by {title} while it trains: {near(preview)}"
+                self._console.print(told, soft_wrap=True, markup=False, highlight=False)
+                return
 
     @property
     def _titles(self) -> dict[str, str]:

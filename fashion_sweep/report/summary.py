@@ -136,6 +136,5 @@ def _again(run: RunPaths, results: Results, undecided: Sequence[Conclusion]) -> 
         same = resolved(load_run_config(config.sweep.name, config.preset.name)) == config
     except FashionSweepError:
         return None
-    preset = "" if config.preset.name == "tiny" else f" --preset {config.preset.name}"
-    again = f"run {config.sweep.name}{preset} --adapters-from {shlex.quote(run.name)}"
+    again = f"run {config.sweep.name} --preset {config.preset.name} --adapters-from {shlex.quote(run.name)}"
     return f"{again} --set evaluation.samples={samples}" if same else None

@@ -21,7 +21,7 @@ from fashion_sweep.handover.adapters import Adapter, find_adapter, split_scale
 from fashion_sweep.handover.generate import generate
 from fashion_sweep.handover.wishes import Wish, settings_told
 from fashion_sweep.models import lora
-from fashion_sweep.models.about import judged_key, own_keys
+from fashion_sweep.models.about import judged_in, judged_key, own_keys
 from fashion_sweep.models.formats import read_adapter, write_kohya
 from fashion_sweep.models.load import load_model
 from fashion_sweep.models.sdxl import SDXL
@@ -252,6 +252,16 @@ def test_a_grid_of_two_runs_tells_which_settings_it_has_and_that_others_were_jud
     assert settings_told([run, other], "tiny") is None
     assert settings_told([Adapter("x", "x")], None) == (
         "drawn with the preset's settings: x does not tell how pictures of it were judged"
+    )
+
+
+def test_what_a_file_tells_of_judging_comes_back_as_it_was(config):
+    said = judged_in(judged_key(config))
+    assert said["generation.base_negative_prompt"] == config.preset.generation.base_negative_prompt
+    back = load_preset("tiny", ["generation.guidance_scale=9"], said)
+    assert (back.generation, back.data.fashion.evaluation) == (
+        config.preset.generation,
+        config.preset.data.fashion.evaluation,
     )
 
 

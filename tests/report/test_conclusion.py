@@ -140,7 +140,14 @@ def test_the_headline_names_what_is_open_and_what_is_worse_and_what_would_decide
 def test_the_largest_is_taken_where_no_smaller_one_is_as_good(tmp_path):
     shifts = {"unet-r1": 1.0, "unet-r2": 0.0}
     said = concluded(judged_run(tmp_path / "run", shifts)).headline
-    assert said == "Take UNet rank 2, the largest of two: no smaller one is shown to be as good."
+    assert said == "Take UNet rank 2: as good as the best of two, as no smaller one is shown to be."
+
+
+def test_of_configurations_of_one_size_none_is_called_large_or_small(tmp_path):
+    settings = ["sweep.trials=[{unet: 1, learning_rate: 0.01}, {unet: 1, learning_rate: 0.001}]"]
+    shifts = {"unet-r1-lr0.01": 0.0, "unet-r1-lr0.001": 0.0}
+    said = concluded(judged_run(tmp_path / "run", shifts, settings=settings)).headline
+    assert said == "Take UNet rank 1, lr 0.01: as good as the best of two."
 
 
 def test_one_adapter_is_told_against_the_base_model_with_an_interval(tmp_path):

@@ -134,8 +134,6 @@ def test_the_first_pictures_are_told_once_where_they_lie(tmp_path, monkeypatch, 
             preview.write_bytes(b"a picture")
             time.sleep(0.1)
     told = [line for line in printed(to).splitlines() if "first pictures" in line]
-    expected = (
-        f"first pictures, of {RANK_2.trial_id}, at step 50 with loss 0.2500: {run.trial(RANK_2.trial_id).preview}"
-    )
+    expected = f"first pictures, by {RANK_2.trial_id} while it trains: {run.trial(RANK_2.trial_id).preview}"
     assert len(told) == 1
     assert expected in told[0]

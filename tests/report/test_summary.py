@@ -69,9 +69,9 @@ def test_an_undecided_run_ends_with_the_command_that_would_decide(tmp_path):
     run = judged_run(tmp_path / "run", shifts, n=10)
     write_many_captions(run)
     again = shlex.split(commands(last_screen(run))[0])
-    assert again[3:7] == ["run", "exp2", "--adapters-from", "run"]
-    assert again[7] == "--set"
-    assert again[8].startswith("evaluation.samples=")
+    assert again[3:9] == ["run", "exp2", "--preset", "tiny", "--adapters-from", "run"]
+    assert again[9] == "--set"
+    assert again[10].startswith("evaluation.samples=")
 
 
 def test_a_hundred_trials_are_shown_by_the_first_and_counted(tmp_path):
