@@ -198,6 +198,8 @@ def _nearest_key(key: str, prefix: str = "") -> str:
     keys = list(settable())
     folder, _, last = key.rpartition(".")
     neighbours = [name for name in keys if name.rpartition(".")[0] == folder]
+    if same := [name for name in keys if name.startswith(f"{folder}.") and name.rpartition(".")[2] == last]:
+        return f"; did you mean {same[0].removeprefix(prefix)!r}?"
     for candidates in (neighbours, keys):
         deepest_first = sorted(candidates, key=lambda name: -name.count("."))
         by_last = {name.rpartition(".")[2]: name for name in deepest_first}

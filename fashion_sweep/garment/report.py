@@ -64,7 +64,8 @@ def show_garments(run: RunPaths, console: Console) -> None:
     results = collect(run)
     judged = judge_garments(run, results.config)
     tables = [replace(whether_it_works(judged), caption=SHORT_MEANING)] if judged else []
-    draw = [f"garment generate {shlex.quote(judged[0].garment)}"] if judged else []
+    best = max(judged, key=lambda one: one.own.value, default=None)
+    draw = [f"garment generate {shlex.quote(best.garment)}"] if best else []
     show_end(run, results, answer(run, judged).headline, tables, [*draw, "ui"], console)
 
 

@@ -143,7 +143,10 @@ def _draw(wish: Wish, rows: Sequence[Row], model: "Family", targets: Sequence[Pa
                 generator = _generator(model, row, lambda: progress.advance(task))
                 for prompt, seed in wish.draws(len(rows)):
                     number, path = next(numbered)
-                    progress.update(task, description=f"{row.title}, image {number} of {len(targets)}, steps")
+                    doing = f"{row.title}, image {number} of {len(targets)}"
+                    progress.update(task, description=f"{doing}, steps")
+                    if not console.is_terminal:
+                        console.print(doing, style="dim", markup=False, soft_wrap=True)
                     image = generator.images([prompt], [(seed, 0)], batch_size=1)[0]
                     pixels = image.permute(1, 2, 0).cpu().numpy()
                     said = {"prompt": prompt, "seed": seed, **row.description()}

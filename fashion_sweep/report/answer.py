@@ -33,7 +33,19 @@ def answer(results: Results, conclusions: Mapping[str, Conclusion]) -> Answer:
     sentences = [told[name].paragraph if name in told else conclusions[name].sentence for name in judge]
     bases = dict.fromkeys(conclusions[name].basis for name in judge if name in conclusions)
     paragraph = [*filter(None, sentences), *_forgotten(results), *bases, *_gaps(results)]
-    return Answer(" ".join(headlines), " ".join(paragraph))
+    return Answer(_so_far(results, " ".join(headlines)), " ".join(paragraph))
+
+
+def _so_far(results: Results, headline: str) -> str:
+    """A run that goes on does not tell anybody what to take."""
+    begun, wanted = len(results.trials), max(len(results.trials), trials_wanted(results.config))
+    over = sum(trial.state != "unfinished" for trial in results.trials)
+    if over == begun == wanted:
+        return headline
+    said = (
+        headline.removeprefix("Take ").replace(": as good", " is as good") if headline.startswith("Take ") else headline
+    )
+    return f"So far, with {over} of {wanted} trials: {said}"
 
 
 def _on(name: str, judge: Sequence[str]) -> str:

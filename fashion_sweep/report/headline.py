@@ -88,7 +88,7 @@ def _decided_by(comparison: Comparison, verdict: Verdict, captions: int) -> str:
         return f"About {images:,} images would decide{enough}."
     if seeds is not None:
         return f"About {seeds} training seeds would decide."
-    return "More images alone would not decide."
+    return "More images alone would not decide; more trainings of each (sweep.seeds=3) may."
 
 
 def _against_the_base(comparison: Comparison, adapted: Measured, base: Measured, level: float) -> str:

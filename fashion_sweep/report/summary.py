@@ -23,6 +23,8 @@ from fashion_sweep.report.tables import GAP, Table, duration, terminal
 MOST_ROWS, MOST_ROWS_OF_MANY = 8, 3
 """Of a table that is alone, and of one among several; more are in the report."""
 PROMPT = "A woman in a red dress."
+LONGEST = 53
+"""Characters of a command that fit behind `next: python -m fashion_sweep` in 80 columns."""
 
 
 def show_summary(run: RunPaths, console: Console) -> None:
@@ -63,10 +65,18 @@ def show_end(
     for line in [*_unfinished(run, results), *_time(results)]:
         console.print(line, markup=False)
     if registered := read_what_may_be_lost(run.mirror).get("registered"):
-        console.print(f"registered: {registered}", markup=False)
+        names = len(results.config.sweep.garments)
+        many = f"{names} adapters, each under its garment's name"
+        console.print(f"registered: {many if names > 1 else registered}", markup=False)
     console.print(f"report: {near(run.page)}", soft_wrap=True, markup=False)
     for command in commands:
-        console.print(f"next: python -m fashion_sweep {command}", soft_wrap=True, markup=False)
+        console.print(f"next: python -m fashion_sweep {_broken(command)}", soft_wrap=True, markup=False)
+
+
+def _broken(command: str) -> str:
+    """A command that is long goes on in a second line, as a shell takes it."""
+    before, option, last = command.rpartition(" --")
+    return f"{before} \\\n      {option.strip()}{last}" if len(command) > LONGEST and option else command
 
 
 def _numbers(results: Results, name: str, conclusion: Conclusion | None, most: int) -> Table:

@@ -61,7 +61,7 @@ def _print_addresses(uri: str, server: str, note: str) -> None:
     base = server.rstrip("/")
     for what, address in newest_views(client(uri)):
         print(f"the newest run's {what}: {base}/{address}")
-    print(f"all of MLflow: {base} ({note})", flush=True)
+    print(f"all of MLflow: {base} (runs are under Model training; {note})", flush=True)
 
 
 def _wait_until_served(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TAG = "mlflow.sharedViewState."
 TABLE, CHARTS = "newest-run-table", "newest-run-charts"
+MEANING = "fid_corrected is FID less its bias, by which the verdict goes."
 
 
 def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> None:
@@ -40,7 +41,7 @@ def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> N
             client.set_experiment_tag(experiment_id, TAG + key, wanted)
     if not tags.get("mlflow.note.content"):
         links = " and ".join(f"[{shown}]({link})" for shown, link in views_of(experiment_id))
-        client.set_experiment_tag(experiment_id, "mlflow.note.content", f"The newest run's {links}, side by side.")
+        client.set_experiment_tag(experiment_id, "mlflow.note.content", f"The newest run's {links}. {MEANING}")
 
 
 def newest_views(client: "MlflowClient") -> list[tuple[str, str]]:
@@ -89,7 +90,7 @@ def _metrics(config: RunConfig) -> list[str]:
         return ["closeness", "identified", "colour_delta_e"]
     judge = config.sweep.judge
     suffixes = [f"_{name}" for name in judge] if len(judge) > 1 else [""] * len(judge)
-    names = ("fid", "fid_corrected", "kid", "clip_score") if judge else ("val_loss",)
+    names = ("fid", "clip_score", "kid", "fid_corrected") if judge else ("val_loss",)
     return [f"{name}{suffix}" for suffix in suffixes or [""] for name in names]
 
 

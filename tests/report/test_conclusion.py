@@ -11,6 +11,7 @@ from fashion_sweep.config_files import load_run_config
 from fashion_sweep.errors import RunError
 from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
 from fashion_sweep.files import read_json, write_json
+from fashion_sweep.report.answer import answer
 from fashion_sweep.report.conclusion import as_json, conclude, margins_of, read_conclusions
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
@@ -143,6 +144,14 @@ def test_the_largest_is_taken_where_no_smaller_one_is_as_good(tmp_path):
     assert said == "Take UNet rank 2: as good as the best of two, as no smaller one is shown to be."
 
 
+def test_a_run_that_goes_on_tells_nobody_what_to_take(tmp_path):
+    run = judged_run(tmp_path / "run", {"unet-r1": 1.0, "unet-r2": 0.0})
+    found = answer(collect(run), {"fashion": concluded(run)}).headline
+    assert found == (
+        "So far, with 2 of 5 trials: UNet rank 2 is as good as the best of two, as no smaller one is shown to be."
+    )
+
+
 def test_of_configurations_of_one_size_none_is_called_large_or_small(tmp_path):
     settings = ["sweep.trials=[{unet: 1, learning_rate: 0.01}, {unet: 1, learning_rate: 0.001}]"]
     shifts = {"unet-r1-lr0.01": 0.0, "unet-r1-lr0.001": 0.0}
@@ -220,7 +229,7 @@ def test_the_report_keeps_the_conclusion_for_others_to_read(tmp_path):
     assert read_conclusions(run) == {"fashion": concluded(run)}
     assert json.loads(json.dumps(as_json(concluded(run))))["best_trial"] == concluded(run).best_trial
     assert concluded(run).sentence in run.report.read_text()
-    assert f"**{concluded(run).headline}**" in run.report.read_text()
+    assert f"**{answer(collect(run), read_conclusions(run)).headline}**" in run.report.read_text()
 
 
 def test_the_studys_table_does_not_show_that_rank_1_is_as_good():

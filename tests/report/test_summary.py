@@ -30,7 +30,8 @@ def height(lines) -> int:
 
 
 def commands(lines) -> list[str]:
-    return [line.removeprefix("next: ") for line in lines if line.startswith("next: ")]
+    text = "\n".join(lines).replace(" \\\n      ", " ")
+    return [line.removeprefix("next: ") for line in text.splitlines() if line.startswith("next: ")]
 
 
 def test_a_decided_run_ends_with_what_to_take_and_how_to_draw_with_it(tmp_path):

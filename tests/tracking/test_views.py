@@ -56,7 +56,7 @@ def test_the_table_has_sizes_first_and_then_what_the_verdict_goes_by(store):
     mirrored(store / "run", "2024-05-02T10:00:00+00:00")
     _, state = view(TABLE)
     columns = ["params.`parameters`", "params.`unet_rank`"]
-    columns += [f"metrics.`{name}`" for name in ("fid", "fid_corrected", "kid", "clip_score")]
+    columns += [f"metrics.`{name}`" for name in ("fid", "clip_score", "kid", "fid_corrected")]
     assert state["selectedColumns"] == state["columnOrder"] == columns
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`fid`", True)
 
@@ -119,4 +119,7 @@ def test_ui_prints_where_a_server_shows_the_newest_run(server, tmp_path, capsys)
     trials, charts, all_of_it = capsys.readouterr().out.splitlines()
     assert trials.startswith(f"the newest run's trials: {server.uri}/#/experiments/")
     assert charts.startswith(f"the newest run's charts: {server.uri}/#/experiments/")
-    assert all_of_it == f"all of MLflow: {server.uri} (a server of its own, by MLFLOW_TRACKING_URI)"
+    assert (
+        all_of_it
+        == f"all of MLflow: {server.uri} (runs are under Model training; a server of its own, by MLFLOW_TRACKING_URI)"
+    )
