@@ -40,7 +40,7 @@ def images_needed(comparison: Comparison, verdict: Verdict) -> int | None:
 
 def together(names: Sequence[str]) -> str:
     """Names as a list that says once what they begin with: "UNet rank 2, 4 and 8"."""
-    if len(names) > MOST_NAMED:
+    if len(names) > MOST_NAMED or (len(names) > 2 and any("," in name for name in names)):
         return f"{len(names)} configurations"
     heads = {name.rpartition(" ")[0] for name in names}
     if len(names) > 1 and len(heads) == 1 and all(name.rpartition(" ")[2].isdigit() for name in names):
@@ -88,7 +88,8 @@ def _decided_by(comparison: Comparison, verdict: Verdict, captions: int) -> str:
         return f"About {images:,} images would decide{enough}."
     if seeds is not None:
         return f"About {seeds} training seeds would decide."
-    return "More images alone would not decide; more trainings of each (sweep.seeds=3) may."
+    once = all(len(one.fid.by_seed) == 1 for one in comparison.measured)
+    return f"More images alone would not decide; more trainings of each{' (sweep.seeds=3)' * once} may."
 
 
 def _against_the_base(comparison: Comparison, adapted: Measured, base: Measured, level: float) -> str:
