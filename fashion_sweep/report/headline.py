@@ -64,7 +64,7 @@ def _take(comparison: Comparison, chosen: str) -> str:
     if sizes[chosen] < sizes[largest]:
         return f"{said}, with {_percent(sizes[chosen] / sizes[largest])} of {_short(largest, chosen)}'s parameters."
     if min(sizes.values()) < sizes[chosen]:
-        return f"{said}, as no smaller one is shown to be."
+        return f"{said}; the smaller ones are not all shown to be."
     return f"{said}."
 
 
@@ -72,7 +72,7 @@ def _open(comparison: Comparison, worse: Sequence[str]) -> str:
     names = [one.name for one in comparison.measured]
     left = [name for name in names if name not in worse]
     if len(left) == 1:
-        return f"Undecided: {left[0]} leads, but is not shown to be as good as the best."
+        return f"Undecided: only {left[0]} is not shown to be worse, nor is it shown to be as good as the best."
     between = f"all {_number(len(names))}" if not worse and len(left) > MOST_NAMED else together(left)
     if not worse:
         return f"Undecided between {between}."

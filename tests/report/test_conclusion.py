@@ -141,14 +141,15 @@ def test_the_headline_names_what_is_open_and_what_is_worse_and_what_would_decide
 def test_the_largest_is_taken_where_no_smaller_one_is_as_good(tmp_path):
     shifts = {"unet-r1": 1.0, "unet-r2": 0.0}
     said = concluded(judged_run(tmp_path / "run", shifts)).headline
-    assert said == "Take UNet rank 2: as good as the best of two, as no smaller one is shown to be."
+    assert said == "Take UNet rank 2: as good as the best of two; the smaller ones are not all shown to be."
 
 
 def test_a_run_that_goes_on_tells_nobody_what_to_take(tmp_path):
     run = judged_run(tmp_path / "run", {"unet-r1": 1.0, "unet-r2": 0.0})
     found = answer(collect(run), {"fashion": concluded(run)}).headline
     assert found == (
-        "So far, with 2 of 5 trials: UNet rank 2 is as good as the best of two, as no smaller one is shown to be."
+        "So far, with 2 of 5 trials: UNet rank 2 is as good as the best of two; "
+        "the smaller ones are not all shown to be."
     )
 
 
