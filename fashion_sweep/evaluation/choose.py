@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
 from fashion_sweep.evaluation.compare import Comparison, Difference, Measured
+
+PRECISE = 1.001
+"""How near a number of images that would do is to one that would not."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,15 @@ class Obstacle:
     metric: str
     worse_by: Difference
     margin: float
-    quantile: float
-    """Of the bound that has to keep the margin."""
+    level: float
+    """One-sided confidence of the bound that has to keep the margin."""
     everywhere: float
     """Of a bound that holds for all pairs and both metrics at once: what a loser is called by."""
+
+    @property
+    def quantile(self) -> float:
+        """Of the bound that has to keep the margin."""
+        return self.worse_by.quantile(self.level)
 
     @property
     def slack(self) -> float:
@@ -43,10 +51,15 @@ class Obstacle:
 
     def images_needed(self, images: int) -> int | None:
         """Images with which the margin would be kept if the difference stayed as it is; None: no number would do."""
-        room = self._room
-        if room is None or (left := room - self.worse_by.training_variance) <= 0:
+        if not self._kept_by(self._with_images(images, math.inf)):
             return None
-        return math.ceil(images * self.worse_by.image_variance / left)
+        few = enough = float(images)
+        while not self._kept_by(self._with_images(images, enough)):
+            few, enough = enough, 2 * enough
+        while enough > PRECISE * few:
+            half = math.sqrt(few * enough)
+            few, enough = (few, half) if self._kept_by(self._with_images(images, half)) else (half, enough)
+        return math.ceil(enough)
 
     def seeds_needed(self, seeds: int) -> int | None:
         """Likewise of training seeds; None too where only one was run."""
@@ -54,6 +67,13 @@ class Obstacle:
         if room is None or not self.worse_by.training_variance or (left := room - self.worse_by.image_variance) <= 0:
             return None
         return math.ceil(seeds * self.worse_by.training_variance / left)
+
+    def _with_images(self, images: int, count: float) -> Difference:
+        return replace(self.worse_by, image_variance=self.worse_by.image_variance * images / count)
+
+    def _kept_by(self, worse_by: Difference) -> bool:
+        """With few seeds the quantile grows as the images' share of the error shrinks."""
+        return worse_by.value + worse_by.quantile(self.level) * worse_by.se < self.margin
 
     @property
     def _room(self) -> float | None:
@@ -148,9 +168,9 @@ def _standing(
             continue
         for metric, margin in (("fid", margins.fid), ("clip_score", margins.clip_score)):
             worse_by = comparison.difference(metric, *((ours, rival) if metric == "fid" else (rival, ours)))
-            at_once = worse_by.quantile(float(stats.norm.cdf(everywhere)))
-            alone = worse_by.quantile(margins.level)
-            found.append(Obstacle(rival.name, metric, worse_by, margin, alone if along_an_axis else at_once, at_once))
+            at_once = float(stats.norm.cdf(everywhere))
+            level = margins.level if along_an_axis else at_once
+            found.append(Obstacle(rival.name, metric, worse_by, margin, level, worse_by.quantile(at_once)))
     return Standing(tuple(found))
 
 

@@ -63,7 +63,11 @@ def show_garments(run: RunPaths, console: Console) -> None:
     """Prints how a run over garments ended, as `report.summary.show_end` has it."""
     results = collect(run)
     judged = judge_garments(run, results.config)
-    tables = [replace(whether_it_works(judged), caption=SHORT_MEANING)] if judged else []
+
+    def tables(most: int) -> list[Table]:
+        more = f" {len(judged) - most} more rows in the report." if len(judged) > most else ""
+        return [replace(whether_it_works(judged[:most]), caption=SHORT_MEANING + more)] if judged else []
+
     best = max(judged, key=lambda one: one.own.value, default=None)
     draw = [f"garment generate {shlex.quote(best.garment)}"] if best else []
     show_end(run, results, answer(run, judged).headline, tables, [*draw, "ui"], console)

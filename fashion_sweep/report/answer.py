@@ -1,5 +1,6 @@
 """The answer of a run: the verdict of each evaluation set, and what is missing for a better one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,9 +43,7 @@ def _so_far(results: Results, headline: str) -> str:
     over = sum(trial.state != "unfinished" for trial in results.trials)
     if over == begun == wanted:
         return headline
-    said = (
-        headline.removeprefix("Take ").replace(": as good", " is as good") if headline.startswith("Take ") else headline
-    )
+    said = re.sub(r"\bTake (.+?): as good", r"\1 is as good", headline)
     return f"So far, with {over} of {wanted} trials: {said}"
 
 

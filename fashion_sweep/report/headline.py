@@ -62,7 +62,8 @@ def _take(comparison: Comparison, chosen: str) -> str:
     if not sizes[chosen]:
         return f"{said}, with no parameters."
     if sizes[chosen] < sizes[largest]:
-        return f"{said}, with {_percent(sizes[chosen] / sizes[largest])} of {_short(largest, chosen)}'s parameters."
+        whose = "the largest" if (short := _short(largest, chosen)) == largest else short
+        return f"{said}, with {_percent(sizes[chosen] / sizes[largest])} of {whose}'s parameters."
     if min(sizes.values()) < sizes[chosen]:
         return f"{said}; the smaller ones are not all shown to be."
     return f"{said}."

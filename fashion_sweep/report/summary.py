@@ -1,10 +1,14 @@
 """How a run ended, on one screen: the answer, the numbers behind it, where the time went, what to do next."""
 
+import io
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import zip_longest
 
+import rich.table
 from rich.console import Console
 from rich.text import Text
 
@@ -15,13 +19,14 @@ from fashion_sweep.paths import RunPaths, near
 from fashion_sweep.plan import resolved
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.conclusion import Conclusion, read_conclusions
+from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.results import Results, collect
 from fashion_sweep.report.sections import with_interval
 from fashion_sweep.report.tables import GAP, Table, duration, terminal
 
-MOST_ROWS, MOST_ROWS_OF_MANY = 8, 3
-"""Of a table that is alone, and of one among several; more are in the report."""
+LINES, WIDTH, MOST_ROWS = 25, 80, 8
+"""Of a screen, and rows of a table on it; fewer where that does not fit."""
 PROMPT = "A woman in a red dress."
 LONGEST = 53
 """Characters of a command that fit behind `next: python -m fashion_sweep` in 80 columns."""
@@ -31,8 +36,10 @@ def show_summary(run: RunPaths, console: Console) -> None:
     """Prints how a sweep ended, as `show_end` has it."""
     results, conclusions = collect(run), read_conclusions(run)
     judge = results.config.sweep.judge
-    most = MOST_ROWS if len(judge) == 1 else MOST_ROWS_OF_MANY
-    tables = [_numbers(results, name, conclusions.get(name), most) for name in judge if results.judgements(name)]
+
+    def tables(most: int) -> list[Table]:
+        return [_numbers(results, name, conclusions.get(name), most) for name in judge if results.judgements(name)]
+
     commands = [_next(run, results, conclusions), "ui"]
     show_end(run, results, answer(results, conclusions).headline, tables, commands, console)
 
@@ -41,36 +48,66 @@ def show_end(
     run: RunPaths,
     results: Results,
     headline: str,
-    tables: Sequence[Table],
+    tables: Callable[[int], Sequence[Table]],
     commands: Sequence[str],
     console: Console,
 ) -> None:
-    """Prints the end of a run, at most 25 lines of 80 columns.
+    """Prints the end of a run, with as many rows as leave it 25 lines of 80 columns.
 
     Args:
         run: the run folder.
         results: what it says.
         headline: the verdict in a sentence.
-        tables: the numbers behind it.
+        tables: the numbers behind it, in at most so many rows each.
         commands: what to do next, as words after `python -m fashion_sweep`.
         console: where to print.
     """
-    console.print(Text(shown(headline), style="bold"))
-    console.print()
-    for table in tables:
-        narrow = terminal(replace(table, caption=""))
-        narrow.show_edge = False
-        console.print(narrow)
-        console.print(Text(shown(table.caption), style="dim italic"))
-    for line in [*_unfinished(run, results), *_time(results)]:
-        console.print(line, markup=False)
-    if registered := read_what_may_be_lost(run.mirror).get("registered"):
-        names = len(results.config.sweep.garments)
-        many = f"{names} adapters, each under its garment's name"
-        console.print(f"registered: {many if names > 1 else registered}", markup=False)
-    console.print(f"report: {near(run.page)}", soft_wrap=True, markup=False)
-    for command in commands:
-        console.print(f"next: python -m fashion_sweep {_broken(command)}", soft_wrap=True, markup=False)
+
+    def show(to: Console, most: int) -> None:
+        to.print(Text(shown(headline), style="bold"))
+        to.print()
+        few = tables(most)
+        for table, after in zip_longest(few, few[1:]):
+            to.print(_narrow(table))
+            if after is None or table.caption != after.caption:  # of several that rest on the same, once
+                to.print(Text(shown(table.caption), style="dim italic"))
+        for line in [*_unfinished(run, results), *_time(results), *_registered(run, results)]:
+            to.print(line, markup=False)
+        to.print(f"report: {near(run.page)}", soft_wrap=True, markup=False)
+        for command in commands:
+            to.print(f"next: python -m fashion_sweep {_broken(command)}", soft_wrap=True, markup=False)
+
+    show(console, next((most for most in range(MOST_ROWS, 1, -1) if _height(partial(show, most=most)) <= LINES), 1))
+
+
+def _height(show: Callable[[Console], None]) -> int:
+    """Lines on a terminal of `WIDTH` columns."""
+    out = io.StringIO()
+    show(Terminal(file=out, width=WIDTH))
+    return sum(max(1, -(-len(line.rstrip()) // WIDTH)) for line in out.getvalue().splitlines())
+
+
+def _narrow(table: Table) -> rich.table.Table:
+    """A line for each row: names that are too long are cut, for the report has them whole; numbers never."""
+    numbers = [(column, *(row[at] for row in table.rows)) for at, column in enumerate(table.columns) if at]
+    room = WIDTH - sum(2 + max(map(len, cells)) for cells in numbers)
+    rows = tuple((_cut(name, room), *rest) for name, *rest in table.rows)
+    made = terminal(replace(table, rows=rows, caption=""))
+    made.show_edge = False
+    return made
+
+
+def _cut(name: str, room: int) -> str:
+    """In its middle: what tells configurations apart often stands last."""
+    head = (room - 1) // 2
+    return name if len(name) <= room else f"{name[:head]}…{name[len(name) - (room - 1 - head) :]}"
+
+
+def _registered(run: RunPaths, results: Results) -> list[str]:
+    registered, names = read_what_may_be_lost(run.mirror).get("registered"), len(results.config.sweep.garments)
+    if not registered:
+        return []
+    return [f"registered: {f'{names} adapters, each under its own name' if names > 1 else registered}"]
 
 
 def _broken(command: str) -> str:
@@ -99,9 +136,9 @@ def _numbers(results: Results, name: str, conclusion: Conclusion | None, most: i
         f"{judged.samples or GAP} images each; FID{'∞' * bool(conclusion)}{less} on {judged.features or GAP} features; "
         f"CLIP score by {judged.clip_model or GAP}."
     )
-    caption += f" {len(found) - len(few)} more in the report." if len(few) < len(found) else ""
-    title = name.capitalize() if len(results.config.sweep.judge) > 1 else ""
-    return Table(title, ("configuration", "parameters", fid + sure, f"CLIP ↑{sure}"), rows, caption)
+    caption += f" {len(found) - most} more rows in the report." if len(found) > most else ""
+    first = name.capitalize() if len(results.config.sweep.judge) > 1 else "configuration"
+    return Table("", (first, "parameters", fid + sure, f"CLIP ↑{sure}"), rows, caption)
 
 
 def _fid(point: Point) -> float:

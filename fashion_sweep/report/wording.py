@@ -69,14 +69,14 @@ def _decided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluat
 
 def _undecided(comparison: Comparison, margins: Margins, verdict: Verdict, evaluation_set: str, captions: int) -> str:
     sizes = {one.name: one.parameters for one in comparison.measured}
+    worse = [name for name in sizes if verdict.standings[name].shown_worse_by]
+    if len(worse) == len(sizes):
+        return _torn(comparison, margins, evaluation_set)
     nearest = closest(comparison, verdict)
     if verdict.along_an_axis:
         said = f"not even {nearest}, the largest, is shown to be as good as the best"
     else:
         said = f"no configuration is shown to be as good as the best; {nearest} comes closest"
-    worse = [name for name in sizes if verdict.standings[name].shown_worse_by]
-    if len(worse) == len(sizes):
-        return _torn(comparison, margins, evaluation_set)
     shown = f"; {_shown_worse(verdict, worse)}" if worse else ""
     obstacle = verdict.standings[nearest].worst
     return (
@@ -92,10 +92,11 @@ def closest(comparison: Comparison, verdict: Verdict) -> str:
     if verdict.along_an_axis:
         return max(comparison.measured, key=lambda one: one.parameters).name
     images = len(comparison.prompts)
-    needed = {name: count for name, one in verdict.standings.items() if (count := one.images_needed(images))}
+    open_ones = {name: one for name, one in verdict.standings.items() if not one.shown_worse_by}
+    needed = {name: count for name, one in open_ones.items() if (count := one.images_needed(images))}
     if needed:
         return min(needed, key=needed.__getitem__)
-    return max(verdict.standings, key=lambda name: verdict.standings[name].worst.slack)
+    return max(open_ones, key=lambda name: open_ones[name].worst.slack)
 
 
 def _torn(comparison: Comparison, margins: Margins, evaluation_set: str) -> str:

@@ -1,5 +1,6 @@
 """Intervals and the rule on Gaussian features, whose true FID is known: right about as often as they say."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -138,8 +139,8 @@ def test_undecided_says_how_many_images_would_decide():
     assert obstacle.seeds_needed(1) is None  # one seed says nothing of others
 
 
-def obstacle(value, image_se, margin, training_se=0.0, quantile=1.645, everywhere=3.0, metric="fid"):
-    return Obstacle("rival", metric, Difference(value, image_se**2, training_se**2, 10), margin, quantile, everywhere)
+def obstacle(value, image_se, margin, training_se=0.0, level=0.95, everywhere=3.0, metric="fid", df=10):
+    return Obstacle("rival", metric, Difference(value, image_se**2, training_se**2, df), margin, level, everywhere)
 
 
 def test_a_sure_loser_in_one_number_is_one_whatever_the_other_number_hides():
@@ -163,10 +164,16 @@ def test_worse_is_said_only_by_the_bound_that_holds_for_all_at_once():
 
 def test_images_cannot_buy_back_what_training_seeds_leave_open():
     one = obstacle(0.1, 0.3, 0.5, training_se=0.1)
-    needed = one.images_needed(100)
-    bound = one.worse_by.value + one.quantile * np.sqrt(0.3**2 * 100 / needed + 0.1**2)
-    assert bound == pytest.approx(one.margin, rel=0.01)
+    with_more = replace(one.worse_by, image_variance=0.3**2 * 100 / one.images_needed(100))
+    assert with_more.value + with_more.quantile(0.95) * with_more.se == pytest.approx(one.margin, rel=0.01)
     assert obstacle(0.1, 0.3, 0.5, training_se=0.3).images_needed(100) is None
+
+
+def test_with_few_seeds_the_images_that_would_do_are_those_of_the_wider_quantile():
+    one = obstacle(0.1, 0.3, 0.5, training_se=0.1, df=2)
+    needed = one.images_needed(100)
+    assert replace(one, worse_by=replace(one.worse_by, image_variance=0.3**2 * 100 / needed)).slack > 0
+    assert replace(one, worse_by=replace(one.worse_by, image_variance=0.3**2 * 100 / (0.98 * needed))).slack < 0
 
 
 def test_the_simultaneous_quantile_holds_all_pairs_of_equals_at_once():

@@ -2,12 +2,14 @@
 
 import io
 import shlex
+import shutil
 
 import pytest
 
-from fashion_sweep.files import write_json
+from fashion_sweep.files import read_json, write_json
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.page import write_report
+from fashion_sweep.report.results import collect
 from fashion_sweep.report.summary import show_summary
 from fashion_sweep.space import TrialSpec
 from fashion_sweep.trials import Suggestion
@@ -51,6 +53,13 @@ def write_many_captions(run) -> None:
     write_json(run.catalogue("fashion"), {"records": known, "filtered": 0, "problems": []})
 
 
+def test_more_images_than_there_are_captions_are_not_offered(tmp_path):
+    shifts = {"unet-r1": 0.0, "unet-r2": 0.01, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
+    lines = last_screen(judged_run(tmp_path / "run", shifts, n=10))
+    assert "there are captions for 10" in " ".join(line.strip() for line in lines)
+    assert commands(lines)[0].startswith("python -m fashion_sweep generate")
+
+
 def test_a_run_with_settings_of_its_own_is_not_told_to_be_called_again_without_them(tmp_path):
     shifts = {"unet-r1": 0.0, "unet-r2": 0.005, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
     prompts = [f"{i}.jpg" for i in range(250)]
@@ -83,7 +92,7 @@ def test_a_hundred_trials_are_shown_by_the_first_and_counted(tmp_path):
         finish_trial(run, spec, 9216, {"fashion": judgement(16.9)}, steps=50)
     lines = last_screen(run)
     assert height(lines) <= 25
-    assert "92 more in the report" in " ".join(line.strip() for line in lines)
+    assert "92 more rows in the report" in " ".join(line.strip() for line in lines)
 
 
 def test_two_evaluation_sets_and_a_failure_fit_as_well(tmp_path):
@@ -95,6 +104,39 @@ def test_two_evaluation_sets_and_a_failure_fit_as_well(tmp_path):
     lines = last_screen(run)
     assert height(lines) <= 25
     assert "1 of 5 trials failed: python -m fashion_sweep status run tells why" in lines
+
+
+LONG = "{unet: 1, text_encoders: 2, learning_rate: 0.01}, {unet: 2, text_encoders: 2, learning_rate: 0.001}"
+LONG += ", {unet: 4, text_encoders: 4, learning_rate: 0.02}, {unet: 8, text_encoders: 8, learning_rate: 0.003}"
+
+
+@pytest.mark.parametrize("judge", ["[fashion]", "[fashion, general]"])
+@pytest.mark.parametrize("trials", [None, LONG])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_the_screen_fits_with_intervals_long_names_and_what_was_registered(tmp_path, judge, trials, missing):
+    settings = [f"sweep.judge={judge}", *([f"sweep.trials=[{trials}]"] if trials else [])]
+    names = [spec.trial_id for spec in collect(make_run(tmp_path / "names", "exp2", settings)).config.sweep.specs]
+    shifts = {name: 0.1 * index for index, name in enumerate(names[missing:])}
+    run = judged_run(tmp_path / "a-name-of-a-run-that-says-all-of-what-it-was-for", shifts, settings=settings, n=200)
+    if "general" in judge:
+        judge_alike(run, names[missing:])
+    told = "models:/exp2-tiny/12: UNet rank 8, though undecided; now models:/exp2-tiny@best"
+    write_json(run.mirror, {"registered": told})
+    lines = last_screen(run)
+    assert height(lines) <= 25
+    assert sum(" to " in line for line in lines) >= len(collect(run).config.sweep.judge)  # intervals
+    assert any(line.startswith("registered: ") for line in lines)
+
+
+def judge_alike(run, names) -> None:
+    """On general as on fashion."""
+    for name in names:
+        result = read_json(run.trial(name).result)
+        result["evaluations"]["general"] = result["evaluations"]["fashion"]
+        write_json(run.trial(name).result, result)
+        shutil.copy(run.trial(name).features("fashion"), run.trial(name).features("general"))
+    shutil.copy(run.catalogue("fashion"), run.catalogue("general"))
+    shutil.copy(run.reference("fashion"), run.reference("general"))
 
 
 @pytest.mark.parametrize("text", ["Published for SDXL", "as computed", "Where the time went"])

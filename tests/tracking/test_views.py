@@ -103,14 +103,20 @@ def test_the_addresses_open_the_views_in_the_training_mode(store, what, tab):
     assert f"viewStateShareKey={tab}" in address
 
 
-def test_views_and_colours_that_a_user_changed_are_left_alone(store):
+def test_what_a_user_changed_is_left_alone_until_a_newer_run_is_shown(store):
     run = mirrored(store / "run", "2024-05-02T10:00:00+00:00")
     trial = runs()["unet-r1"].info
+    saved = json.loads(client().get_experiment(trial.experiment_id).tags[TAG + TABLE])
+    for key in (TABLE, "mine"):
+        client().set_experiment_tag(trial.experiment_id, TAG + key, json.dumps(saved | {"name": "Mine"}))
     client().set_tag(trial.run_id, "mlflow.runColor", "#123456")
     client().set_experiment_tag(trial.experiment_id, "mlflow.note.content", "Mine.")
     tracking.mirror(run)
     assert runs()["unet-r1"].data.tags["mlflow.runColor"] == "#123456"
     assert client().get_experiment(trial.experiment_id).tags["mlflow.note.content"] == "Mine."
+    assert view(TABLE)[0] == "Mine"
+    mirrored(store / "newer", "2024-05-03T10:00:00+00:00")
+    assert (view(TABLE)[0], view("mine")[0]) == ("Newest run: table", "Mine")
 
 
 def test_ui_prints_where_a_server_shows_the_newest_run(server, tmp_path, capsys):

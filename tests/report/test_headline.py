@@ -1,0 +1,99 @@
+"""A headline never says more than the verdict: held over random comparisons, of which each kind occurs."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fashion_sweep.evaluation.choose import Margins, decide
+from fashion_sweep.evaluation.compare import Comparison, Estimate, Measured
+from fashion_sweep.report.headline import headline, images_needed
+from fashion_sweep.report.wording import sentence
+
+N, MARGINS, CAPTIONS = 60, Margins(0.5, 0.3), 500
+
+
+def compared(seed: int) -> tuple[Comparison, bool]:
+    """Three to seven configurations with random numbers and errors, of one to three seeds, along an axis or not."""
+    rng = np.random.default_rng(seed)
+    along_an_axis, seeds, spread = bool(rng.integers(2)), int(rng.choice([1, 2, 3])), rng.choice([0.05, 0.3, 1.0])
+
+    def estimate(mean: float) -> Estimate:
+        influence = rng.standard_normal(N) * rng.choice([0.1, 1.0, 4.0])
+        by_seed = rng.normal(mean, spread) + rng.normal(0, 0.1, seeds)
+        return Estimate(float(by_seed.mean()), influence - influence.mean(), by_seed)
+
+    names = [f"UNet rank {2**k}" if along_an_axis else f"UNet rank {2**k}, lr 0.{k}" for k in range(rng.integers(3, 8))]
+    measured = [Measured(name, 1000 * 2**k, estimate(3.0), estimate(70.0)) for k, name in enumerate(names)]
+    return Comparison(measured, np.arange(N), 64), along_an_axis
+
+
+def with_images(comparison: Comparison, count: int) -> Comparison:
+    """The same numbers, with the errors of so many images."""
+    shrink = np.sqrt(N / count)
+
+    def surer(one: Estimate) -> Estimate:
+        return replace(one, influence=one.influence * shrink)
+
+    return replace(
+        comparison,
+        measured=[replace(m, fid=surer(m.fid), clip_score=surer(m.clip_score)) for m in comparison.measured],
+    )
+
+
+@pytest.fixture(scope="module")
+def cases():
+    found = []
+    for seed in range(160):
+        comparison, along_an_axis = compared(seed)
+        verdict = decide(comparison, MARGINS, along_an_axis)
+        found.append((comparison, verdict, headline(comparison, verdict, 0.95, CAPTIONS)))
+    return found
+
+
+def test_every_kind_of_headline_is_among_the_cases(cases):
+    kinds = Counter(said.split(" U")[0].split(" all")[0].split(":")[0] for _, _, said in cases)
+    assert {"Take", "Undecided between", "Undecided", "No single best"} <= set(kinds)
+    for part in (
+        "would decide.",
+        "there are captions for 500",
+        "More images alone",
+        "; the smaller ones",
+        " is worse",
+        "are worse",
+    ):
+        assert any(part in said for _, _, said in cases), part
+
+
+def test_take_is_said_exactly_where_the_verdict_chose_and_of_the_chosen(cases):
+    for _, verdict, said in cases:
+        assert said.startswith(f"Take {verdict.chosen}: ") if verdict.chosen else not said.startswith("Take ")
+
+
+def test_who_is_called_open_is_not_shown_worse(cases):
+    for comparison, verdict, said in cases:
+        left = [one.name for one in comparison.measured if not verdict.standings[one.name].shown_worse_by]
+        if said.startswith("Undecided: only "):
+            assert left == [said.removeprefix("Undecided: only ").split(" is not shown")[0]]
+        if said.startswith("Undecided between") and " worse" not in said:
+            assert len(left) == len(comparison.measured)
+
+
+def test_the_images_that_would_decide_do_and_the_sentence_names_as_many(cases):
+    for comparison, verdict, said in cases:
+        if needed := images_needed(comparison, verdict):
+            assert f"About {needed:,} images would decide" in said
+            assert f"about {needed:,} images" in sentence(comparison, MARGINS, verdict, "fashion", CAPTIONS)
+            assert ("there are captions for 500" in said) == (needed > CAPTIONS)
+            assert decide(with_images(comparison, needed), MARGINS, verdict.along_an_axis).chosen is not None
+        elif "More images alone" in said:
+            assert decide(with_images(comparison, 10**9), MARGINS, verdict.along_an_axis).chosen is None
+
+
+def test_the_sentence_calls_none_closest_that_is_shown_worse(cases):
+    for comparison, verdict, _ in cases:
+        said = sentence(comparison, MARGINS, verdict, "fashion", CAPTIONS)
+        if " comes closest" in said:
+            name = said.split("; ")[1].split(" comes closest")[0]
+            assert verdict.standings[name].shown_worse_by is None
