@@ -32,7 +32,10 @@ def progress(run: RunPaths, console: Console, text: str, total: int) -> Iterator
     """A bar that goes when the work is done; off a terminal, a line. Yields what to call with how much is done."""
     _say(console, text)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with _told(run, text, total=total), Progress(*columns, console=console, transient=True) as bar:
+    with (
+        _told(run, text, total=total),
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
         task = bar.add_task(text, total=total)
 
         def advance(done: int) -> None:
