@@ -15,8 +15,8 @@ from pathlib import Path
 
 from drills.counting import Count, count
 from drills.tracking_server import Server
-from fashion_sweep.files import write_json, write_text
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.storage.files import write_json, write_text
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 

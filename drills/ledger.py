@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drills.sweep_run import TRIALS, SweepRun
-from fashion_sweep.paths import TrialPaths
+from fashion_sweep.run.paths import TrialPaths
 
 TRAINING = re.compile(r"trains from step (\d+) of")
 JUDGED = re.compile(r"images (\d+) to \d+ are judged")

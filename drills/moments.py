@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 
 from drills.sweep_run import CHECKPOINT_EVERY, TRIALS, SweepRun
-from fashion_sweep.attempts import Attempts
-from fashion_sweep.status import STAGES, Status
+from fashion_sweep.run.retries import Attempts
+from fashion_sweep.run.status import STAGES, Status
 
 CACHE_WORKER = "_Worker"
 Moment = Callable[[SweepRun], bool]

@@ -36,7 +36,7 @@ from drills.strikes import (
     use_up_memory,
 )
 from drills.sweep_run import SweepRun
-from fashion_sweep.attempts import Attempts
+from fashion_sweep.run.retries import Attempts
 
 A, B = "unet-r1", "unet-r4"
 NOT_FINITE = "unet-r2-lr1e+30"

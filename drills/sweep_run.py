@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 from safetensors.numpy import load_file
 
-from fashion_sweep.files import read_json, read_json_lines
-from fashion_sweep.paths import RunPaths, TrialPaths
+from fashion_sweep.run.paths import RunPaths, TrialPaths
+from fashion_sweep.storage.files import read_json, read_json_lines
 
 STEPS, CHECKPOINT_EVERY, IMAGES, BATCH = 24, 6, 160, 16
 TRIALS = ("unet-r1", "unet-r4")

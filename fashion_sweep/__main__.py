@@ -1,4 +1,4 @@
-from fashion_sweep.cli import main
+from fashion_sweep.cli.app import main
 
 if __name__ == "__main__":
     main()

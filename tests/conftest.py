@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.config.loading import load_run_config
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,7 +35,7 @@ def config():
 @pytest.fixture(scope="session")
 def model(config):
     """The embedded SDXL with its refiner. Tests that change its weights load their own."""
-    from fashion_sweep.models.sdxl import SDXL
+    from fashion_sweep.models.sdxl.model import SDXL
 
     return SDXL.load(config.preset.model, "cpu", with_refiner=True)
 

@@ -12,19 +12,18 @@ import zlib
 
 import pytest
 
-from fashion_sweep import cli
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.cli import app as cli
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data import fashion
 from fashion_sweep.data.images import UNDECODABLE, read_header
 from fashion_sweep.data.index import Index, open_index
-from fashion_sweep.data.listing import Problem
+from fashion_sweep.data.listing import Problem, problems_csv
 from fashion_sweep.errors import ConfigError, DataError
-from fashion_sweep.paths import RunPaths, runs_root
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.page import write_report
-from fashion_sweep.run_folder import problems_csv
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.trials import suggestions
+from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.run.specs import suggestions
 from tests.conftest import write_fashion
 from tests.report.synthetic_run import finished_run, set_status
 from tests.test_layers import PACKAGE, imported_by, modules

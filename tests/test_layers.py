@@ -3,77 +3,61 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fashion_sweep"
-LAYERS = [  # each imports only itself and what stands before it
-    "errors",
-    "storage",
-    "files",
-    "environment",
-    "space",
-    "search_space",
-    "sweep_file",
-    "config",
-    "safe_yaml",
-    "config_files",
-    "paths",
-    "identity",
-    "status",
-    "attempts",
-    "trials",
-    "timing",
-    "draws",
-    "tiny",
-    "data",
-    "models",
-    "training",
-    "evaluation",
-    "checks",
-    "data_check",
-    "plan",
-    "caching",
-    "cluster",
-    "trial",
-    "tracking",
-    "report",
-    "handover",
-    "facts",
-    "run_folder",
-    "reuse",
-    "garment",
-    "subject",
-    "sweep",
-    "rehearsal",
-    "commands",
-    "cli",
-    "__main__",
+LAYERS = [  # each line imports only itself and the lines before it
+    ["errors", "rng"],
+    ["storage"],
+    ["config", "process"],
+    ["run"],
+    ["tiny"],
+    ["data"],
+    ["models", "adapters", "metrics"],
+    ["planning", "statistics"],
+    ["encodings", "generation", "training"],
+    ["cluster", "tracking"],
+    ["report"],
+    ["handover"],
+    ["tasks"],
+    ["rehearsal"],
+    ["cli", "__main__"],
 ]
-TORCH_FREE = ["fashion_sweep.cli", "fashion_sweep.config_files", "fashion_sweep.paths", "fashion_sweep.space"]
-TORCH_FREE += [
-    "fashion_sweep.checks",
-    "fashion_sweep.data_check",
-    "fashion_sweep.caching.parts",
-    "fashion_sweep.caching.size",
-    "fashion_sweep.plan",
-    "fashion_sweep.reuse",
-    "fashion_sweep.sweep",
-    "fashion_sweep.handover.export",
-    "fashion_sweep.evaluation.fid",
-    "fashion_sweep.evaluation.kid",
-    "fashion_sweep.evaluation.choose",
-    "fashion_sweep.evaluation.compare",
+TORCH_FREE = [
+    "cli.app",
+    "config.loading",
+    "encodings.parts",
+    "encodings.size",
+    "handover.export",
+    "metrics.fid",
+    "metrics.kid",
+    "models.checks",
+    "planning.inspection",
+    "planning.plan",
+    "run.paths",
+    "statistics.comparison",
+    "statistics.selection",
+    "tasks.preflight",
+    "tasks.reuse",
+    "tasks.sweep",
 ]
+OUTSIDE_A_RUN = "fashion_sweep.tiny.making"
+"""How the embedded weights were made: only itself imports it."""
 
 
 def modules() -> list[Path]:
     return [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py"]
 
 
-def layer_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def layer_of(name: str) -> int:
+    return next(height for height, layer in enumerate(LAYERS) if name.split(".")[1] in layer)
 
 
 def imported_by(path: Path) -> set[str]:
@@ -86,24 +70,37 @@ def imported_by(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def own_imports(path: Path) -> set[str]:
+    return {name for name in imported_by(path) if name.startswith("fashion_sweep.")} & {*map(name_of, modules())}
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_only_point_to_earlier_layers(path):
-    allowed = set(LAYERS[: LAYERS.index(layer_of(path)) + 1])
-    used = {name.split(".")[1] for name in imported_by(path) if name.startswith("fashion_sweep.")}
-    assert used & set(LAYERS) <= allowed
+    assert {name for name in own_imports(path) if layer_of(name) > layer_of(name_of(path))} == set()
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    TopologicalSorter({name_of(path): own_imports(path) - {name_of(path)} for path in modules()}).prepare()
+
+
+def test_few_modules_stand_at_the_top():
+    assert len([path for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "__main__")]) <= 6
 
 
 @pytest.mark.parametrize(("library", "owner"), [("ray", "cluster"), ("optuna", "cluster"), ("mlflow", "tracking")])
 def test_a_service_is_imported_in_one_place_only(library, owner):
-    importers = {
-        layer_of(path) for path in modules() if any(name.split(".")[0] == library for name in imported_by(path))
-    }
-    assert importers == {owner}
+    users = [path for path in modules() if any(name.split(".")[0] == library for name in imported_by(path))]
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {owner}
+
+
+def test_nothing_that_a_run_does_imports_how_the_embedded_weights_were_made():
+    users = [path for path in modules() if any(name.startswith(OUTSIDE_A_RUN) for name in imported_by(path))]
+    assert {name_of(path).rpartition(".")[0] for path in users} == {OUTSIDE_A_RUN}
 
 
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_quick_commands_do_not_load_torch(module):
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'ray' in sys.modules or 'mlflow' in sys.modules)"
+    code = f"import sys, fashion_sweep.{module}; sys.exit(bool({{'torch', 'ray', 'mlflow'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -16,11 +16,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from fashion_sweep import tracking
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.files import read_json, write_json, write_text
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json, write_json, write_text
 from tests.report.synthetic_run import finish_trial, judgement, make_run, set_status
 
 SENTENCE = "UNet rank 4 is the smallest rank that is as good as the best."

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 import yaml
 
-from fashion_sweep.config import Resources
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import ConfigError
 
 LAUNCHED_FROM = "~/ray_bootstrap_config.yaml"

@@ -5,9 +5,9 @@ import re
 import ray.train
 from ray.exceptions import OutOfMemoryError, RayActorError
 
-from fashion_sweep.attempts import Attempts
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.errors import FashionSweepError, StorageError, TrialError
+from fashion_sweep.run.retries import Attempts
 
 DEATHS = (RayActorError, OutOfMemoryError)
 """Of a process, as Ray tells of them."""

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from fashion_sweep.errors import ESCAPES
-from fashion_sweep.paths import TrialPaths
+from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.storage import remote
 
 LONGEST = 1000

@@ -18,20 +18,20 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import DatabaseError
 
-from fashion_sweep.attempts import queue
-from fashion_sweep.cluster.suggest import Choices
+from fashion_sweep.cluster.suggestions import Choices
 from fashion_sweep.cluster.tune import fit_trials
 from fashion_sweep.cluster.worker import TrainFn
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.search_space import Search, StopEarly
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import training_steps
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import read_json, read_json_lines, sqlite_address, write_json
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.plan import feasible, parameters_of, trials_wanted
-from fashion_sweep.search_space import Search, StopEarly
+from fashion_sweep.planning.plan import feasible, parameters_of, trials_wanted
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.retries import queue
+from fashion_sweep.run.specs import Suggestion, suggestions
 from fashion_sweep.storage import remote
-from fashion_sweep.trials import Suggestion, suggestions
+from fashion_sweep.storage.files import read_json, read_json_lines, sqlite_address, write_json
 
 MAXIMISED = {"clip_score"}
 STUDY = "search"

@@ -13,16 +13,16 @@ import ray
 from ray._private.services import get_ray_address_from_environment
 
 from fashion_sweep.cluster.capacity import check_that_a_trial_fits, ray_address, thread_counts
-from fashion_sweep.cluster.guard import guarding, is_alive
 from fashion_sweep.cluster.interrupt import impatient_interrupt, late_interrupt
 from fashion_sweep.cluster.logs import FORMAT, one_line, ray_logs_to
 from fashion_sweep.cluster.loopback import HERE, address_of_its_own, no_cluster, private_token
-from fashion_sweep.config import Resources
-from fashion_sweep.environment import OURS
+from fashion_sweep.cluster.ray_liveness import guarding, is_alive
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.files import private_folder
-from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.process import OURS
+from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import private_folder
 
 QUIET_AND_QUICK = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -11,11 +11,11 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from fashion_sweep.cluster.capacity import worker_resources, workers_that_fit
+from fashion_sweep.cluster.hangs import LOOKS
 from fashion_sweep.cluster.logs import one_line
-from fashion_sweep.cluster.watch import LOOKS
-from fashion_sweep.config import Resources
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError
-from fashion_sweep.status import Alive
+from fashion_sweep.run.status import Alive
 
 logger = logging.getLogger(__name__)
 

@@ -16,19 +16,19 @@ import ray.train
 from ray import tune
 from ray.util.queue import Queue
 
-from fashion_sweep.attempts import Attempts, clear_away
 from fashion_sweep.cluster.capacity import worker_resources
 from fashion_sweep.cluster.failures import class_of_failure, note_failure
+from fashion_sweep.cluster.hangs import ACTOR, SignOfLife
 from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
-from fashion_sweep.cluster.stored import forget, ray_storage
-from fashion_sweep.cluster.watch import ACTOR, SignOfLife
+from fashion_sweep.cluster.ray_storage import forget, ray_storage
 from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config import Resources
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import StorageError
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.status import Status
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.retries import Attempts, clear_away
+from fashion_sweep.run.status import Status
 from fashion_sweep.storage import remote
-from fashion_sweep.storage.following import appended
+from fashion_sweep.storage.sync import appended
 
 DottedName: TypeAlias = tuple[str, str]
 """Module and function. By name, so that only workers import what the function needs: seconds for each process."""

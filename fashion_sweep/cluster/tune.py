@@ -10,15 +10,15 @@ from ray.tune.execution import class_cache
 from ray.tune.logger import JsonLoggerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit
+from fashion_sweep.cluster.hangs import watching
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
 from fashion_sweep.cluster.logs import one_line
-from fashion_sweep.cluster.stored import ray_storage
+from fashion_sweep.cluster.ray_storage import ray_storage
 from fashion_sweep.cluster.supervisor import run_trial_on_workers
-from fashion_sweep.cluster.watch import watching
 from fashion_sweep.cluster.worker import TrainFn
-from fashion_sweep.config import Resources, RunConfig
+from fashion_sweep.config.preset import Resources, RunConfig
 from fashion_sweep.errors import RunError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths
 
 # The function that starts a trial's workers only waits, and Train's controller runs beside it: on the head node, for
 # there a node that goes takes no trial's control with it, and a node whose work is done is idle and can go. The least

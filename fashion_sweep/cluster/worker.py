@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.status import Alive
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.status import Alive
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config import DataSource
+from fashion_sweep.config.preset import DataSource
 from fashion_sweep.data import locations
 from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import read_json, write_text
-from fashion_sweep.paths import runs_root
+from fashion_sweep.run.paths import runs_root
+from fashion_sweep.storage.files import read_json, write_text
 
 TOLERATED_SHARE = 0.1
 EXAMPLES = 3

@@ -14,15 +14,15 @@ from pathlib import Path
 from PIL import UnidentifiedImageError
 from pydantic import ValidationError
 
+from fashion_sweep.config.sweep import LONGEST_NAME, Garment
 from fashion_sweep.data import locations
 from fashion_sweep.data.catalogue import UNREADABLE, Catalogue, Record
 from fashion_sweep.data.images import UNDECODABLE, OtherPixels, load_rgb, read_header
 from fashion_sweep.data.listing import NOT_READ, Problem, is_other_picture, is_picture
 from fashion_sweep.data.sets import WORLD_SEED
 from fashion_sweep.errors import CREDENTIALS, ConfigError, DataError
-from fashion_sweep.files import replacing, shortened
-from fashion_sweep.paths import cache_root
-from fashion_sweep.sweep_file import LONGEST_NAME, Garment
+from fashion_sweep.run.paths import cache_root
+from fashion_sweep.storage.files import replacing, shortened
 
 COLUMNS = ("photo", "kind", "attribute", "name")
 """Of a CSV file; the last two may be missing or empty."""

@@ -16,7 +16,7 @@ from fashion_sweep.data.images import READER, UNDECODABLE, Header, OtherPixels, 
 from fashion_sweep.data.listing import Layout, Problem
 from fashion_sweep.data.many import over_files
 from fashion_sweep.errors import CONTROL, shown
-from fashion_sweep.files import replacing
+from fashion_sweep.storage.files import replacing
 
 FORMAT = 3
 """Counts up when the same files would be understood in another way."""

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 from fashion_sweep.data import locations
 from fashion_sweep.errors import DataError
+from fashion_sweep.storage.files import as_csv
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 OTHER_SUFFIXES = (
@@ -132,3 +133,9 @@ def _loose(name: str) -> str:
     """In small letters, without suffix; macOS writes accents apart from their letters."""
     stem = os.path.splitext(name)[0] if is_picture(name) or is_other_picture(name) else name
     return unicodedata.normalize("NFC", stem).casefold()
+
+
+def problems_csv(problems: Mapping[str, tuple[Problem, ...]]) -> str:
+    """One line a left-out file: data set, file, reason."""
+    rows = [(name, problem.file, problem.reason) for name, found in problems.items() for problem in found]
+    return as_csv([("data_set", "file", "reason"), *rows])

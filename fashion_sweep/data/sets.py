@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from fashion_sweep.config import DataSource
+from fashion_sweep.config.preset import DataSource, RunConfig
+from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.data import coco, fashion, locations
 from fashion_sweep.data.catalogue import Catalogue, load_catalogue
 from fashion_sweep.data.listing import Layout
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.paths import cache_root, data_index
+from fashion_sweep.run.paths import cache_root, data_index
 from fashion_sweep.storage import remote
-from fashion_sweep.sweep_file import EvaluationSet
 
 LAYOUTS: Mapping[str, Layout] = {"fashion": fashion.LAYOUT, "general": coco.LAYOUT}
 PUBLISHED = {"fashion": 44_096, "general": 82_783}
@@ -53,3 +53,19 @@ def render_if_needed(name: EvaluationSet, source: DataSource) -> str:
         write = {"fashion": world.write_fashion, "general": world.write_general}[name]
         write(Path(root), source.rendered_images, WORLD_SEED, workers=len(os.sched_getaffinity(0)))
     return root
+
+
+def data_sets(config: RunConfig) -> list[EvaluationSet]:
+    """The data sets that a run reads: fashion, which trains, and those it judges on."""
+    names: list[EvaluationSet] = ["fashion", *config.sweep.judge]
+    return list(dict.fromkeys(names))
+
+
+def rendered_sets(config: RunConfig) -> list[EvaluationSet]:
+    """Those that are made here, of the embedded world. A run over garments has photos in place of data sets.
+
+    Raises:
+        ConfigError: neither a folder nor a number of images to render is given.
+    """
+    names = [] if config.sweep.garments else data_sets(config)
+    return [name for name in names if locate_data(name, config.preset.data.of(name))[1]]

@@ -1,8 +1,8 @@
 """Which records train, for how long, which validate, and which are judged: seeded shuffles of the catalogue's order."""
 
-from fashion_sweep.config import TrainingConfig
+from fashion_sweep.config.preset import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
-from fashion_sweep.draws import permutation
+from fashion_sweep.rng import permutation
 
 
 def split(catalogue: Catalogue, validation_fraction: float, seed: int) -> tuple[list[Record], list[Record]]:

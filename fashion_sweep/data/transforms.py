@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fashion_sweep.config import Size
-from fashion_sweep.draws import numpy_generator
+from fashion_sweep.config.preset import Size
+from fashion_sweep.rng import numpy_generator
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from fashion_sweep.config import Preset
-from fashion_sweep.config_files import PRESETS, load_preset, read_run_config
+from fashion_sweep.adapters.metadata import PREFIX, judged_in, original_size_in, size_of
+from fashion_sweep.config.loading import PRESETS, load_preset, read_run_config
+from fashion_sweep.config.preset import Preset
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.about import PREFIX, judged_in, original_size_in, size_of
-from fashion_sweep.paths import RunPaths, TrialPaths, runs_root
+from fashion_sweep.run.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.storage import remote
 from fashion_sweep.tracking import fetch
 

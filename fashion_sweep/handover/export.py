@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config import RunConfig
-from fashion_sweep.data.catalogue import read_catalogue
-from fashion_sweep.errors import ConfigError, RunError, did_you_mean
-from fashion_sweep.files import is_whole, read_json, write_text
-from fashion_sweep.handover.model_card import Card, corrected_fid
-from fashion_sweep.models.about import (
+from fashion_sweep.adapters.formats import (
+    ADAPTER_FILE,
+    FORMATS,
+    SavedAdapter,
+    read_adapter,
+    write_diffusers,
+    write_kohya,
+    write_peft,
+)
+from fashion_sweep.adapters.metadata import (
     base_model_id,
     judged_key,
     metrics_key,
@@ -21,18 +25,14 @@ from fashion_sweep.models.about import (
     sd_scripts_keys,
     trigger_words_in,
 )
-from fashion_sweep.models.formats import (
-    ADAPTER_FILE,
-    FORMATS,
-    SavedAdapter,
-    read_adapter,
-    write_diffusers,
-    write_kohya,
-    write_peft,
-)
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.errors import ConfigError, RunError, did_you_mean
+from fashion_sweep.handover.model_card import Card, corrected_fid
 from fashion_sweep.report.results import Results, TrialResult, collect
+from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import is_whole, read_json, write_text
 from fashion_sweep.tracking.registry import winner
 
 TOLD = ("fid", "kid", "kid_se", "features", "samples", "clip_score", "clip_score_se", "clip_model")

@@ -14,17 +14,17 @@ from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fashion_sweep.checks import check_model, check_size
-from fashion_sweep.config import ModelConfig, Preset
+from fashion_sweep.config.preset import ModelConfig, Preset
 from fashion_sweep.errors import ConfigError, first_line
-from fashion_sweep.files import replacing
 from fashion_sweep.handover.adapters import find_adapter, split_scale
-from fashion_sweep.handover.wishes import Row, Wish, check_wish, make_rows, settings_told
+from fashion_sweep.handover.requests import Row, Wish, check_wish, make_rows, settings_told
+from fashion_sweep.models.checks import check_model, check_size
 from fashion_sweep.report.grid import write_grid
+from fashion_sweep.storage.files import replacing
 
 if TYPE_CHECKING:
-    from fashion_sweep.evaluation.generate import Generator
-    from fashion_sweep.models.family import Family
+    from fashion_sweep.generation.generator import Generator
+    from fashion_sweep.models.architecture import Family
 
 DEFAULT_FOLDER = Path("generated")
 OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -84,8 +84,8 @@ def _load(rows: Sequence[Row], console: Console) -> "Family":
     names = [f"{row.adapter.name}{row.adapter.title}" for row in rows if row.adapter.file]
     with_adapters = f" with {', '.join(names)}" if names else ""
     console.print(f"{preset.model.base}{with_adapters}, preset {preset.name}", style="dim", soft_wrap=True)
-    from fashion_sweep.models.load import default_device, load_model
-    from fashion_sweep.models.lora import misfit
+    from fashion_sweep.adapters.lora import misfit
+    from fashion_sweep.models.registry import default_device, load_model
 
     config = _model_of(preset)
     model = load_model(config, default_device(), with_refiner=True)
@@ -118,7 +118,7 @@ def _applied(model: "Family", row: Row) -> Iterator[None]:
 
 
 def _generator(model: "Family", row: Row, on_step: Callable[[], None]) -> "Generator":
-    from fashion_sweep.evaluation.generate import Generator
+    from fashion_sweep.generation.generator import Generator
 
     return Generator(
         model=model,

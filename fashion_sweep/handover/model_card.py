@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.sweep import Garment
 from fashion_sweep.errors import shown
-from fashion_sweep.models.locate import EMBEDDED
+from fashion_sweep.models.sources import EMBEDDED
 from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import Judgement, TrialResult
 from fashion_sweep.report.tables import GAP
-from fashion_sweep.sweep_file import Garment
 
 TAGS = ("lora", "text-to-image", "stable-diffusion-xl", "diffusers", "fashion")
 SET_TITLES = {"fashion": "fashion (what it was trained on)", "general": "general prompts"}
@@ -161,7 +161,7 @@ class Card:
         dtype = self.config.preset.model.dtype
         base = _literal(self.base_model)
         if self.base_model.startswith(EMBEDDED):  # no other tool has it
-            imports.append("from fashion_sweep.models.locate import locate")
+            imports.append("from fashion_sweep.models.sources import locate")
             base = f'locate({base}, "model.base")'
         lines = [
             *imports,

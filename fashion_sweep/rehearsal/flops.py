@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fashion_sweep.config import EvaluationConfig, ModelConfig, RunConfig, Size
-from fashion_sweep.models.locate import locate_architecture
+from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, Size
+from fashion_sweep.models.sources import locate_architecture
 
 TOKENS = 77
 CLIP_FLOPS = 175e9

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fashion_sweep.caching.size import CacheSize, trials_size
-from fashion_sweep.config import Preset, RunConfig
+from fashion_sweep.config.preset import Preset, RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.split import held_out_count, steps_for
-from fashion_sweep.garment.recipe import drawings_of
+from fashion_sweep.encodings.size import CacheSize, trials_size
 from fashion_sweep.rehearsal.meter import caching
 from fashion_sweep.rehearsal.scale import all_specs, placement
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.tasks.garment.recipe import drawings_of
 
 HOUR = 3600.0
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fashion_sweep.evaluation.features import Clip
-from fashion_sweep.evaluation.generate import Generator
-from fashion_sweep.garment.recipe import Drawing
-from fashion_sweep.garment.trial import GarmentTrial
+from fashion_sweep.generation.generator import Generator
+from fashion_sweep.metrics.extractors import Clip
 from fashion_sweep.rehearsal.meter import Work
 from fashion_sweep.rehearsal.watched import RehearsedTrial, bytes_of
+from fashion_sweep.tasks.garment.recipe import Drawing
+from fashion_sweep.tasks.garment.trial import GarmentTrial
 
 
 class RehearsedGarment(RehearsedTrial, GarmentTrial):

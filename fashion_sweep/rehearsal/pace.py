@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from fashion_sweep.caching.cost import FILE_S
-from fashion_sweep.caching.size import CacheSize
-from fashion_sweep.config import RunConfig
-from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.encodings.size import CacheSize
+from fashion_sweep.planning.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
+from fashion_sweep.planning.cost import FILE_S
 from fashion_sweep.rehearsal.flops import Flops
 from fashion_sweep.rehearsal.forecast import ImagePace, Pace
 from fashion_sweep.rehearsal.meter import Meter, Work, caching
 from fashion_sweep.rehearsal.scale import Scale, placement, representatives
 from fashion_sweep.rehearsal.watched import Timings
-from fashion_sweep.space import TrialSpec
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from fashion_sweep.config import RunConfig
-from fashion_sweep.config_files import load_preset, load_run_config
-from fashion_sweep.files import write_json
-from fashion_sweep.garment.recipe import NAME, garment_config
-from fashion_sweep.plan import resolved
+from fashion_sweep.config.loading import load_preset, load_run_config
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.planning.plan import resolved
 from fashion_sweep.rehearsal.samples import GARMENT
 from fashion_sweep.rehearsal.setting import RehearsalWish, apart, set_up
 from fashion_sweep.rehearsal.stages import Outcome, play
 from fashion_sweep.rehearsal.tables import as_json, tables
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.tables import terminal
+from fashion_sweep.storage.files import write_json
+from fashion_sweep.tasks.garment.recipe import NAME, garment_config
 
 
 def config_of(sweep: str, preset: str | None, settings: Sequence[str]) -> RunConfig:

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.sweep import EvaluationSet, Garment
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.garment import keep_photos
 from fashion_sweep.data.sets import PUBLISHED, open_data
 from fashion_sweep.data.split import evaluation_order
-from fashion_sweep.garment.recipe import caption_of, recipe_of
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.sweep_file import EvaluationSet, Garment
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.tasks.garment.recipe import caption_of, recipe_of
 
 SAMPLES = 2
 MADE_UP = {"fashion": (750, 1101), "general": (640, 480)}

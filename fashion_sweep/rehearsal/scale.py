@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config import CacheConfig, Preset, RunConfig
-from fashion_sweep.garment.recipe import recipe_of
-from fashion_sweep.models.locate import EMBEDDED, RANDOM
-from fashion_sweep.plan import feasible, parameters_of
+from fashion_sweep.config.preset import CacheConfig, Preset, RunConfig
+from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.models.sources import EMBEDDED, RANDOM
+from fashion_sweep.planning.plan import feasible, parameters_of
 from fashion_sweep.rehearsal.samples import SAMPLES
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import EvaluationSet
+from fashion_sweep.tasks.garment.recipe import recipe_of
 
 LONGEST_NAME = 60
 LENGTHS = ("steps", "epochs")

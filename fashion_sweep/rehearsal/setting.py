@@ -9,16 +9,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fashion_sweep.caching.parts import Captions
-from fashion_sweep.caching.size import CacheSize, Counts, cache_size, left_out
-from fashion_sweep.checks import check_catalogue, check_config, data_sets
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, write_catalogue
+from fashion_sweep.data.sets import data_sets
+from fashion_sweep.encodings.parts import Captions
+from fashion_sweep.encodings.size import CacheSize, Counts, cache_size, left_out
 from fashion_sweep.errors import ConfigError, FashionSweepError
-from fashion_sweep.files import write_json, write_text
-from fashion_sweep.models.assumed_gpu import BFLOAT16_TFLOPS
-from fashion_sweep.paths import RunPaths, rehearsals_root
-from fashion_sweep.plan import specs_of
+from fashion_sweep.planning.assumed_gpu import BFLOAT16_TFLOPS
+from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.rehearsal.forecast import Amount
 from fashion_sweep.rehearsal.samples import made_up, made_up_garment, opened, published_count, two_of
 from fashion_sweep.rehearsal.scale import (
@@ -29,8 +29,9 @@ from fashion_sweep.rehearsal.scale import (
     with_random_weights,
     with_roots,
 )
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import EvaluationSet
+from fashion_sweep.run.paths import RunPaths, rehearsals_root
+from fashion_sweep.storage.files import write_json, write_text
+from fashion_sweep.tasks.preflight import check_catalogue, check_config
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     Raises:
         FashionSweepError: a mistake in the configuration or the data.
     """
-    from fashion_sweep.models.load import default_device
+    from fashion_sweep.models.registry import default_device
 
     device = default_device()
     if wish.random_weights:
@@ -176,7 +177,7 @@ def _folder(config: RunConfig) -> Path:
 
 def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
     """The run folder as `run` makes it."""
-    from fashion_sweep.caching.caches import plan_caches, write_caches
+    from fashion_sweep.encodings.caches import plan_caches, write_caches
 
     write_text(setting.run.config, setting.scaled.to_yaml())
     with apart(setting.run.root):

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 
-from fashion_sweep.caching.caches import read_caches
-from fashion_sweep.caching.encoders import LOADERS, forget_models
-from fashion_sweep.caching.parts import all_parts
-from fashion_sweep.caching.prepare import Shard, make_shard, missing_shards, write_references
+from fashion_sweep.adapters.formats import FORMATS
+from fashion_sweep.adapters.lora import count_saved
 from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.encodings.caches import read_caches
+from fashion_sweep.encodings.encoders import LOADERS, forget_models
+from fashion_sweep.encodings.parts import all_parts
+from fashion_sweep.encodings.prepare import Shard, make_shard, missing_shards, write_references
 from fashion_sweep.errors import TrialError
 from fashion_sweep.handover.export import ExportRequest, export
-from fashion_sweep.models.formats import FORMATS
-from fashion_sweep.models.lora import count_saved
-from fashion_sweep.plan import parameters_of, specs_of
+from fashion_sweep.planning.plan import parameters_of, specs_of
 from fashion_sweep.rehearsal.flops import Flops, count_work
 from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
 from fashion_sweep.rehearsal.garment import RehearsedGarment
@@ -26,7 +27,6 @@ from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned
 from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
 from fashion_sweep.rehearsal.watched import RehearsedTrial, Timings, WatchedStatus
-from fashion_sweep.space import TrialSpec
 from fashion_sweep.tracking import mirror, remove_experiment
 
 LOADING = {"model": Work.LOAD_BASE, "pipelines": Work.LOAD_PIPELINES, "judge": Work.LOAD_JUDGE}

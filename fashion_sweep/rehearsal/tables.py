@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fashion_sweep.caching.cost import FILE_S
-from fashion_sweep.garment.recipe import drawings_of
-from fashion_sweep.models.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
+from fashion_sweep.planning.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
+from fashion_sweep.planning.cost import FILE_S
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
 from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
 from fashion_sweep.rehearsal.scale import is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish
 from fashion_sweep.rehearsal.stages import Outcome
 from fashion_sweep.report.tables import GAP, Table, duration
+from fashion_sweep.tasks.garment.recipe import drawings_of
 
 DAY = 24 * HOUR
 

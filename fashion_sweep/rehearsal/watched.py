@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fashion_sweep.config import EvaluationConfig
+from fashion_sweep.config.preset import EvaluationConfig
+from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.errors import TrialError
-from fashion_sweep.evaluation.features import Judge, Scores
-from fashion_sweep.evaluation.generate import Generator
-from fashion_sweep.models.family import Family
+from fashion_sweep.generation.generator import Generator
+from fashion_sweep.metrics.extractors import Judge, Scores
+from fashion_sweep.models.architecture import Family
 from fashion_sweep.rehearsal.meter import Meter, Planned, Work
-from fashion_sweep.status import Status
-from fashion_sweep.sweep_file import EvaluationSet
-from fashion_sweep.trial import Trial
+from fashion_sweep.run.status import Status
+from fashion_sweep.tasks.catalogue.trial import Trial
 
 TRAIN = {"load": Work.LOAD_BASE, "train": Work.TRAIN}
 RESUME = {"load": Work.LOAD_BASE, "train": Work.RESUME}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fashion_sweep.plan import trials_wanted
+from fashion_sweep.planning.plan import trials_wanted
 from fashion_sweep.report.conclusion import Conclusion
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Judgement, Results

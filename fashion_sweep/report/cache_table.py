@@ -1,8 +1,8 @@
 """The shared cache of a sweep to come: its size, and the time it takes to fill."""
 
-from fashion_sweep.caching.cost import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, TF32_FLOPS
-from fashion_sweep.caching.size import CacheSize, Counts, left_out
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.encodings.size import CacheSize, Counts, left_out
+from fashion_sweep.planning.cost import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, TF32_FLOPS
 from fashion_sweep.report.tables import Table, duration
 
 

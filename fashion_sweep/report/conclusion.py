@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from fashion_sweep.config.sweep import Choice
+from fashion_sweep.config.trial_spec import TrialSpec, only_ranks_differ
 from fashion_sweep.errors import RunError
-from fashion_sweep.evaluation.choose import Margins, decide
-from fashion_sweep.evaluation.compare import METRICS, Candidate, Comparison, Measured, measure
-from fashion_sweep.evaluation.fid import FeatureStats
-from fashion_sweep.evaluation.judged import Judged
-from fashion_sweep.files import is_whole, read_json, read_what_may_be_lost
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.metrics.features_file import Judged
+from fashion_sweep.metrics.fid import FeatureStats
 from fashion_sweep.report.headline import headline, images_needed
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.wording import basis, sentence
-from fashion_sweep.space import TrialSpec, only_ranks_differ
-from fashion_sweep.sweep_file import Choice
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.statistics.comparison import METRICS, Candidate, Comparison, Measured, measure
+from fashion_sweep.statistics.selection import Margins, decide
+from fashion_sweep.storage.files import is_whole, read_json, read_what_may_be_lost
 
 LEAST_FID_MARGIN, FID_MARGIN_SHARE = 0.5, 0.03
 

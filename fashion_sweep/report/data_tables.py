@@ -1,9 +1,9 @@
 """What `data check` says of a data set, as tables and sentences."""
 
-from fashion_sweep.checks import too_few_to_judge
-from fashion_sweep.config import EvaluationConfig
+from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.data.catalogue import OUTSIDE
-from fashion_sweep.data_check import DataCheck, Spread
+from fashion_sweep.metrics.sample_size import too_few_to_judge
+from fashion_sweep.planning.inspection import DataCheck, Spread
 from fashion_sweep.report.tables import GAP, Table
 
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fashion_sweep.data.images import UNDECODABLE
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import replacing
+from fashion_sweep.storage.files import replacing
 
 CELL_WIDTH = 224
 """Pixels; every image is brought to this width, or to the height of most."""

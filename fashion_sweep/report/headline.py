@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fashion_sweep.evaluation.choose import Verdict
-from fashion_sweep.evaluation.compare import Comparison, Measured
 from fashion_sweep.report.wording import MOST_NAMED, WORSE, adapter_and_base, best_in_each, closest, listed, needed
+from fashion_sweep.statistics.comparison import Comparison, Measured
+from fashion_sweep.statistics.selection import Verdict
 
 
 def headline(comparison: Comparison, verdict: Verdict, level: float, captions: int) -> str:

@@ -15,14 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import read_json
-from fashion_sweep.paths import RunPaths, near
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
 from fashion_sweep.report.shown import Shown, counts, milestone, reached
 from fashion_sweep.report.tables import GAP, duration
-from fashion_sweep.status import read_status, state_of
+from fashion_sweep.run.paths import RunPaths, near
+from fashion_sweep.run.status import read_status, state_of
+from fashion_sweep.storage.files import read_json
 
 REFRESH_S = 0.5
 WIDTH_FOR_BARS = 100

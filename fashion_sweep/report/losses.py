@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from fashion_sweep.files import read_json_lines
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.results import Results, TrialResult, number
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json_lines
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")

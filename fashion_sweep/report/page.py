@@ -5,8 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.files import write_json, write_text
-from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.conclusion import as_json, conclude
 from fashion_sweep.report.html import as_html
@@ -17,6 +15,8 @@ from fashion_sweep.report.rungs import rung_table, rungs
 from fashion_sweep.report.sections import Pictures, sections
 from fashion_sweep.report.spreadsheet import results_csv
 from fashion_sweep.report.tables import GAP, forgetting_tables
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import write_json, write_text
 
 
 def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from fashion_sweep.files import replacing
-from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.conclusion import Conclusion, Interval
 from fashion_sweep.report.labels import MOST_TITLES, label_points, numbered, write_key
 from fashion_sweep.report.losses import loss_figure
 from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.results import Results
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import replacing
 
 BLUE, GREY = "#0072B2", "#6b6b6b"
 STYLE: Any = {

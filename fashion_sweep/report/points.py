@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.conclusion import Conclusion, Interval
 from fashion_sweep.report.results import Results, TrialResult
-from fashion_sweep.space import TrialSpec
 
 Conclusions = Mapping[str, Conclusion]
 """By evaluation set; one that allows none is left out."""

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import read_json, write_json
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import read_json, write_json
 
 
 def clock_time() -> str:

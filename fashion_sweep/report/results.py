@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from fashion_sweep.config import RunConfig
-from fashion_sweep.config_files import read_run_config
+from fashion_sweep.config.loading import read_run_config
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.evaluation.fid import enough_samples
-from fashion_sweep.files import read_json, read_what_may_be_lost
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import read_status, state_of
-from fashion_sweep.trials import run_specs
+from fashion_sweep.metrics.fid import enough_samples
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.specs import run_specs
+from fashion_sweep.run.status import read_status, state_of
+from fashion_sweep.storage.files import read_json, read_what_may_be_lost
 
 State = Literal["done", "failed", "stopped", "unfinished"]
 """Stopped: by a search, which saw it fall behind."""

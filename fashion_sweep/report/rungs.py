@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fashion_sweep.files import read_json_lines
-from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.results import Results, TrialResult, number
 from fashion_sweep.report.tables import GAP, Table
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json_lines
 
 LOW = 0.5
 FEW = 5

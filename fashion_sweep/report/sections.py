@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.report.answer import Answer
 from fashion_sweep.report.conclusion import Conclusion, Interval
 from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.provenance import provenance
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.tables import GAP, Table, published_tables, time_table, trial_tables
-from fashion_sweep.sweep_file import EvaluationSet
 
 
 @dataclass(frozen=True)

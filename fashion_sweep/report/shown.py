@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fashion_sweep.errors import DataError
-from fashion_sweep.files import read_json
-from fashion_sweep.paths import TrialPaths
 from fashion_sweep.report.results import number
 from fashion_sweep.report.tables import GAP
-from fashion_sweep.status import STAGES
+from fashion_sweep.run.paths import TrialPaths
+from fashion_sweep.run.status import STAGES
+from fashion_sweep.storage.files import read_json
 
 LINES_PER_STAGE = 4
 """Off a terminal, a stage is reported each time so many parts of it are done, but for the last."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import read_json, write_text
-from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.page import conclusions_of
@@ -16,6 +14,8 @@ from fashion_sweep.report.results import Judgement, Results, collect
 from fashion_sweep.report.sections import Bullets, Picture, Section, with_interval
 from fashion_sweep.report.spreadsheet import table_csv, trial_rows
 from fashion_sweep.report.tables import GAP, Table
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json, write_text
 
 LONGEST = 150
 """Characters of a folder's name; more runs than fit are named by a digest."""

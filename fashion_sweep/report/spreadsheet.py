@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fashion_sweep.files import as_csv
+from fashion_sweep.config.trial_spec import COMPONENTS, TRAINING_AXES
 from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult
-from fashion_sweep.space import COMPONENTS, TRAINING_AXES
+from fashion_sweep.storage.files import as_csv
 
 JUDGED = ("kid", "kid_se", "clip_score", "clip_score_se", "samples", "features", "clip_model")
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from rich.console import Console
 
-from fashion_sweep.attempts import Attempts
-from fashion_sweep.config_files import read_run_config
+from fashion_sweep.config.loading import read_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import CONTROL, ESCAPES
-from fashion_sweep.paths import RunPaths, TrialPaths
 from fashion_sweep.report.live import LiveTable
 from fashion_sweep.report.progress import doing
 from fashion_sweep.report.tables import duration
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import read_status, state_of
-from fashion_sweep.trials import run_specs
+from fashion_sweep.run.paths import RunPaths, TrialPaths
+from fashion_sweep.run.retries import Attempts
+from fashion_sweep.run.specs import run_specs
+from fashion_sweep.run.status import read_status, state_of
 
 LOG_LINES = 8
 """Shown of the log of a trial that failed."""

@@ -12,11 +12,9 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import FashionSweepError, shown
-from fashion_sweep.files import read_what_may_be_lost
-from fashion_sweep.paths import RunPaths, near
-from fashion_sweep.plan import resolved
+from fashion_sweep.planning.plan import resolved
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.conclusion import Conclusion, read_conclusions
 from fashion_sweep.report.console import Terminal
@@ -24,6 +22,8 @@ from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.results import Results, collect
 from fashion_sweep.report.sections import with_interval
 from fashion_sweep.report.tables import GAP, Table, duration, terminal
+from fashion_sweep.run.paths import RunPaths, near
+from fashion_sweep.storage.files import read_what_may_be_lost
 
 LINES, WIDTH, MOST_ROWS = 25, 80, 8
 """Of a screen, and rows of a table on it; fewer where that does not fit."""

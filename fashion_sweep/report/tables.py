@@ -7,11 +7,11 @@ import rich.box
 import rich.table
 from rich.text import Text
 
+from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.errors import shown
-from fashion_sweep.plan import PlannedTrial
+from fashion_sweep.planning.plan import PlannedTrial
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Judgement, Results, TrialResult
-from fashion_sweep.sweep_file import Sweep
 
 GAP = "–"
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fashion_sweep.evaluation.choose import Margins, Obstacle, Verdict, most
-from fashion_sweep.evaluation.compare import Comparison, Difference, Measured
-from fashion_sweep.sweep_file import Published
+from fashion_sweep.config.sweep import Published
+from fashion_sweep.statistics.comparison import Comparison, Difference, Measured
+from fashion_sweep.statistics.selection import Margins, Obstacle, Verdict, most
 
 MOST_NAMED = 4
 FEW_PER_DIMENSION = 10

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from fashion_sweep.errors import FashionSweepError, RunError
-from fashion_sweep.files import read_what_may_be_lost
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage import locks
+from fashion_sweep.storage.files import read_what_may_be_lost
 from fashion_sweep.tracking.fetching import fetch
 from fashion_sweep.tracking.mirroring import Deleted, Mirroring
 from fashion_sweep.tracking.store import check_answers, client, load, shown, tracking_uri, trouble

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tracking.registry import BEST
 from fashion_sweep.tracking.store import check_answers, check_exists, client, shown, tracking_uri
 

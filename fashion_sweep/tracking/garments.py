@@ -1,10 +1,10 @@
 """A garment's adapter in the model registry: by the garment's name, with the words that call it up, and its photo."""
 
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.garment import photo_of
-from fashion_sweep.files import read_json
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json
 from fashion_sweep.tracking.registry import Entry
 from fashion_sweep.tracking.values import trial_params
 

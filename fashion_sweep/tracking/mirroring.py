@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashion_sweep.config_files import read_run_config
+from fashion_sweep.config.loading import read_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.files import read_json, read_json_lines, read_what_may_be_lost, write_json
-from fashion_sweep.identity import KEY, identity
-from fashion_sweep.paths import RunPaths, TrialPaths
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.status import read_status, state_of
+from fashion_sweep.run.paths import RunPaths, TrialPaths
+from fashion_sweep.run.run_id import KEY, identity
+from fashion_sweep.run.specs import run_specs
+from fashion_sweep.run.status import read_status, state_of
+from fashion_sweep.storage.files import read_json, read_json_lines, read_what_may_be_lost, write_json
 from fashion_sweep.tracking.artifacts import LONGEST_TAG, Artifacts
 from fashion_sweep.tracking.garments import entry_of_garment
 from fashion_sweep.tracking.registry import entry_of_winner, register, winner
@@ -26,7 +27,6 @@ from fashion_sweep.tracking.runs import PARENT, Runs
 from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
 from fashion_sweep.tracking.values import Point, corrected_fids, final_metrics, final_points, finite, trial_params
 from fashion_sweep.tracking.views import prepare_views
-from fashion_sweep.trials import run_specs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -12,12 +12,12 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashion_sweep.config import RunConfig
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import read_catalogue
-from fashion_sweep.files import read_json
-from fashion_sweep.models.locate import locate
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.models.sources import locate
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json
 from fashion_sweep.tracking.values import trial_params
 
 if TYPE_CHECKING:

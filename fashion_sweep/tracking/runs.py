@@ -9,11 +9,11 @@ from collections import defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from fashion_sweep.config import RunConfig
-from fashion_sweep.files import read_json
-from fashion_sweep.identity import KEY, identity
-from fashion_sweep.paths import RunPaths, runs_root
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.run.run_id import KEY, identity
+from fashion_sweep.storage.files import read_json
 from fashion_sweep.tracking.store import is_server
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.files import replacing, sqlite_address, sqlite_file
-from fashion_sweep.paths import runs_root
+from fashion_sweep.run.paths import runs_root
 from fashion_sweep.storage import locks
+from fashion_sweep.storage.files import replacing, sqlite_address, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.paths import runs_root
+from fashion_sweep.run.paths import runs_root
 from fashion_sweep.tracking.store import check_answers, check_exists, client, is_server, shown, tracking_uri
 from fashion_sweep.tracking.views import newest_views
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from fashion_sweep.config import RunConfig
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import Sweep
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.sweep import Sweep
+from fashion_sweep.config.trial_spec import TrialSpec
 
 Point = tuple[str, float, int, int]
 """Key, value, time in milliseconds, step."""

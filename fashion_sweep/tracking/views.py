@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fashion_sweep.config import RunConfig
-from fashion_sweep.space import TRAINING_AXES
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TRAINING_AXES
 from fashion_sweep.tracking.runs import PARENT
 from fashion_sweep.tracking.values import placements_of
 

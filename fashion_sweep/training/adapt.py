@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from fashion_sweep.config import TrainingConfig
-from fashion_sweep.data.cache import ShardedCache
+from fashion_sweep.adapters import lora
+from fashion_sweep.config.preset import TrainingConfig
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import split, training_steps
-from fashion_sweep.models import lora
-from fashion_sweep.models.family import Family
+from fashion_sweep.encodings.sharded_cache import ShardedCache
+from fashion_sweep.models.architecture import Family
 from fashion_sweep.models.precision import tf32
-from fashion_sweep.paths import TrialPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, PriorPictures, TrainingSet
 from fashion_sweep.training.checkpoint import (
     Checkpoint,

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.data.cache import ShardedCache
-from fashion_sweep.draws import permutation, standard_normal, uniform_integer
-from fashion_sweep.models.family import Conditions, Family, TextEmbeds
+from fashion_sweep.encodings.sharded_cache import ShardedCache
+from fashion_sweep.models.architecture import Conditions, Family, TextEmbeds
+from fashion_sweep.rng import permutation, standard_normal, uniform_integer
 
 
 @dataclass(frozen=True)

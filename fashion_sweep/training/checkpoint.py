@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from fashion_sweep.files import is_whole, write_tensors
 from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import is_whole, write_tensors
 
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
 KEPT = 2

@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 
 from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config import Preset, Resources, RunConfig
+from fashion_sweep.config.preset import Preset, Resources, RunConfig
 from fashion_sweep.errors import DataError, TrialError
-from fashion_sweep.files import read_json, write_json
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.status import Alive, Status
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.status import Alive, Status
 from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import read_json, write_json
 
 SEARCH_PATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
 """What PYTHONPATH must be for workers to find this module."""

@@ -8,8 +8,8 @@ from cluster_jobs import configured, wait_for_ever, wait_in_a_shard
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.cluster.tune import run_trials
-from fashion_sweep.config import Resources
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.config.preset import Resources
+from fashion_sweep.run.paths import RunPaths
 
 if __name__ == "__main__":
     run, resources = RunPaths(Path(sys.argv[1])), Resources()

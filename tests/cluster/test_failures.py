@@ -4,10 +4,10 @@ import pytest
 import ray.train
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from fashion_sweep.attempts import Attempts
 from fashion_sweep.cluster.failures import class_of_failure, note_failure
 from fashion_sweep.errors import DataError, StorageError, TrialError
-from fashion_sweep.paths import TrialPaths
+from fashion_sweep.run.paths import TrialPaths
+from fashion_sweep.run.retries import Attempts
 
 DEATH, LOST_NODE = ActorDiedError(), ActorUnavailableError("its node has died", None)
 OWN = TrialError("TrialError: loss=nan at step 12")

@@ -19,16 +19,16 @@ import pytest
 import ray
 from safetensors.torch import load_file
 
-from fashion_sweep.caching.prepare import make_shard, missing_shards, write_references
 from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.data.sets import open_data
-from fashion_sweep.files import read_json, read_json_lines
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.plan import resolved, specs_of
-from fashion_sweep.run_folder import claimed, new_run
-from fashion_sweep.subject import train_and_judge
-from fashion_sweep.sweep import _write_inputs
+from fashion_sweep.encodings.prepare import make_shard, missing_shards, write_references
+from fashion_sweep.planning.plan import resolved, specs_of
+from fashion_sweep.run.claim import claimed, new_run
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json, read_json_lines
+from fashion_sweep.tasks.sweep import _write_inputs
+from fashion_sweep.tasks.task import train_and_judge
 
 SETTINGS = (
     "data.fashion.rendered_images=200",

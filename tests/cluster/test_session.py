@@ -16,9 +16,9 @@ import ray
 from fashion_sweep.cluster import session
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import map_shards
-from fashion_sweep.config import Resources
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths
 
 
 def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ DIES = """
 import sys, time, psutil
 from pathlib import Path
 from fashion_sweep.cluster.session import ray_session
-from fashion_sweep.config import Resources
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths
 
 try:
     with ray_session(RunPaths(Path(sys.argv[1])), Resources()):

@@ -11,11 +11,11 @@ from ray.cluster_utils import Cluster
 
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.tune import run_trials
-from fashion_sweep.config import Resources
-from fashion_sweep.files import write_text
-from fashion_sweep.paths import RunPaths, runs_root
+from fashion_sweep.config.preset import Resources
+from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage import remote
-from fashion_sweep.storage.following import in_step
+from fashion_sweep.storage.files import write_text
+from fashion_sweep.storage.sync import in_step
 
 TRIALS = ("dies-once", "other")
 

@@ -9,14 +9,14 @@ import psutil
 import pytest
 import ray
 
-from fashion_sweep.attempts import Attempts
 from fashion_sweep.cluster import shards
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import RETRIES, map_shards
 from fashion_sweep.cluster.tune import DRIVER, run_trials
-from fashion_sweep.config import Resources
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.retries import Attempts
 
 ONE_CPU = Resources(max_failures=0)
 TRIALS = ("meets-1", "meets-2", "broken", "dies-once")

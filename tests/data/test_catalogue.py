@@ -4,7 +4,7 @@ import re
 import pytest
 from PIL import Image
 
-from fashion_sweep.config import DataSource, Size
+from fashion_sweep.config.preset import DataSource, Size
 from fashion_sweep.data import coco, fashion, images, index
 from fashion_sweep.data.catalogue import check_tolerable, load_catalogue, read_catalogue, write_catalogue
 from fashion_sweep.errors import DataError

@@ -8,7 +8,7 @@ import time
 import fsspec
 import pytest
 
-from fashion_sweep.config import DataSource, Size
+from fashion_sweep.config.preset import DataSource, Size
 from fashion_sweep.data import coco, fashion, index, locations
 from fashion_sweep.data.catalogue import load_catalogue
 from fashion_sweep.data.images import load_rgb

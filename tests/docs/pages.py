@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from fashion_sweep.cli import app
+from fashion_sweep.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from fashion_sweep.caching.encoders import forget_models
-from fashion_sweep.cli import main
+from fashion_sweep.cli.app import main
 from fashion_sweep.cluster.worker import TrainFn, Worker
-from fashion_sweep.config import Preset, RunConfig
-from fashion_sweep.config_files import load_preset, load_run_config, settable
-from fashion_sweep.garment.recipe import check_settings
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.config.loading import load_preset, load_run_config, settable
+from fashion_sweep.config.preset import Preset, RunConfig
+from fashion_sweep.encodings.encoders import forget_models
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.tasks.garment.recipe import check_settings
 from tests.conftest import noise_image, write_fashion
 from tests.docs.pages import COMMAND, LANGUAGES, ROOT, blocks, inline_code, options, own_calls, pages, parsed
 

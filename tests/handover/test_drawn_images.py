@@ -11,23 +11,23 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fashion_sweep.config_files import load_preset, load_run_config
+from fashion_sweep.adapters import lora
+from fashion_sweep.adapters.formats import read_adapter, write_kohya
+from fashion_sweep.adapters.metadata import judged_in, judged_key, own_keys
+from fashion_sweep.config.loading import load_preset, load_run_config
+from fashion_sweep.config.sweep import SamplePrompt
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
-from fashion_sweep.evaluation.generate import Generator, write_samples
-from fashion_sweep.files import write_text
+from fashion_sweep.generation.generator import Generator, write_samples
 from fashion_sweep.handover import adapters as module
 from fashion_sweep.handover.adapters import Adapter, find_adapter, split_scale
 from fashion_sweep.handover.generate import generate
-from fashion_sweep.handover.wishes import Wish, settings_told
-from fashion_sweep.models import lora
-from fashion_sweep.models.about import judged_in, judged_key, own_keys
-from fashion_sweep.models.formats import read_adapter, write_kohya
-from fashion_sweep.models.load import load_model
-from fashion_sweep.models.sdxl import SDXL
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.sweep_file import SamplePrompt
+from fashion_sweep.handover.requests import Wish, settings_told
+from fashion_sweep.models.registry import load_model
+from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import write_text
 from fashion_sweep.tracking.fetching import Fetched
 
 PROMPT = "a woman in a red cotton dress"

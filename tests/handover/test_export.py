@@ -7,17 +7,17 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from fashion_sweep.cli import app
-from fashion_sweep.config_files import read_run_config
+from fashion_sweep.adapters import lora
+from fashion_sweep.adapters.metadata import own_keys
+from fashion_sweep.cli.app import app
+from fashion_sweep.config.loading import read_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import FashionSweepError
-from fashion_sweep.files import write_json, write_text
 from fashion_sweep.handover.export import ExportRequest, export
-from fashion_sweep.models import lora
-from fashion_sweep.models.about import own_keys
-from fashion_sweep.models.sdxl import SDXL
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import write_json, write_text
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 MIXED = TrialSpec.of({"unet": 2, "text_encoders": 1})

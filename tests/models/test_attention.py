@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from fashion_sweep.checks import check_config
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.attention import choose_attention
+from fashion_sweep.tasks.preflight import check_config
 
 ASKED_FOR = ["model.attention=xformers"]
 

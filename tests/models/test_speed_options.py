@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from fashion_sweep.evaluation.features import Judge
-from fashion_sweep.models import lora
-from fashion_sweep.models.family import Conditions, TextEmbeds
+from fashion_sweep.adapters import lora
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.metrics.extractors import Judge
+from fashion_sweep.models.architecture import Conditions, TextEmbeds
 from fashion_sweep.models.precision import tf32
-from fashion_sweep.models.sdxl import SDXL
-from fashion_sweep.space import TrialSpec
-from tests.models.test_sdxl import request as images_of
+from fashion_sweep.models.sdxl.model import SDXL
+from tests.models.sdxl.test_model import request as images_of
 
 SPEC = TrialSpec.of({"unet": 1})
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fashion_sweep.caching.cost import FILE_S
-from fashion_sweep.caching.size import Counts, cache_size
-from fashion_sweep.config_files import load_run_config
-from fashion_sweep.plan import resolved, specs_of
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.encodings.size import Counts, cache_size
+from fashion_sweep.planning.cost import FILE_S
+from fashion_sweep.planning.plan import resolved, specs_of
 from fashion_sweep.rehearsal.flops import Flops, count_flops
 from fashion_sweep.rehearsal.forecast import Amount, ImagePace, Pace, disk, forecast
 from fashion_sweep.rehearsal.meter import Meter

@@ -10,14 +10,14 @@ from diffusers import UNet2DConditionModel
 from rich.console import Console
 from safetensors import safe_open
 
-from fashion_sweep.caching.caches import read_caches
-from fashion_sweep.cli import main
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.cli.app import main
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.encodings.caches import read_caches
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.files import read_json
 from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse
 from fashion_sweep.rehearsal.setting import apart
 from fashion_sweep.rehearsal.tables import as_json, tables
+from fashion_sweep.storage.files import read_json
 from fashion_sweep.training.checkpoint import Checkpoint
 from tests.conftest import write_fashion
 
@@ -108,9 +108,9 @@ def test_the_rehearsal_is_no_longer_seen_in_mlflow(rehearsed):
 @pytest.mark.parametrize(
     ("broken", "stage"),
     [
-        ("fashion_sweep.caching.encoders.encode_images", "cache images"),
+        ("fashion_sweep.encodings.encoders.encode_images", "cache images"),
         ("fashion_sweep.training.adapt.lora.save", "resume and save adapter"),
-        ("fashion_sweep.models.sdxl.denoise", "generate"),
+        ("fashion_sweep.models.sdxl.model.denoise", "generate"),
         ("fashion_sweep.rehearsal.stages.mirror", "MLflow"),
     ],
 )

@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from fashion_sweep.config_files import load_run_config
-from fashion_sweep.files import read_json_lines, write_json, write_json_lines, write_text
-from fashion_sweep.paths import RunPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_json_lines, write_json, write_json_lines, write_text
 
 EPOCH_MS = 1_700_000_000_000
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import collect
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.trials import Suggestion
+from fashion_sweep.run.specs import Suggestion
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
 UNET_1 = TrialSpec.of({"unet": 1})

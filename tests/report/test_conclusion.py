@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import RunError
-from fashion_sweep.evaluation.fid import FeatureStats, feature_stats, frechet_distance
-from fashion_sweep.files import read_json, write_json
+from fashion_sweep.metrics.fid import FeatureStats, feature_stats, frechet_distance
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.conclusion import as_json, conclude, margins_of, read_conclusions
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.wording import published_sentence
+from fashion_sweep.storage.files import read_json, write_json
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 D = 8

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fashion_sweep.evaluation.choose import Margins, decide
-from fashion_sweep.evaluation.compare import Comparison, Estimate, Measured
 from fashion_sweep.report.headline import headline, images_needed
 from fashion_sweep.report.wording import sentence
+from fashion_sweep.statistics.comparison import Comparison, Estimate, Measured
+from fashion_sweep.statistics.selection import Margins, decide
 
 N, MARGINS, CAPTIONS = 60, Margins(0.5, 0.3), 500
 

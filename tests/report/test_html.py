@@ -4,15 +4,15 @@ import io
 import re
 from html.parser import HTMLParser
 
-from fashion_sweep.evaluation.choose import Margins
-from fashion_sweep.files import write_text
-from fashion_sweep.paths import RunPaths
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report import page
 from fashion_sweep.report.conclusion import Conclusion, Interval
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.points import points
 from fashion_sweep.report.results import Results, collect
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.statistics.selection import Margins
+from fashion_sweep.storage.files import write_text
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
 HOSTILE = "<script>alert(1)</script><img src=http://example.org/x onerror=alert(2)>![x](http://example.org/y)"

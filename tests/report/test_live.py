@@ -5,9 +5,9 @@ import time
 import pytest
 from rich.console import Console
 
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report import live
 from fashion_sweep.report.live import LiveTable
-from fashion_sweep.space import TrialSpec
 from tests.report.synthetic_run import finish_trial, judgement, make_run, set_status
 
 RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})

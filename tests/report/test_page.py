@@ -6,11 +6,11 @@ from pathlib import Path
 from PIL import Image
 from rich.console import Console
 
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.grid import CELL_WIDTH, write_grid
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.tables import GAP, Table, markdown, published_tables, terminal, time_table, trial_tables
-from fashion_sweep.space import TrialSpec
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
 

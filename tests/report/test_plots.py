@@ -5,12 +5,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fashion_sweep.files import write_json_lines
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.labels import label_points, numbered
 from fashion_sweep.report.losses import loss_figure
 from fashion_sweep.report.plots import write_plots
 from fashion_sweep.report.results import collect
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.storage.files import write_json_lines
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 
 

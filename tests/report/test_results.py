@@ -1,11 +1,11 @@
 import pytest
 
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.answer import answer
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.run.paths import RunPaths
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, read
 
 BASE, RANK_1, RANK_64 = TrialSpec.of({}), TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 64})

@@ -3,11 +3,11 @@ import io
 
 import pytest
 
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import write_json
-from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.side_by_side import folder_name, write_side_by_side
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import write_json
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run
 
 RANK_1 = TrialSpec.of({"unet": 1})

@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 
-from fashion_sweep.files import read_json, write_json
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.summary import show_summary
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.trials import Suggestion
+from fashion_sweep.run.specs import Suggestion
+from fashion_sweep.storage.files import read_json, write_json
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 from tests.report.test_conclusion import judged_run
 

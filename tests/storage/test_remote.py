@@ -12,16 +12,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fashion_sweep.commands.options import existing_run
-from fashion_sweep.data.cache import ShardedCache
+from fashion_sweep.cli.options import existing_run
 from fashion_sweep.data.catalogue import Catalogue, Record, read_catalogue, write_catalogue
+from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import ConfigError, DataError, RunError
-from fashion_sweep.files import replacing, write_json, write_text
 from fashion_sweep.handover.adapters import find_adapter
-from fashion_sweep.paths import RunPaths, cache_root, runs_root
-from fashion_sweep.run_folder import claimed, new_run
+from fashion_sweep.run.claim import claimed, new_run
+from fashion_sweep.run.paths import RunPaths, cache_root, runs_root
 from fashion_sweep.storage import bucket, lease, remote
-from fashion_sweep.storage.following import appended, in_step
+from fashion_sweep.storage.files import replacing, write_json, write_text
+from fashion_sweep.storage.sync import appended, in_step
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_fetch_brings_a_result_only_with_all_that_it_rests_on(there, on, monke
 
 
 def test_a_log_that_grows_is_put_and_the_same_on_other_nodes(there, on, monkeypatch):
-    monkeypatch.setattr("fashion_sweep.storage.following.PUT_EVERY_S", 0.02)
+    monkeypatch.setattr("fashion_sweep.storage.sync.PUT_EVERY_S", 0.02)
     log = runs_root() / "run" / "log.txt"
     log.parent.mkdir(parents=True)
     with appended(log), log.open("a") as file:
@@ -166,7 +166,7 @@ def test_a_log_that_grows_is_put_and_the_same_on_other_nodes(there, on, monkeypa
 
 
 def test_a_run_is_in_step_with_its_workers(there, on, monkeypatch):
-    monkeypatch.setattr("fashion_sweep.storage.following.FETCH_EVERY_S", 0.02)
+    monkeypatch.setattr("fashion_sweep.storage.sync.FETCH_EVERY_S", 0.02)
     with on("b") as root:
         worker = RunPaths(root / "run").trial("unet-r1")
     run = RunPaths(runs_root() / "run")
@@ -302,8 +302,8 @@ def test_a_lease_that_nobody_renews_is_taken_and_its_holder_stops_when_it_comes_
 def test_the_lease_of_a_process_that_died_on_this_machine_is_free_at_once(there, config):
     hold = """
 import os, signal
-from fashion_sweep.config_files import load_run_config
-from fashion_sweep.run_folder import claimed, new_run
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.run.claim import claimed, new_run
 with claimed(new_run(load_run_config("exp2"), "mine"), load_run_config("exp2")):
     os.kill(os.getpid(), signal.SIGKILL)
 """

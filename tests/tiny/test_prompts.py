@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from fashion_sweep.config_files import SWEEPS, load_run_config
+from fashion_sweep.config.loading import SWEEPS, load_run_config
 from fashion_sweep.tiny import captions, scenes
 from fashion_sweep.tiny.materials import COLORS
 from fashion_sweep.tiny.wardrobe import dress_up

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 
 from fashion_sweep.tiny import BASE, CLIP, REFINER, WEIGHTS
-from fashion_sweep.tiny.judge import pad_to_square
+from fashion_sweep.tiny.making.judge import pad_to_square
 from fashion_sweep.tiny.pictures import fashion_picture
 
 PROMPT = "The shirt the lady wears has medium sleeves and its fabric is cotton. It has a v-shape neckline."

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from fashion_sweep import tracking
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import RunError
-from fashion_sweep.files import write_json
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.storage.files import write_json
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 from tests.tracking.asked import client, history, runs
 
@@ -106,8 +106,8 @@ def test_of_twins_one_is_kept_with_all_that_belongs_to_it(store):
 
 
 def test_sync_marks_a_run_that_nobody_works_on_as_killed(store):
-    from fashion_sweep.config_files import read_run_config
-    from fashion_sweep.run_folder import claimed, is_claimed
+    from fashion_sweep.config.loading import read_run_config
+    from fashion_sweep.run.claim import claimed, is_claimed
 
     run = make_run(store / "run")
     set_status(run, RANK_1, "running")

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from fashion_sweep import tracking
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.files import write_json
-from fashion_sweep.paths import RunPaths
 from fashion_sweep.report.page import write_report
-from fashion_sweep.space import TrialSpec
-from fashion_sweep.trials import Suggestion
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.specs import Suggestion
+from fashion_sweep.storage.files import write_json
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 from tests.tracking.asked import artifacts, client, history, runs
 

@@ -7,8 +7,8 @@ import zlib
 import pytest
 
 from fashion_sweep import tracking
-from fashion_sweep.files import write_json
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.storage.files import write_json
 from fashion_sweep.tracking.views import CHARTS, TABLE, TAG, newest_views
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 from tests.tracking.asked import client, runs

@@ -4,15 +4,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fashion_sweep.caching.encoders import encode_captions, encode_images
-from fashion_sweep.config_files import load_run_config
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data import fashion
-from fashion_sweep.data.cache import ShardedCache
 from fashion_sweep.data.catalogue import load_catalogue
+from fashion_sweep.encodings.encoders import encode_captions, encode_images
+from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import TrialError
-from fashion_sweep.models.sdxl import SDXL
-from fashion_sweep.paths import TrialPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
 from fashion_sweep.training.loop import Share
 from tests.conftest import write_fashion

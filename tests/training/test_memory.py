@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from fashion_sweep.errors import TrialError
-from fashion_sweep.models.sdxl import Denoiser
+from fashion_sweep.models.sdxl.model import Denoiser
 from tests.training.test_loop import same, trained, world  # noqa: F401
 from tests.training.workers import limit_memory, train_with
 

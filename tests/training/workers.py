@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing
 
-from fashion_sweep.config_files import load_run_config
-from fashion_sweep.data.cache import ShardedCache
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import FashionSweepError
-from fashion_sweep.models.sdxl import SDXL, Denoiser
-from fashion_sweep.paths import TrialPaths
-from fashion_sweep.space import TrialSpec
+from fashion_sweep.models.sdxl.model import SDXL, Denoiser
+from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
 
 World = tuple[Catalogue, ShardedCache, ShardedCache]

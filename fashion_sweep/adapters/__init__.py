@@ -1,0 +1,1 @@
+"""The kinds of adapters: how each is counted, attached, saved and written for other tools."""

@@ -1,0 +1,149 @@
+"""What an adapter file says of itself: our own keys, and those of `modelspec` and sd-scripts that other tools read.
+
+Sources: https://github.com/Stability-AI/ModelSpec; kohya-ss sd-scripts, `docs/train_network_README`.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.models.sources import EMBEDDED
+
+PREFIX = "fashion_sweep."
+JUDGED = ("num_inference_steps", "guidance_scale", "refine_fraction", "base_negative_prompt")
+"""Of `generation`: what, with the size, a picture is drawn with in judging."""
+
+
+def base_model_id(base: str) -> str:
+    """The base model by a name that means something elsewhere: a path on this disk is cut to its last part."""
+    path = Path(os.path.expanduser(base))
+    if base.startswith(EMBEDDED) or not (path.is_absolute() or base.startswith(".") or path.suffix == ".safetensors"):
+        return base
+    return Path(os.path.abspath(path)).name.removesuffix(".safetensors")
+
+
+def trigger_words_in(metadata: Mapping[str, str]) -> list[str]:
+    """What `own_keys` has said."""
+    return list(json.loads(metadata.get(f"{PREFIX}trigger_words", "[]")))
+
+
+def original_size_in(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """Likewise: (height, width)."""
+    return size_of(metadata.get(f"{PREFIX}original_size", ""))
+
+
+def size_of(text: str) -> tuple[int, int] | None:
+    """(height, width), as `HxW` in files and tags; None where it is anything else."""
+    parts = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    return (int(parts[1]), int(parts[2])) if parts else None
+
+
+def own_keys(
+    config: RunConfig,
+    spec: TrialSpec,
+    run: str,
+    original_size: tuple[int, int] | None = None,
+    trigger_words: Sequence[str] = (),
+    base_model: str | None = None,
+) -> dict[str, str]:
+    """What is known when training ends.
+
+    Args:
+        config: of the run.
+        spec: the trial.
+        run: its name.
+        original_size: (height, width) that the training was conditioned on, which `generate` repeats.
+        trigger_words: that call up what was learnt.
+        base_model: a name for it in place of the configuration's.
+    """
+    training = config.training_of(spec)
+    said = {
+        "version": version("fashion-sweep"),
+        "base_model": base_model or base_model_id(config.preset.model.base),
+        "rank": json.dumps(spec.component_ranks),
+        "lora_alpha": f"{training.lora_alpha:g}",
+        "target_modules": json.dumps(training.target_modules),
+        "trigger_words": json.dumps(list(trigger_words), ensure_ascii=False),
+        "run": run,
+        "trial": spec.trial_id,
+        "configuration": spec.configuration.title,
+        "preset": config.preset.name,
+    }
+    if original_size is not None:
+        said["original_size"] = "{}x{}".format(*original_size)
+    return {PREFIX + key: value for key, value in said.items()}
+
+
+def modelspec_keys(
+    config: RunConfig, title: str, description: str, date: str, trigger_words: Sequence[str], kohya: bool
+) -> dict[str, str]:
+    """As the specification's version 1.0.0 has them."""
+    image = config.preset.training.image
+    said = {
+        "sai_model_spec": "1.0.0",
+        "architecture": "stable-diffusion-xl-v1-base/lora",
+        "implementation": "https://github.com/Stability-AI/generative-models" if kohya else "diffusers",
+        "title": title,
+        "description": description,
+        "date": date,
+        "resolution": f"{image.width}x{image.height}",
+        "tags": "lora, text-to-image, fashion",
+        "trigger_phrase": ", ".join(trigger_words),
+    }
+    return {f"modelspec.{key}": value for key, value in said.items() if value}
+
+
+def sd_scripts_keys(
+    config: RunConfig, spec: TrialSpec, title: str, base_model: str, steps: int | None
+) -> dict[str, str]:
+    """As sd-scripts writes them; ranks that differ are `Dynamic`, its word where each layer tells its own."""
+    training, ranks = config.training_of(spec), set(spec.component_ranks.values())
+    said: dict[str, Any] = {
+        "base_model_version": "sdxl_base_v1-0",
+        "sd_model_name": base_model,
+        "network_module": "networks.lora",
+        "network_dim": ranks.pop() if len(ranks) == 1 else "Dynamic",
+        "network_alpha": f"{training.lora_alpha:g}",
+        "output_name": title,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler": training.schedule,
+        "optimizer": "torch.optim.adamw.AdamW",
+        "max_grad_norm": training.max_grad_norm,
+        "max_train_steps": steps,
+        "num_epochs": training.epochs,
+        "total_batch_size": training.batch_size,
+        "resolution": f"({training.image.width}, {training.image.height})",
+        "mixed_precision": training.autocast,
+        "seed": training.seed + spec.replicate,
+        "v2": False,
+    }
+    return {f"ss_{key}": str(value) for key, value in said.items() if value is not None}
+
+
+def judged_key(config: RunConfig) -> dict[str, str]:
+    """How its pictures are drawn in judging, by keys of a preset, so that `generate` can draw them so again."""
+    generation, size = config.preset.generation, config.preset.data.fashion.evaluation
+    said = {f"generation.{key}": getattr(generation, key) for key in JUDGED}
+    said |= {f"data.fashion.evaluation.{key}": value for key, value in size.model_dump().items()}
+    return {f"{PREFIX}judged_with": json.dumps(said, ensure_ascii=False)}
+
+
+def judged_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What `judged_key` has said, by keys of a preset; nothing else that a file may say there."""
+    try:
+        said = dict(json.loads(metadata.get(f"{PREFIX}judged_with", "{}")))
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    known = re.compile(rf"generation\.({'|'.join(JUDGED)})|data\.fashion\.evaluation\.\w+")
+    return {key: value for key, value in said.items() if known.fullmatch(key)}
+
+
+def metrics_key(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """By evaluation set, each number beside what it rests on."""
+    return {f"{PREFIX}metrics": json.dumps(metrics, ensure_ascii=False, allow_nan=False)}

@@ -1,0 +1,73 @@
+"""Options and arguments that several commands share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from fashion_sweep.errors import RunError
+from fashion_sweep.run.claim import RESERVED
+from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.storage import remote
+
+KNOWN_RUNS = 8
+
+Preset = Annotated[
+    str | None, Option(help="Preset name or YAML file. Default: $FASHION_SWEEP_PRESET, else tiny.", metavar="PRESET")
+]
+Settings = Annotated[
+    list[str] | None,
+    Option(
+        "--set",
+        help="Replace a value of the preset, or of the sweep as sweep.KEY; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
+]
+SweepName = Annotated[str, typer.Argument(help="Sweep name (a file in sweeps/) or YAML file.", metavar="SWEEP")]
+RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under the runs folder.", metavar="RUN")]
+
+
+def given_path(text: str) -> Path:
+    """What an option takes that is given a path: not nothing, which would be the folder that one is in."""
+    if not text.strip():
+        raise typer.BadParameter("is empty")
+    return Path(text)
+
+
+def existing_run(run: str, without: Sequence[str] = remote.FOR_TRAINING) -> RunPaths:
+    """Where runs are in object storage, its copy is brought up to date, but for what begins with one of `without`.
+
+    Raises:
+        RunError: there is none of that name.
+    """
+    if not run.strip():
+        raise RunError("the run is empty text; give a run folder, or its name under the runs folder")
+    if stored := remote.current():
+        return _stored(run, stored, without)
+    for folder in (Path(run), runs_root() / run):
+        if RunPaths(folder).config.is_file():
+            return RunPaths(folder.resolve())
+    known = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    raise _unknown(run, str(runs_root()), [path.parent.name for path in known])
+
+
+def _stored(run: str, stored: remote.Remote, without: Sequence[str]) -> RunPaths:
+    """A folder here may be one, too."""
+    name = Path(run).resolve().name
+    known = sorted(set(stored.bucket.folders()) - RESERVED, reverse=True)
+    paths = RunPaths(runs_root() / name)
+    if name in known and (run == name or Path(run).resolve() == paths.root):
+        remote.fetch(paths.root, without)
+    elif (Path(run) / paths.config.name).is_file():
+        return RunPaths(Path(run).resolve())
+    if not paths.config.is_file():
+        raise _unknown(run, stored.bucket.url, known)
+    return paths
+
+
+def _unknown(run: str, where: str, known: list[str]) -> RunError:
+    more = f" and {len(known) - KNOWN_RUNS} older" if len(known) > KNOWN_RUNS else ""
+    listed = ", ".join(known[:KNOWN_RUNS]) or "none yet"
+    return RunError(f"no run {run!r} here or in {where}; known: {listed}{more}")

@@ -1,0 +1,75 @@
+"""What Optuna may choose: by construction only trials within the budget."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import optuna
+
+from fashion_sweep.config.search_space import Space
+from fashion_sweep.config.trial_spec import TrialSpec
+
+DIGITS = 3
+"""Of a number drawn from a range; a trial's id then says all of it."""
+
+
+class Choices:
+    """Chooses one value after the other, each only from those that lead to a feasible trial.
+
+    First the placements, since on them depends which ranks there are to choose. The name of a parameter carries what
+    it may be, so that in Optuna each has the same choices for ever; equal choices are one parameter, whatever led
+    to them.
+    """
+
+    def __init__(self, space: Space, feasible: Sequence[TrialSpec]) -> None:
+        """feasible: the trials of the space within its budget, ranges left open."""
+        self._space, self._feasible = space, feasible
+
+    def suggest(self, trial: optuna.Trial) -> TrialSpec:
+        left = list(self._feasible)
+        left = _narrow(trial, "placements", left, _placements)
+        for name, _ in left[0].ranks:
+            left = _narrow(trial, f"{name} rank", left, partial(_rank, name), ordered=True)
+        for name in self._space.listed:
+            left = _narrow(trial, name, left, partial(_setting, name))
+        assert len(left) == 1
+        drawn = {
+            name: _rounded(trial.suggest_float(name, axis.low, axis.high, log=axis.log))
+            for name, axis in self._space.ranges.items()
+        }
+        return TrialSpec.of(left[0].values | drawn)
+
+
+def _narrow(
+    trial: optuna.Trial, name: str, specs: list[TrialSpec], key: Callable[[TrialSpec], Any], ordered: bool = False
+) -> list[TrialSpec]:
+    """Those of `specs` that have the value chosen for `name`; of ranks, Optuna is told the order."""
+    values = list(dict.fromkeys(map(key, specs)))
+    if ordered:
+        values.sort()
+        of = ", ".join(map(str, values))
+        chosen = values[trial.suggest_int(f"{name} of {of}", 0, len(values) - 1)]
+    else:
+        words = {_word(value): value for value in values}
+        chosen = words[trial.suggest_categorical(f"{name} of {', '.join(sorted(words))}", sorted(words))]
+    return [spec for spec in specs if key(spec) == chosen]
+
+
+def _placements(spec: TrialSpec) -> tuple[str, ...]:
+    return tuple(name for name, _ in spec.ranks)
+
+
+def _rank(name: str, spec: TrialSpec) -> int:
+    return dict(spec.ranks)[name]
+
+
+def _setting(name: str, spec: TrialSpec) -> Any:
+    return dict(spec.training)[name]
+
+
+def _word(value: Any) -> str:
+    return "+".join(value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -1,0 +1,230 @@
+"""Reads presets, sweeps and `--set` into a `RunConfig`; every mistake becomes one line with its remedy.
+
+`--set key=value` wins over what the files say.
+"""
+
+import difflib
+import os
+import types
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from fashion_sweep.config.preset import Preset, RunConfig
+from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
+from fashion_sweep.config.sweep import Sweep
+from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
+
+PRESETS = Path(__file__).parent / "presets"
+PACKAGE = Path(__file__).parent.parent
+SWEEPS = next((folder for folder in (PACKAGE / "sweeps", PACKAGE.parent / "sweeps") if folder.is_dir()), PACKAGE)
+"""Inside the package where it was installed, beside it in a checkout."""
+DEFAULT_PRESET = "tiny"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[str] = ()) -> RunConfig:
+    """The configuration of `run SWEEP --preset PRESET --set key=value …`.
+
+    Args:
+        sweep: a name in `sweeps/` or the path of a YAML file.
+        preset: a name in `presets/` or the path of a YAML file; default `$FASHION_SWEEP_PRESET`, else `tiny`.
+        settings: `dotted.key=value` strings; keys as in the preset, or `sweep.…` for the sweep's.
+
+    Raises:
+        ConfigError: a name, key or value does not fit.
+    """
+    preset_path = _locate_preset(preset)
+    sweep_path = _locate(sweep, SWEEPS, "sweep")
+    preset_values = {"name": preset_path.stem, **read_yaml(preset_path)}
+    sweep_values = {"name": sweep_path.stem, **_for_preset(read_yaml(sweep_path), preset_path.stem)}
+    given: set[str] = set()
+    for setting in settings:
+        key, value = _read_setting(setting)
+        in_sweep = key.startswith("sweep.")
+        target = sweep_values if in_sweep else preset_values
+        _set(target, key.removeprefix("sweep.").split("."), value, key)
+        given.add(key)
+    if "garments" in sweep_values:
+        raise ConfigError(f"{sweep_path.name}: garments are no part of a sweep file; garment train takes their photos")
+    preset_model = _validate(Preset, preset_values, preset_path, given)
+    return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path, given, "sweep."))
+
+
+def load_preset(
+    name: str | None = None, settings: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> Preset:
+    """As `load_run_config`, where there is no sweep. `values` by dotted key are set as they are, like `settings`.
+
+    Raises:
+        ConfigError: a name, key or value does not fit.
+    """
+    path = _locate_preset(name)
+    given = dict(map(_read_setting, settings)) | dict(values or {})
+    return _changed({"name": path.stem, **read_yaml(path)}, given, path)
+
+
+def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
+    """The preset with what `settings` replace in it.
+
+    Raises:
+        ConfigError: a key or value does not fit.
+    """
+    return _changed(preset.model_dump(mode="json"), dict(map(_read_setting, settings)), Path(preset.name))
+
+
+def _changed(values: dict[str, Any], given: Mapping[str, Any], path: Path) -> Preset:
+    for key, value in given.items():
+        if key.startswith("sweep."):
+            raise ConfigError(f"--set {key}: there is no sweep here, only a preset")
+        _set(values, key.split("."), value, key)
+    return _validate(Preset, values, path, given)
+
+
+def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
+    """A sweep file's values, those under `presets.<preset>` in place of the general ones."""
+    special = values.pop("presets", {})
+    if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):
+        raise ConfigError("presets: must hold a mapping from preset to keys of the sweep")
+    return values | special.get(preset, {})
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """The resolved configuration that a run folder holds."""
+    return _validate(RunConfig, read_yaml(path), path)
+
+
+def _locate_preset(name: str | None) -> Path:
+    if name is None:  # an empty one is a mistake, but for the environment's, which is none
+        name = os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET
+    return _locate(name, PRESETS, "preset")
+
+
+def _locate(name: str, folder: Path, kind: str) -> Path:
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if path.is_file():
+            return path
+        raise ConfigError(f"{kind} file {name} does not exist")
+    known = [file.stem for file in folder.glob("*.yaml")]
+    if name not in known:
+        raise ConfigError(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+    return folder / f"{name}.yaml"
+
+
+def _read_setting(setting: str) -> tuple[str, Any]:
+    key, separator, text = setting.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {setting!r}: write it as key=value, for instance training.steps=100")
+    if not text.strip():  # a variable of the shell that is not set, as a rule
+        raise ConfigError(f"--set {key}: is empty; write {key}=null where nothing is meant")
+    return key, _read_value(key, text)
+
+
+def _read_value(key: str, text: str) -> Any:
+    """Text as it is written where the key holds text, else YAML. `null` says null where that may be."""
+    options = _options(settable().get(key))
+    if any(get_origin(option) is Literal and text in get_args(option) for option in options):
+        return text
+    if str not in options:
+        return _parse_value(f"{key}={text}", text)
+    if text in ('""', "''"):
+        return ""
+    if found := CONTROL.search(text):
+        raise ConfigError(f"--set {key}: holds the control character {found[0]!r}")
+    check_no_password(text)
+    return None if text == "null" and types.NoneType in options else text
+
+
+def _parse_value(setting: str, text: str) -> Any:
+    try:
+        value = parse(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {setting!r}: the value is not valid YAML ({' '.join(str(error).split())})") from error
+    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
+    for part in path[:-1]:
+        inner = values.get(part)
+        if inner is None and key in settable():  # a section that the file leaves out
+            inner = {}
+        if not isinstance(inner, Mapping):
+            raise ConfigError(f"--set: unknown key {key!r}{_nearest_key(key)}")
+        values[part] = dict(inner)
+        values = values[part]
+    values[path[-1]] = value
+
+
+def _validate(
+    model: type[Model], values: dict[str, Any], path: Path, given: Collection[str] = (), prefix: str = ""
+) -> Model:
+    """A mistake is put down to `--set` where it is in the `given` keys of that; `prefix` is the model's among them."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        mistakes = [_explain(detail, path, given, prefix) for detail in error.errors()]
+        raise ConfigError("; ".join(mistakes)) from error
+
+
+def _explain(error: Any, path: Path, given: Collection[str], prefix: str) -> str:
+    key = (prefix + ".".join(str(part) for part in error["loc"])).removesuffix(".")
+    by_setting = any(_within(name, key) or _within(key, name) for name in given)
+    where, shown_prefix = ("--set", "") if by_setting else (path.name, prefix)
+    shown = key.removeprefix(shown_prefix)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key {shown!r}{_nearest_key(key, shown_prefix)}"
+    if error["type"] == "missing":
+        return f"{where}: {shown} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(error["input"], dict | list) else f" (not {error['input']!r})"
+    place = f"{where}: {shown}" if error["loc"] else where
+    return f"{place}: {message[0].lower()}{message[1:]}{value}"
+
+
+def _within(key: str, folder: str) -> bool:
+    return not folder or key == folder or key.startswith(f"{folder}.")
+
+
+def _nearest_key(key: str, prefix: str = "") -> str:
+    """The whole key that was meant, found by its last part, less `prefix`; its neighbours where none is near."""
+    keys = list(settable())
+    folder, _, last = key.rpartition(".")
+    neighbours = [name for name in keys if name.rpartition(".")[0] == folder]
+    if same := [name for name in keys if name.startswith(f"{folder}.") and name.rpartition(".")[2] == last]:
+        return f"; did you mean {same[0].removeprefix(prefix)!r}?"
+    for candidates in (neighbours, keys):
+        deepest_first = sorted(candidates, key=lambda name: -name.count("."))
+        by_last = {name.rpartition(".")[2]: name for name in deepest_first}
+        if nearest := difflib.get_close_matches(last, by_last, n=1):
+            return f"; did you mean {by_last[nearest[0]].removeprefix(prefix)!r}?"
+    return did_you_mean(key, neighbours or {name.partition(".")[0] for name in keys})
+
+
+@cache
+def settable() -> dict[str, Any]:
+    """By the dotted name of everything that `--set` may name."""
+    return dict([*_fields(Preset), *_fields(Sweep, "sweep.")])
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and type of all fields of `model` and of the models in it."""
+    for name, field in model.model_fields.items():
+        yield prefix + name, field.annotation
+        for inner in _options(field.annotation):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _fields(inner, f"{prefix}{name}.")
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """The types that a union is of; any other type itself."""
+    return get_args(annotation) if get_origin(annotation) in (types.UnionType, Union) else (annotation,)

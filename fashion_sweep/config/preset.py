@@ -1,0 +1,234 @@
+"""What a user may say of a run: the typed, frozen preset, and the sweep with it. `config_files.py` reads both."""
+
+import re
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeInt as Count
+
+from fashion_sweep.config.search_space import Frozen, TargetModule
+from fashion_sweep.config.sweep import EvaluationSet, Garment, Name, Sweep
+from fashion_sweep.config.trial_spec import TrialSpec
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Size(Frozen):
+    """How an image is brought to the model's size: resize the shorter side, then crop. Pixels."""
+
+    height: PositiveInt
+    width: PositiveInt
+    shorter_side: PositiveInt
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "Size":
+        if self.shorter_side < min(self.height, self.width):
+            raise ValueError(f"shorter_side {self.shorter_side} is smaller than the {self.height}x{self.width} crop")
+        return self
+
+
+class ModelConfig(Frozen):
+    family: Literal["sdxl"] = "sdxl"
+    """Which module of `models/` knows the model."""
+    base: str = Field(min_length=1)
+    """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`; `random:` before a name:
+    its architecture with random weights."""
+    refiner: str | None = Field(None, min_length=1)
+    vae: str | None = Field(None, min_length=1)
+    """Autoencoder of base and refiner, likewise; null: the base's own. It always computes in float32."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of the frozen weights. Adapter weights are always float32."""
+    attention: Literal["auto", "sdpa", "xformers"] = "auto"
+    """auto: xformers where its kernels run, else torch's own scaled_dot_product_attention."""
+    channels_last: bool = False
+    """Memory layout of the convolutions; may be faster on GPUs with tensor cores."""
+    compile: bool = False
+    """`torch.compile` of the UNets' transformer blocks: a minute or more before the first step, faster ones after."""
+
+
+class DataSource(Frozen):
+    root: str | None = Field(None, min_length=1)
+    """Folder in the data set's published layout, or a URL that fsspec knows; null renders the embedded world."""
+    rendered_images: PositiveInt | None = None
+    """How many images to render where `root` is null."""
+    min_aspect_ratio: PositiveFloat | None = None
+    max_aspect_ratio: PositiveFloat | None = None
+    """Images with width/height outside these bounds are dropped."""
+    evaluation: Size
+
+
+class DataConfig(Frozen):
+    fashion: DataSource
+    general: DataSource
+
+    def of(self, name: EvaluationSet | str) -> DataSource:
+        source: DataSource = getattr(self, name)
+        return source
+
+
+class TrainingConfig(Frozen):
+    epochs: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    """Optimizer steps; exactly one of `epochs` and `steps` is set."""
+    batch_size: PositiveInt = 16
+    """Global: over all workers and accumulation steps."""
+    micro_batch_size: PositiveInt | None = None
+    """Samples a worker sends through the model at once, its share of the batch at most; null: all of that. With the
+    same value, any number of workers gives the same adapter; halved where memory does not suffice."""
+    learning_rate: PositiveFloat = 1e-5
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    weight_decay: NonNegativeFloat = 1e-2
+    schedule: Literal["cosine", "constant"] = "cosine"
+    max_grad_norm: PositiveFloat = 1.0
+    lora_alpha: PositiveFloat = 1.0
+    target_modules: tuple[TargetModule, ...] | None = Field(None, min_length=1)
+    """Names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`; null: query, key,
+    value and output projections of every attention module."""
+    seed: Count = 0
+    autocast: Literal["bf16", "no"] = "bf16"
+    tf32: bool = True
+    """Lets CUDA devices compute float32 as TF32 in training; features never are."""
+    gradient_checkpointing: bool = False
+    image: Size
+    views: PositiveInt = 4
+    """Augmented views (crop, flip) kept per training image."""
+    validation_fraction: float = Field(0.05, gt=0, lt=1)
+    validation_every: PositiveInt = 50
+    """Steps between two validations, which are also the reports to Ray Tune."""
+    checkpoint_every: PositiveInt = 100
+    """Steps between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingConfig":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("exactly one of epochs and steps must be set")
+        return self
+
+
+class GenerationConfig(Frozen):
+    num_inference_steps: int = Field(50, ge=1, le=999)
+    guidance_scale: float = Field(5.0, ge=0)
+    refine_fraction: float = Field(0.2, ge=0, lt=1)
+    """Share of the steps that the refiner makes."""
+    seed: Count = 0
+    batch_size: PositiveInt = 8
+    base_negative_prompt: str | None = None
+    """For trials without any adapter only, as in the study."""
+
+    @model_validator(mode="after")
+    def _hand_over_on_a_step(self) -> "GenerationConfig":
+        refined = self.num_inference_steps * self.refine_fraction
+        if abs(refined - round(refined)) > 1e-6:
+            raise ValueError(
+                f"num_inference_steps {self.num_inference_steps} x refine_fraction {self.refine_fraction} "
+                f"is {refined:g} steps; it must be a whole number"
+            )
+        return self
+
+
+class EvaluationConfig(Frozen):
+    samples: PositiveInt
+    """Generated images per trial and evaluation set."""
+    features: Literal["tiny-clip", "inception-v3", "random-inception-v3"]
+    """Extractor for FID and KID; the random one is for rehearsals."""
+    clip_model: str = Field(pattern=r"^(embedded:\w+|(random:)?[\w.-]+)$")
+    """open_clip model name, or `embedded:clip`; `random:` before a name: with random weights. No folder or repository:
+    open_clip would run the code that these ask for."""
+    clip_pretrained: str | None = Field(None, pattern=r"^([\w-]+|.+\.safetensors)$")
+    """open_clip's name of the weights, or a safetensors file."""
+    kid_subset_size: int = Field(1000, ge=2)
+    loss_samples: int = Field(256, ge=2)
+    """Images of a set that nothing was trained on, whose denoising loss tells what an adapter has forgotten."""
+
+
+class Resources(Frozen):
+    workers_per_trial: PositiveInt = 1
+    cpus_per_worker: PositiveInt = 1
+    gpus_per_worker: Count = 0
+    max_concurrent_trials: PositiveInt | None = None
+    """null: as many as fit."""
+    max_failures: Count = 1
+    """How often a trial that failed is tried again without having got further since. A lost node does not count."""
+    stall_minutes: PositiveFloat = 60
+    """A trial that shows no sign of life for so long is ended, which counts as a failure."""
+
+
+class CacheConfig(Frozen):
+    max_gb: PositiveFloat | None = None
+    """How large a run's part of the shared cache may become, 10⁹ bytes; null: as large as it does. Beyond that prompt
+    embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at least one."""
+
+
+class PriorConfig(Frozen):
+    """Prior preservation (Ruiz et al. 2023): beside the photo, pictures that the base model draws of such a garment are
+    trained on, so that the adapter leaves the kind as it is. A step's batch holds as many of them as of the photo."""
+
+    images: PositiveInt = 100
+    """Of each kind."""
+    weight: PositiveFloat = 1.0
+    """Of their loss beside the photo's."""
+    caption: str = Field("Photo of a {kind}", min_length=1)
+
+
+class GarmentConfig(Frozen):
+    """How an adapter is trained on one photo of a garment, and what is drawn with it."""
+
+    training: TrainingConfig
+    size: Size
+    """Of the pictures."""
+    seeds: PositiveInt = 4
+    """That each prompt is drawn with."""
+    token: str = Field("sks", min_length=1)
+    """Stands for the garment, `[v]` in prompts."""
+    attribute_token: str = Field("ukj", min_length=1)
+    """Stands for its pattern or colour, `[u]` in prompts."""
+    caption: str = Field("Photo of a [v] {kind} with [u] {attribute}", min_length=1)
+    """Of the photo, in training."""
+    prior: PriorConfig | None = None
+    """null: the photo alone is trained on, as in the study."""
+    prefix: str = "A high-quality image of a professional photoshoot featuring"
+    """Before each prompt."""
+    prompts: tuple[str, ...] = Field(min_length=1)
+    """With `{kind}` and `{attribute}` for the garment's own."""
+
+    def filled(self, template: str, garment: Garment) -> str:
+        """Raises ValueError: braces around something else."""
+        words = {"[v]": self.token, "[u]": self.attribute_token}
+        words |= {"{kind}": garment.kind, "{attribute}": garment.attribute}
+        for mark, word in words.items():
+            template = template.replace(mark, word)
+        if unknown := re.search(r"\{[^}]*\}", template):
+            raise ValueError(f"{unknown[0]} is unknown; known: {', '.join(words)}")
+        return template
+
+
+class Preset(Frozen):
+    name: Name
+    model: ModelConfig
+    data: DataConfig
+    training: TrainingConfig
+    generation: GenerationConfig
+    evaluation: EvaluationConfig
+    resources: Resources
+    cache: CacheConfig = CacheConfig()
+    garment: GarmentConfig | None = None
+    """null: the preset has no recipe for garments."""
+
+
+class RunConfig(Frozen):
+    """Everything that determines a run: what `config.yaml` in the run folder holds."""
+
+    preset: Preset
+    sweep: Sweep
+
+    def training_of(self, spec: TrialSpec) -> TrainingConfig:
+        """The preset's training with what the trial sets for itself. The seed stays the preset's: it makes the split
+        and the views, which all trials share."""
+        own = dict(spec.training)
+        other_length = {"steps": {"epochs": None}, "epochs": {"steps": None}}
+        cleared = {key: None for name in own for key in other_length.get(name, {})}
+        return self.preset.training.model_copy(update=cleared | own)
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,153 @@
+"""What a sweep file may say: the question, the trials or the space they come from, what is judged, how to choose."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeInt as Count
+
+from fashion_sweep.config.search_space import Frozen, Search, Space, trial_values
+from fashion_sweep.config.trial_spec import TrialSpec, placement_error
+
+EvaluationSet = Literal["fashion", "general"]
+NAME = r"^\w[\w.-]*$"
+PHRASE = r"^\w[\w' -]*$"
+LONGEST_NAME = 60
+"""Characters."""
+Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
+"""Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
+
+
+class SamplePrompt(Frozen):
+    prompt: str
+    seed: Count
+
+
+class Published(Frozen):
+    """A row of the study's own table: another model and extractor, shown beside ours and never mixed in."""
+
+    configuration: str
+    parameters: Count | None = None
+    samples: PositiveInt | None = None
+    """Generated images behind the row."""
+    fid: float
+    clip_score: float
+
+
+class Choice(Frozen):
+    """How the best configuration is chosen: margins below which a difference does not matter, fixed beforehand."""
+
+    fid_margin: PositiveFloat | None = None
+    """null: 0.5, or 3 % of the best FID where that is more."""
+    clip_score_margin: PositiveFloat = 0.3
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    """One-sided confidence of each bound."""
+
+
+class Garment(Frozen):
+    """One that is known from one photo."""
+
+    name: Name
+    photo: str = Field(min_length=1)
+    """A file, or a URL that fsspec knows."""
+    kind: str = Field(pattern=PHRASE, max_length=60)
+    """As a caption has it, for instance `sweater`."""
+    attribute: str = Field("pattern", pattern=PHRASE, max_length=60)
+    """What is special about it: `pattern` or `colour`."""
+    digest: str = Field("", pattern="[0-9a-f]{0,32}")
+    """Of the photo's bytes; empty where they could not be read."""
+
+
+class Sweep(Frozen):
+    name: Name
+    question: str
+    trials: list[Annotated[dict[str, Any], AfterValidator(trial_values)]] = Field([])
+    """One mapping a trial: from placement to LoRA rank, and what it sets of `TRAINING_AXES` for itself. Rank 0
+    everywhere is the base model."""
+    space: Space | None = None
+    """Instead of `trials`."""
+    search: Search | None = None
+    """Of the space; null: all of it is run."""
+    garments: list[Garment] = Field([])
+    """Where there are any, each is a trial: the one adapter of `trials`, trained on that garment's photo alone."""
+    seeds: PositiveInt = 1
+    """How often each configuration is trained, each time with another seed."""
+    judge: list[EvaluationSet] = Field(["fashion"])
+    """Empty: adapters are trained and draw the sample prompts, and nothing is measured."""
+    choose: Choice = Choice()
+    sample_prompts: list[SamplePrompt] = Field([])
+    """Columns of the sample grid."""
+    published: dict[EvaluationSet, list[Published]] = Field({})
+
+    @model_validator(mode="after")
+    def _trials_are_distinct_and_known(self) -> "Sweep":
+        if bool(self.trials) == bool(self.space):
+            raise ValueError("exactly one of trials and space must be given")
+        self._check_search()
+        self._check_garments()
+        specs = self.specs
+        for spec in specs:
+            if error := placement_error(spec):
+                raise ValueError(error)
+        ids = [spec.trial_id for spec in specs]
+        if len(set(ids)) < len(ids):
+            repeated = next(trial_id for trial_id in ids if ids.count(trial_id) > 1)
+            raise ValueError(f"trial {repeated!r} is listed twice")
+        if len(set(self.judge)) < len(self.judge):
+            raise ValueError("judge: an evaluation set is listed twice")
+        return self
+
+    def _check_search(self) -> None:
+        ranges = self.space.ranges if self.space else {}
+        if self.search is None:
+            if ranges:
+                raise ValueError(f"space.training.{next(iter(ranges))}: a range needs a search; list the values")
+            return
+        if self.space is None:
+            raise ValueError("search: there is no space to search")
+        if not self.judge:
+            raise ValueError("search: needs numbers to go by; name what to judge")
+        if self.seeds > 1:
+            raise ValueError("seeds: a search trains each of its trials once; leave it at 1")
+        if self.search.stop_early and (lengths := {"steps", "epochs"} & set(self.space.training)):
+            raise ValueError(f"search.stop_early: needs trials of one length, but space.training has {lengths.pop()}")
+
+    def _check_garments(self) -> None:
+        if not self.garments:
+            return
+        adapted = [values for values in self.trials if not TrialSpec.of(values).is_base_model]
+        if len(adapted) != 1 or self.space or self.seeds > 1 or self.judge:
+            raise ValueError("garments: go with one adapter in trials, and are not judged as data sets are")
+        names = [garment.name.casefold() for garment in self.garments]
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"garments: two are called {repeated!r}")
+
+    @property
+    def published_and_judged(self) -> dict[EvaluationSet, list[Published]]:
+        """The study's rows on sets that this sweep judges."""
+        return {name: rows for name, rows in self.published.items() if rows and name in self.judge}
+
+    @property
+    def drawn_on(self) -> list[EvaluationSet]:
+        """The sets in whose image sizes pictures are drawn."""
+        return self.judge or ["fashion"]
+
+    @property
+    def drawn_as(self) -> EvaluationSet:
+        """The set whose image size the sample prompts are drawn in."""
+        return self.drawn_on[0]
+
+    @property
+    def specs(self) -> list[TrialSpec]:
+        """Every training of every configuration; the base model, which is not trained, once. Of a search none: see
+        `trials.run_specs`."""
+        configurations = [TrialSpec.of(values) for values in self.trials]
+        if self.garments:
+            names = [garment.name for garment in self.garments]
+            of_garments = [replace(s, garment=name) for s in configurations if not s.is_base_model for name in names]
+            return of_garments + [spec for spec in configurations if spec.is_base_model]
+        return [
+            replace(spec, replicate=replicate)
+            for spec in configurations
+            for replicate in range(1 if spec.is_base_model else self.seeds)
+        ]

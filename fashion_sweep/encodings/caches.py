@@ -1,0 +1,113 @@
+"""Which folders of the shared cache a run uses, named by what goes into them: weights, transform, data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_sweep.config.preset import EvaluationConfig, RunConfig, TrainingConfig
+from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.encodings.parts import TRAINED_ON, Captions, Images, Loss, Prior, Reference, all_parts
+from fashion_sweep.encodings.sharded_cache import ShardedCache, content_key
+from fashion_sweep.encodings.size import Counts, cache_size
+from fashion_sweep.errors import RunError
+from fashion_sweep.models.sources import EMBEDDED, fingerprint, locate, model_fingerprint
+from fashion_sweep.planning.plan import specs_of
+from fashion_sweep.run.paths import RunPaths, by_name, by_path, cache_root
+from fashion_sweep.storage.files import read_json, write_json
+
+BY = "data_known_by"
+"""Key in the file of a run's caches."""
+
+
+@dataclass(frozen=True)
+class Caches:
+    """The parts of the shared cache that a run uses, as `parts.py` describes them, by kind."""
+
+    parts: Mapping[str, ShardedCache]
+    models: tuple[str, ...]
+    """Fingerprints of base, refiner, CLIP and the autoencoder, where it is not the base's."""
+    views: int
+    """That are kept of each image trained on."""
+
+    @property
+    def images(self) -> ShardedCache:
+        return self.parts[Images.KIND]
+
+    @property
+    def captions(self) -> ShardedCache | None:
+        """None where `cache.max_gb` leaves no room for them."""
+        return self.parts.get(Captions.KIND)
+
+    @property
+    def prior(self) -> ShardedCache | None:
+        """None where there is no prior preservation."""
+        return self.parts.get(Prior.KIND)
+
+    def reference(self, name: EvaluationSet) -> ShardedCache:
+        return self.parts[Reference.KIND.format(name)]
+
+    def loss(self, name: EvaluationSet) -> ShardedCache | None:
+        """None for what is trained on."""
+        return self.parts.get(Loss.KIND.format(name))
+
+    def training(self, config: TrainingConfig) -> TrainingConfig:
+        """The same with as many views as there are."""
+        return config.model_copy(update={"views": self.views})
+
+
+def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -> Caches:
+    """Where each part lies: folders named by what goes into them (weights, transform, data)."""
+    images: dict[str, int] = {name: len(catalogue.records) for name, catalogue in catalogues.items()}
+    captions = len(catalogues[TRAINED_ON].distinct_captions)
+    size = cache_size(config, specs_of(config), Counts(images, captions, "the data"))
+    weights, parts = _fingerprints(config), {}
+    for kind, part in all_parts(config, size.views).items():
+        if kind != Captions.KIND or not size.without_captions:
+            key = content_key(part.key(catalogues[part.data_set], weights))
+            rows = part.rows(images[part.data_set], captions)
+            parts[kind] = ShardedCache(cache_root() / f"{kind}-{key}", rows)
+    return Caches(parts, tuple(weights.values()), size.views)
+
+
+def _fingerprints(config: RunConfig) -> dict[str, str]:
+    """Of base, refiner (empty where there is none), CLIP and the autoencoder, where it is not the base's."""
+    model = config.preset.model
+    found = {"base": model_fingerprint(model.base, "model.base")}
+    found["refiner"] = model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
+    found["clip"] = _clip_fingerprint(config.preset.evaluation)
+    return found | ({"vae": model_fingerprint(model.vae, "model.vae")} if model.vae else {})
+
+
+def _clip_fingerprint(evaluation: EvaluationConfig) -> str:
+    if evaluation.clip_model.startswith(EMBEDDED):
+        return fingerprint(locate(evaluation.clip_model, "evaluation.clip_model"))
+    return f"{evaluation.clip_model}/{evaluation.clip_pretrained}"
+
+
+def write_caches(run: RunPaths, caches: Caches) -> None:
+    """Raises:
+    RunError: the run began with other data or weights, which its finished trials rest on.
+    """
+    values: dict[str, Any] = {kind: [by_name(cache.root), cache.rows] for kind, cache in caches.parts.items()}
+    values |= {"models": list(caches.models), "views": caches.views, BY: "content"}
+    known = read_json(run.caches)
+    for kind in caches.parts.keys() & (known or {}):
+        known[kind][0] = by_name(by_path(known[kind][0]))
+    changed = [name for name in values if known and known.get(name) != values[name]]
+    if BY in changed:
+        raise RunError(
+            f"{run.root}: was begun by an earlier version, which knew data by the times of its files; "
+            "give the run another name"
+        )
+    if changed:
+        what = ", ".join(changed)
+        raise RunError(f"{run.root}: data or weights changed since this run began ({what}); give the run another name")
+    write_json(run.caches, values)
+
+
+def read_caches(run: RunPaths) -> Caches:
+    values = read_json(run.caches)
+    models, views = tuple(values.pop("models")), values.pop("views")
+    values.pop(BY, None)
+    return Caches({kind: ShardedCache(by_path(name), rows) for kind, (name, rows) in values.items()}, models, views)

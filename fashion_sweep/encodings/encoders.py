@@ -1,0 +1,167 @@
+"""What fills each part of the shared cache, and the models that do it, which stay loaded from shard to shard."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, TrainingConfig
+from fashion_sweep.data.catalogue import Catalogue, Record
+from fashion_sweep.data.images import load_rgb
+from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
+from fashion_sweep.encodings.parts import CachePart, Captions, Images, Loss, Prior, Reference
+from fashion_sweep.generation.generator import Generator
+from fashion_sweep.metrics.extractors import Judge
+from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.registry import default_device, load_model
+from fashion_sweep.rng import standard_normal
+from fashion_sweep.run.status import Alive
+from fashion_sweep.training.denoising_loss import LossSample, denoising_losses
+
+ENCODE_BATCH_SIZE = 16
+
+
+def encode_captions(model: Family, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:
+    """A row a caption: `prompt_embeds` and `pooled`, float16."""
+    parts = [model.encode_captions(part) for part in _batches(captions, alive)]
+    return {
+        "prompt_embeds": torch.cat([part.prompt_embeds for part in parts]).half(),
+        "pooled": torch.cat([part.pooled for part in parts]).half(),
+    }
+
+
+def encode_images(
+    model: Family, config: TrainingConfig, records: Sequence[Record], alive: Alive = lambda: None
+) -> dict[str, Tensor]:
+    """A row a record: `latents` of its augmented views, float16, and their `time_ids`, float32."""
+    size, views = config.image, range(config.views)
+    shape = model.latent_shape(size.height, size.width)
+    latents, time_ids = [], []
+    for record in records:
+        alive()
+        image = load_rgb(record.path)
+        augmented = augmented_views(image, size, config.seed, record.name, views)
+        noise = [standard_normal(config.seed, "data/posterior", record.name, v, shape=shape) for v in views]
+        pixels = to_model_range(np.stack([view.pixels for view in augmented]))
+        latents.append(model.encode_images(pixels, torch.stack(noise)).half().cpu())
+        original = (record.height, record.width)
+        time_ids.append(torch.tensor([[*original, *view.corner, size.height, size.width] for view in augmented]))
+    return {"latents": torch.stack(latents), "time_ids": torch.stack(time_ids).float()}
+
+
+def _captions(model: Family, part: Captions, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+    return encode_captions(model, catalogue.distinct_captions[rows], alive)
+
+
+def _images(model: Family, part: Images, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+    training = part.config.preset.training.model_copy(update={"views": part.views})
+    return encode_images(model, training, catalogue.records[rows], alive)
+
+
+def _features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+    features = []
+    for records in _batches(catalogue.records[rows], alive):
+        pixels = np.stack([centre_view(load_rgb(record.path), part.size).pixels for record in records])
+        features.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1)))
+    return {"features": torch.cat(features)}
+
+
+def _base_losses(model: Family, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+    size, seed, judged = part.size, part.config.preset.generation.seed, part.records(catalogue)
+    shape = model.latent_shape(size.height, size.width)
+    latents, time_ids = [], []
+    for record in judged[rows]:
+        alive()
+        view = centre_view(load_rgb(record.path), size)
+        noise = standard_normal(seed, "loss/posterior", record.name, shape=shape)
+        latents.append(model.encode_images(to_model_range(view.pixels[None]), noise[None])[0].half().cpu())
+        time_ids.append([record.height, record.width, *view.corner, size.height, size.width])
+    encoded = {"latents": torch.stack(latents), "time_ids": torch.tensor(time_ids, dtype=torch.float32)}
+    captions = [record.caption for record in judged[rows]]
+    sample = LossSample(**encoded, captions=captions, first=rows.start, total=len(judged), seed=seed)
+    return encoded | {"loss": denoising_losses(model, sample, alive)}
+
+
+def _prior(model: Family, part: Prior, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+    """Each picture is drawn by itself, so that it does not depend on where a shard begins."""
+    generation, size = part.config.preset.generation, part.size
+    generator = Generator(model, generation, size, (size.height, size.width), None, on_step=alive)
+    numbers = range(part.rows(0, 0))[rows]
+    captions = [part.caption(kind) for kind in part.kinds for _ in range(part.prior.images)][rows]
+    latents = []
+    for number, caption in zip(numbers, captions, strict=True):
+        alive()
+        pixels = generator.images([caption], [(generation.seed, number)], 1).movedim(1, -1).cpu().numpy()
+        shape = model.latent_shape(size.height, size.width)
+        noise = standard_normal(generation.seed, "prior/posterior", number, shape=shape)
+        latents.append(model.encode_images(to_model_range(pixels), noise[None])[0].half().cpu())
+    time_ids = torch.tensor([size.height, size.width, 0, 0, size.height, size.width]).float()
+    encoded = {"latents": torch.stack(latents), "time_ids": time_ids.repeat(len(latents), 1)}
+    return encoded | encode_captions(model, captions, alive)
+
+
+ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice, Alive], dict[str, Tensor]]] = {
+    Captions: _captions,
+    Images: _images,
+    Reference: _features,
+    Loss: _base_losses,
+    Prior: _prior,
+}
+
+
+def _batches(items: Sequence[Any], alive: Alive) -> Iterable[Sequence[Any]]:
+    for start in range(0, len(items), ENCODE_BATCH_SIZE):
+        alive()
+        yield items[start : start + ENCODE_BATCH_SIZE]
+
+
+@lru_cache(maxsize=1)
+def _load_model(model_config: ModelConfig) -> Family:
+    return load_model(model_config, default_device())
+
+
+@lru_cache(maxsize=1)
+def _load_pipelines(model_config: ModelConfig) -> Family:
+    return load_model(model_config, default_device(), with_refiner=True)
+
+
+def shard_model(config: RunConfig) -> Family:
+    """The base model, which stays loaded for the next shard; the others make room for it."""
+    _load_pipelines.cache_clear()
+    _load_judge.cache_clear()
+    return _load_model(config.preset.model)
+
+
+@lru_cache(maxsize=1)
+def _load_judge(evaluation_config: EvaluationConfig) -> Judge:
+    return Judge(evaluation_config, default_device())
+
+
+def shard_judge(config: RunConfig) -> Judge:
+    """The feature extractors, likewise."""
+    _load_model.cache_clear()
+    _load_pipelines.cache_clear()
+    return _load_judge(config.preset.evaluation)
+
+
+def shard_pipelines(config: RunConfig) -> Family:
+    """The base model with its refiner, likewise."""
+    _load_model.cache_clear()
+    _load_judge.cache_clear()
+    return _load_pipelines(config.preset.model)
+
+
+def forget_models() -> None:
+    """Frees what is kept for the next shard."""
+    for loader in (_load_model, _load_pipelines, _load_judge):
+        loader.cache_clear()
+
+
+LOADERS: Mapping[str, Callable[[RunConfig], Any]] = {
+    "model": shard_model,
+    "pipelines": shard_pipelines,
+    "judge": shard_judge,
+}

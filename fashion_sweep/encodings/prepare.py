@@ -1,0 +1,137 @@
+"""Fills the cache that all trials share: latents, prompt embeddings, features of real images. In shards, resumable."""
+
+import shutil
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from fashion_sweep.config.loading import read_run_config
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.data.catalogue import Catalogue, read_catalogue
+from fashion_sweep.data.sets import render_if_needed, rendered_sets
+from fashion_sweep.encodings.caches import read_caches
+from fashion_sweep.encodings.encoders import ENCODERS, LOADERS
+from fashion_sweep.encodings.parts import all_parts
+from fashion_sweep.encodings.size import trials_size
+from fashion_sweep.errors import RunError
+from fashion_sweep.metrics.fid import feature_stats
+from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.run.paths import RunPaths, cache_rates
+from fashion_sweep.run.status import Alive
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import is_whole, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard to make: what a worker is sent."""
+
+    run: RunPaths
+    kind: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """What making a shard took."""
+
+    kind: str
+    rows: int
+    seconds: float
+    hardware: str
+    """Of one worker."""
+
+
+def write_references(run: RunPaths) -> None:
+    """Statistics of the real images, so that the run folder alone can be judged again."""
+    caches = read_caches(run)
+    for name in read_run_config(run.config).sweep.judge:
+        if not is_whole(run.reference(name)):
+            feature_stats(caches.reference(name).all("features").numpy()).save(run.reference(name))
+
+
+def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
+    """What trials of `specs` still need, some of which may be trained already."""
+    caches = read_caches(run)
+    untrained = [spec for spec in specs if not is_whole(run.trial(spec.trial_id).adapter)]
+    return [
+        Shard(run, kind, index)
+        for kind, part in all_parts(read_run_config(run.config), caches.views).items()
+        if kind in caches.parts and part.is_needed(untrained if part.FOR_TRAINING else specs)
+        for index in caches.parts[kind].missing()
+    ]
+
+
+def make_shard(shard: Shard, alive: Alive = lambda: None) -> Made:
+    """Makes one shard, in a worker. Models and catalogues stay loaded for the next one."""
+    run = shard.run
+    _fetch_inputs(run)
+    config, caches = read_run_config(run.config), read_caches(run)
+    part = all_parts(config, caches.views)[shard.kind]
+    catalogue = _catalogue(run.catalogue(part.data_set))
+    model = LOADERS[part.MADE_BY](config)
+    started = time.monotonic()  # what stays loaded is not part of the rate
+    cache = caches.parts[shard.kind]
+    rows = cache.shards[shard.index]
+    cache.write(shard.index, ENCODERS[type(part)](model, part, catalogue, slice(rows.start, rows.stop), alive))
+    return Made(shard.kind, len(rows), time.monotonic() - started, _hardware())
+
+
+def write_rates(run: RunPaths, made: Sequence[Made]) -> None:
+    """Tells `plan` how fast each part was filled: by the median shard, since GPUs warm up at a worker's first one."""
+    remote.fetch_file(cache_rates())
+    config, caches, rates = read_run_config(run.config), read_caches(run), read_json(cache_rates(), {})
+    parts = all_parts(config, caches.views)
+    for kind in sorted({shard.kind for shard in made}):
+        shards = [shard for shard in made if shard.kind == kind]
+        rate = statistics.median(shard.rows / shard.seconds for shard in shards)
+        rates[parts[kind].rate_key] = {"rows_per_second": rate, "where": f"{shards[0].hardware}, run {run.name}"}
+    write_json(cache_rates(), rates)
+
+
+def check_room(run: RunPaths, shards: Sequence[Shard], specs: Sequence[TrialSpec]) -> None:
+    """specs: the trials that are to be trained or judged.
+
+    Raises:
+        RunError: the disk has less room than the missing shards and those trials take.
+    """
+    config, caches = read_run_config(run.config), read_caches(run)
+    parts = all_parts(config, caches.views)
+    needed = sum(parts[s.kind].row_bytes * len(caches.parts[s.kind].shards[s.index]) for s in shards)
+    images: dict[str, int] = {name: len(read_catalogue(run.catalogue(name)).records) for name in config.sweep.judge}
+    by_trials = trials_size(config, [parameters_of(config, spec) for spec in specs], images)
+    needed_by_trials = sum(by_trials.values())
+    free = shutil.disk_usage(run.root).free
+    if needed + needed_by_trials > free:
+        raise RunError(
+            f"the cache needs {needed / 1e9:.3g} GB more and the trials up to {needed_by_trials / 1e9:.3g} GB, and the "
+            f"disk of {run.root} has {free / 1e9:.3g} GB free; make room, or keep less with --set cache.max_gb=GB"
+        )
+
+
+@lru_cache(maxsize=2)
+def _fetch_inputs(run: RunPaths) -> None:
+    """To a node that has a copy of its own of the runs folder. What is rendered is rendered there, for that is
+    quicker than to fetch so many small files."""
+    if remote.current():
+        run.fetch_inputs()
+        config = read_run_config(run.config)
+        for name in rendered_sets(config):
+            render_if_needed(name, config.preset.data.of(name))
+
+
+@lru_cache(maxsize=2)
+def _catalogue(path: Path) -> Catalogue:
+    """Stays the same while a run lasts; at the study's size reading it takes as long as encoding many images."""
+    return read_catalogue(path)
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU thread{'s' if torch.get_num_threads() > 1 else ''}"

@@ -1,0 +1,147 @@
+"""How large the shared cache becomes, how long filling it takes, and what is left out of it under `cache.max_gb`.
+
+From configs alone, without torch. Prompt embeddings go first, since encoding captions while training gives the same
+numbers up to rounding; then views, down to one, which is another augmentation for all trials alike.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from fashion_sweep.config.preset import DataSource, RunConfig
+from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.data import index, locations
+from fashion_sweep.data.catalogue import inside
+from fashion_sweep.data.sets import PUBLISHED, data_sets, locate_data
+from fashion_sweep.encodings.parts import TRAINED_ON, all_parts
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.metrics.sample_size import feature_dimension
+from fashion_sweep.run.paths import cache_rates, data_index
+from fashion_sweep.storage.files import read_json
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of the catalogues, and where the numbers come from."""
+
+    images: Mapping[str, int]
+    """By data set."""
+    captions: int
+    """Different ones of the fashion images."""
+    source: str
+
+
+@dataclass(frozen=True)
+class Part:
+    kind: str
+    """images, captions, reference-<data set>, loss-<data set>."""
+    title: str
+    rows: int
+    bytes: int
+    rows_per_second: float | None
+    """Of one worker; None where nobody knows."""
+    measured: str | None
+    """Where the rate was measured; None: it is an assumption, or unknown."""
+
+    def seconds(self, workers: int) -> float | None:
+        return None if self.rows_per_second is None else self.rows / self.rows_per_second / workers
+
+
+@dataclass(frozen=True)
+class CacheSize:
+    parts: tuple[Part, ...]
+    views: int
+    """Augmented views that are kept per image."""
+    without_captions: bool
+    """Prompt embeddings are left out, and captions are encoded while training."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
+
+def cache_size(config: RunConfig, specs: Collection[TrialSpec], counts: Counts) -> CacheSize:
+    """What is kept within `cache.max_gb`.
+
+    Raises:
+        ConfigError: even the least that trials need is more than that.
+    """
+    views = config.preset.training.views
+    kinds = {kind for kind, part in all_parts(config, views).items() if part.is_needed(specs)}
+    choices = [(views, kinds)]
+    if "captions" in kinds:
+        choices.append((views, kinds - {"captions"}))
+    if "images" in kinds:
+        choices += [(fewer, kinds - {"captions"}) for fewer in range(views - 1, 0, -1)]
+    limit = config.preset.cache.max_gb
+    for kept_views, kept in choices:
+        size = CacheSize(_parts(config, kept, kept_views, counts), kept_views, bool(kinds - kept))
+        if limit is None or size.bytes <= limit * 1e9:
+            return size
+    raise ConfigError(
+        f"cache.max_gb: {limit:g} is less than the {size.bytes / 1e9:.3g} GB that the trials need at least"
+    )
+
+
+def trials_size(config: RunConfig, parameters: Collection[int], images: Mapping[str, int]) -> dict[str, float]:
+    """Bytes that trials with so many trained `parameters` each take at most, by what they are for; `images`: of each
+    data set."""
+    adapters, evaluation = 4.0 * sum(parameters), config.preset.evaluation
+    judged = sum(min(evaluation.samples, images[name]) for name in config.sweep.judge)
+    scores = 4.0 * (feature_dimension(evaluation) + 1)  # of an image: its features, and its CLIP score
+    return {
+        "adapters, here and in MLflow": 2 * adapters,
+        "checkpoints": 2 * 3 * adapters,  # two, each of adapter and both moments
+        "features of judged images": 2 * len(parameters) * judged * scores,  # by batch, and together
+    }
+
+
+def left_out(config: RunConfig, without_captions: bool, views: int) -> list[str]:
+    """What `cache.max_gb` leaves no room for, in words."""
+    limit, wanted = config.preset.cache.max_gb, config.preset.training.views
+    said = []
+    if without_captions:
+        said.append(f"Within cache.max_gb={limit:g} no prompt embeddings are kept: captions are encoded in training.")
+    if views < wanted:
+        said.append(f"Within cache.max_gb={limit:g} {views} of {wanted} views an image are kept.")
+    return said
+
+
+def known_counts(config: RunConfig) -> Counts:
+    """From the indices of the data where there are any, else as the data is published or is to be rendered."""
+    images: dict[str, int] = {}
+    captions, sources = 0, []
+    for name in data_sets(config):
+        source = config.preset.data.of(name)
+        known = read_index_of(name, source)
+        if known:
+            kept = [row.caption for row in known.rows if row.width and inside(row.width / row.height, source)]
+            images[name], distinct = len(kept), len(set(kept))
+            sources.append(f"{len(kept):,} {name} images by the index of {locate_data(name, source)[0]}")
+        else:
+            rendered = source.root is None and source.rendered_images
+            images[name] = distinct = rendered or PUBLISHED[name]
+            sources.append(f"{images[name]:,} {name} images {'to be rendered' if rendered else 'as in the study'}")
+            sources[-1] += ", none filtered out and each with a caption of its own (an assumption)"
+            if source.root and not locations.is_url(source.root) and not locations.is_folder(source.root):
+                sources[-1] += f", for {source.root} is not on this machine"
+        captions = distinct if name == TRAINED_ON else captions
+    return Counts(images, captions, "; ".join(sources))
+
+
+def read_index_of(name: EvaluationSet, source: DataSource) -> index.Index | None:
+    """What is known of the data, without looking at it; None where nothing is."""
+    if source.root is None and source.rendered_images is None:
+        return None
+    return index.read(data_index(name, locate_data(name, source)[0]))
+
+
+def _parts(config: RunConfig, kinds: Collection[str], views: int, counts: Counts) -> tuple[Part, ...]:
+    rates, sizes = read_json(cache_rates(), {}), []
+    for kind, part in all_parts(config, views).items():
+        if kind in kinds:
+            rows = part.rows(counts.images[part.data_set], counts.captions)
+            known = rates.get(part.rate_key, {})
+            rate = known.get("rows_per_second") or part.assumed_rate
+            sizes.append(Part(kind, part.title, rows, rows * part.row_bytes, rate, known.get("where")))
+    return tuple(sizes)

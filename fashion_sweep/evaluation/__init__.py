@@ -1,1 +1,0 @@
-"""Generate, extract features, and turn them into FID, KID and CLIP score."""

@@ -1,1 +1,0 @@
-"""One photo of a garment in, an adapter and on-model pictures out."""

@@ -1,0 +1,1 @@
+"""Draws pictures with a model and its adapter, batch by batch."""

@@ -1,0 +1,1 @@
+"""The numbers that judge generated pictures, and the networks whose features they compare."""

@@ -1,0 +1,101 @@
+"""How long captions are in the tokens of a base model's tokenizers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashion_sweep.models.sdxl.tokenizers import CONTEXT, clip_tokenizer
+from fashion_sweep.models.sources import locate
+
+TOKENIZERS = ("tokenizer", "tokenizer_2")
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class TokenLengths:
+    """Of captions with their begin and end."""
+
+    tokenizer: str
+    limit: int
+    """What the text encoder takes."""
+    shortest: int
+    median: float
+    longest: int
+    cut: int
+    """Captions that lose their end."""
+
+
+def find_tokenizers(base: str) -> list[Path]:
+    """The folders of the model's tokenizers, its own or in the hub's cache.
+
+    Empty where they are not at hand: SDXL's are those of CLIP then, which open_clip carries.
+
+    Raises:
+        ConfigError: `base` is neither a model's folder nor a hub id.
+    """
+    location = locate(base, "model.base")
+    folders = [Path(location) / name for name in TOKENIZERS]
+    if not Path(location).exists():
+        from huggingface_hub import try_to_load_from_cache
+
+        found = [try_to_load_from_cache(location, f"{name}/tokenizer_config.json") for name in TOKENIZERS]
+        folders = [Path(path).parent for path in found if isinstance(path, str)]
+    return folders if folders and all(_is_tokenizer(folder) for folder in folders) else []
+
+
+def caption_lengths(folders: Sequence[Path], counts: Mapping[str, int]) -> list[TokenLengths]:
+    """Of the captions in `counts`, each as often as it says there, by each tokenizer.
+
+    Args:
+        folders: of the tokenizers; where there are none, CLIP's own are taken.
+        counts: how often each caption occurs.
+    """
+    found: list[TokenLengths] = []
+    vocabularies: list[dict[str, int]] = []
+    for name, tokenizer in open_tokenizers(folders).items():
+        vocabulary = tokenizer.get_vocab()
+        if vocabulary in vocabularies:  # SDXL's two differ in nothing but what fills a short caption up
+            found.append(replace(found[vocabularies.index(vocabulary)], tokenizer=name))
+        else:
+            found.append(_caption_lengths(name, tokenizer, counts))
+        vocabularies.append(vocabulary)
+    return found
+
+
+def open_tokenizers(folders: Sequence[Path]) -> dict[str, Any]:
+    """By name; CLIP's own where there are no folders."""
+    from transformers import CLIPTokenizer
+
+    return {folder.name: CLIPTokenizer.from_pretrained(str(folder)) for folder in folders} or {
+        name: clip_tokenizer(name) for name in TOKENIZERS
+    }
+
+
+def _caption_lengths(name: str, tokenizer: Any, counts: Mapping[str, int]) -> TokenLengths:
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    lengths = np.repeat(_lengths(backend, list(counts)), list(counts.values()))
+    limit = min(int(tokenizer.model_max_length), CONTEXT)
+    return TokenLengths(
+        tokenizer=name,
+        limit=limit,
+        shortest=int(lengths.min()),
+        median=float(np.median(lengths)),
+        longest=int(lengths.max()),
+        cut=int((lengths > limit).sum()),
+    )
+
+
+def _lengths(backend: object, captions: Sequence[str]) -> np.ndarray:
+    encode = backend.encode_batch_fast  # type: ignore[attr-defined]
+    parts = (captions[start : start + CHUNK] for start in range(0, len(captions), CHUNK))
+    return np.fromiter((len(encoded.ids) for part in parts for encoded in encode(part)), np.int32, len(captions))
+
+
+def _is_tokenizer(folder: Path) -> bool:
+    whole = (folder / "tokenizer.json").is_file()
+    return whole or ((folder / "vocab.json").is_file() and (folder / "merges.txt").is_file())

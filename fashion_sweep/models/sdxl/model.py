@@ -1,0 +1,243 @@
+"""Stable Diffusion XL: base, optional refiner, their text encoders and autoencoder.
+
+Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952; the loaded parts are diffusers' own.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from diffusers.utils.logging import disable_progress_bar as disable_diffusers_bar
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
+
+from fashion_sweep.adapters.spellings import attach_file
+from fashion_sweep.config.preset import GenerationConfig, ModelConfig
+from fashion_sweep.config.trial_spec import COMPONENTS, TrialSpec
+from fashion_sweep.models.architecture import Conditions, GenerationRequest, TextEmbeds
+from fashion_sweep.models.attention import choose_attention
+from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
+from fashion_sweep.models.sdxl.sampling import Stage, denoise
+
+for _name in ("peft", "lora_base"):  # they warn of each component that an adapter leaves alone
+    logging.getLogger(f"diffusers.loaders.{_name}").addFilter(lambda record: "No LoRA keys" not in record.getMessage())
+
+AUTOENCODER_PIXELS = 2**20
+"""Of all images that it gets at once, at most, but one: it works in float32, with up to 512 channels a pixel."""
+AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers
+
+
+class SDXL:
+    """A loaded SDXL on one device. See `family.Family` for the methods' contracts."""
+
+    def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device, without_refiner: bool = False) -> None:
+        self.pipeline, self.refiner, self.device = pipeline, refiner, device
+        self.without_refiner = without_refiner  # though it has one: good for training alone
+        self.components: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in COMPONENTS}
+        self.scheduler: DDIMScheduler = pipeline.scheduler
+
+    @classmethod
+    def load(cls, config: ModelConfig, device: str | torch.device, with_refiner: bool = False) -> "SDXL":
+        """Frozen weights in `config.dtype`; the autoencoder in float32, since bf16 decoding shows."""
+        disable_diffusers_bar()
+        disable_transformers_bar()
+        pipeline = open_base(config)
+        refiner = open_refiner(config, pipeline) if with_refiner and config.refiner else None
+        attention = choose_attention(config.attention, device)
+        for pipe in filter(None, [pipeline, refiner]):
+            pipe.to(device)
+            for module in pipe.components.values():
+                if isinstance(module, nn.Module):
+                    module.requires_grad_(False).eval()
+            if attention == "xformers":
+                pipe.unet.enable_xformers_memory_efficient_attention()
+            if config.channels_last:
+                pipe.unet.to(memory_format=torch.channels_last)
+                pipe.vae.to(memory_format=torch.channels_last)
+            if config.compile:  # at the first call, by when an adapter is attached or fused
+                pipe.unet.compile_repeated_blocks()
+        return cls(pipeline, refiner, torch.device(device), bool(config.refiner) and refiner is None)
+
+    @property
+    def num_train_timesteps(self) -> int:
+        return int(self.scheduler.config.num_train_timesteps)
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        factor = self.pipeline.vae_scale_factor
+        return self.pipeline.unet.config.in_channels, height // factor, width // factor
+
+    @torch.inference_mode()
+    def encode_images(self, images: Tensor, noise: Tensor) -> Tensor:
+        vae, at_once = self.pipeline.vae, _at_once(*images.shape[2:])
+        latents = []
+        for pixels, drawn in zip(images.split(at_once), noise.split(at_once), strict=True):
+            posterior = vae.encode(pixels.to(self.device, torch.float32)).latent_dist
+            latents.append((posterior.mean + posterior.std * drawn.to(self.device)) * vae.config.scaling_factor)
+        return torch.cat(latents)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents N,4,h,w → uint8 N,3,H,W, rounded as diffusers rounds."""
+        vae, factor = self.pipeline.vae, self.pipeline.vae_scale_factor
+        at_once = _at_once(*(factor * side for side in latents.shape[2:]))
+        scaled = latents.to(torch.float32) / vae.config.scaling_factor
+        images = (vae.decode(part).sample for part in scaled.split(at_once))
+        return torch.cat([((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8) for image in images])
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        return torch.stack([_token_ids(tok, captions) for tok in (self.pipeline.tokenizer, self.pipeline.tokenizer_2)])
+
+    @torch.inference_mode()
+    def encode_captions(self, captions: Sequence[str]) -> TextEmbeds:
+        encoders = [self.pipeline.text_encoder, self.pipeline.text_encoder_2]
+        return _encode_ids(encoders, self.tokenize(captions).to(self.device))
+
+    def denoiser(self, spec: TrialSpec) -> nn.Module:
+        text_encoders = [self.pipeline.text_encoder, self.pipeline.text_encoder_2]
+        return Denoiser(self.pipeline.unet, text_encoders if spec.trains_text_encoders else [])
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        return self.scheduler.add_noise(latents, noise, timesteps)
+
+    def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return self.scheduler.get_velocity(latents, noise, timesteps)
+        return noise
+
+    def load_adapter(self, path: Path, scale: float = 1.0) -> None:
+        attach_file(path, self.pipeline, self.components)
+        self._fuse(scale)
+
+    @contextmanager
+    def adapted(self, path: Path, scale: float = 1.0) -> Iterator[None]:
+        attach_file(path, self.pipeline, self.components)
+        kept = {  # subtracting what was fused would leave rounding behind
+            (part, name): layer.get_base_layer().weight.detach().to("cpu", copy=True)
+            for part, module in self.components.items()
+            for name, layer in module.named_modules()
+            if isinstance(layer, BaseTunerLayer)
+        }
+        try:
+            self._fuse(scale)
+            yield
+        finally:
+            for (part, name), weight in kept.items():
+                layer: Any = self.components[part].get_submodule(name)
+                layer.weight.data.copy_(weight)
+
+    def _fuse(self, scale: float) -> None:
+        self.pipeline.fuse_lora(
+            components=[c for c in COMPONENTS if _has_adapter(self.components[c])], lora_scale=scale
+        )
+        self.pipeline.unload_lora_weights()
+
+    @torch.inference_mode()
+    def generate(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
+        """Base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
+        assert not (self.without_refiner and config.refine_fraction), "images are made with the refiner; load it"
+        scheduler = DDIMScheduler.from_config(self.scheduler.config)
+        scheduler.set_timesteps(config.num_inference_steps, device=self.device)
+        refined = round(config.num_inference_steps * config.refine_fraction) if self.refiner else 0
+        split = config.num_inference_steps - refined
+        latents = request.noise.to(self.device) * scheduler.init_noise_sigma
+        size = tuple(side * self.pipeline.vae_scale_factor for side in request.noise.shape[-2:])
+        stages = [(self.pipeline, scheduler.timesteps[:split]), (self.refiner, scheduler.timesteps[split:])]
+        for pipeline, timesteps in stages:
+            if len(timesteps):
+                stage = _stage(pipeline, request, size, config.guidance_scale)
+                latents = denoise(stage, scheduler, latents, timesteps, request.on_step)
+        return self.decode(latents)
+
+
+class Denoiser(nn.Module):
+    """The modules that a trial trains, as one module for the optimizer and for data-parallel wrapping."""
+
+    def __init__(self, unet: nn.Module, text_encoders: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.unet: Any = unet
+        self.text_encoders = nn.ModuleList(text_encoders)
+
+    def forward(self, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
+        """latents N,4,h,w; timesteps N → predicted noise N,4,h,w."""
+        text = conditions.text
+        if text is None:
+            assert conditions.input_ids is not None
+            text = _encode_ids(self.text_encoders, conditions.input_ids)
+        dtype = self.unet.dtype
+        return self.unet(
+            latents.to(dtype),
+            timesteps,
+            encoder_hidden_states=text.prompt_embeds.to(dtype),
+            added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": conditions.time_ids},
+        ).sample
+
+
+def _at_once(height: int, width: int) -> int:
+    """Images of that size that the autoencoder gets at once."""
+    return max(1, AUTOENCODER_PIXELS // (height * width))
+
+
+def _token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
+    return tokenizer(
+        list(captions),
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
+
+
+def _encode_ids(encoders: Iterable[nn.Module], input_ids: Tensor) -> TextEmbeds:
+    """Penultimate hidden states side by side; the last encoder's projected embedding as the pooled one."""
+    outputs = [encoder(ids, output_hidden_states=True) for encoder, ids in zip(encoders, input_ids, strict=True)]
+    hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+    return TextEmbeds(hidden, outputs[-1].text_embeds)
+
+
+def _has_adapter(module: Any) -> bool:
+    return bool(getattr(module, "peft_config", None))
+
+
+def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guidance_scale: float) -> Stage:
+    """Embeddings and time ids of one pipeline, unconditional and conditional, for classifier-free guidance."""
+    count = len(request.prompts)
+    negative = None if request.negative_prompt is None else [request.negative_prompt] * count
+    prompt, negative_prompt, pooled, negative_pooled = pipeline.encode_prompt(
+        prompt=list(request.prompts),
+        device=pipeline.device,
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=True,
+        negative_prompt=negative,
+    )
+    place = (*request.original_size, 0, 0)
+    time_ids: tuple[float, ...]
+    negative_time_ids: tuple[float, ...]
+    if _ids_of(pipeline) == len(place) + 1:
+        time_ids, negative_time_ids = (*place, AESTHETIC_SCORE), (*place, NEGATIVE_AESTHETIC_SCORE)
+    else:
+        time_ids = negative_time_ids = (*place, *size)
+    return Stage(
+        unet=pipeline.unet,
+        guidance_scale=guidance_scale,
+        conditional=Conditions(_repeat(time_ids, count, pipeline.device), TextEmbeds(prompt, pooled)),
+        unconditional=Conditions(
+            _repeat(negative_time_ids, count, pipeline.device), TextEmbeds(negative_prompt, negative_pooled)
+        ),
+    )
+
+
+def _ids_of(pipeline: Any) -> int:
+    """How many numbers its UNet is conditioned on: a refiner has an aesthetic score in place of the target size."""
+    config = pipeline.unet.config
+    width = config.projection_class_embeddings_input_dim - pipeline.text_encoder_2.config.projection_dim
+    return int(width // config.addition_time_embed_dim)
+
+
+def _repeat(time_ids: Sequence[float], count: int, device: torch.device) -> Tensor:
+    """count,k float32: in bf16 an original height of 1101 would become 1104."""
+    return torch.tensor([time_ids], dtype=torch.float32, device=device).repeat(count, 1)

@@ -1,0 +1,115 @@
+"""Opens SDXL's base and refiner as diffusers' pipelines: from the hub, a folder, or a single-file checkpoint."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
+
+from fashion_sweep.config.preset import ModelConfig
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.sdxl.random_weights import random_pipeline
+from fashion_sweep.models.sdxl.schedule import check_alike, schedule_of
+from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
+from fashion_sweep.models.sources import RANDOM, architecture_of, check_parts, is_file, locate
+
+SCALING_FACTOR = 0.13025
+"""Of latents, where an autoencoder does not tell its own; diffusers' default is that of Stable Diffusion 1."""
+OTHER_SCALING = ("shift_factor", "latents_mean", "latents_std")
+FORCE_ZEROS = {"model.base": True, "model.refiner": False}
+"""Whether no prompt is zeros in place of embeddings, where the model does not tell: it is as SDXL's was trained."""
+WEIGHTS = re.compile(
+    r"(?:diffusion_pytorch_)?model(?:-\d+-of-\d+)?(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?\.safetensors"
+)
+"""Files of a component: plain, or of a variant such as `fp16`, each whole or in numbered parts."""
+
+
+def open_base(config: ModelConfig) -> Any:
+    """Weights in `config.dtype`, those of the autoencoder in float32; with a `DDIMScheduler`."""
+    pipeline = _open(StableDiffusionXLPipeline, config.base, "model.base", config.dtype, _own_vae(config))
+    _check_vae(pipeline, config)
+    return pipeline
+
+
+def open_refiner(config: ModelConfig, base: Any) -> Any:
+    """With the base's autoencoder: the refiner goes on from the base's latents."""
+    assert config.refiner
+    refiner = _open(StableDiffusionXLImg2ImgPipeline, config.refiner, "model.refiner", config.dtype, base.vae)
+    check_alike(config, base.scheduler.config, refiner.scheduler.config)
+    return refiner
+
+
+def _check_vae(pipeline: Any, config: ModelConfig) -> None:
+    vae = pipeline.vae
+    ours, wanted = vae.config.latent_channels, pipeline.unet.config.in_channels
+    if ours != wanted:
+        raise ConfigError(f"model.vae: has latents of {ours} channels, {config.base} works on {wanted}")
+    for key in OTHER_SCALING:
+        if vae.config.get(key) is not None:
+            raise ConfigError(f"model.vae: {config.vae or config.base} has a {key} of its latents, as SDXL's has not")
+    if "scaling_factor" in vae.config.get("_use_default_values", ()):
+        vae.register_to_config(scaling_factor=SCALING_FACTOR)
+
+
+def _own_vae(config: ModelConfig) -> Any | None:
+    """None where diffusers takes it from the base's folder along with the rest."""
+    if config.vae is not None:
+        return _open_vae(config.vae, "model.vae")
+    return _open_vae(config.base, "model.base") if is_file(locate(config.base, "model.base")) else None
+
+
+def _open(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
+    pipeline = _read(family, name, key, dtype, vae)
+    for part in ("tokenizer", "tokenizer_2"):  # one that does not tell its length takes texts without end
+        if tokenizer := getattr(pipeline, part):
+            positions = getattr(pipeline, part.replace("tokenizer", "text_encoder")).config.max_position_embeddings
+            tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    return pipeline
+
+
+def _read(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
+    location = locate(name, key)
+    schedule = schedule_of(name, key, lambda folder: DDIMScheduler.load_config(folder, subfolder="scheduler"))
+    options: dict[str, Any] = {"add_watermarker": False, "scheduler": DDIMScheduler(**schedule)}
+    options |= {"vae": vae} if vae is not None else {}
+    if is_file(location):
+        folder = architecture_of(key)
+        wanted = ("tokenizer", "tokenizer_2") if family is StableDiffusionXLPipeline else ("tokenizer_2",)
+        tokenizers = {part: clip_tokenizer(part) for part in wanted if not (folder / part).is_dir()}
+        return family.from_single_file(
+            location, config=str(folder), local_files_only=True, dtype=getattr(torch, dtype), **options, **tokenizers
+        )
+    dtypes = {"default": getattr(torch, dtype), "vae": torch.float32}
+    if name.startswith(RANDOM):
+        return random_pipeline(family, Path(location), dtypes, **options)
+    index = family.load_config(location)
+    check_parts(name, key, index)
+    options |= {"force_zeros_for_empty_prompt": index.get("force_zeros_for_empty_prompt", FORCE_ZEROS[key])}
+    options |= {"variant": _variant(Path(location).glob("*/*.safetensors"))}
+    return family.from_pretrained(location, dtype=dtypes, use_safetensors=True, trust_remote_code=False, **options)
+
+
+def _open_vae(name: str, key: str) -> Any:
+    """In float32, of a model of its own or of a whole pipeline."""
+    location = locate(name, key)
+    if is_file(location):
+        folder = str(architecture_of(key))
+        return AutoencoderKL.from_single_file(
+            location, config=folder, subfolder="vae", local_files_only=True, dtype=torch.float32
+        )
+    inside = Path(location) / "vae"
+    options: dict[str, Any] = {"subfolder": "vae"} if inside.is_dir() else {}
+    options |= {"variant": _variant((inside if options else Path(location)).glob("*.safetensors"))}
+    return AutoencoderKL.from_pretrained(location, dtype=torch.float32, use_safetensors=True, **options)
+
+
+def _variant(files: Iterable[Path]) -> str | None:
+    """The variant of weights to load: None where every folder has plain ones."""
+    found: dict[Path, set[str | None]] = {}
+    for file in files:
+        if parts := WEIGHTS.fullmatch(file.name):
+            found.setdefault(file.parent, set()).add(parts["variant"])
+    named = {str(variant) for variants in found.values() if None not in variants for variant in variants}
+    return "fp16" if "fp16" in named else min(named, default=None)

@@ -1,0 +1,168 @@
+"""What a careful person wants to know of a data set before paying for a run on it. Loads neither torch nor weights."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fashion_sweep.config.preset import DataSource, Preset
+from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.data.catalogue import EXAMPLES, Catalogue, by_reason, catalogue_of, inside
+from fashion_sweep.data.index import Index, open_index
+from fashion_sweep.data.listing import Problem
+from fashion_sweep.data.sets import LAYOUTS, render_if_needed
+from fashion_sweep.data.split import split
+from fashion_sweep.models.sdxl.caption_lengths import TokenLengths, caption_lengths, find_tokenizers
+from fashion_sweep.models.sources import fingerprint
+from fashion_sweep.run.paths import data_findings, data_index
+from fashion_sweep.storage.files import read_json, write_json
+
+COMMON_SIZES = 5
+DUPLICATES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Spread:
+    minimum: float
+    median: float
+    maximum: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        array = np.fromiter(values, np.float64)
+        return cls(float(array.min()), float(np.median(array)), float(array.max()))
+
+
+@dataclass(frozen=True)
+class CommonSize:
+    width: int
+    height: int
+    images: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Of one data set. What is said of sizes is of all readable images, of captions and splits of those kept."""
+
+    name: str
+    root: str
+    images: int
+    kept: int
+    dropped: dict[str, int]
+    """By reason."""
+    problem_files: list[str]
+    """Some of them."""
+    filter: dict[str, float]
+    bytes: int
+    sizes: dict[str, Spread]
+    """width, height, aspect_ratio, kilobytes."""
+    distinct_sizes: int
+    common_sizes: list[CommonSize]
+    captions_in_file: int
+    distinct_captions: int
+    most_repeated_caption: tuple[str, int]
+    tokens: list[TokenLengths]
+    """Of each tokenizer of the base model; of CLIP's, which SDXL has, where its own are not on this machine."""
+    duplicate_files: int
+    """Files whose content another file has, too: how many more there are than contents."""
+    duplicate_examples: list[list[str]]
+    training: int | None
+    validation: int | None
+    judged: int
+    headers_read: int
+    """The others were known from an earlier time."""
+
+
+def configured(preset: Preset) -> list[EvaluationSet]:
+    """Fashion, and general where it has a folder or is to be rendered."""
+    general = preset.data.general
+    return ["fashion", *(["general"] if general.root or general.rendered_images else [])]  # type: ignore[list-item]
+
+
+def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogue]:
+    """Raises:
+    ConfigError: the data's place is not given.
+    DataError: it is missing or malformed, or nothing is left of it.
+    """
+    source = preset.data.of(name)
+    root = render_if_needed(name, source)
+    index = open_index(LAYOUTS[name], root, data_index(name, root))
+    catalogue = catalogue_of(index, LAYOUTS[name], root, source)
+    counts = Counter(record.caption for record in catalogue.records)
+    parts = split(catalogue, preset.training.validation_fraction, preset.training.seed) if name == "fashion" else None
+    duplicates = _equal_files(index)
+    summary = catalogue.summary()
+    check = DataCheck(
+        name=name,
+        root=root,
+        images=summary["images"],
+        kept=summary["kept"],
+        dropped=summary["dropped"],
+        problem_files=_examples(catalogue.problems),
+        filter=_bounds(source),
+        bytes=sum(row.bytes for row in index.rows),
+        captions_in_file=index.captions,
+        distinct_captions=len(counts),
+        most_repeated_caption=counts.most_common(1)[0],
+        tokens=_token_lengths(name, root, index, counts, preset),
+        duplicate_files=sum(len(group) - 1 for group in duplicates),
+        duplicate_examples=duplicates[:DUPLICATES_SHOWN],
+        training=len(parts[0]) if parts else None,
+        validation=len(parts[1]) if parts else None,
+        judged=min(preset.evaluation.samples, summary["kept"]),
+        headers_read=index.opened,
+        **_sizes(index, source),
+    )
+    return check, catalogue
+
+
+def _examples(problems: Sequence[Problem]) -> list[str]:
+    """Some of each kind."""
+    return [f"{file}: {reason}" for reason, files in by_reason(problems).items() for file in files[:EXAMPLES]]
+
+
+def _sizes(index: Index, source: DataSource) -> dict[str, Any]:
+    readable = [row for row in index.rows if row.width]
+    counted = Counter((row.width, row.height) for row in readable)
+    return {
+        "sizes": {
+            "width": Spread.of(row.width for row in readable),
+            "height": Spread.of(row.height for row in readable),
+            "aspect_ratio": Spread.of(row.width / row.height for row in readable),
+            "kilobytes": Spread.of(row.bytes / 1000 for row in readable),
+        },
+        "distinct_sizes": len(counted),
+        "common_sizes": [
+            CommonSize(width, height, images, inside(width / height, source))
+            for (width, height), images in counted.most_common(COMMON_SIZES)
+        ],
+    }
+
+
+def _token_lengths(name: str, root: str, index: Index, counts: Counter[str], preset: Preset) -> list[TokenLengths]:
+    """Lengths of captions: kept, since they take seconds."""
+    path = data_findings(name, root)
+    known = read_json(path, {})
+    known = known if index.key and known.get("index") == index.key else {"index": index.key, "tokens": {}}
+    folders = find_tokenizers(preset.model.base)
+    key = f"{[fingerprint(str(folder)) for folder in folders]} {_bounds(preset.data.of(name))}"
+    if key not in known["tokens"]:
+        known["tokens"][key] = [asdict(lengths) for lengths in caption_lengths(folders, counts)]
+        write_json(path, known)
+    return [TokenLengths(**lengths) for lengths in known["tokens"][key]]
+
+
+def _equal_files(index: Index) -> list[list[str]]:
+    """Names of files with the same bytes."""
+    by_content: dict[str, list[str]] = defaultdict(list)
+    for row in index.rows:
+        by_content[row.digest].append(row.name)
+    return sorted(names for names in by_content.values() if len(names) > 1)
+
+
+def _bounds(source: DataSource) -> dict[str, float]:
+    bounds = {"min_aspect_ratio": source.min_aspect_ratio, "max_aspect_ratio": source.max_aspect_ratio}
+    return {name: value for name, value in bounds.items() if value is not None}

@@ -1,0 +1,116 @@
+"""The trials of a sweep with their exact sizes, from the base model's configs alone."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_sweep.adapters.counting import component_parameters, count_parameters
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.search_space import Budget, Space
+from fashion_sweep.config.sweep import Sweep
+from fashion_sweep.config.trial_spec import COMPONENTS, TRAINING_AXES, Interval, TrialSpec, combinations, within
+from fashion_sweep.models.sources import locate_architecture
+
+BYTES_PER_PARAMETER = 4
+"""Adapters are trained and saved in float32."""
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    trial_id: str
+    title: str
+    ranks: dict[str, int]
+    training: dict[str, Any]
+    """What the trial sets for itself."""
+    replicate: int
+    parameters: int
+    adapter_bytes: int
+    """Of its tensors."""
+    share: float
+    """Of the parameters of the base model's UNet and text encoders."""
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """The same, with the space of its sweep, if it has one, written out as trials; that of a search stays.
+
+    Raises:
+        ConfigError: nothing meets the budget, or a trial adapts layers that the model has not.
+    """
+    space = config.sweep.space
+    if space is None:
+        for spec in config.sweep.specs:
+            parameters_of(config, spec)
+        return config
+    trials = [spec.values for spec in feasible(config, space)]
+    if config.sweep.search is not None:
+        return config
+    sweep = Sweep.model_validate(config.sweep.model_dump() | {"trials": trials, "space": None})
+    return config.model_copy(update={"sweep": sweep})
+
+
+def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
+    """Every trial of the space that meets its budget, the smallest first; axes that are ranges are left open.
+
+    Raises:
+        ConfigError: none does; names the nearest.
+    """
+    return within(
+        combinations(space.placements, space.ranks, space.listed),
+        lambda spec: parameters_of(config, spec),
+        _interval(config, space.budget),
+    )
+
+
+def plan(config: RunConfig) -> list[PlannedTrial]:
+    """The trials of a resolved configuration, in the order of the sweep; of a search, those it may choose from."""
+    base = _base(config)
+    whole = sum(component_parameters(base, component) for component in COMPONENTS)
+    planned = []
+    for spec in specs_of(config):
+        parameters = parameters_of(config, spec)
+        planned.append(
+            PlannedTrial(
+                trial_id=spec.trial_id,
+                title=spec.title,
+                ranks=dict(spec.ranks),
+                training={key: value for key, value in spec.values.items() if key in TRAINING_AXES},
+                replicate=spec.replicate,
+                parameters=parameters,
+                adapter_bytes=parameters * BYTES_PER_PARAMETER,
+                share=parameters / whole,
+            )
+        )
+    return planned
+
+
+def specs_of(config: RunConfig) -> list[TrialSpec]:
+    """Every trial there is; of a search, those it may choose from."""
+    space = config.sweep.space
+    return feasible(config, space) if space else list(config.sweep.specs)
+
+
+def trials_wanted(config: RunConfig) -> int:
+    """How many trials a search begins: as many as it says, if its space has so many; 0 where nothing is searched."""
+    search, space = config.sweep.search, config.sweep.space
+    if search is None or space is None:
+        return 0
+    return search.trials if space.ranges else min(search.trials, len(feasible(config, space)))
+
+
+def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
+    return count_parameters(_base(config), spec, config.training_of(spec).target_modules)
+
+
+def _base(config: RunConfig) -> str:
+    return locate_architecture(config.preset.model.base, "model.base")
+
+
+def _interval(config: RunConfig, budget: Budget | None) -> Interval:
+    if budget is None:
+        return Interval(0, math.inf)
+    if budget.at_most is not None:
+        return Interval(0, budget.at_most)
+    parameters = budget.parameters
+    if parameters is None:
+        parameters = parameters_of(config, TrialSpec.of(budget.equal_to or {}))
+    return Interval.around(parameters, budget.tolerance)

@@ -1,0 +1,53 @@
+"""What a process's environment says that was meant for others, or does not say; settled before a library reads it."""
+
+import getpass
+import io
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from fashion_sweep.storage.files import private_folder
+
+OURS = {"MPLBACKEND": "Agg"}
+"""In every process: a notebook names a backend for its own, which `!commands` inherit and do not have."""
+DEFAULTS = {"HF_HUB_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "1"}
+READ = ("FASHION_SWEEP_", "HF_", "HOME", "MLFLOW_", "MPLCONFIGDIR", "RAY_", "TMPDIR", "TORCH_", "XDG_")
+"""Beginnings of names that say nothing where they are empty. Libraries would take that for the folder one is in."""
+KEPT = {"HF_HOME": ".cache/huggingface", "TORCH_HOME": ".cache/torch"}
+"""What may lie in a home that nothing can be written to, and is read from there."""
+
+
+def settle_environment() -> None:
+    """To be called once, at first. Characters that the terminal lacks are replaced from then on.
+
+    Raises:
+        RunError: this user has no home, and somebody else has taken the place of one.
+    """
+    for name in [name for name, value in os.environ.items() if not value and name.startswith(READ)]:
+        del os.environ[name]
+    os.environ.update(OURS)
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # no such user in this container; libraries name folders after him
+        os.environ["USER"] = f"uid-{os.getuid()}"
+    _settle_home()
+
+
+def _settle_home() -> None:
+    """Ray, MLflow, matplotlib and the hub keep what they need in the home: one of our own, where there is none."""
+    home = Path(os.path.expanduser("~"))
+    if home.is_absolute() and home != Path("/") and os.path.isdir(home) and os.access(home, os.W_OK | os.X_OK):
+        return
+    for name, place in KEPT.items():
+        if home.is_absolute() and os.path.isdir(home / place):
+            os.environ.setdefault(name, str(home / place))
+    own = private_folder(Path(tempfile.gettempdir()) / f"fashion-sweep-{os.getuid()}")
+    said = f"is {os.environ['HOME']!r}, where this user keeps nothing" if "HOME" in os.environ else "is not set"
+    print(f"note: HOME {said}; in its place {own} is used", file=sys.stderr)
+    os.environ["HOME"] = str(own)

@@ -1,0 +1,1 @@
+"""Errors of numbers and of their differences, and which configuration they allow one to choose. Without torch."""

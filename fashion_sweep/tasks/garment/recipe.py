@@ -1,0 +1,162 @@
+"""The configuration of a run over garments: the preset's recipe in place of its training, a garment a trial."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import safe_open
+
+from fashion_sweep.adapters.metadata import PREFIX
+from fashion_sweep.config.preset import GarmentConfig, Preset, RunConfig
+from fashion_sweep.config.sweep import Garment, Sweep
+from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.data.garment import garment_catalogue
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.tracking import fetch
+
+NAME = "garment"
+QUESTION = "Does each garment's adapter draw that garment?"
+FIRST_CHOICE: Mapping[str, int] = {"unet": 1}
+"""The study's answer."""
+
+
+def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[str, Any] | None = None) -> RunConfig:
+    """Args:
+        preset: whose `garment` section becomes its training and image size.
+        garments: one a trial.
+        ranks: the placement of every adapter.
+
+    Raises:
+        ConfigError: the preset has no recipe for garments, a prompt cannot be filled in, or a garment has the name
+            of another trial.
+    """
+    recipe = recipe_of(preset)
+    for garment in garments:
+        prompts_of(recipe, garment, (recipe.caption, *recipe.prompts))
+    source = preset.data.fashion.model_copy(
+        update={"root": None, "rendered_images": None, "max_aspect_ratio": None, "evaluation": recipe.size}
+    )
+    data = preset.data.model_copy(update={"fashion": source})
+    values = {"name": NAME, "question": QUESTION, "judge": [], "garments": list(garments)}
+    try:
+        sweep = Sweep.model_validate(values | {"trials": [dict(ranks or FIRST_CHOICE), {"unet": 0}]})
+    except ValidationError as error:
+        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    training, resources = recipe.training, preset.resources
+    if recipe.prior:
+        training = training.model_copy(update={"batch_size": 2 * training.batch_size})
+    workers = math.gcd(resources.workers_per_trial, training.batch_size)  # a batch of one photo is for one worker
+    changed = {
+        "training": training,
+        "data": data,
+        "resources": resources.model_copy(update={"workers_per_trial": workers}),
+    }
+    return RunConfig(preset=preset.model_copy(update=changed), sweep=sweep)
+
+
+def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
+    """A record a garment.
+
+    Raises:
+        DataError: no photo can be read.
+    """
+    garments, recipe = config.sweep.garments, recipe_of(config.preset)
+    return garment_catalogue(garments, [caption_of(recipe, garment) for garment in garments], run.photos)
+
+
+def placement_like(address: str) -> dict[str, Any]:
+    """The placement of a registered adapter, with its ranks and the layers that it adapts.
+
+    Raises:
+        ConfigError, RunError: MLflow does not have it.
+    """
+    with tempfile.TemporaryDirectory(prefix="fashion-sweep-") as folder:
+        fetched = fetch(address, Path(folder), "--like")
+        with safe_open(fetched.file, "np") as file:
+            said = file.metadata() or {}
+    if f"{PREFIX}rank" not in said:
+        raise ConfigError(f"--like {address}: does not tell which components it adapts, at which rank")
+    targets = json.loads(said.get(f"{PREFIX}target_modules", "null"))
+    return json.loads(said[f"{PREFIX}rank"]) | ({"target_modules": targets} if targets else {})
+
+
+def check_settings(settings: Sequence[str]) -> None:
+    """Raises:
+    ConfigError: `--set` for something that a garment has of its own.
+    """
+    for setting in settings:
+        key = setting.partition("=")[0]
+        if key.startswith("training."):
+            raise ConfigError(f"--set: {key} is that of sweeps; garments have garment.{key}")
+        if key.startswith(("data.", "sweep.")):
+            raise ConfigError(f"--set: {key} is nothing to garments; the photos are named in the command")
+
+
+def check_tokens(preset: Preset) -> None:
+    """Raises:
+    ConfigError: a word that stands for the garment is one that a text encoder knows, or too long.
+    """
+    from fashion_sweep.models.sdxl.caption_lengths import find_tokenizers, open_tokenizers
+    from fashion_sweep.tasks.garment.tokens import check_rare
+
+    recipe = recipe_of(preset)
+    if recipe.token == recipe.attribute_token:
+        raise ConfigError(f"garment.attribute_token: {recipe.token!r} stands for the garment already; take another")
+    check_rare((recipe.token, recipe.attribute_token), open_tokenizers(find_tokenizers(preset.model.base)))
+
+
+def recipe_of(preset: Preset) -> GarmentConfig:
+    """Raises ConfigError: it has none."""
+    if preset.garment is None:
+        raise ConfigError(f"preset {preset.name}: has no garment section; see presets/sdxl.yaml for one")
+    return preset.garment
+
+
+def caption_of(recipe: GarmentConfig, garment: Garment) -> str:
+    """Of its photo."""
+    return recipe.filled(recipe.caption, garment)
+
+
+def prompts_of(recipe: GarmentConfig, garment: Garment, prompts: Sequence[str] = ()) -> list[str]:
+    """The recipe's prompts, or `prompts` in their place, as they are drawn.
+
+    Raises:
+        ConfigError: braces in one of them around something unknown.
+    """
+    try:
+        return [recipe.filled(f"{recipe.prefix} {prompt}".strip(), garment) for prompt in prompts or recipe.prompts]
+    except ValueError as error:
+        raise ConfigError(f"prompt: {error}") from error
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture to draw."""
+
+    number: int
+    """Of the prompt among the trial's."""
+    prompt: str
+    kind: str
+    """Of garment, by which its region is found."""
+    seed: int
+
+    def path(self, folder: Path) -> Path:
+        return folder / f"{self.number:02d}-seed{self.seed:03d}.png"
+
+
+def drawings_of(config: RunConfig, name: str) -> list[Drawing]:
+    """What is drawn of the garment; of all garments for "", which is the base model."""
+    recipe = recipe_of(config.preset)
+    garments = [garment for garment in config.sweep.garments if name in ("", garment.name)]
+    prompts = {prompt: garment.kind for garment in garments for prompt in prompts_of(recipe, garment)}
+    return [
+        Drawing(number, prompt, kind, seed)
+        for number, (prompt, kind) in enumerate(prompts.items())
+        for seed in range(recipe.seeds)
+    ]

@@ -1,0 +1,84 @@
+"""What can be wrong with a run, found before anything is started. Imports no torch: a mistake is told in a second."""
+
+from fashion_sweep.config.preset import EvaluationConfig, RunConfig
+from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.data.sets import data_sets, rendered_sets
+from fashion_sweep.data.split import split
+from fashion_sweep.errors import ConfigError, DataError
+from fashion_sweep.metrics.fid import SAMPLES_PER_DIMENSION, enough_samples
+from fashion_sweep.metrics.sample_size import feature_dimension, too_few_to_judge
+from fashion_sweep.models.checks import check_model, check_size
+from fashion_sweep.models.sources import EMBEDDED, locate
+
+
+def check_config(config: RunConfig) -> None:
+    """Raises:
+    ConfigError: the first thing that cannot work together.
+    """
+    preset = config.preset
+    check_model(preset.model)
+    if preset.evaluation.clip_model.startswith(EMBEDDED):
+        locate(preset.evaluation.clip_model, "evaluation.clip_model")
+    if preset.evaluation.features == "tiny-clip" and not preset.evaluation.clip_model.startswith(EMBEDDED):
+        raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
+    rendered_sets(config)
+    _check_sizes(config)
+    _check_batches(config)
+    _check_samples(preset.evaluation)
+    search, steps = config.sweep.search, preset.training.steps
+    if search and search.stop_early and steps and not search.stop_early.rungs(steps):
+        raise ConfigError(
+            f"sweep.search.stop_early.grace_steps: {search.stop_early.grace_steps} leave nothing to stop of "
+            f"{steps} training steps; set fewer, or stop_early: null"
+        )
+
+
+def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
+    """Raises:
+    DataError: too few images for the split, or for the FID of the evaluation samples.
+    """
+    evaluation, records = config.preset.evaluation, len(catalogue.records)
+    dropped = "".join(f"; {count} were {reason}" for reason, count in catalogue.summary()["dropped"].items())
+    fraction = config.preset.training.validation_fraction
+    if name == "fashion" and not all(split(catalogue, fraction, seed=0)):
+        raise DataError(
+            f"data.fashion: {records} images are too few to train and validate with a validation_fraction of "
+            f"{fraction:g}{dropped}"
+        )
+    if name in config.sweep.judge and (problem := too_few_to_judge(name, records, evaluation)):
+        raise DataError(f"{problem}{dropped}; sweep.judge=[] trains without judging")
+
+
+def _check_sizes(config: RunConfig) -> None:
+    data = config.preset.data
+    sizes = {"training.image": config.preset.training.image}
+    sizes |= {f"data.{name}.evaluation": data.of(name).evaluation for name in data_sets(config)}
+    for key, size in sizes.items():
+        check_size(config.preset.model, key, size)
+
+
+def _check_batches(config: RunConfig) -> None:
+    training, workers = config.preset.training, config.preset.resources.workers_per_trial
+    own, rest = divmod(training.batch_size, workers)
+    if rest:
+        raise ConfigError(
+            f"training.batch_size: {training.batch_size} does not divide among {workers} workers per trial"
+        )
+    if own % min(training.micro_batch_size or own, own):
+        raise ConfigError(
+            f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {own} samples"
+        )
+
+
+def _check_samples(evaluation: EvaluationConfig) -> None:
+    dimension = feature_dimension(evaluation)
+    if not enough_samples(evaluation.samples, dimension):
+        raise ConfigError(
+            f"evaluation.samples: {evaluation.samples} images are too few for FID with the {dimension} features of "
+            f"{evaluation.features}; it needs {round(SAMPLES_PER_DIMENSION * dimension)} or more"
+        )
+    if 2 * evaluation.kid_subset_size > evaluation.samples:
+        raise ConfigError(
+            f"evaluation.kid_subset_size: {evaluation.kid_subset_size} is more than half of the {evaluation.samples} "
+            "samples; KID needs two subsets"
+        )

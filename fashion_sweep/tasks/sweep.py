@@ -1,0 +1,186 @@
+"""The way of a run: check → prepare → train and judge → report. What is already done is not done again."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
+from fashion_sweep.data.listing import problems_csv
+from fashion_sweep.data.sets import data_sets, rendered_sets
+from fashion_sweep.planning.plan import specs_of, trials_wanted
+from fashion_sweep.report.progress import busy, progress
+from fashion_sweep.run import environment
+from fashion_sweep.run.claim import claimed
+from fashion_sweep.run.paths import RunPaths, by_name
+from fashion_sweep.run.retries import clear_away, queue
+from fashion_sweep.run.run_id import identity
+from fashion_sweep.run.specs import run_specs, suggestions
+from fashion_sweep.run.status import Status
+from fashion_sweep.run.timing import Clock
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import read_json, write_json, write_text
+from fashion_sweep.storage.sync import in_step
+from fashion_sweep.tasks.preflight import check_config
+from fashion_sweep.tasks.reuse import check_trained_alike, take_adapters
+from fashion_sweep.tasks.task import subject_of
+
+Catalogues = Mapping[EvaluationSet, Catalogue]
+
+
+def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from: RunPaths | None = None) -> bool:
+    """Runs the sweep in `run`, from wherever it stands, with the adapters that another run has. True when every trial
+    is done.
+
+    Raises:
+        FashionSweepError: a mistake in configuration, data or run folder; before anything is started.
+    """
+    clock = Clock()
+    check_config(config)
+    if adapters_from:
+        check_trained_alike(config, run, adapters_from)
+    subject, rendered = subject_of(config), rendered_sets(config)
+    given = {name: subject.open(name, config, run) for name in data_sets(config) if name not in rendered}
+    with claimed(run, config):
+        console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
+        console.print(config.sweep.question, markup=False)
+        console.print(f"run folder {remote.where(run.root)}", soft_wrap=True)
+        if adapters_from:
+            write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
+        opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
+        with clock.preparing(), busy(run, console, opening):
+            opened = {name: given.get(name) or subject.open(name, config, run) for name in data_sets(config)}
+            catalogues = {name: subject.keep(catalogue, run) for name, catalogue in opened.items()}
+            _write_inputs(run, config, catalogues)
+        _say_what_was_kept(run, catalogues, console)
+        _say_what_is_judged(config, catalogues, console)
+        _say_what_is_not_cached(config, run, console)
+        if adapters_from:
+            take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
+        from fashion_sweep.tracking import Mirror
+
+        with Mirror(run), in_step(run.root, run.log):
+            waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
+            worked = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
+            if worked:
+                _run_trials(config, run, waiting, clock, console)
+            for trial in (run.trial(spec.trial_id) for spec in run_specs(run, config)):
+                if trial.is_over:  # also what a run that was killed has left
+                    clear_away(trial)
+            with busy(run, console, "writing the report"):
+                subject.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
+        subject.show(run, console)
+    return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
+
+
+def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
+    """Writes down what the run works on, once; a run goes on with the very same data and weights or not at all."""
+    from fashion_sweep.encodings.caches import plan_caches, write_caches
+
+    write_caches(run, plan_caches(config, dict(catalogues)))
+    for name, catalogue in catalogues.items():
+        write_catalogue(run.catalogue(name), catalogue)
+    write_text(run.data_problems, problems_csv({name: c.problems for name, c in catalogues.items()}))
+    known = read_json(run.facts, {})
+    write_json(
+        run.facts,
+        {
+            **known,
+            "run": run.name,
+            "preset": config.preset.name,
+            "sweep": config.sweep.name,
+            "started": known.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),
+            "git_commit": environment.git_commit(),
+            "versions": environment.versions(),
+            "hardware": environment.hardware(),
+            "data": {name: catalogue.summary() for name, catalogue in catalogues.items()},
+        },
+    )
+    identity(run)
+
+
+def _say_what_was_kept(run: RunPaths, catalogues: Catalogues, console: Console) -> None:
+    for name, catalogue in catalogues.items():
+        counts = catalogue.summary()
+        dropped = "".join(f", {count} {reason}" for reason, count in counts["dropped"].items())
+        listed = f" (listed in {run.data_problems.name})" if catalogue.problems else ""
+        console.print(f"{name} data: {counts['kept']} of {counts['images']} images kept{dropped}{listed}")
+
+
+def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Console) -> None:
+    samples = config.preset.evaluation.samples
+    for name in config.sweep.judge:
+        if (count := len(catalogues[name].records)) < samples:
+            console.print(f"{name} data: all {count} captions are judged, for there are no {samples:,}")
+
+
+def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) -> None:
+    from fashion_sweep.encodings.caches import read_caches
+    from fashion_sweep.encodings.size import left_out
+
+    caches = read_caches(run)
+    for sentence in left_out(config, caches.captions is None, caches.views):
+        console.print(sentence, markup=False)
+
+
+def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clock, console: Console) -> None:
+    """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
+    for trial_id in waiting:
+        queue(run.trial(trial_id))
+    subject = subject_of(config)
+    for problem in read_catalogue(run.catalogue("fashion")).problems if subject.fails_unread else ():
+        Status(run.trial(problem.file)).fail(problem.reason)
+        waiting.remove(problem.file)
+    if not waiting and not config.sweep.search:
+        return
+    with ExitStack() as session:
+        with busy(run, console, "starting Ray"):
+            from fashion_sweep.cluster.search import run_search
+            from fashion_sweep.cluster.session import ray_session
+            from fashion_sweep.cluster.tune import run_trials
+            from fashion_sweep.report.live import LiveTable
+
+            where = session.enter_context(ray_session(run, config.preset.resources))
+        console.print(where, markup=False, soft_wrap=True)
+        with clock.preparing():
+            _fill_cache(config, run, console)
+
+        def titles() -> dict[str, str]:
+            return {spec.trial_id: spec.title for spec in run_specs(run, config)}
+
+        with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
+            if config.sweep.search:
+                errors = run_search(run, config, subject.train)
+            else:
+                errors = run_trials(run, config, waiting, subject.train)
+            remote.fetch(run.root, remote.FOR_TRAINING)
+            for trial_id, error in errors.items():
+                if error:
+                    Status(run.trial(trial_id)).fail(error)
+
+
+def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
+    from fashion_sweep.cluster.shards import map_shards
+    from fashion_sweep.encodings.prepare import check_room, make_shard, missing_shards, write_rates, write_references
+
+    specs = specs_of(config)
+    shards = missing_shards(run, specs)
+    coming = [spec for spec in specs if not run.trial(spec.trial_id).is_over]
+    check_room(run, shards, coming[: trials_wanted(config) or None])
+    if shards:
+        with progress(run, console, "encoding images and captions", len(shards)) as advance:
+            made = map_shards(make_shard, shards, config.preset.resources, advance)
+        write_rates(run, made)
+    write_references(run)
+
+
+def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:
+    """Of all trials; a stage that did not end was last heard of when its status was written."""
+    return [
+        (name, start, end)
+        for spec in run_specs(run, config)
+        for name, start, end in Status(run.trial(spec.trial_id)).values["stages"]
+    ]

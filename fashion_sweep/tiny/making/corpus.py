@@ -1,0 +1,119 @@
+"""The pictures that the networks are trained on, rendered once and kept as bytes at the networks' size."""
+
+import json
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fashion_sweep.tiny.making.architecture import LANDSCAPE, PORTRAIT
+from fashion_sweep.tiny.pictures import Picture, fashion_picture, general_picture
+
+SEED = 20140905
+"""Of the pictures; the data sets that a run renders have other seeds."""
+SHARD = 1000
+SHARDS = {"general": 24, "fashion": 8}
+SHORTER_SIDE = 49
+OWN_SIZE = 0.3
+"""Share of pictures that come as files of the networks' own size."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """`pixels` N,9216 uint8: pictures of 64x48x3 where `portrait`, else of 48x64x3. `time_ids` N,6 int16: height and
+    width of the file, top and left of the crop, height and width of the crop. `captions`: one or five each."""
+
+    pixels: np.ndarray
+    portrait: np.ndarray
+    time_ids: np.ndarray
+    captions: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def images(self, indices: np.ndarray) -> torch.Tensor:
+        """Pictures of one orientation -> N,3,H,W float in [-1, 1]."""
+        height, width = PORTRAIT if self.portrait[indices[0]] else LANDSCAPE
+        pixels = torch.from_numpy(self.pixels[indices]).view(-1, height, width, 3)
+        return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def load(work: Path, domain: str, shards: int | None = None) -> Corpus:
+    """The first `shards` shards, or all."""
+    pixels, portrait, time_ids, captions = [], [], [], []
+    for shard in range(shards or SHARDS[domain]):
+        with np.load(_path(work, domain, shard), allow_pickle=False) as arrays:
+            pixels.append(arrays["pixels"])
+            portrait.append(arrays["portrait"])
+            time_ids.append(arrays["time_ids"])
+            captions += json.loads(str(arrays["captions"]))
+    return Corpus(np.concatenate(pixels), np.concatenate(portrait), np.concatenate(time_ids), captions)
+
+
+def join(first: Corpus, second: Corpus) -> Corpus:
+    return Corpus(
+        np.concatenate([first.pixels, second.pixels]),
+        np.concatenate([first.portrait, second.portrait]),
+        np.concatenate([first.time_ids, second.time_ids]),
+        first.captions + second.captions,
+    )
+
+
+def render(work: Path, workers: int) -> None:
+    """Writes the shards that are missing."""
+    missing = [
+        (domain, shard)
+        for domain, shards in SHARDS.items()
+        for shard in range(shards)
+        if not _path(work, domain, shard).exists()
+    ]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for name in pool.map(partial(_render_shard, work), missing):
+            print(f"rendered {name}", flush=True)
+
+
+def _render_shard(work: Path, which: tuple[str, int]) -> str:
+    domain, shard = which
+    picture = fashion_picture if domain == "fashion" else general_picture
+    numbers = range(shard * SHARD, (shard + 1) * SHARD)
+    views = [_view(picture(SEED, number), np.random.default_rng(number)) for number in numbers]
+    pixels, portrait, time_ids, captions = zip(*views, strict=True)
+    path = _path(work, domain, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    np.savez(
+        temporary,
+        pixels=np.stack(pixels),
+        portrait=np.array(portrait),
+        time_ids=np.array(time_ids, dtype=np.int16),
+        captions=np.array(json.dumps(captions)),
+    )
+    temporary.rename(path)
+    return path.stem
+
+
+def _view(picture: Picture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
+    """Shorter side to 49 and a random crop, or a file of the networks' own size."""
+    width, height = picture.image.size
+    portrait = height > width
+    crop_height, crop_width = PORTRAIT if portrait else LANDSCAPE
+    own = rng.random() < OWN_SIZE
+    shorter = min(crop_height, crop_width) if own else SHORTER_SIDE
+    scale = max(shorter / min(width, height), crop_height / height, crop_width / width)
+    size = (max(crop_width, round(width * scale)), max(crop_height, round(height * scale)))
+    small = picture.image.resize(size, Image.Resampling.BICUBIC)
+    spare = (size[0] - crop_width, size[1] - crop_height)
+    left, top = (s // 2 if own else int(rng.integers(s + 1)) for s in spare)
+    pixels = np.asarray(small.crop((left, top, left + crop_width, top + crop_height))).reshape(-1)
+    origin = (crop_height, crop_width, 0, 0) if own else (height, width, top, left)
+    return pixels, portrait, (*origin, crop_height, crop_width), list(picture.captions)
+
+
+def _path(work: Path, domain: str, shard: int) -> Path:
+    return work / "pictures" / f"{domain}-{shard:03d}.npz"

@@ -1,0 +1,79 @@
+"""From trained networks to the folders that are shipped: plain diffusers and open_clip folders, in float16."""
+
+import copy
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from fashion_sweep.tiny.making import architecture, judge, tokenizer
+
+
+@dataclass(frozen=True)
+class Networks:
+    """All that is shipped."""
+
+    merges: list[tuple[str, str]]
+    text_encoder: CLIPTextModel
+    text_encoder_2: CLIPTextModelWithProjection
+    vae: AutoencoderKL
+    base_unet: UNet2DConditionModel
+    refiner_unet: UNet2DConditionModel
+    judge: torch.nn.Module
+
+
+def export(networks: Networks, weights: Path) -> None:
+    """Writes `base`, `refiner` and `clip` under `weights`; each folder is replaced as a whole."""
+    _replace(weights / "base", lambda folder: _base(networks).save_pretrained(folder))
+    _replace(weights / "refiner", lambda folder: _refiner(networks).save_pretrained(folder))
+    _replace(
+        weights / "clip",
+        lambda folder: judge.save(networks.judge, tokenizer.build(networks.merges), folder),
+    )
+
+
+def _base(networks: Networks) -> StableDiffusionXLPipeline:
+    return StableDiffusionXLPipeline(
+        vae=_half(networks.vae),
+        text_encoder=_half(networks.text_encoder),
+        text_encoder_2=_half(networks.text_encoder_2),
+        tokenizer=tokenizer.build(networks.merges),
+        tokenizer_2=tokenizer.build(networks.merges, pad_token="!"),
+        unet=_half(networks.base_unet),
+        scheduler=architecture.scheduler(),
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
+
+
+def _refiner(networks: Networks) -> StableDiffusionXLImg2ImgPipeline:
+    return StableDiffusionXLImg2ImgPipeline(
+        vae=_half(networks.vae),
+        text_encoder=None,
+        text_encoder_2=_half(networks.text_encoder_2),
+        tokenizer=None,
+        tokenizer_2=tokenizer.build(networks.merges, pad_token="!"),
+        unet=_half(networks.refiner_unet),
+        scheduler=architecture.scheduler(),
+        requires_aesthetics_score=True,
+        force_zeros_for_empty_prompt=False,
+        add_watermarker=False,
+    )
+
+
+def _half(model: torch.nn.Module) -> torch.nn.Module:
+    return copy.deepcopy(model).half()
+
+
+def _replace(folder: Path, write: Callable[[Path], object]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        fresh = Path(temporary) / "new"
+        write(fresh)
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        fresh.rename(folder)

@@ -1,0 +1,94 @@
+"""NOTES.md beside the weights: how they were made and how good they are."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fashion_sweep.tiny.making import train_clip, train_unet, train_vae
+from fashion_sweep.tiny.making.architecture import parameter_count
+from fashion_sweep.tiny.making.corpus import SEED, SHARD, SHARDS, Corpus
+from fashion_sweep.tiny.making.export import Networks
+from fashion_sweep.tiny.making.fit import Recipe
+from fashion_sweep.tiny.making.tokenizer import VOCABULARY, build
+
+RECIPES = {
+    "text encoders (with an image tower)": (train_clip.TEXT_RECIPE, train_clip.BATCH),
+    "autoencoder": (train_vae.RECIPE, train_vae.BATCH),
+    "its decoder, further": (train_vae.DECODER_RECIPE, train_vae.BATCH),
+    "UNet of the base": (train_unet.BASE_RECIPE, train_unet.BATCH),
+    "judge": (train_clip.JUDGE_RECIPE, train_clip.BATCH),
+    "UNet of the refiner": (train_unet.REFINER_RECIPE, train_unet.BATCH),
+}
+TEMPLATE = """# How these weights were made
+
+By `python -m fashion_sweep.tiny.making.pretrain`, on two cores of a server processor without an accelerator, from
+pictures that `fashion_sweep.tiny` renders itself: {general:,} of the general domain and {fashion:,} of the fashion
+domain (seed {seed}). No outside data or weights went in. The UNets and the text encoders saw the general domain only
+(scenes, and figures as cartoons); the autoencoder and the judge saw both.
+
+| network | steps of | batch | learning rate | loss at the end | minutes on one core |
+|---|---|---|---|---|---|
+{rows}
+
+Losses: contrastive cross-entropy for text encoders and judge; ten times the squared error plus edge error, at two
+scales, for the autoencoder; squared error of the noise for the UNets (the base's with min-SNR weights). All weights are
+moving averages, in float16.
+
+| measured | |
+|---|---|
+{measures}
+"""
+
+
+@torch.no_grad()
+def judged(networks: Networks, fashion: Corpus) -> dict[str, str]:
+    """Figures on pictures of the fashion domain that were rendered for training."""
+    some = np.flatnonzero(fashion.portrait)[:256]
+    images = fashion.images(some)
+    captions = [fashion.captions[i][0] for i in some]
+    own, others = train_clip.matched_and_shuffled(networks.judge, build(networks.merges), images, captions)
+    decoded = networks.vae.decode(networks.vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
+    error = float((decoded - images).square().mean()) / 4
+    counts = {
+        "base": (networks.base_unet, networks.vae, networks.text_encoder, networks.text_encoder_2),
+        "refiner's UNet": (networks.refiner_unet,),
+        "judge": (networks.judge,),
+    }
+    return {
+        "CLIP score of fashion captions, matched": f"{own:.1f}",
+        "CLIP score of fashion captions, shuffled": f"{others:.1f}",
+        "autoencoder, PSNR on fashion pictures": f"{-10 * torch.tensor(error).log10():.1f} dB",
+        "scaling factor of the latents": f"{networks.vae.config.scaling_factor}",
+        "tokens of the vocabulary": f"{VOCABULARY}",
+        **{f"parameters, {name}": f"{sum(map(parameter_count, models)):,}" for name, models in counts.items()},
+    }
+
+
+def write(work: Path, weights: Path, measures: dict[str, str]) -> None:
+    rows = [_row(name, recipe, batch, work) for name, (recipe, batch) in RECIPES.items()]
+    text = TEMPLATE.format(
+        general=SHARD * SHARDS["general"],
+        fashion=SHARD * SHARDS["fashion"],
+        seed=SEED,
+        rows="\n".join(rows),
+        measures="\n".join(f"| {name} | {value} |" for name, value in measures.items()),
+    )
+    (weights / "NOTES.md").write_text(text, encoding="utf-8")
+
+
+def _row(name: str, recipe: Recipe, batch: int, work: Path) -> str:
+    path = work / f"{recipe.name}.jsonl"
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    if not entries:
+        return f"| {name} | not trained | {batch} | {recipe.learning_rate} | | |"
+    last = [entry["loss"] for entry in entries[-5:]]
+    steps = f"{entries[-1]['step']:,} of {recipe.steps:,}"
+    return f"| {name} | {steps} | {batch} | {recipe.learning_rate} | {np.mean(last):.3f} | {_minutes(entries):.0f} |"
+
+
+def _minutes(entries: list[dict[str, float]]) -> float:
+    """Of work: pauses between entries are counted as an ordinary interval."""
+    intervals = np.diff([entry["time"] for entry in entries])
+    return float(np.minimum(intervals, 2 * np.median(intervals)).sum()) / 60 if len(intervals) else 0.0

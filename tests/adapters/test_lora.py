@@ -1,0 +1,116 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fashion_sweep.adapters import lora
+from fashion_sweep.adapters.counting import count_parameters
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.architecture import Conditions
+from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sources import locate, locate_architecture
+
+SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
+
+
+def training(config, **changes):
+    return config.preset.training.model_copy(update=changes)
+
+
+@pytest.fixture
+def fresh(config):
+    return SDXL.load(config.preset.model, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "published"),
+    [
+        ({"unet": 1}, 1_451_520),
+        ({"unet": 64}, 92_897_280),
+        ({"text_encoder": 1}, 73_728),
+        ({"text_encoder_2": 1}, 327_680),
+        ({"text_encoders": 8}, 3_211_264),
+        ({"unet": 1, "text_encoders": 4}, 3_057_152),
+    ],
+)
+def test_parameters_of_sdxl_are_those_of_the_study(ranks, published):
+    assert count_parameters(SDXL_CONFIGS, TrialSpec.of(ranks)) == published
+
+
+@pytest.mark.parametrize("targets", [("to_q", "to_k"), ("to_q", "ff.net.2")])
+def test_other_target_modules_are_attached_as_they_are_counted(fresh, config, targets):
+    spec = TrialSpec.of({"unet": 2})
+    parameters = lora.attach(fresh, spec, training(config, target_modules=targets), seed=0)
+    assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in parameters} == {t.rsplit(".")[-1] for t in targets}
+    attached = sum(parameter.numel() for parameter in parameters.values())
+    assert attached == count_parameters(locate(config.preset.model.base, "base"), spec, targets)
+
+
+def test_target_modules_that_a_component_has_not_are_told(config):
+    with pytest.raises(ConfigError, match="text_encoder has no linear layer named to_q"):
+        count_parameters(locate(config.preset.model.base, "base"), TrialSpec.of({"text_encoders": 1}), ("to_q",))
+
+
+def test_a_folder_of_ones_own_is_counted_whatever_its_name(tmp_path):
+    own = tmp_path / "stable-diffusion-xl-base-1.0"
+    own.mkdir()
+    assert locate_architecture(str(own), "model.base") == str(own)
+
+
+@pytest.mark.parametrize("ranks", [{"unet": 1}, {"unet": 3, "text_encoders": 2}])
+def test_the_planned_count_is_the_attached_and_the_saved_one(fresh, config, tmp_path, ranks):
+    spec = TrialSpec.of(ranks)
+    parameters = lora.attach(fresh, spec, training(config), seed=0)
+    attached = sum(parameter.numel() for parameter in parameters.values())
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    lora.save(path, fresh, spec)
+    assert attached == lora.count_saved(path) == count_parameters(locate(config.preset.model.base, "base"), spec)
+
+
+def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed(fresh, config):
+    inputs = (torch.randn(2, 4, 16, 12), torch.tensor([500, 20]))
+    conditions = Conditions(torch.ones(2, 6), text=fresh.encode_captions(["a shirt", "a hat"]))
+    denoiser = fresh.denoiser(TrialSpec.of({"unet": 2}))
+    with torch.no_grad():
+        before = denoiser(*inputs, conditions)
+        parameters = lora.attach(fresh, TrialSpec.of({"unet": 2}), training(config), seed=5)
+        assert torch.equal(before, denoiser(*inputs, conditions))
+    torch.manual_seed(123)
+    again = lora.attach(SDXL.load(config.preset.model, "cpu"), TrialSpec.of({"unet": 2}), training(config), seed=5)
+    assert all(torch.equal(parameters[name], again[name]) for name in parameters)
+    assert any(parameter.abs().max() > 0 for name, parameter in parameters.items() if "lora_A" in name)
+
+
+def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path):
+    spec = TrialSpec.of({"unet": 4, "text_encoders": 2})
+    parameters = lora.attach(fresh, spec, training(config, lora_alpha=3.0), seed=0)
+    for parameter in parameters.values():
+        parameter.data.normal_(std=0.1)
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    lora.save(path, fresh, spec)
+    plain = SDXL.load(config.preset.model, "cpu")
+    plain.pipeline.load_lora_weights(tmp_path)
+    read = plain.pipeline.unet.peft_config["default_0"]
+    assert (read.r, read.lora_alpha) == (4, 3.0)
+    inputs = (torch.randn(1, 4, 16, 12), torch.tensor([300]))
+    conditions = Conditions(torch.ones(1, 6), input_ids=fresh.tokenize(["a blue shirt"]))
+    with torch.no_grad():
+        trained = fresh.denoiser(spec)(*inputs, conditions)
+        loaded = plain.denoiser(spec)(*inputs, conditions)
+        untouched = SDXL.load(config.preset.model, "cpu").denoiser(spec)(*inputs, conditions)
+    assert torch.allclose(trained, loaded, atol=1e-5)
+    assert not torch.allclose(trained, untouched, atol=1e-3)
+
+
+def test_every_attention_projection_is_adapted_and_nothing_else(fresh, config, tmp_path):
+    spec = TrialSpec.of({"unet": 1})
+    lora.attach(fresh, spec, training(config), seed=0)
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    lora.save(path, fresh, spec)
+    adapted = {name.removeprefix("unet.").rsplit(".lora_", 1)[0] for name in load_file(path)}
+    attention = {
+        name.replace(".base_layer", "")
+        for name, _ in fresh.pipeline.unet.named_modules()
+        if name.replace(".base_layer", "").endswith(("to_q", "to_k", "to_v", "to_out.0"))
+    }
+    assert adapted == attention

@@ -1,0 +1,198 @@
+import random
+
+import pytest
+import yaml
+
+from fashion_sweep.config.loading import PRESETS, SWEEPS, load_preset, load_run_config, read_run_config
+from fashion_sweep.errors import ConfigError
+
+
+@pytest.mark.parametrize("preset", [path.stem for path in PRESETS.glob("*.yaml")])
+@pytest.mark.parametrize("sweep", [path.stem for path in SWEEPS.glob("*.yaml")])
+def test_every_sweep_goes_with_every_preset(sweep, preset):
+    config = load_run_config(sweep, preset)
+    assert config.preset.name == preset
+    assert config.sweep.sample_prompts
+
+
+def test_the_sdxl_preset_is_the_studys_protocol():
+    preset = load_run_config("exp2", "sdxl").preset
+    fashion, general, training = preset.data.fashion, preset.data.general, preset.training
+    assert (fashion.min_aspect_ratio, fashion.max_aspect_ratio) == (None, 0.69)
+    assert (general.min_aspect_ratio, general.max_aspect_ratio) == (1.33, None)
+    assert tuple(fashion.evaluation.model_dump().values()) == (512, 360, 360)
+    assert tuple(general.evaluation.model_dump().values()) == (480, 640, 480)
+    assert tuple(training.image.model_dump().values()) == (512, 360, 368)
+    assert (training.epochs, training.batch_size, training.learning_rate, training.lora_alpha) == (20, 16, 1e-5, 1)
+    assert (training.betas, training.weight_decay, training.schedule) == ((0.9, 0.999), 1e-2, "cosine")
+    assert (training.max_grad_norm, training.autocast, training.validation_fraction) == (1.0, "bf16", 0.05)
+    generation, evaluation = preset.generation, preset.evaluation
+    assert (generation.guidance_scale, generation.refine_fraction, generation.seed, generation.batch_size) == (
+        5,
+        0.2,
+        0,
+        8,
+    )
+    assert generation.base_negative_prompt == "drawing, cartoon, painting, illustration, 3d, render, cgi"
+    assert (evaluation.samples, evaluation.features) == (40_000, "inception-v3")
+
+
+def test_the_tiny_preset_filters_as_the_studys_does():
+    tiny, sdxl = (load_run_config("exp2", name).preset.data for name in ("tiny", "sdxl"))
+    for name in ("fashion", "general"):
+        ours, studys = getattr(tiny, name), getattr(sdxl, name)
+        assert (ours.min_aspect_ratio, ours.max_aspect_ratio) == (studys.min_aspect_ratio, studys.max_aspect_ratio)
+
+
+def test_set_wins_over_the_files(tmp_path):
+    sweep = tmp_path / "mine.yaml"
+    sweep.write_text(yaml.safe_dump({"question": "?", "trials": [{"unet": 1}]}))
+    config = load_run_config(str(sweep), "tiny", ["training.steps=9", "sweep.question=Why?"])
+    assert (config.preset.training.steps, config.sweep.question, config.sweep.name) == (9, "Why?", "mine")
+
+
+def test_the_environment_chooses_the_preset(monkeypatch):
+    monkeypatch.setenv("FASHION_SWEEP_PRESET", "sdxl")
+    assert load_run_config("exp2").preset.name == "sdxl"
+
+
+def test_the_resolved_config_survives_its_file(tmp_path):
+    config = load_run_config("exp2", "tiny", ["training.learning_rate=1e-4", "data.fashion.root=/a/b"])
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert read_run_config(path) == config
+    assert config.preset.training.learning_rate == 1e-4
+
+
+TEXTS = [
+    "/photos #2",
+    "2024",
+    "no",
+    "@home",
+    "a: b",
+    "1e5",
+    "[x",
+    "{}",
+    "'a'",
+    "~",
+    "*all",
+    "&a",
+    "!b",
+    "%c",
+    " a ",
+    "Null",
+]
+TEXTS += ["".join(random.Random(seed).choices("a1 #:'\"[]{},&*!|>%@`=-?\\~.\t\né猫", k=9)) + "x" for seed in range(30)]
+
+
+@pytest.mark.parametrize("texts", [TEXTS[start : start + 6] for start in range(0, len(TEXTS), 6)])
+def test_a_key_that_holds_text_takes_it_as_it_is_written_and_a_run_goes_on_with_it(texts, tmp_path):
+    for text in texts:
+        keys = ("data.fashion.root", "generation.base_negative_prompt", "garment.prefix", "sweep.question")
+        config = load_run_config("exp2", "tiny", [f"{key}={text}" for key in keys])
+        preset = config.preset
+        told = (preset.data.fashion.root, preset.generation.base_negative_prompt, preset.garment.prefix)
+        assert (*told, config.sweep.question) == (text,) * 4
+        (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        assert read_run_config(tmp_path / "config.yaml") == config
+
+
+def test_null_is_nothing_where_a_key_may_hold_nothing_and_two_quotes_are_empty_text():
+    preset = load_preset("tiny", ["model.refiner=null", "garment.prefix=null", "training.autocast=no"])
+    assert (preset.model.refiner, preset.garment.prefix, preset.training.autocast) == (None, "null", "no")
+    assert load_preset("tiny", ['garment.prefix=""']).garment.prefix == ""
+
+
+def test_a_section_that_a_file_leaves_out_can_be_set():
+    config = load_run_config("exp2", "tiny", ["sweep.choose.level=0.9", "garment.prior.caption=A #1 {kind}"])
+    assert (config.sweep.choose.level, config.preset.garment.prior.caption) == (0.9, "A #1 {kind}")
+
+
+@pytest.mark.parametrize("key", ["data.fashion.root", "model.vae", "training.steps", "garment.prefix", "sweep.judge"])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_is_refused_by_its_key(key, empty):
+    with pytest.raises(ConfigError, match=rf"^--set {key}: is empty; write {key}=null where nothing is meant$"):
+        load_run_config("exp2", "tiny", [f"{key}={empty}"])
+
+
+@pytest.mark.parametrize("key", ["model.base", "model.refiner", "model.vae", "data.general.root", "garment.token"])
+def test_an_empty_path_or_word_in_a_file_is_no_folder_of_this_place(key, tmp_path):
+    values = load_preset("tiny").model_dump(mode="json")
+    inner, (*section, name) = values, key.split(".")
+    for part in section:
+        inner = inner[part]
+    inner[name] = ""
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=f"{key}: string should have at least 1 character"):
+        load_preset(str(path))
+
+
+@pytest.mark.parametrize("number", ["010", "1:30"])
+def test_a_number_that_yaml_would_read_as_another_is_refused(number):
+    with pytest.raises(ConfigError, match=f"{number} would be another number; write it in decimal digits"):
+        load_preset("tiny", [f"training.steps={number}"])
+
+
+def test_rank_zero_everywhere_is_the_base_model(tmp_path):
+    sweep = tmp_path / "mine.yaml"
+    sweep.write_text(yaml.safe_dump({"question": "?", "trials": [{"unet": 0}, {"text_encoders": 2, "unet": 1}]}))
+    base, both = load_run_config(str(sweep)).sweep.specs
+    assert base.is_base_model
+    assert both.component_ranks == {"unet": 1, "text_encoder": 2, "text_encoder_2": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("exp22",), "unknown sweep 'exp22'; did you mean 'exp2'?"),
+        (("exp2", "tinny"), "unknown preset 'tinny'; did you mean 'tiny'?"),
+        (("missing.yaml",), "sweep file missing.yaml does not exist"),
+        (("exp2", "tiny", ["training.stepss=3"]), "unknown key 'training.stepss'; did you mean 'training.steps'?"),
+        (("exp2", "tiny", ["trainin.steps=3"]), "unknown key 'trainin.steps'; did you mean 'training.steps'?"),
+        (("exp2", "tiny", ["steps=3"]), "--set: unknown key 'steps'; did you mean 'training.steps'?"),
+        (("exp2", "tiny", ["sweep.jugde=[fashion]"]), "--set: unknown key 'sweep.jugde'; did you mean 'sweep.judge'?"),
+        (("exp2", "tiny", ["foo.bar.baz=3"]), "unknown key 'foo.bar.baz'; known: cache, data"),
+        (("exp2", "tiny", ["training.steps=many"]), "training.steps: input should be a valid integer"),
+        (("exp2", "tiny", ["training.steps=0"]), "training.steps: input should be greater than 0 (not 0)"),
+        (("exp2", "tiny", ["training.learning_rate=.inf"]), "training.learning_rate: input should be a finite number"),
+        (("exp2", "tiny", ["training.betas=[0.9, 1]"]), "training.betas.1: input should be less than 1"),
+        (("exp2", "tiny", ["evaluation.kid_subset_size=1"]), "evaluation.kid_subset_size: input should be greater"),
+        (("exp2", "tiny", ["sweep.judge=[fashion, fashion]"]), "judge: an evaluation set is listed twice"),
+        (("exp2", "tiny", ["training.steps"]), "write it as key=value"),
+        (("exp2", "tiny", ["training.epochs=3"]), "exactly one of epochs and steps must be set"),
+        (("exp2", "tiny", ["generation.num_inference_steps=21"]), "must be a whole number"),
+        (("exp2", "tiny", ["sweep.trials=[{unett: 1}]"]), "did you mean 'unet'?"),
+        (("exp2", "tiny", ["sweep.trials=[{unet: 1}, {unet: 1}]"]), "'unet-r1' is listed twice"),
+        (("exp2", "tiny", ["sweep.trials=[{text_encoder: 1, text_encoders: 2}]"]), "is given two ranks"),
+        (("exp2", "tiny", ["sweep.judge=[fashon]"]), "judge.0: input should be 'fashion' or 'general'"),
+        (("exp2", "tiny", ["data.fashion=[]"]), "data.fashion"),
+        (("exp2", "tiny", ["training.image.shorter_side=10"]), "smaller than the 64x48 crop"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(arguments, said):
+    with pytest.raises(ConfigError) as raised:
+        load_run_config(*arguments)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_mistake_in_a_file_is_put_down_to_the_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("question: Which?\ntrials: [{unet: 1}]\njudg: [fashion]\n")
+    with pytest.raises(ConfigError, match=r"^mine.yaml: unknown key 'judg'; did you mean 'judge'\?$"):
+        load_run_config(str(path), "tiny", ["training.steps=3"])
+
+
+def test_broken_yaml_is_one_line(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("trials: [\n - {")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_run_config(str(path))
+
+
+def test_a_key_that_a_file_gives_twice_is_told(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("question: One?\nquestion: Two?\ntrials: [{unet: 1}]\n")
+    with pytest.raises(ConfigError, match="'question' is given twice"):
+        load_run_config(str(path), "tiny")

@@ -1,0 +1,239 @@
+"""Intervals and the rule on Gaussian features, whose true FID is known: right about as often as they say."""
+
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fashion_sweep.metrics.fid import FeatureStats, feature_stats, frechet_distance
+from fashion_sweep.statistics.comparison import METRICS, Candidate, Comparison, Difference, fid_with_error, measure
+from fashion_sweep.statistics.selection import Margins, Obstacle, Standing, decide
+
+D, N = 8, 400
+REFERENCE = FeatureStats(np.zeros(D), np.diag(np.linspace(0.5, 2.0, D)), 10**9)
+
+
+def true_fid(shift: float, scale: float) -> float:
+    return frechet_distance(FeatureStats(np.full(D, shift), scale**2 * REFERENCE.covariance, 10**9), REFERENCE)
+
+
+def candidate(name, parameters, rng, shared, shift=0.1, scale=1.0, clip_score=20.0, seeds=1, training_sd=0.0):
+    """Features of n images that have most of what is drawn in common with those of the other candidates."""
+    features, clip_scores = [], []
+    for _ in range(seeds):
+        own = 0.8 * shared[:, :D] + 0.6 * rng.standard_normal((len(shared), D))
+        moved = shift + training_sd * rng.standard_normal()
+        features.append(moved + scale * own * np.sqrt(np.diag(REFERENCE.covariance)))
+        clip_scores.append(clip_score + 3 * shared[:, D] + rng.standard_normal(len(shared)))
+    return Candidate(name, parameters, features, clip_scores)
+
+
+def compared(candidates, prompts=None):
+    measured = [measure(candidate, REFERENCE) for candidate in candidates]
+    return Comparison(measured, np.arange(len(measured[0].fid.influence)) if prompts is None else prompts, D)
+
+
+def drawn(rng, n=N):
+    return rng.standard_normal((n, D + 1))
+
+
+def test_influence_is_the_derivative_of_fid_by_an_images_weight():
+    rng = np.random.default_rng(0)
+    features = 0.3 + 1.2 * rng.standard_normal((60, D))
+    stats, step = feature_stats(features), 1e-6
+    influence = fid_with_error(features, REFERENCE).influence
+    for i in (0, 7, 33):
+        offset = features[i] - stats.mean
+        moved = FeatureStats(
+            stats.mean + step * offset,
+            (1 - step) * stats.covariance + step * (1 - step) * np.outer(offset, offset),
+            stats.count,
+        )
+        change = frechet_distance(moved, REFERENCE) - frechet_distance(stats, REFERENCE)
+        assert influence[i] == pytest.approx(change / step, rel=1e-3)
+
+
+def test_corrected_fid_is_unbiased_and_its_interval_covers_the_truth():
+    rng, truth, covered, values, biases = np.random.default_rng(1), true_fid(0.1, 1.1), 0, [], []
+    for _ in range(300):
+        drawn_once = candidate("a", 1, rng, drawn(rng), scale=1.1)
+        comparison = compared([drawn_once])
+        estimate = comparison.measured[0].fid
+        values.append(estimate.value)
+        biases.append(fid_with_error(drawn_once.features[0], REFERENCE).bias)
+        covered += abs(estimate.value - truth) < 1.96 * np.sqrt(comparison.image_variance(estimate.influence))
+    assert np.mean(values) == pytest.approx(truth, abs=0.1 * np.mean(biases))
+    assert 0.91 <= covered / 300 <= 0.99
+
+
+@pytest.mark.parametrize("metric", ["fid", "clip_score"])
+def test_error_of_a_paired_difference_is_what_repetition_shows(metric):
+    rng, values, errors = np.random.default_rng(2), [], []
+    for _ in range(300):
+        shared = drawn(rng)
+        comparison = compared([candidate("a", 1, rng, shared, scale=1.2), candidate("b", 2, rng, shared)])
+        difference = comparison.difference(metric, *comparison.measured)
+        values.append(difference.value)
+        errors.append(difference.se)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
+    alone = np.sqrt(2 * comparison.image_variance(getattr(comparison.measured[0], metric).influence))
+    assert errors[-1] < 0.8 * alone  # pairing has paid
+
+
+def wrong_choices(along_an_axis: bool, repetitions: int = 200, **training: Any) -> float:
+    """How often a rank that is worse by exactly the margin is called as good as the best."""
+    rng, wrong = np.random.default_rng(3), 0
+    margins = Margins(fid=true_fid(0.4, 1.0) - true_fid(0.1, 1.0), clip_score=1.0)
+    for _ in range(repetitions):
+        make = partial(candidate, rng=rng, shared=drawn(rng), **training)
+        comparison = compared([make("small", 1, shift=0.4), make("middle", 2), make("large", 4)])
+        wrong += decide(comparison, margins, along_an_axis).chosen == "small"
+    return wrong / repetitions
+
+
+def test_a_rank_that_is_worse_by_the_margin_is_chosen_no_oftener_than_promised():
+    assert 0.0 < wrong_choices(along_an_axis=True) <= 0.09
+
+
+def test_without_an_axis_the_error_is_kept_for_all_tests_at_once():
+    assert wrong_choices(along_an_axis=False) <= 0.07
+
+
+@pytest.mark.parametrize("along_an_axis", [True, False])
+def test_the_error_is_kept_where_most_of_it_is_from_few_training_seeds(along_an_axis):
+    assert wrong_choices(along_an_axis, seeds=2, training_sd=0.05) <= 0.09
+
+
+def test_the_smallest_of_equals_is_chosen_where_the_sample_allows_it():
+    rng = np.random.default_rng(4)
+    for along_an_axis in (True, False):
+        make = partial(candidate, rng=rng, shared=drawn(rng, 4000))
+        comparison = compared([make("rank 1", 1), make("rank 4", 4), make("rank 2", 2)])
+        assert decide(comparison, Margins(0.5, 0.3), along_an_axis).chosen == "rank 1"
+
+
+def test_the_sequence_ends_at_its_first_failure_even_if_a_smaller_one_would_pass():
+    rng = np.random.default_rng(5)
+    make = partial(candidate, rng=rng, shared=drawn(rng, 4000))
+    comparison = compared([make("rank 1", 1), make("rank 2", 2, clip_score=18.0), make("rank 4", 4)])
+    verdict = decide(comparison, Margins(0.5, 0.3), along_an_axis=True)
+    assert verdict.standings["rank 1"].is_good
+    assert verdict.chosen == "rank 4"
+    assert verdict.standings["rank 2"].shown_worse_by.metric == "clip_score"
+
+
+def test_undecided_says_how_many_images_would_decide():
+    rng = np.random.default_rng(6)
+    make = partial(candidate, rng=rng, shared=drawn(rng, 60))
+    comparison = compared([make("rank 1", 1), make("rank 2", 2)])
+    obstacle = decide(comparison, Margins(0.5, 0.3), along_an_axis=True).standings["rank 1"].worst
+    assert obstacle.slack <= 0
+    needed = obstacle.images_needed(60)
+    assert needed > 60
+    worse_by = obstacle.worse_by
+    bound = worse_by.value + obstacle.quantile * np.sqrt(worse_by.image_variance * 60 / needed)
+    assert bound == pytest.approx(obstacle.margin, rel=0.01)
+    assert obstacle.seeds_needed(1) is None  # one seed says nothing of others
+
+
+def obstacle(value, image_se, margin, training_se=0.0, level=0.95, everywhere=3.0, metric="fid", df=10):
+    return Obstacle("rival", metric, Difference(value, image_se**2, training_se**2, df), margin, level, everywhere)
+
+
+def test_a_sure_loser_in_one_number_is_one_whatever_the_other_number_hides():
+    sure, vague = obstacle(1.0, 0.05, 0.5), obstacle(0.0, 1.2, 0.3, metric="clip_score")
+    standing = Standing((sure, vague))
+    assert standing.worst is vague
+    assert standing.shown_worse_by is sure
+    assert vague.images_needed(256) > 256
+    assert standing.images_needed(256) is None  # of the sure one no number of images would do
+
+
+def test_worse_is_said_only_by_the_bound_that_holds_for_all_at_once():
+    between = obstacle(1.0, 0.2, 0.5)  # 0.5 + 1.645 x 0.2 < 1.0 < 0.5 + 3 x 0.2
+    assert not between.shown_worse
+    assert obstacle(1.0, 0.1, 0.5).shown_worse
+    rng = np.random.default_rng(11)
+    make = partial(candidate, rng=rng, shared=drawn(rng))
+    found = decide(compared([make("a", 1), make("b", 2), make("c", 3)]), Margins(0.5, 0.3), along_an_axis=True)
+    assert all(one.everywhere > one.quantile for standing in found.standings.values() for one in standing.obstacles)
+
+
+def test_images_cannot_buy_back_what_training_seeds_leave_open():
+    one = obstacle(0.1, 0.3, 0.5, training_se=0.1)
+    with_more = replace(one.worse_by, image_variance=0.3**2 * 100 / one.images_needed(100))
+    assert with_more.value + with_more.quantile(0.95) * with_more.se == pytest.approx(one.margin, rel=0.01)
+    assert obstacle(0.1, 0.3, 0.5, training_se=0.3).images_needed(100) is None
+
+
+def test_with_few_seeds_the_images_that_would_do_are_those_of_the_wider_quantile():
+    one = obstacle(0.1, 0.3, 0.5, training_se=0.1, df=2)
+    needed = one.images_needed(100)
+    assert replace(one, worse_by=replace(one.worse_by, image_variance=0.3**2 * 100 / needed)).slack > 0
+    assert replace(one, worse_by=replace(one.worse_by, image_variance=0.3**2 * 100 / (0.98 * needed))).slack < 0
+
+
+def test_the_simultaneous_quantile_holds_all_pairs_of_equals_at_once():
+    rng, within = np.random.default_rng(12), 0
+    for _ in range(150):
+        make = partial(candidate, rng=rng, shared=drawn(rng))
+        comparison = compared([make(str(k), k) for k in range(1, 5)])
+        quantile = comparison.simultaneous_quantile(0.95, draws=1000)
+        differences = [
+            comparison.difference(metric, a, b) for metric in METRICS for a, b in combinations(comparison.measured, 2)
+        ]
+        within += all(abs(one.value) <= quantile * one.se for one in differences)
+        assert quantile > 2.3  # of a single difference it would be 1.96
+    assert 0.90 <= within / 150 <= 0.99
+
+
+def test_a_larger_configuration_cannot_push_a_smaller_one_off_the_front():
+    rng = np.random.default_rng(13)
+    make = partial(candidate, rng=rng, shared=drawn(rng, 2000))
+    comparison = compared([make("small", 1, shift=0.6, clip_score=15.0), make("large", 4)])
+    assert decide(comparison, Margins(0.5, 0.3), along_an_axis=False).front == ("small", "large")
+
+
+def test_images_of_one_prompt_are_no_independent_draws():
+    rng = np.random.default_rng(7)
+    shared = drawn(rng)
+    single = compared([candidate("a", 1, rng, shared)])
+    influence = single.measured[0].clip_score.influence
+    twice = compared([candidate("a", 1, rng, np.repeat(shared, 2, axis=0))], prompts=np.repeat(np.arange(N), 2))
+    assert twice.image_variance(np.repeat(influence, 2)) == pytest.approx(single.image_variance(influence), rel=1e-9)
+
+
+def test_the_spread_between_training_seeds_enters_the_error():
+    rng, values, errors = np.random.default_rng(8), [], []
+    for _ in range(150):
+        make = partial(candidate, rng=rng, shared=drawn(rng), seeds=3, training_sd=0.2)
+        comparison = compared([make("a", 1), make("b", 2), make("c", 3)])
+        difference = comparison.difference("fid", *comparison.measured[:2])
+        values.append(difference.value)
+        errors.append(difference.se**2)
+    assert np.sqrt(np.mean(errors)) == pytest.approx(np.std(values), rel=0.2)
+    assert difference.quantile(0.95) > 1.645  # few seeds: a wider bound than the normal's
+
+
+def test_only_a_sure_loser_in_both_metrics_leaves_the_front():
+    rng = np.random.default_rng(9)
+    make = partial(candidate, rng=rng, shared=drawn(rng, 2000))
+    comparison = compared(
+        [make("good", 2), make("worse", 4, shift=0.6, clip_score=15.0), make("mixed", 4, shift=0.6, clip_score=25.0)]
+    )
+    assert decide(comparison, Margins(0.5, 0.3), along_an_axis=False).front == ("good", "mixed")
+
+
+def test_the_base_model_which_is_not_trained_adds_no_spread_of_training():
+    rng = np.random.default_rng(10)
+    make = partial(candidate, rng=rng, shared=drawn(rng))
+    trained = [make("a", 1, seeds=3, training_sd=0.2), make("b", 2, seeds=3, training_sd=0.2)]
+    comparison = compared([make("base", 0), *trained])
+    base, a, b = comparison.measured
+    of_two = comparison.difference("fid", a, b).training_variance
+    assert of_two > 0
+    assert comparison.difference("fid", a, base).training_variance == pytest.approx(of_two / 2)
+    assert comparison.estimate("fid", base).training_variance == 0
