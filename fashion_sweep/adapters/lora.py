@@ -25,7 +25,7 @@ from fashion_sweep.config.preset import TrainingConfig
 from fashion_sweep.config.search_space import LARGEST_RANK
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.model import Family
 from fashion_sweep.rng import torch_generator
 
 TOLD = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "use_rslora", "init_lora_weights"}

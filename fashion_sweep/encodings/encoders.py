@@ -15,7 +15,7 @@ from fashion_sweep.data.transforms import augmented_views, centre_view, to_model
 from fashion_sweep.encodings.parts import CachePart, Captions, Images, Loss, Prior, Reference
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Judge
-from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.model import Family
 from fashion_sweep.models.registry import default_device, load_model
 from fashion_sweep.rng import standard_normal
 from fashion_sweep.run.status import Alive

@@ -19,8 +19,8 @@ from fashion_sweep.config.preset import GenerationConfig, Size
 from fashion_sweep.config.sweep import SamplePrompt
 from fashion_sweep.errors import TrialError
 from fashion_sweep.metrics.extractors import Judge, Scores
-from fashion_sweep.models.architecture import Family, GenerationRequest
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory
+from fashion_sweep.models.model import Family, GenerationRequest
 from fashion_sweep.rng import standard_normal
 from fashion_sweep.storage.files import is_whole, replacing
 

@@ -24,7 +24,7 @@ from fashion_sweep.storage.files import replacing
 
 if TYPE_CHECKING:
     from fashion_sweep.generation.generator import Generator
-    from fashion_sweep.models.architecture import Family
+    from fashion_sweep.models.model import Family
 
 DEFAULT_FOLDER = Path("generated")
 OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}

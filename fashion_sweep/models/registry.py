@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fashion_sweep.config.preset import ModelConfig
 from fashion_sweep.errors import ConfigError, first_line
-from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.model import Family
 from fashion_sweep.models.sources import locate
 
 FILES = {

@@ -17,7 +17,7 @@ from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.errors import TrialError
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Judge, Scores
-from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.model import Family
 from fashion_sweep.rehearsal.meter import Meter, Planned, Work
 from fashion_sweep.run.status import Status
 from fashion_sweep.tasks.catalogue.trial import Trial

@@ -15,7 +15,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.encodings.sharded_cache import ShardedCache
-from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.model import Family
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, PriorPictures, TrainingSet

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fashion_sweep.encodings.sharded_cache import ShardedCache
-from fashion_sweep.models.architecture import Conditions, Family, TextEmbeds
+from fashion_sweep.models.model import Conditions, Family, TextEmbeds
 from fashion_sweep.rng import permutation, standard_normal, uniform_integer
 
 

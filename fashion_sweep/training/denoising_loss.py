@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.encodings.sharded_cache import ShardedCache
-from fashion_sweep.models.architecture import Conditions, Family
 from fashion_sweep.models.memory import as_much_as_fits
+from fashion_sweep.models.model import Conditions, Family
 from fashion_sweep.rng import standard_normal
 
 logger = logging.getLogger(__name__)

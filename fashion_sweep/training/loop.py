@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from fashion_sweep.config.preset import TrainingConfig
 from fashion_sweep.errors import TrialError
-from fashion_sweep.models.architecture import Conditions, Family, TextEmbeds
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory, release_memory
+from fashion_sweep.models.model import Conditions, Family, TextEmbeds
 from fashion_sweep.training.batches import Batch, TrainingSet
 from fashion_sweep.training.gradients import Gradients, sum_over_workers
 

@@ -31,7 +31,7 @@ from fashion_sweep.adapters.formats import (
 from fashion_sweep.adapters.metadata import base_model_id, own_keys, sd_scripts_keys
 from fashion_sweep.config.trial_spec import COMPONENTS, TrialSpec
 from fashion_sweep.errors import ConfigError, DataError
-from fashion_sweep.models.architecture import GenerationRequest
+from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.models.sources import locate, locate_architecture
 

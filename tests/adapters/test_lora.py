@@ -6,7 +6,7 @@ from fashion_sweep.adapters import lora
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.architecture import Conditions
+from fashion_sweep.models.model import Conditions
 from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.models.sources import locate, locate_architecture
 

@@ -6,7 +6,7 @@ import torch
 from fashion_sweep.adapters import lora
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.extractors import Judge
-from fashion_sweep.models.architecture import Conditions, TextEmbeds
+from fashion_sweep.models.model import Conditions, TextEmbeds
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.models.sdxl.model import SDXL
 from tests.models.sdxl.test_model import request as images_of

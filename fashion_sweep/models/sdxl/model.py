@@ -19,8 +19,8 @@ from transformers.utils.logging import disable_progress_bar as disable_transform
 from fashion_sweep.adapters.spellings import attach_file
 from fashion_sweep.config.preset import GenerationConfig, ModelConfig
 from fashion_sweep.config.trial_spec import COMPONENTS, TrialSpec
-from fashion_sweep.models.architecture import Conditions, GenerationRequest, TextEmbeds
 from fashion_sweep.models.attention import choose_attention
+from fashion_sweep.models.model import Conditions, GenerationRequest, TextEmbeds
 from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
 from fashion_sweep.models.sdxl.sampling import Stage, denoise
 

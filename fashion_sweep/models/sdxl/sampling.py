@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fashion_sweep.models.architecture import Conditions
+from fashion_sweep.models.model import Conditions
 
 
 @dataclass(frozen=True)

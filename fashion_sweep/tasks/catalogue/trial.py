@@ -37,7 +37,7 @@ from fashion_sweep.generation.generator import (
 )
 from fashion_sweep.metrics.evaluate import evaluate, flat
 from fashion_sweep.metrics.extractors import Judge, Scores
-from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.model import Family
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sources import locate_architecture
 from fashion_sweep.run.paths import RunPaths, TrialPaths

@@ -19,7 +19,7 @@ from fashion_sweep.encodings import parts as cache_parts
 from fashion_sweep.encodings.caches import Caches
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Clip
-from fashion_sweep.models.architecture import Family
+from fashion_sweep.models.model import Family
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, replacing, write_json
 from fashion_sweep.tasks.catalogue.trial import Trial

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler
 from safetensors.torch import load_file, save_file
 
-from fashion_sweep.models.architecture import GenerationRequest
+from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl import model as sdxl
 from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.rng import standard_normal

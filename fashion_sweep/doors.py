@@ -1,0 +1,59 @@
+"""The open doors: what a sweep can be made of, by name, and the one line that adds to it.
+
+Each entry is `module:object`, imported when it is first asked for, so that naming a thing needs none of its libraries.
+Packages that are installed beside this one add theirs as entry points of the group `fashion_sweep.<door>`.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from fashion_sweep.errors import ConfigError, did_you_mean
+
+
+class Door:
+    """Things of one kind by name, imported on demand."""
+
+    def __init__(self, kind: str, group: str, own: Mapping[str, str]) -> None:
+        self.kind, self.group, self.own = kind, group, own
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """`module:object` by name: this package's own first, then those of installed packages in their order."""
+        installed = {one.name: one.value for one in entry_points(group=f"fashion_sweep.{self.group}")}
+        return dict(self.own) | {name: place for name, place in installed.items() if name not in self.own}
+
+    def __getitem__(self, name: str) -> Any:
+        """The thing itself.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if name not in self.places:
+            raise ConfigError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.places)}")
+        module, _, attribute = self.places[name].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order in which tables list them."""
+        return tuple(self.places)
+
+
+ARCHITECTURES = Door("architecture", "architectures", {"sdxl": "fashion_sweep.models.sdxl.architecture:SDXL"})
+"""Families of base models: `models.architecture.Architecture`."""
+ADAPTER_KINDS = Door("adapter kind", "adapter_kinds", {"lora": "fashion_sweep.adapters.lora:LORA"})
+"""Kinds of adapters: `adapters.kind.AdapterKind`."""
+METRICS = Door("metric", "metrics", {})
+"""Numbers about generated pictures: `metrics.metric.Metric`."""
+EXTRACTORS = Door("feature extractor", "extractors", {})
+"""Networks whose features metrics compare."""
+LAYOUTS = Door("data layout", "layouts", {})
+"""How a data set lies on disk: `data.layout.Layout`."""
+TASKS = Door("task", "tasks", {})
+"""What a trial learns and is judged by: `tasks.task.Task`."""

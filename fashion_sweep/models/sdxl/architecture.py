@@ -1,0 +1,34 @@
+"""What Stable Diffusion XL is made of, as far as it can be told without weights. Imports no torch.
+
+Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952.
+"""
+
+from collections.abc import Mapping
+
+from fashion_sweep.models.architecture import Placement
+
+PROJECTIONS = {
+    "unet": ("to_q", "to_k", "to_v", "to_out.0"),
+    "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj"),
+    "text_encoder_2": ("q_proj", "k_proj", "v_proj", "out_proj"),
+}
+"""Query, key, value and output of every attention module: what is adapted where a preset names no layers."""
+
+
+class StableDiffusionXL:
+    """See `models.architecture.Architecture` for the members' contracts."""
+
+    name = "sdxl"
+    components = ("unet", "text_encoder", "text_encoder_2")
+    placements: Mapping[str, Placement] = {
+        "unet": Placement("UNet", ("unet",)),
+        "text_encoder": Placement("text encoder 1", ("text_encoder",)),
+        "text_encoder_2": Placement("text encoder 2", ("text_encoder_2",)),
+        "text_encoders": Placement("text encoders", ("text_encoder", "text_encoder_2")),
+    }
+
+    def target_modules(self, component: str) -> tuple[str, ...]:
+        return PROJECTIONS[component]
+
+
+SDXL = StableDiffusionXL()
