@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from fashion_sweep.adapters import lora
-from fashion_sweep.adapters.counting import count_parameters, layers_of, target_modules
+from fashion_sweep.adapters.counting import count_parameters, target_modules
 from fashion_sweep.adapters.formats import (
     PEFT_FILE,
     SavedAdapter,
@@ -32,6 +32,7 @@ from fashion_sweep.adapters.metadata import base_model_id, own_keys, sd_scripts_
 from fashion_sweep.config.trial_spec import COMPONENTS, TrialSpec
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.models.model import GenerationRequest
+from fashion_sweep.models.sdxl.layers import layers_of
 from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.models.sources import locate, locate_architecture
 

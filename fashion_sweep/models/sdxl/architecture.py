@@ -5,7 +5,9 @@ Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952.
 
 from collections.abc import Mapping
 
-from fashion_sweep.models.architecture import Placement
+from fashion_sweep.models.architecture import Layers, Placement
+from fashion_sweep.models.sdxl.layers import layers_of
+from fashion_sweep.models.sources import locate_architecture
 
 PROJECTIONS = {
     "unet": ("to_q", "to_k", "to_v", "to_out.0"),
@@ -20,6 +22,7 @@ class StableDiffusionXL:
 
     name = "sdxl"
     components = ("unet", "text_encoder", "text_encoder_2")
+    text_components = ("text_encoder", "text_encoder_2")
     placements: Mapping[str, Placement] = {
         "unet": Placement("UNet", ("unet",)),
         "text_encoder": Placement("text encoder 1", ("text_encoder",)),
@@ -29,6 +32,9 @@ class StableDiffusionXL:
 
     def target_modules(self, component: str) -> tuple[str, ...]:
         return PROJECTIONS[component]
+
+    def layers(self, base: str, component: str) -> Layers:
+        return layers_of(locate_architecture(base, "model.base"), component)
 
 
 SDXL = StableDiffusionXL()

@@ -1,13 +1,19 @@
 """The linear layers and the size of SDXL's networks, read off their configs: what building them on the meta device
 says too, without the seconds that importing diffusers and transformers takes.
 
-None for a config that says anything this module does not know; `counting.py` builds those. The tests hold the two
-equal.
+A config that says anything this module does not know is built. The tests hold the two equal.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fashion_sweep.models.architecture import Layers
+from fashion_sweep.storage.files import read_json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Config = Mapping[str, Any]
 
@@ -63,14 +69,8 @@ CLIP_DEFAULTS = {
 }
 
 
-@dataclass
-class Layers:
-    """What a network is made of."""
-
-    linear: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Input and output width by the layer's name."""
-    parameters: int = 0
-    """Of all its layers, the linear ones included."""
+class _Stack(Layers):
+    """Layers as they are added one by one."""
 
     def add_linear(self, name: str, width_in: int, width_out: int, bias: bool = True) -> None:
         self.linear[name] = (width_in, width_out)
@@ -83,12 +83,55 @@ class Layers:
         self.parameters += 2 * width
 
 
+@lru_cache
+def layers_of(folder: str, component: str) -> Layers:
+    """Read off the component's config where that is one of SDXL's, in milliseconds; else off the network itself.
+
+    Args:
+        folder: with at least the configs of the model.
+        component: of it.
+    """
+    config = read_json(Path(folder) / component / "config.json")
+    read = None
+    if config is not None:
+        read = unet_layers(config) if component == "unet" else clip_layers(config, component == "text_encoder_2")
+    return read or built_layers(folder, component)
+
+
+def built_layers(folder: str, component: str) -> Layers:
+    """Of the network as its library builds it on the meta device."""
+    from torch import nn
+
+    network = network_on_meta(folder, component)
+    linear = {
+        name: (layer.in_features, layer.out_features)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear)
+    }
+    return Layers(linear, sum(parameter.numel() for parameter in network.parameters()))
+
+
+def network_on_meta(folder: str, component: str) -> "nn.Module":
+    """The component without memory for its weights."""
+    import torch
+
+    with torch.device("meta"):
+        if component == "unet":
+            from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+            return UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder, subfolder="unet"))
+        from transformers.models.clip import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+        family = CLIPTextModelWithProjection if component == "text_encoder_2" else CLIPTextModel
+        return family(CLIPTextConfig.from_pretrained(folder, subfolder=component))
+
+
 def clip_layers(config: Config, projection: bool) -> Layers | None:
     """Of CLIP's text encoder; `projection`: with the layer for the pooled embedding. None where it is another's."""
     known = {key: config.get(key, default) for key, default in CLIP_DEFAULTS.items()}
     if config.get("model_type") != "clip_text_model" or not all(isinstance(value, int) for value in known.values()):
         return None
-    width, layers = known["hidden_size"], Layers()
+    width, layers = known["hidden_size"], _Stack()
     layers.parameters += (known["vocab_size"] + known["max_position_embeddings"]) * width
     for index in range(known["num_hidden_layers"]):
         name = f"encoder.layers.{index}"
@@ -138,7 +181,7 @@ class _UNet:
     """Walks through the blocks in their order."""
 
     def __init__(self, shape: dict[str, Any]) -> None:
-        self.shape, self.layers = shape, Layers()
+        self.shape, self.layers = shape, _Stack()
         widths = shape["block_out_channels"]
         self.time_width = 4 * widths[0]
         self.layers.add_convolution(shape["in_channels"], widths[0])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fashion_sweep.adapters.counting import built_layers, layers_of, parameters_per_rank
-from fashion_sweep.models.sdxl.layers import clip_layers, unet_layers
+from fashion_sweep.adapters.counting import parameters_per_rank
+from fashion_sweep.models.sdxl.layers import built_layers, clip_layers, layers_of, unet_layers
 from fashion_sweep.models.sources import locate_architecture
 
 PACKAGED = [
