@@ -53,7 +53,15 @@ METRICS = Door("metric", "metrics", {})
 """Numbers about generated pictures: `metrics.metric.Metric`."""
 EXTRACTORS = Door("feature extractor", "extractors", {})
 """Networks whose features metrics compare."""
-LAYOUTS = Door("data layout", "layouts", {})
-"""How a data set lies on disk: `data.layout.Layout`."""
+LAYOUTS = Door(
+    "data layout",
+    "layouts",
+    {
+        "folder": "fashion_sweep.data.layouts.folder:LAYOUT",
+        "deepfashion": "fashion_sweep.data.layouts.deepfashion:LAYOUT",
+        "coco": "fashion_sweep.data.layouts.coco:LAYOUT",
+    },
+)
+"""How a data set lies on disk: `data.listing.Layout`."""
 TASKS = Door("task", "tasks", {})
 """What a trial learns and is judged by: `tasks.task.Task`."""

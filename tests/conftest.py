@@ -56,6 +56,15 @@ def write_fashion(root: Path, sizes: Mapping[str, tuple[int, int]]) -> Path:
     return root
 
 
+def write_folder(root: Path, sizes: Mapping[str, tuple[int, int]]) -> Path:
+    """The same with a caption file beside each image."""
+    root.mkdir(parents=True)
+    for seed, (name, size) in enumerate(sizes.items()):
+        noise_image(*size, seed).save(root / name)
+        (root / name).with_suffix(".txt").write_text(f"The shirt number {seed % 7} is of cotton.", encoding="utf-8")
+    return root
+
+
 @pytest.fixture
 def fashion_root(tmp_path) -> Path:
     """180 portrait images: the least that FID with the tiny preset's 64 features takes, and a few more."""

@@ -15,9 +15,9 @@ import pytest
 from fashion_sweep.cli import app as cli
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.data import fashion
 from fashion_sweep.data.images import UNDECODABLE, read_header
 from fashion_sweep.data.index import Index, open_index
+from fashion_sweep.data.layouts import deepfashion
 from fashion_sweep.data.listing import Problem, problems_csv
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.report.console import Terminal
@@ -29,7 +29,7 @@ from tests.report.synthetic_run import finished_run, set_status
 from tests.test_layers import PACKAGE, imported_by, modules
 
 ESCAPE = "\x1b]0;mine\x07\x1b[31m[red]x[/]"
-PRETRAINING = PACKAGE / "tiny" / "fit.py"
+PRETRAINING = PACKAGE / "tiny" / "making" / "fit.py"
 """Reads its own optimizer's state, with `weights_only`."""
 ANCHORS = "".join(f"{a}: &{a} [{', '.join([f'*{b}'] * 9)}]\n" for a, b in zip("bcdefghi", "abcdefgh", strict=True))
 
@@ -102,7 +102,7 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(setting, capsys,
 
 @pytest.mark.parametrize("root", ["s3://bucket/a:b@c", "memory://host:80/x", "sftp://me@host/x", "abfs://box@me.net/x"])
 def test_addresses_without_a_password_are_taken(root):
-    assert load_run_config("exp2", settings=[f"data.fashion.root={root}"]).preset.data.fashion.root == root
+    assert load_run_config("exp2", settings=[f"data.fashion.root={root}"]).preset.data["fashion"].root == root
 
 
 def test_the_runs_folder_is_no_address_with_a_password(monkeypatch):
@@ -181,7 +181,7 @@ def strange_data(tmp_path) -> Index:
     names = ["out.jpg", "in.jpg", "round.jpg", "endless.jpg", "pipe.jpg", "\x1b[31m.jpg", "../../elsewhere.jpg"]
     captions |= dict.fromkeys([*names, str(outside), "nul\0.jpg", "=cmd()|x.jpg", "\ud800.jpg"], "A shirt.")
     (root / "captions.json").write_text(json.dumps(captions))
-    return open_index(fashion.LAYOUT, str(root), tmp_path / "index.jsonl")
+    return open_index(deepfashion.LAYOUT, str(root), tmp_path / "index.jsonl")
 
 
 def test_names_in_the_data_reach_nothing_outside_its_folder_and_end_nothing(strange_data):

@@ -93,7 +93,7 @@ def modelspec_keys(
         "description": description,
         "date": date,
         "resolution": f"{image.width}x{image.height}",
-        "tags": "lora, text-to-image, fashion",
+        "tags": f"lora, text-to-image, {config.preset.training_set}",
         "trigger_phrase": ", ".join(trigger_words),
     }
     return {f"modelspec.{key}": value for key, value in said.items() if value}
@@ -128,19 +128,19 @@ def sd_scripts_keys(
 
 def judged_key(config: RunConfig) -> dict[str, str]:
     """How its pictures are drawn in judging, by keys of a preset, so that `generate` can draw them so again."""
-    generation, size = config.preset.generation, config.preset.data.fashion.evaluation
+    generation, size = config.preset.generation, config.preset.picture_size()
     said = {f"generation.{key}": getattr(generation, key) for key in JUDGED}
-    said |= {f"data.fashion.evaluation.{key}": value for key, value in size.model_dump().items()}
+    said |= {f"data.{config.preset.training_set}.evaluation.{key}": value for key, value in size.model_dump().items()}
     return {f"{PREFIX}judged_with": json.dumps(said, ensure_ascii=False)}
 
 
 def judged_in(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What `judged_key` has said, by keys of a preset; nothing else that a file may say there."""
+    """What `judged_key` has said, by keys of its preset; nothing else that a file may say there."""
     try:
         said = dict(json.loads(metadata.get(f"{PREFIX}judged_with", "{}")))
     except (ValueError, TypeError, RecursionError):
         return {}
-    known = re.compile(rf"generation\.({'|'.join(JUDGED)})|data\.fashion\.evaluation\.\w+")
+    known = re.compile(rf"generation\.({'|'.join(JUDGED)})|data\.[\w-]+\.evaluation\.\w+")
     return {key: value for key, value in said.items() if known.fullmatch(key)}
 
 

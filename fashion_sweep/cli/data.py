@@ -19,6 +19,9 @@ def data() -> None:
 
 @app.command()
 def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets of the preset. Default: all that it has.", metavar="SET")
+    ] = None,
     preset: Preset = None,
     settings: Settings = None,
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
@@ -33,7 +36,7 @@ def check(
 
     values = load_preset(preset, settings or ())
     console, found, checks = Terminal(), {}, {}
-    for name in configured(values):
+    for name in configured(values, names or ()):
         with Terminal(stderr=True).status(f"reading the {name} data"):
             checked, found[name] = check_data(name, values)
         if as_json:
@@ -47,4 +50,4 @@ def check(
     if as_json:
         typer.echo(json.dumps(checks, indent=2))
     for name, catalogue in found.items():
-        check_tolerable(catalogue, str(values.data.of(name).root))
+        check_tolerable(catalogue, str(values.data[name].root))

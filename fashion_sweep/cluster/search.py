@@ -53,7 +53,7 @@ def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str,
     searcher = StudySearcher(run, config)
     tuning: dict[str, Any] = {"search_alg": searcher, "num_samples": searcher.remaining}
     if search.stop_early is not None:
-        steps = training_steps(config.preset.training, read_catalogue(run.catalogue("fashion")))
+        steps = training_steps(config.preset.training, read_catalogue(run.catalogue(config.preset.training_set)))
         if search.stop_early.rungs(steps):
             tuning["scheduler"] = Rungs(run, search.stop_early, steps)
     if not searcher.remaining:

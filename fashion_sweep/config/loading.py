@@ -9,7 +9,7 @@ import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,6 +24,8 @@ PACKAGE = Path(__file__).parent.parent
 SWEEPS = next((folder for folder in (PACKAGE / "sweeps", PACKAGE.parent / "sweeps") if folder.is_dir()), PACKAGE)
 """Inside the package where it was installed, beside it in a checkout."""
 DEFAULT_PRESET = "tiny"
+SET = "NAME"
+"""Stands for a data set's name in a key."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -51,8 +53,11 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
         given.add(key)
     if "garments" in sweep_values:
         raise ConfigError(f"{sweep_path.name}: garments are no part of a sweep file; garment train takes their photos")
-    preset_model = _validate(Preset, preset_values, preset_path, given)
-    return RunConfig(preset=preset_model, sweep=_validate(Sweep, sweep_values, sweep_path, given, "sweep."))
+    chosen = _validate(Preset, preset_values, preset_path, given)
+    if sweep_values.get("judge") is None:
+        sweep_values["judge"] = [chosen.training_set]
+    judged = _validate(Sweep, sweep_values, sweep_path, given, "sweep.")
+    return _validate(RunConfig, {"preset": chosen, "sweep": judged}, sweep_path, given)
 
 
 def load_preset(
@@ -127,7 +132,7 @@ def _read_setting(setting: str) -> tuple[str, Any]:
 
 def _read_value(key: str, text: str) -> Any:
     """Text as it is written where the key holds text, else YAML. `null` says null where that may be."""
-    options = _options(settable().get(key))
+    options = _options(settable().get(settable_name(key)))
     if any(get_origin(option) is Literal and text in get_args(option) for option in options):
         return text
     if str not in options:
@@ -156,7 +161,7 @@ def _parse_value(setting: str, text: str) -> Any:
 def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     for part in path[:-1]:
         inner = values.get(part)
-        if inner is None and key in settable():  # a section that the file leaves out
+        if inner is None and settable_name(key) in settable():  # a section that the file leaves out
             inner = {}
         if not isinstance(inner, Mapping):
             raise ConfigError(f"--set: unknown key {key!r}{_nearest_key(key)}")
@@ -197,7 +202,8 @@ def _within(key: str, folder: str) -> bool:
 
 def _nearest_key(key: str, prefix: str = "") -> str:
     """The whole key that was meant, found by its last part, less `prefix`; its neighbours where none is near."""
-    keys = list(settable())
+    section, set_name = f"data.{SET}.", f"data.{key.split('.')[1]}." if key.startswith("data.") else ""
+    keys = [name.replace(section, set_name or section) for name in settable()]
     folder, _, last = key.rpartition(".")
     neighbours = [name for name in keys if name.rpartition(".")[0] == folder]
     if same := [name for name in keys if name.startswith(f"{folder}.") and name.rpartition(".")[2] == last]:
@@ -210,6 +216,12 @@ def _nearest_key(key: str, prefix: str = "") -> str:
     return did_you_mean(key, neighbours or {name.partition(".")[0] for name in keys})
 
 
+def settable_name(key: str) -> str:
+    """The key as `settable` has it, where any data set goes by one name."""
+    section, *rest = key.split(".")
+    return ".".join([section, SET, *rest[1:]]) if section == "data" and len(rest) > 1 else key
+
+
 @cache
 def settable() -> dict[str, Any]:
     """By the dotted name of everything that `--set` may name."""
@@ -220,11 +232,14 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
     """Dotted name and type of all fields of `model` and of the models in it."""
     for name, field in model.model_fields.items():
         yield prefix + name, field.annotation
-        for inner in _options(field.annotation):
+        for option in _options(field.annotation):
+            by_name = get_origin(option) is dict
+            inner, place = (get_args(option)[1], f"{name}.{SET}") if by_name else (option, name)
             if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from _fields(inner, f"{prefix}{name}.")
+                yield from _fields(inner, f"{prefix}{place}.")
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """The types that a union is of; any other type itself."""
-    return get_args(annotation) if get_origin(annotation) in (types.UnionType, Union) else (annotation,)
+    """The types that a union is of, without what is annotated to them; any other type itself."""
+    options = get_args(annotation) if get_origin(annotation) in (types.UnionType, Union) else (annotation,)
+    return tuple(get_args(option)[0] if get_origin(option) is Annotated else option for option in options)

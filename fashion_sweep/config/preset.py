@@ -1,31 +1,21 @@
 """What a user may say of a run: the typed, frozen preset, and the sweep with it. `config_files.py` reads both."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
+from fashion_sweep.config.data_source import DataSource, Size
 from fashion_sweep.config.search_space import Frozen, TargetModule
-from fashion_sweep.config.sweep import EvaluationSet, Garment, Name, Sweep
+from fashion_sweep.config.sweep import Garment, Name, SetName, Sweep
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.doors import LAYOUTS
+from fashion_sweep.errors import did_you_mean
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Size(Frozen):
-    """How an image is brought to the model's size: resize the shorter side, then crop. Pixels."""
-
-    height: PositiveInt
-    width: PositiveInt
-    shorter_side: PositiveInt
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> "Size":
-        if self.shorter_side < min(self.height, self.width):
-            raise ValueError(f"shorter_side {self.shorter_side} is smaller than the {self.height}x{self.width} crop")
-        return self
 
 
 class ModelConfig(Frozen):
@@ -47,27 +37,9 @@ class ModelConfig(Frozen):
     """`torch.compile` of the UNets' transformer blocks: a minute or more before the first step, faster ones after."""
 
 
-class DataSource(Frozen):
-    root: str | None = Field(None, min_length=1)
-    """Folder in the data set's published layout, or a URL that fsspec knows; null renders the embedded world."""
-    rendered_images: PositiveInt | None = None
-    """How many images to render where `root` is null."""
-    min_aspect_ratio: PositiveFloat | None = None
-    max_aspect_ratio: PositiveFloat | None = None
-    """Images with width/height outside these bounds are dropped."""
-    evaluation: Size
-
-
-class DataConfig(Frozen):
-    fashion: DataSource
-    general: DataSource
-
-    def of(self, name: EvaluationSet | str) -> DataSource:
-        source: DataSource = getattr(self, name)
-        return source
-
-
 class TrainingConfig(Frozen):
+    data_set: SetName | None = None
+    """Which of `data` is trained on; the others are only judged on. null: the only one that there is."""
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
     """Optimizer steps; exactly one of `epochs` and `steps` is set."""
@@ -206,7 +178,8 @@ class GarmentConfig(Frozen):
 class Preset(Frozen):
     name: Name
     model: ModelConfig
-    data: DataConfig
+    data: dict[SetName, DataSource] = Field(min_length=1)
+    """The data sets by name."""
     training: TrainingConfig
     generation: GenerationConfig
     evaluation: EvaluationConfig
@@ -215,12 +188,70 @@ class Preset(Frozen):
     garment: GarmentConfig | None = None
     """null: the preset has no recipe for garments."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _each_data_set_has_a_layout(cls, values: Any) -> Any:
+        sources: Any = values.get("data") if isinstance(values, Mapping) else None
+        for name, source in sources.items() if isinstance(sources, Mapping) else ():
+            if isinstance(source, Mapping) and "layout" not in source:
+                meant = did_you_mean(str(name), sources.keys() - {name})
+                raise ValueError(f"data.{name}.layout is missing, one of {', '.join(LAYOUTS.names)}{meant}")
+        return values
+
+    @model_validator(mode="after")
+    def _trains_on_one_of_its_sets(self) -> "Preset":
+        chosen = self.training.data_set
+        if chosen is None and len(self.data) > 1:
+            raise ValueError(f"training.data_set is missing; name one of {', '.join(self.data)}")
+        if chosen is not None and chosen not in self.data:
+            raise ValueError(f"training.data_set: there is no data set {chosen!r}{did_you_mean(chosen, self.data)}")
+        return self
+
+    @property
+    def training_set(self) -> str:
+        """The name of the data set that is trained on."""
+        return self.training.data_set or next(iter(self.data))
+
+    def picture_size(self, name: str | None = None) -> Size:
+        """The size of pictures that are judged on a data set, by default on the one that is trained on."""
+        image = self.training.image
+        smallest = image.model_copy(update={"shorter_side": min(image.height, image.width)})
+        return self.data[name or self.training_set].evaluation or smallest
+
+    def with_picture_size(self, size: Size) -> "Preset":
+        """The same preset with another size of pictures that are judged on the training set."""
+        name = self.training_set
+        source = self.data[name].model_copy(update={"evaluation": size})
+        return self.model_copy(update={"data": self.data | {name: source}})
+
 
 class RunConfig(Frozen):
     """Everything that determines a run: what `config.yaml` in the run folder holds."""
 
     preset: Preset
     sweep: Sweep
+
+    @model_validator(mode="after")
+    def _judges_on_its_sets(self) -> "RunConfig":
+        for name in self.sweep.judge:
+            if name not in self.preset.data:
+                raise ValueError(f"sweep.judge: there is no data set {name!r}{did_you_mean(name, self.preset.data)}")
+        return self
+
+    @property
+    def data_sets(self) -> list[str]:
+        """The names of the data sets that the run reads: the one that trains, and those it judges on."""
+        return list(dict.fromkeys([self.preset.training_set, *self.sweep.judge]))
+
+    @property
+    def drawn_on(self) -> list[str]:
+        """The data sets in whose image sizes pictures are drawn."""
+        return self.sweep.judge or [self.preset.training_set]
+
+    @property
+    def drawn_as(self) -> str:
+        """The data set whose image size the sample prompts are drawn in."""
+        return self.drawn_on[0]
 
     def training_of(self, spec: TrialSpec) -> TrainingConfig:
         """The preset's training with what the trial sets for itself. The seed stays the preset's: it makes the split

@@ -1,7 +1,7 @@
 """What a sweep file may say: the question, the trials or the space they come from, what is judged, how to choose."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
@@ -9,13 +9,14 @@ from pydantic import NonNegativeInt as Count
 from fashion_sweep.config.search_space import Frozen, Search, Space, trial_values
 from fashion_sweep.config.trial_spec import TrialSpec, placement_error
 
-EvaluationSet = Literal["fashion", "general"]
 NAME = r"^\w[\w.-]*$"
 PHRASE = r"^\w[\w' -]*$"
 LONGEST_NAME = 60
 """Characters."""
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 """Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
+SetName = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=LONGEST_NAME)]
+"""Of a data set: letters, digits, `_` and `-`."""
 
 
 class SamplePrompt(Frozen):
@@ -72,12 +73,13 @@ class Sweep(Frozen):
     """Where there are any, each is a trial: the one adapter of `trials`, trained on that garment's photo alone."""
     seeds: PositiveInt = 1
     """How often each configuration is trained, each time with another seed."""
-    judge: list[EvaluationSet] = Field(["fashion"])
-    """Empty: adapters are trained and draw the sample prompts, and nothing is measured."""
+    judge: list[SetName]
+    """The data sets to judge on; a sweep file that says nothing judges on the one that is trained on. Empty: adapters
+    are trained and draw the sample prompts, and nothing is measured."""
     choose: Choice = Choice()
     sample_prompts: list[SamplePrompt] = Field([])
     """Columns of the sample grid."""
-    published: dict[EvaluationSet, list[Published]] = Field({})
+    published: dict[SetName, list[Published]] = Field({})
 
     @model_validator(mode="after")
     def _trials_are_distinct_and_known(self) -> "Sweep":
@@ -123,19 +125,9 @@ class Sweep(Frozen):
             raise ValueError(f"garments: two are called {repeated!r}")
 
     @property
-    def published_and_judged(self) -> dict[EvaluationSet, list[Published]]:
+    def published_and_judged(self) -> dict[str, list[Published]]:
         """The study's rows on sets that this sweep judges."""
         return {name: rows for name, rows in self.published.items() if rows and name in self.judge}
-
-    @property
-    def drawn_on(self) -> list[EvaluationSet]:
-        """The sets in whose image sizes pictures are drawn."""
-        return self.judge or ["fashion"]
-
-    @property
-    def drawn_as(self) -> EvaluationSet:
-        """The set whose image size the sample prompts are drawn in."""
-        return self.drawn_on[0]
 
     @property
     def specs(self) -> list[TrialSpec]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config.preset import DataSource
+from fashion_sweep.config.data_source import DataSource
 from fashion_sweep.data import locations
 from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Layout, Problem
@@ -91,7 +91,7 @@ def load_catalogue(
 
 def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) -> Catalogue:
     """Raises DataError: no image is left."""
-    folder = locations.join(root, layout.folder)
+    folder = layout.images_in(root)
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
     kept = tuple(

@@ -1,6 +1,6 @@
 """What is known of a data set's files: captions and image headers, kept in the cache.
 
-The index rests on the folder's listing (name, size and time of change of each file) and on the caption file. Where
+The index rests on the listing of the data set's folders: name, size and time of change of each file. Where
 these are as they were, no file is opened; where some changed, only those are. What a file holds is told by its digest:
 a time only says that it is to be looked at again.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fashion_sweep.data import locations
 from fashion_sweep.data.images import READER, UNDECODABLE, Header, OtherPixels, read_header
-from fashion_sweep.data.listing import Layout, Problem
+from fashion_sweep.data.listing import Files, Layout, Problem
 from fashion_sweep.data.many import over_files
 from fashion_sweep.errors import CONTROL, shown
 from fashion_sweep.storage.files import replacing
@@ -45,9 +45,9 @@ class Index:
     key: str
     """Of the listing that it rests on; empty where a file could not be opened."""
     captions: int
-    """How many the caption file holds."""
+    """How many the caption files hold."""
     problems: tuple[Problem, ...]
-    """Of the caption file and the listing; unreadable images are rows."""
+    """Of the caption files and the listing; unreadable images are rows."""
     rows: tuple[Row, ...]
     """In the order of their names."""
     opened: int = 0
@@ -60,8 +60,8 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
     Raises:
         DataError: the folder or its captions are missing or malformed.
     """
-    files = layout.files(root)
-    key = _key(files, locations.entry(locations.join(root, layout.captions_file)))
+    files = layout.find(root)
+    key = _key(files)
     known = read(path) if path else None
     if known and known.key == key:
         return known
@@ -70,21 +70,21 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
     rows: list[Row | None] = []
     todo: list[tuple[int, str]] = []
     for name in sorted(listing.images):
-        caption, entry, row = listing.images[name], files[name], earlier.get(name)
+        caption, entry, row = listing.images[name], files.images[name], earlier.get(name)
         if row and (row.bytes, row.modified) == (entry.bytes, entry.modified):
             rows.append(replace(row, caption=caption))
         else:
             todo.append((len(rows), name))
             rows.append(None)
-    folder = locations.join(root, layout.folder)
-    looks = over_files(partial(_look, folder), [name for _, name in todo])
+    looks = over_files(partial(_look, layout.images_in(root), not layout.folder), [name for _, name in todo])
     problems = [Problem(shown(problem.file), problem.reason) for problem in listing.problems]
     for (place, name), look in zip(todo, looks, strict=True):
         if isinstance(look, str):
             problems.append(Problem(shown(name), look))
             key = "" if look == NOT_OPENED else key  # so that it is tried again
         else:
-            rows[place] = Row(name, listing.images[name], files[name].bytes, files[name].modified, *look)
+            entry = files.images[name]
+            rows[place] = Row(name, listing.images[name], entry.bytes, entry.modified, *look)
     index = Index(key, listing.captions, tuple(problems), tuple(filter(None, rows)), len(todo))
     if path:
         write(path, index)
@@ -115,20 +115,20 @@ def write(path: Path, index: Index) -> None:
             file.write(json.dumps(astuple(row)) + "\n")
 
 
-def _key(files: dict[str, locations.Entry], captions: locations.Entry | None) -> str:
-    digest = hashlib.blake2b(repr((FORMAT, READER, captions)).encode(), digest_size=16)
-    for name in sorted(files):
-        entry = files[name]
+def _key(files: Files) -> str:
+    captions = sorted(files.captions.items())
+    digest = hashlib.blake2b(repr((FORMAT, READER, captions, sorted(files.others))).encode(), digest_size=16)
+    for name, entry in sorted(files.images.items()):
         digest.update(f"{name}\0{entry.bytes}\0{entry.modified}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _look(folder: str, name: str) -> tuple[int, int, str] | str:
+def _look(folder: str, is_root: bool, name: str) -> tuple[int, int, str] | str:
     """Upright (width, height) and digest; sizes are zeros of what is no whole image. Or why the file is not opened, or
     its pixels cannot be used."""
     if CONTROL.search(name):
         return MISNAMED
-    if locations.leads_out(folder, name):
+    if locations.leads_out(folder, name, is_root):
         return LEADS_OUT
     try:
         with locations.open_binary(locations.join(folder, name)) as file:

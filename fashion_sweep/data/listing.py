@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -35,31 +35,50 @@ class Listing:
     """Caption by file name."""
     problems: list[Problem]
     captions: int
-    """How many the caption file holds."""
+    """How many the caption files hold."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a data set as its folders list them."""
+
+    images: Mapping[str, locations.Entry]
+    """By their names in the folder of images."""
+    captions: Mapping[str, locations.Entry | None]
+    """The files that hold captions, by their names in the root; None for one that is missing."""
+    others: Sequence[str] = ()
+    """Pictures in formats that are not read."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a published data set keeps what."""
+    """How a data set lies on disk."""
 
     folder: str
-    """With the images."""
-    captions_file: str
-    read: Callable[[str, dict[str, locations.Entry]], Listing]
-    """(root, image files) → what the caption file says; raises DataError where it is missing or malformed."""
+    """With the images; empty where that is the root."""
+    find: Callable[[str], Files]
+    """Lists the files of a root; raises DataError where a folder is missing."""
+    read: Callable[[str, Files], Listing]
+    """Reads the captions of a root's files; raises DataError where they are missing or malformed."""
 
-    def files(self, root: str) -> dict[str, locations.Entry]:
-        """The image files by name.
+    def images_in(self, root: str) -> str:
+        """The folder of images."""
+        return locations.join(root, self.folder) if self.folder else root
 
-        Raises:
-            DataError: there is no such folder.
-        """
-        if not locations.is_folder(root):
-            raise DataError(f"data folder {root} does not exist")
-        folder = locations.join(root, self.folder)
-        if not locations.is_folder(folder):
-            raise DataError(f"{folder} does not exist; images are expected there")
-        return {n: entry for n, entry in locations.files(folder).items() if is_picture(n)}
+
+def find_published(folder: str, captions_file: str, root: str) -> Files:
+    """The files of a layout with its images in one folder, and its captions in one file.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not locations.is_folder(root):
+        raise DataError(f"data folder {root} does not exist")
+    images = locations.join(root, folder)
+    if not locations.is_folder(images):
+        raise DataError(f"{images} does not exist; images are expected there")
+    files = {name: entry for name, entry in locations.files(images).items() if is_picture(name)}
+    return Files(files, {captions_file: locations.entry(locations.join(root, captions_file))})
 
 
 def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None = None) -> Any:

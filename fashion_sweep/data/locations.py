@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,27 @@ def files(folder: Location) -> dict[str, Entry]:
     return {name: entry for name, entry in found.items() if not name.startswith(".")}
 
 
+def tree(root: Location) -> dict[str, Entry]:
+    """The files of a folder and of those in it, by their paths from there; as `files`, without what begins with a dot,
+    and without folders that are links.
+
+    Raises:
+        DataError: the storage cannot be reached.
+    """
+    if not is_url(root):
+        found: dict[str, Entry] = {}
+        for folder, inner, _ in os.walk(root):
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            within = os.path.relpath(folder, root)
+            found |= {name if within == "." else f"{within}/{name}": one for name, one in files(folder).items()}
+        return found
+    system, path = open_system(os.fspath(root))
+    listed = _asked(root, partial(system.find, detail=True), path)
+    start = len(path.rstrip("/")) + 1
+    names = {info["name"][start:]: _of(info) for info in listed.values()}
+    return {name: one for name, one in names.items() if not any(part.startswith(".") for part in name.split("/"))}
+
+
 def open_binary(location: Location) -> io.BufferedReader | io.BytesIO:
     """A file to read and seek in; one behind a URL is fetched whole, in one request.
 
@@ -101,12 +123,14 @@ def _asked(location: Location, question: Any, *arguments: Any) -> Any:
         raise unreachable(location, error) from error
 
 
-def leads_out(folder: str, name: str) -> bool:
-    """Whether a file of a local folder is a link to one outside of the folder that this lies in."""
+def leads_out(folder: str, name: str, is_root: bool) -> bool:
+    """Whether a file of a local folder of images is a link to one outside of the data set's root: the folder itself, or
+    the one that it lies in."""
     path = join(folder, name)
     if is_url(folder) or not os.path.islink(path):
         return False
-    return not Path(path).resolve().is_relative_to(Path(folder).resolve().parent)
+    root = Path(folder).resolve()
+    return not Path(path).resolve().is_relative_to(root if is_root else root.parent)
 
 
 def _is_file(found: os.DirEntry[str]) -> bool:

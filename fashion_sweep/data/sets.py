@@ -1,25 +1,22 @@
 """The data sets by name: where each lies, and who reads or renders it."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from fashion_sweep.config.preset import DataSource, RunConfig
-from fashion_sweep.config.sweep import EvaluationSet
-from fashion_sweep.data import coco, fashion, locations
+from fashion_sweep.config.data_source import DataSource
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.data import locations
 from fashion_sweep.data.catalogue import Catalogue, load_catalogue
-from fashion_sweep.data.listing import Layout
+from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import cache_root, data_index
 from fashion_sweep.storage import remote
+from fashion_sweep.tiny import RENDERED
 
-LAYOUTS: Mapping[str, Layout] = {"fashion": fashion.LAYOUT, "general": coco.LAYOUT}
-PUBLISHED = {"fashion": 44_096, "general": 82_783}
-"""Images of DeepFashion-MultiModal and of COCO 2014 train, before the filter."""
 WORLD_SEED = 0
 
 
-def locate_data(name: EvaluationSet, source: DataSource) -> tuple[str, bool]:
+def locate_data(name: str, source: DataSource) -> tuple[str, bool]:
     """(root folder or URL, whether it has to be rendered first).
 
     Raises:
@@ -27,19 +24,19 @@ def locate_data(name: EvaluationSet, source: DataSource) -> tuple[str, bool]:
     """
     if source.root is not None:
         return locations.absolute(source.root), False
-    if source.rendered_images is None:
+    if source.rendered_images is None or source.layout not in RENDERED:
         raise ConfigError(f"data.{name}.root is not set; give its folder or URL with --set data.{name}.root=FOLDER")
     return str(cache_root() / f"world-{name}-{source.rendered_images}-seed{WORLD_SEED}"), True
 
 
-def open_data(name: EvaluationSet, source: DataSource) -> Catalogue:
+def open_data(name: str, source: DataSource) -> Catalogue:
     """Renders the embedded world's data set where that is asked for, then opens what is not indexed yet."""
     root = render_if_needed(name, source)
     remote.fetch_file(data_index(name, root))
-    return load_catalogue(LAYOUTS[name], root, source, data_index(name, root))
+    return load_catalogue(LAYOUTS[source.layout], root, source, data_index(name, root))
 
 
-def render_if_needed(name: EvaluationSet, source: DataSource) -> str:
+def render_if_needed(name: str, source: DataSource) -> str:
     """Where the data lies; the embedded world's is there after this.
 
     Raises:
@@ -50,22 +47,17 @@ def render_if_needed(name: EvaluationSet, source: DataSource) -> str:
         from fashion_sweep.tiny import world
 
         assert source.rendered_images is not None
-        write = {"fashion": world.write_fashion, "general": world.write_general}[name]
-        write(Path(root), source.rendered_images, WORLD_SEED, workers=len(os.sched_getaffinity(0)))
+        world.WRITERS[source.layout](
+            Path(root), source.rendered_images, WORLD_SEED, workers=len(os.sched_getaffinity(0))
+        )
     return root
 
 
-def data_sets(config: RunConfig) -> list[EvaluationSet]:
-    """The data sets that a run reads: fashion, which trains, and those it judges on."""
-    names: list[EvaluationSet] = ["fashion", *config.sweep.judge]
-    return list(dict.fromkeys(names))
-
-
-def rendered_sets(config: RunConfig) -> list[EvaluationSet]:
+def rendered_sets(config: RunConfig) -> list[str]:
     """Those that are made here, of the embedded world. A run over garments has photos in place of data sets.
 
     Raises:
         ConfigError: neither a folder nor a number of images to render is given.
     """
-    names = [] if config.sweep.garments else data_sets(config)
-    return [name for name in names if locate_data(name, config.preset.data.of(name))[1]]
+    names = [] if config.sweep.garments else config.data_sets
+    return [name for name in names if locate_data(name, config.preset.data[name])[1]]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fashion_sweep.config.preset import Size
+from fashion_sweep.config.data_source import Size
 from fashion_sweep.rng import numpy_generator
 
 

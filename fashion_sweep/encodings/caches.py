@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fashion_sweep.config.preset import EvaluationConfig, RunConfig, TrainingConfig
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.encodings.parts import TRAINED_ON, Captions, Images, Loss, Prior, Reference, all_parts
+from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior, Reference, all_parts
 from fashion_sweep.encodings.sharded_cache import ShardedCache, content_key
 from fashion_sweep.encodings.size import Counts, cache_size
 from fashion_sweep.errors import RunError
@@ -44,10 +43,10 @@ class Caches:
         """None where there is no prior preservation."""
         return self.parts.get(Prior.KIND)
 
-    def reference(self, name: EvaluationSet) -> ShardedCache:
+    def reference(self, name: str) -> ShardedCache:
         return self.parts[Reference.KIND.format(name)]
 
-    def loss(self, name: EvaluationSet) -> ShardedCache | None:
+    def loss(self, name: str) -> ShardedCache | None:
         """None for what is trained on."""
         return self.parts.get(Loss.KIND.format(name))
 
@@ -56,10 +55,10 @@ class Caches:
         return config.model_copy(update={"views": self.views})
 
 
-def plan_caches(config: RunConfig, catalogues: dict[EvaluationSet, Catalogue]) -> Caches:
+def plan_caches(config: RunConfig, catalogues: dict[str, Catalogue]) -> Caches:
     """Where each part lies: folders named by what goes into them (weights, transform, data)."""
     images: dict[str, int] = {name: len(catalogue.records) for name, catalogue in catalogues.items()}
-    captions = len(catalogues[TRAINED_ON].distinct_captions)
+    captions = len(catalogues[config.preset.training_set].distinct_captions)
     size = cache_size(config, specs_of(config), Counts(images, captions, "the data"))
     weights, parts = _fingerprints(config), {}
     for kind, part in all_parts(config, size.views).items():

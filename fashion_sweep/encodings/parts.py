@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from fashion_sweep.config.preset import PriorConfig, RunConfig, Size
-from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.preset import PriorConfig, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import evaluation_order
@@ -28,15 +28,13 @@ from fashion_sweep.planning.cost import (
     view_bytes,
 )
 
-TRAINED_ON: EvaluationSet = "fashion"
-
 
 @dataclass(frozen=True)
 class CachePart(ABC):
     config: RunConfig
     views: int
     """Kept of each image trained on."""
-    data_set: EvaluationSet = TRAINED_ON
+    data_set: str
     KIND: ClassVar[str]
     TITLE: ClassVar[str]
     MADE_BY: ClassVar[Literal["model", "pipelines", "judge"]] = "model"
@@ -86,7 +84,7 @@ class CachePart(ABC):
 
     @property
     def size(self) -> Size:
-        return self.config.preset.data.of(self.data_set).evaluation
+        return self.config.preset.picture_size(self.data_set)
 
 
 class Images(CachePart):
@@ -244,12 +242,12 @@ class Prior(CachePart):
 
 def all_parts(config: RunConfig, views: int) -> dict[str, CachePart]:
     """By kind, in the order in which they are made: last what the judge makes, so that a worker changes models once."""
-    judged = sorted(config.sweep.judge)
-    losses = [Loss(config, views, name) for name in judged if name != TRAINED_ON]
+    judged, trained = sorted(config.sweep.judge), config.preset.training_set
+    losses = [Loss(config, views, name) for name in judged if name != trained]
     references = [Reference(config, views, name) for name in judged]
-    parts: list[CachePart] = [Images(config, views), Captions(config, views), *losses, *references]
+    parts: list[CachePart] = [Images(config, views, trained), Captions(config, views, trained), *losses, *references]
     if config.sweep.garments and config.preset.garment and config.preset.garment.prior:
-        parts.insert(2, Prior(config, views))
+        parts.insert(2, Prior(config, views, trained))
     return {part.kind: part for part in parts}
 
 

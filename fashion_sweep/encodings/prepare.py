@@ -122,7 +122,7 @@ def _fetch_inputs(run: RunPaths) -> None:
         run.fetch_inputs()
         config = read_run_config(run.config)
         for name in rendered_sets(config):
-            render_if_needed(name, config.preset.data.of(name))
+            render_if_needed(name, config.preset.data[name])
 
 
 @lru_cache(maxsize=2)

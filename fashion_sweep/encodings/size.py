@@ -7,13 +7,14 @@ numbers up to rounding; then views, down to one, which is another augmentation f
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from fashion_sweep.config.preset import DataSource, RunConfig
-from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.config.data_source import DataSource
+from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data import index, locations
 from fashion_sweep.data.catalogue import inside
-from fashion_sweep.data.sets import PUBLISHED, data_sets, locate_data
-from fashion_sweep.encodings.parts import TRAINED_ON, all_parts
+from fashion_sweep.data.sets import locate_data
+from fashion_sweep.doors import LAYOUTS
+from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.metrics.sample_size import feature_dimension
 from fashion_sweep.run.paths import cache_rates, data_index
@@ -27,7 +28,7 @@ class Counts:
     images: Mapping[str, int]
     """By data set."""
     captions: int
-    """Different ones of the fashion images."""
+    """Different ones of the images trained on."""
     source: str
 
 
@@ -111,25 +112,41 @@ def known_counts(config: RunConfig) -> Counts:
     """From the indices of the data where there are any, else as the data is published or is to be rendered."""
     images: dict[str, int] = {}
     captions, sources = 0, []
-    for name in data_sets(config):
-        source = config.preset.data.of(name)
+    for name in config.data_sets:
+        source = config.preset.data[name]
         known = read_index_of(name, source)
         if known:
             kept = [row.caption for row in known.rows if row.width and inside(row.width / row.height, source)]
             images[name], distinct = len(kept), len(set(kept))
             sources.append(f"{len(kept):,} {name} images by the index of {locate_data(name, source)[0]}")
         else:
-            rendered = source.root is None and source.rendered_images
-            images[name] = distinct = rendered or PUBLISHED[name]
-            sources.append(f"{images[name]:,} {name} images {'to be rendered' if rendered else 'as in the study'}")
-            sources[-1] += ", none filtered out and each with a caption of its own (an assumption)"
-            if source.root and not locations.is_url(source.root) and not locations.is_folder(source.root):
-                sources[-1] += f", for {source.root} is not on this machine"
-        captions = distinct if name == TRAINED_ON else captions
+            images[name], origin = _assumed_count(name, source)
+            distinct = images[name]
+            sources.append(f"{images[name]:,} {name} images {origin}")
+        captions = distinct if name == config.preset.training_set else captions
     return Counts(images, captions, "; ".join(sources))
 
 
-def read_index_of(name: EvaluationSet, source: DataSource) -> index.Index | None:
+def _assumed_count(name: str, source: DataSource) -> tuple[int, str]:
+    """How many images a data set that was not opened yet has, and where the number is from.
+
+    Raises:
+        ConfigError: nothing tells.
+    """
+    assumption = ", none filtered out and each with a caption of its own (an assumption)"
+    if source.root is None and source.rendered_images:
+        return source.rendered_images, f"to be rendered{assumption}"
+    here = source.root is not None and not locations.is_url(source.root) and locations.is_folder(source.root)
+    if here and (listed := len(LAYOUTS[source.layout].find(locations.absolute(str(source.root))).images)):
+        return listed, f"as its folder lists them{assumption}"
+    if source.published is None:
+        raise ConfigError(f"data.{name}: how many images it has is not known; data check {name} counts them")
+    is_elsewhere = source.root and not here and not locations.is_url(source.root)
+    missing = f", for {source.root} is not on this machine" if is_elsewhere else ""
+    return source.published.images, f"as published{assumption}{missing}"
+
+
+def read_index_of(name: str, source: DataSource) -> index.Index | None:
     """What is known of the data, without looking at it; None where nothing is."""
     if source.root is None and source.rendered_images is None:
         return None

@@ -15,7 +15,8 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from fashion_sweep.config.preset import GenerationConfig, Size
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.preset import GenerationConfig
 from fashion_sweep.config.sweep import SamplePrompt
 from fashion_sweep.errors import TrialError
 from fashion_sweep.metrics.extractors import Judge, Scores
@@ -85,7 +86,7 @@ class Generator:
                 raise
             raise TrialError(
                 f"out of memory with one image of {self.size.height}x{self.size.width}; set model.dtype=bfloat16 where "
-                "it is float32, a smaller data.fashion.evaluation, or use a larger device"
+                "it is float32, a smaller evaluation size of the data set, or use a larger device"
             ) from error
         if fitting < size:
             self.at_once = fitting

@@ -18,6 +18,7 @@ from fashion_sweep.run.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.storage import remote
 from fashion_sweep.tracking import fetch
 
+TRAINING_SET = re.compile(r"^data\.[\w-]+\.")
 WITH_SCALE = re.compile(r"(?P<given>.+):(?P<scale>[+-]?(\d+\.?\d*|\.\d+|nan|inf))")
 
 
@@ -89,8 +90,10 @@ def _judged_as(given: str, said: Mapping[str, str]) -> Preset | None:
     if not (judged := judged_in(said)):
         return None
     name = said.get(f"{PREFIX}preset")
+    name = name if name in {path.stem for path in PRESETS.glob("*.yaml")} else None
+    own = f"data.{load_preset(name).training_set}."  # whatever the data set is called that it was trained on
     try:
-        return load_preset(name if name in {path.stem for path in PRESETS.glob("*.yaml")} else None, values=judged)
+        return load_preset(name, values={TRAINING_SET.sub(own, key): value for key, value in judged.items()})
     except ConfigError as error:
         raise ConfigError(f"--adapter {given}: tells settings that do not fit: {error}") from error
 
@@ -130,7 +133,8 @@ def _from_disk(given: str) -> Adapter:
     if run.trial(path.parent.parent.name).adapter != path or not run.config.is_file():
         label = path.stem if path.name != TrialPaths(path).adapter.name else path.parent.name
         return Adapter(str(path), label, path, trained_with=_preset_of_export(path))
-    config, catalogue = read_run_config(run.config), run.catalogue("fashion")
+    config = read_run_config(run.config)
+    catalogue = run.catalogue(config.preset.training_set)
     has_one_size = not config.sweep.garments  # else the adapter's file tells it
     return Adapter(
         name=str(path),

@@ -127,7 +127,7 @@ def _card(
     original_size: tuple[int, int] | None,
 ) -> Card:
     """original_size: as the adapter tells it; else it is that of the data."""
-    catalogue, trial_id = request.run.catalogue("fashion"), trial.spec.trial_id
+    catalogue, trial_id = request.run.catalogue(config.preset.training_set), trial.spec.trial_id
     files = {"diffusers": ADAPTER_FILE, "kohya": f"{request.run.name}-{trial_id}.safetensors", "peft": ""}
     return Card(
         run=request.run.name,

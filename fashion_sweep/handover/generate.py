@@ -44,9 +44,10 @@ def generate(wish: Wish, preset: str | None, settings: Sequence[str], console: C
         with console.status("reading the adapter …"):
             found = [(find_adapter(name, Path(downloads) / str(i)), scale) for i, (name, scale) in enumerate(given)]
             rows = make_rows(wish, found, preset, settings)
-            drawn, key = rows[0].preset, "--size" if wish.size else "data.fashion.evaluation"
+            drawn = rows[0].preset
+            key = "--size" if wish.size else f"data.{drawn.training_set}.evaluation"
             check_model(_model_of(drawn))
-            check_size(drawn.model, key, drawn.data.fashion.evaluation)
+            check_size(drawn.model, key, drawn.picture_size())
         if told := settings_told([adapter for adapter, _ in found], preset):
             console.print(told, style="dim", soft_wrap=True, markup=False)
         model = _load(rows, console)
@@ -123,7 +124,7 @@ def _generator(model: "Family", row: Row, on_step: Callable[[], None]) -> "Gener
     return Generator(
         model=model,
         config=row.preset.generation,
-        size=row.preset.data.fashion.evaluation,
+        size=row.preset.picture_size(),
         original_size=row.original_size,
         negative_prompt=row.negative_prompt,
         on_step=on_step,

@@ -15,8 +15,7 @@ from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import Judgement, TrialResult
 from fashion_sweep.report.tables import GAP
 
-TAGS = ("lora", "text-to-image", "stable-diffusion-xl", "diffusers", "fashion")
-SET_TITLES = {"fashion": "fashion (what it was trained on)", "general": "general prompts"}
+TAGS = ("lora", "text-to-image", "stable-diffusion-xl", "diffusers")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Card:
             "base_model_relation": "adapter",
             "library_name": "diffusers",
             "pipeline_tag": "text-to-image",
-            "tags": [*TAGS, *(["peft"] if self.format == "peft" else [])],
+            "tags": [*TAGS, self.config.preset.training_set, *(["peft"] if self.format == "peft" else [])],
         }
         if self.trigger_words:
             values["instance_prompt"] = ", ".join(self.trigger_words)
@@ -117,7 +116,7 @@ class Card:
     def _row(self, name: str, judged: Judgement) -> tuple[str, ...]:
         corrected = corrected_fid(self.verdicts.get(name), self.trial)
         return (
-            SET_TITLES.get(name, name),
+            f"{name} (what it was trained on)" if name == self.config.preset.training_set else f"{name} prompts",
             _number(judged.fid),
             _number(corrected),
             _number(None if judged.kid is None else 1000 * judged.kid),
@@ -148,7 +147,7 @@ class Card:
         yield f"Judged with {', '.join(parts)}; no negative prompt."
 
     def _python(self) -> str:
-        size = self.config.preset.data.fashion.evaluation
+        size = self.config.preset.picture_size()
         conditioned = f", original_size={self.original_size}" if self.original_size else ""
         load = [f'pipeline.load_lora_weights(".", weight_name={_literal(self.file)})']
         imports = ["import torch", "from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]

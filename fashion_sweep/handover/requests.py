@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_sweep.adapters.metadata import base_model_id
+from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.loading import change_preset, load_preset
 from fashion_sweep.config.preset import Preset
 from fashion_sweep.errors import ConfigError
@@ -71,7 +72,7 @@ class Row:
 
     def description(self) -> dict[str, Any]:
         """What its images are told to come from."""
-        generation, size = self.preset.generation, self.preset.data.fashion.evaluation
+        generation, size = self.preset.generation, self.preset.picture_size()
         refined = generation.refine_fraction if self.preset.model.refiner else 0
         said = {
             "adapter": self.adapter.name,
@@ -92,7 +93,7 @@ class Row:
 
     def parameters(self, prompt: str, seed: int) -> str:
         """The same in the one text that AUTOMATIC1111, Forge and galleries look for, as far as it has words for it."""
-        generation, size = self.preset.generation, self.preset.data.fashion.evaluation
+        generation, size = self.preset.generation, self.preset.picture_size()
         lines = [prompt, *([f"Negative prompt: {self.negative_prompt}"] if self.negative_prompt else [])]
         values = {
             "Steps": generation.num_inference_steps,
@@ -207,7 +208,7 @@ def _how(adapter: Adapter) -> str | None:
 
 
 def _drawn(preset: Preset) -> str:
-    generation, size = preset.generation, preset.data.fashion.evaluation
+    generation, size = preset.generation, preset.picture_size()
     refined = generation.refine_fraction if preset.model.refiner else 0
     refiner = f", {refined:.0%} of them by the refiner" if refined else ""
     steps = f"{generation.num_inference_steps} steps{refiner}"
@@ -222,7 +223,7 @@ def base_like(like: Adapter | None) -> Adapter:
 
 
 def _row(wish: Wish, adapter: Adapter, scale: float, resolved: Preset) -> Row:
-    size = resolved.data.fashion.evaluation
+    size = resolved.picture_size()
     negative = resolved.generation.base_negative_prompt if adapter.file is None else None
     if wish.negative_prompt is not None:
         negative = wish.negative_prompt or None
@@ -243,8 +244,5 @@ def _preset(wish: Wish, judged: Preset | None, name: str | None, settings: Seque
     }
     preset = preset.model_copy(update={"generation": generation.model_copy(update=changed)})
     if size := _size(wish):
-        fashion = preset.data.fashion
-        wanted = fashion.evaluation.model_copy(update={"height": size[0], "width": size[1], "shorter_side": min(size)})
-        data = preset.data.model_copy(update={"fashion": fashion.model_copy(update={"evaluation": wanted})})
-        preset = preset.model_copy(update={"data": data})
+        preset = preset.with_picture_size(Size(height=size[0], width=size[1], shorter_side=min(size)))
     return preset

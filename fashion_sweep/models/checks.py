@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from fashion_sweep.config.preset import ModelConfig, Size
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.preset import ModelConfig
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.attention import check_attention
 from fashion_sweep.models.sdxl.schedule import check_schedules

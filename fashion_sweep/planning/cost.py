@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config.preset import RunConfig, Size
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.models.sources import locate_architecture
 from fashion_sweep.planning.assumed_gpu import BFLOAT16_TFLOPS, FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.storage.files import read_json

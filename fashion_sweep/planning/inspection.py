@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fashion_sweep.config.preset import DataSource, Preset
-from fashion_sweep.config.sweep import EvaluationSet
+from fashion_sweep.config.data_source import DataSource
+from fashion_sweep.config.preset import Preset
 from fashion_sweep.data.catalogue import EXAMPLES, Catalogue, by_reason, catalogue_of, inside
 from fashion_sweep.data.index import Index, open_index
 from fashion_sweep.data.listing import Problem
-from fashion_sweep.data.sets import LAYOUTS, render_if_needed
+from fashion_sweep.data.sets import render_if_needed
 from fashion_sweep.data.split import split
+from fashion_sweep.doors import LAYOUTS
+from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.models.sdxl.caption_lengths import TokenLengths, caption_lengths, find_tokenizers
 from fashion_sweep.models.sources import fingerprint
 from fashion_sweep.run.paths import data_findings, data_index
@@ -76,23 +78,32 @@ class DataCheck:
     """The others were known from an earlier time."""
 
 
-def configured(preset: Preset) -> list[EvaluationSet]:
-    """Fashion, and general where it has a folder or is to be rendered."""
-    general = preset.data.general
-    return ["fashion", *(["general"] if general.root or general.rendered_images else [])]  # type: ignore[list-item]
+def configured(preset: Preset, names: Sequence[str] = ()) -> list[str]:
+    """The data sets of these names; without any, the one that is trained on, and all that have a folder or are
+    rendered.
+
+    Raises:
+        ConfigError: the preset has no data set of that name.
+    """
+    if unknown := [name for name in names if name not in preset.data]:
+        raise ConfigError(f"there is no data set {unknown[0]!r}{did_you_mean(unknown[0], preset.data)}")
+    at_hand = [name for name, source in preset.data.items() if source.root or source.rendered_images]
+    return list(dict.fromkeys(names or [preset.training_set, *at_hand]))
 
 
-def check_data(name: EvaluationSet, preset: Preset) -> tuple[DataCheck, Catalogue]:
+def check_data(name: str, preset: Preset) -> tuple[DataCheck, Catalogue]:
     """Raises:
     ConfigError: the data's place is not given.
     DataError: it is missing or malformed, or nothing is left of it.
     """
-    source = preset.data.of(name)
+    source = preset.data[name]
     root = render_if_needed(name, source)
-    index = open_index(LAYOUTS[name], root, data_index(name, root))
-    catalogue = catalogue_of(index, LAYOUTS[name], root, source)
+    layout = LAYOUTS[source.layout]
+    index = open_index(layout, root, data_index(name, root))
+    catalogue = catalogue_of(index, layout, root, source)
     counts = Counter(record.caption for record in catalogue.records)
-    parts = split(catalogue, preset.training.validation_fraction, preset.training.seed) if name == "fashion" else None
+    is_trained_on, training = name == preset.training_set, preset.training
+    parts = split(catalogue, training.validation_fraction, training.seed) if is_trained_on else None
     duplicates = _equal_files(index)
     summary = catalogue.summary()
     check = DataCheck(
@@ -148,7 +159,7 @@ def _token_lengths(name: str, root: str, index: Index, counts: Counter[str], pre
     known = read_json(path, {})
     known = known if index.key and known.get("index") == index.key else {"index": index.key, "tokens": {}}
     folders = find_tokenizers(preset.model.base)
-    key = f"{[fingerprint(str(folder)) for folder in folders]} {_bounds(preset.data.of(name))}"
+    key = f"{[fingerprint(str(folder)) for folder in folders]} {_bounds(preset.data[name])}"
     if key not in known["tokens"]:
         known["tokens"][key] = [asdict(lengths) for lengths in caption_lengths(folders, counts)]
         write_json(path, known)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, Size
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig
 from fashion_sweep.models.sources import locate_architecture
 
 TOKENS = 77
@@ -37,7 +38,7 @@ class Flops:
 def count_work(config: RunConfig) -> dict[str, Flops] | None:
     """At the sizes a run works at: `training`, and each evaluation set. None as `count_flops`."""
     preset = config.preset
-    sizes = {"training": preset.training.image} | {n: preset.data.of(n).evaluation for n in config.sweep.drawn_on}
+    sizes = {"training": preset.training.image} | {n: preset.picture_size(n) for n in config.drawn_on}
     counted = {name: count_flops(preset.model, preset.evaluation, size) for name, size in sizes.items()}
     known = {name: flops for name, flops in counted.items() if flops is not None}
     return known if len(known) == len(counted) else None

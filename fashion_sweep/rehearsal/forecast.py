@@ -59,7 +59,7 @@ class Amount:
     records: Mapping[str, int]
     """Images kept, by data set."""
     captions: int
-    """Distinct captions of the fashion images."""
+    """Distinct captions of the images trained on."""
     workers_per_trial: int
     gpus_per_worker: int
     cluster: int
@@ -129,7 +129,7 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
     training, preset, workers = config.training_of(spec), config.preset, amount.workers_per_trial
     steps, trained = 0, 0.0
     if not spec.is_base_model:
-        records = amount.records["fashion"]
+        records = amount.records[preset.training_set]
         steps = steps_for(training, records)
         validations = 1 + math.ceil(steps / training.validation_every)
         held_out = held_out_count(records, training.validation_fraction)
@@ -141,11 +141,11 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
     judged = 0.0
     if config.sweep.garments:
         drawn = len(drawings_of(config, spec.garment))
-        judged = math.ceil(drawn / workers) * pace.images["fashion"].image(preset)
+        judged = math.ceil(drawn / workers) * pace.images[config.drawn_as].image(preset)
     for name in config.sweep.judge:
         count, images = min(preset.evaluation.samples, amount.records[name]), pace.images[name]
         judged += math.ceil(count / workers) * images.image(preset) + pace.statistics
-        if name != "fashion" and not spec.is_base_model:
+        if name != preset.training_set and not spec.is_base_model:
             judged += min(preset.evaluation.loss_samples, amount.records[name]) * (images.forward + pace.caption)
     return TrialForecast(spec.title, trained, judged, steps, workers * amount.gpus_per_worker)
 

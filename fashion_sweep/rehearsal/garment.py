@@ -18,7 +18,7 @@ class RehearsedGarment(RehearsedTrial, GarmentTrial):
         return clip
 
     def _draw(self, generator: Generator, drawings: Sequence[Drawing]) -> None:
-        self.timings.judging = "fashion"
+        self.timings.judging = self.config.drawn_as
         super()._draw(generator, drawings)
         self.timings.judging = None
 

@@ -35,10 +35,10 @@ def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pa
             features=meter.seconds(Work.CLOSENESS if garments else Work.FEATURES),
             forward=timings.seconds("base", name),
         )
-        for name in config.sweep.drawn_on
+        for name in config.drawn_on
     }
-    first = config.sweep.drawn_as
-    size, trained = config.preset.data.of(first).evaluation, config.preset.training.image
+    first = config.drawn_as
+    size, trained = config.preset.picture_size(first), config.preset.training.image
     steps = {spec: min(timings.steps[spec.trial_id]) / scale.batch_size * _share(config) for spec in _trained(config)}
     return Pace(
         step={placement(spec): seconds for spec, seconds in steps.items()},
@@ -83,7 +83,7 @@ def reckoned_pace(
                 features=flops[name].features / extractor,
                 forward=flops[name].base / pace,
             )
-            for name in config.sweep.drawn_on
+            for name in config.drawn_on
         },
         statistics=statistics,
     )
@@ -101,7 +101,7 @@ def _share(config: RunConfig) -> int:
 
 def sustained(config: RunConfig, pace: Pace, flops: dict[str, Flops]) -> float:
     """Operations a second that the base UNet reached in the measured pace."""
-    name = config.sweep.drawn_as
+    name = config.drawn_as
     return flops[name].base / pace.images[name].forward
 
 

@@ -5,18 +5,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fashion_sweep.config.data_source import PublishedData
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.sweep import EvaluationSet, Garment
+from fashion_sweep.config.sweep import Garment
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.garment import keep_photos
-from fashion_sweep.data.sets import PUBLISHED, open_data
+from fashion_sweep.data.sets import open_data
 from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.garment.recipe import caption_of, recipe_of
 
 SAMPLES = 2
-MADE_UP = {"fashion": (750, 1101), "general": (640, 480)}
-"""Width and height of theirs."""
+PHOTO = (750, 1101)
+"""Width and height of a made-up photo of a garment."""
 GARMENT = Garment(photo="made-up-0.jpg", kind="sweater", attribute="pattern", name="made-up", digest="")
 CAPTIONS = (
     "The shirt this woman wears has long sleeves, its fabric is cotton, and it has solid color patterns.",
@@ -30,16 +32,15 @@ def two_of(catalogue: Catalogue, seed: int) -> Catalogue:
     return Catalogue(tuple(sorted(chosen, key=lambda record: record.name)), 0, ())
 
 
-def opened(name: EvaluationSet, config: RunConfig) -> Catalogue | None:
+def opened(name: str, config: RunConfig) -> Catalogue | None:
     """The data set, every header read; None where no folder is given."""
-    source = config.preset.data.of(name)
+    source = config.preset.data[name]
     return open_data(name, source) if source.root else None
 
 
-def made_up(name: EvaluationSet, folder: Path) -> Catalogue:
-    """Two JPEGs of the published size with captions, in `folder`."""
+def made_up(folder: Path, width: int, height: int) -> Catalogue:
+    """Two JPEGs of this size with captions, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    width, height = MADE_UP[name]
     records = []
     for seed, caption in enumerate(CAPTIONS):
         path = folder / f"made-up-{seed}.jpg"
@@ -51,13 +52,20 @@ def made_up(name: EvaluationSet, folder: Path) -> Catalogue:
 
 def made_up_garment(config: RunConfig, run: RunPaths) -> Catalogue:
     """A made-up photo of `GARMENT`, kept in the run as that of any garment."""
-    first = made_up("fashion", run.made_up("fashion")).records[0]
+    first = made_up(run.made_up(config.preset.training_set), *PHOTO).records[0]
     caption = caption_of(recipe_of(config.preset), GARMENT)
     record = Record(GARMENT.name, first.path, caption, first.width, first.height)
     return keep_photos(Catalogue((record,), 0, ()), run.photos)
 
 
-def published_count(name: EvaluationSet, config: RunConfig) -> int:
-    """Images of a data set whose folder is not given."""
-    source = config.preset.data.of(name)
-    return source.rendered_images or PUBLISHED[name]
+def published(name: str, config: RunConfig) -> PublishedData:
+    """Count and size of the images of a data set whose folder is not given.
+
+    Raises:
+        ConfigError: the preset does not tell how large it is, nor how many are rendered.
+    """
+    source, size = config.preset.data[name], config.preset.picture_size(name)
+    if source.published is None and source.rendered_images is None:
+        raise ConfigError(f"data.{name}: neither its root nor its published size is set; give data.{name}.root")
+    known = source.published or PublishedData(images=1, width=size.width, height=size.height)
+    return known.model_copy(update={"images": source.rendered_images or known.images})

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from fashion_sweep.config.preset import CacheConfig, Preset, RunConfig
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.models.sources import EMBEDDED, RANDOM
 from fashion_sweep.planning.plan import feasible, parameters_of
@@ -69,13 +68,11 @@ def _random(name: str) -> str:
     return name if name.startswith(RANDOM) else RANDOM + name
 
 
-def with_roots(config: RunConfig, roots: Mapping[EvaluationSet, Path]) -> RunConfig:
+def with_roots(config: RunConfig, roots: Mapping[str, Path]) -> RunConfig:
     """The same, with the data sets of `roots` in these folders."""
     data = config.preset.data
-    sources: dict[str, Any] = {
-        name: data.of(name).model_copy(update={"root": str(root)}) for name, root in roots.items()
-    }
-    preset = config.preset.model_copy(update={"data": data.model_copy(update=sources)})
+    sources = {name: data[name].model_copy(update={"root": str(root)}) for name, root in roots.items()}
+    preset = config.preset.model_copy(update={"data": data | sources})
     return config.model_copy(update={"preset": preset})
 
 

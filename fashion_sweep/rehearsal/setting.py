@@ -10,17 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, write_catalogue
-from fashion_sweep.data.sets import data_sets
 from fashion_sweep.encodings.parts import Captions
 from fashion_sweep.encodings.size import CacheSize, Counts, cache_size, left_out
 from fashion_sweep.errors import ConfigError, FashionSweepError
 from fashion_sweep.planning.assumed_gpu import BFLOAT16_TFLOPS
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.rehearsal.forecast import Amount
-from fashion_sweep.rehearsal.samples import made_up, made_up_garment, opened, published_count, two_of
+from fashion_sweep.rehearsal.samples import made_up, made_up_garment, opened, published, two_of
 from fashion_sweep.rehearsal.scale import (
     Scale,
     is_short_of_gpus,
@@ -76,13 +74,13 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
         config = config.model_copy(update={"preset": with_random_weights(config.preset)})
     _check_wish(config, wish)
     folder = RunPaths(_folder(config))
-    roots = {n: folder.made_up(n) for n in data_sets(config) if config.preset.data.of(n).root is None}
+    roots = {n: folder.made_up(n) for n in config.data_sets if config.preset.data[n].root is None}
     check_config(with_roots(config, roots))
     of = f"sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/]"
     console.print(f"rehearsal of {of}, on {device}", markup=True)
     console.print(f"folder {folder.root}", soft_wrap=True)
     garment = made_up_garment(config, folder) if config.sweep.garments else None
-    real = {name: garment or opened(name, config) for name in data_sets(config)}
+    real = {name: garment or opened(name, config) for name in config.data_sets}
     amount = _amount(config, real, wish)
     cache = cache_size(config, specs_of(config), Counts(amount.records, amount.captions, "the data"))
     notes = [*_model_notes(config, wish), *left_out(config, cache.without_captions, cache.views)]
@@ -110,8 +108,8 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
 
 
 def _samples(
-    config: RunConfig, real: Mapping[EvaluationSet, Catalogue | None], roots: Mapping[EvaluationSet, Path]
-) -> tuple[dict[EvaluationSet, Catalogue], list[str], list[str]]:
+    config: RunConfig, real: Mapping[str, Catalogue | None], roots: Mapping[str, Path]
+) -> tuple[dict[str, Catalogue], list[str], list[str]]:
     """The images to rehearse with, what they stand for, and why `run` would refuse the data."""
     samples, notes, warnings = {}, [], list[str]()
     for name, catalogue in real.items():
@@ -119,16 +117,17 @@ def _samples(
             samples[name] = catalogue
             notes.append("a made-up photo of 750x1101 stands in for that of a garment")
         elif catalogue is None:
-            samples[name] = made_up(name, roots[name])
-            count = published_count(name, config)
-            notes.append(f"data.{name}.root is not given: two made-up images stand in, for {count:,} as published")
+            whole = published(name, config)
+            samples[name] = made_up(roots[name], whole.width, whole.height)
+            stands_for = f"{whole.images:,} as published"
+            notes.append(f"data.{name}.root is not given: two made-up images stand in, for {stands_for}")
         else:
             samples[name] = two_of(catalogue, config.preset.generation.seed)
             warnings += _refusals(name, catalogue, config)
     return samples, notes, warnings
 
 
-def _refusals(name: EvaluationSet, catalogue: Catalogue, config: RunConfig) -> list[str]:
+def _refusals(name: str, catalogue: Catalogue, config: RunConfig) -> list[str]:
     """What `run` would end with."""
     try:
         check_catalogue(name, catalogue, config)
@@ -141,7 +140,7 @@ def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
     resources = config.preset.resources
     needed = resources.gpus_per_worker * resources.workers_per_trial
     if not config.sweep.judge and not config.sweep.garments:
-        raise ConfigError("sweep.judge: is empty; a rehearsal times images by judging them: name fashion")
+        raise ConfigError("sweep.judge: is empty; a rehearsal times images by judging them: name a data set")
     if wish.gpus is not None and wish.gpus < needed:
         raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")
 
@@ -155,16 +154,17 @@ def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
     return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]
 
 
-def _amount(config: RunConfig, real: dict[EvaluationSet, Catalogue | None], wish: RehearsalWish) -> Amount:
-    fashion, resources = real["fashion"], config.preset.resources
-    records: dict[str, int] = {n: len(c.records) if c else published_count(n, config) for n, c in real.items()}
+def _amount(config: RunConfig, real: dict[str, Catalogue | None], wish: RehearsalWish) -> Amount:
+    trained, resources = config.preset.training_set, config.preset.resources
+    records = {name: len(c.records) if c else published(name, config).images for name, c in real.items()}
+    opened_set = real[trained]
     if resources.gpus_per_worker:
         cluster = (wish.gpus or 0) // resources.gpus_per_worker
     else:
         cluster = len(os.sched_getaffinity(0)) // resources.cpus_per_worker
     return Amount(
         records=records,
-        captions=len(fashion.distinct_captions) if fashion else records["fashion"],
+        captions=len(opened_set.distinct_captions) if opened_set else records[trained],
         workers_per_trial=resources.workers_per_trial,
         gpus_per_worker=resources.gpus_per_worker,
         cluster=max(cluster, resources.workers_per_trial),
@@ -175,7 +175,7 @@ def _folder(config: RunConfig) -> Path:
     return rehearsals_root() / f"{config.sweep.name}-{config.preset.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _lay_out(setting: Setting, samples: dict[EvaluationSet, Catalogue]) -> None:
+def _lay_out(setting: Setting, samples: dict[str, Catalogue]) -> None:
     """The run folder as `run` makes it."""
     from fashion_sweep.encodings.caches import plan_caches, write_caches
 

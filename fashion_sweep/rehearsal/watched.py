@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from fashion_sweep.config.preset import EvaluationConfig
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.errors import TrialError
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Judge, Scores
@@ -179,11 +178,11 @@ class RehearsedTrial(Trial):
         if step == self.steps and self.watched.names is TRAIN:
             raise Planned
 
-    def generator(self, model: Family, name: EvaluationSet) -> Generator:
+    def generator(self, model: Family, name: str) -> Generator:
         self.timings.weights |= pipeline_bytes(model)
         return WatchedGenerator(**vars(super().generator(model, name)), meter=self.meter, timings=self.timings)
 
-    def _judge_set(self, name: EvaluationSet, model: Family, judge: Judge) -> dict[str, Any] | None:
+    def _judge_set(self, name: str, model: Family, judge: Judge) -> dict[str, Any] | None:
         self.timings.judging = name
         judged = super()._judge_set(name, model, judge)
         self.timings.judging = None

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.report.answer import Answer
 from fashion_sweep.report.conclusion import Conclusion, Interval
 from fashion_sweep.report.points import Conclusions, Point, points
@@ -181,7 +180,7 @@ def _published(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
     return (warning, *beside, *orders)
 
 
-def _same_order(results: Results, name: EvaluationSet, conclusion: Conclusion | None) -> str | None:
+def _same_order(results: Results, name: str, conclusion: Conclusion | None) -> str | None:
     """Whether FID puts the configurations that both tables have into the same order."""
     ours = {point.title: point.fid.value for point in points(results, name, conclusion) if point.fid}
     theirs = {row.configuration: row.fid for row in results.config.sweep.published[name] if row.configuration in ours}

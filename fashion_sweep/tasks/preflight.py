@@ -2,7 +2,7 @@
 
 from fashion_sweep.config.preset import EvaluationConfig, RunConfig
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.data.sets import data_sets, rendered_sets
+from fashion_sweep.data.sets import rendered_sets
 from fashion_sweep.data.split import split
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.metrics.fid import SAMPLES_PER_DIMENSION, enough_samples
@@ -40,9 +40,9 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
     evaluation, records = config.preset.evaluation, len(catalogue.records)
     dropped = "".join(f"; {count} were {reason}" for reason, count in catalogue.summary()["dropped"].items())
     fraction = config.preset.training.validation_fraction
-    if name == "fashion" and not all(split(catalogue, fraction, seed=0)):
+    if name == config.preset.training_set and not all(split(catalogue, fraction, seed=0)):
         raise DataError(
-            f"data.fashion: {records} images are too few to train and validate with a validation_fraction of "
+            f"data.{name}: {records} images are too few to train and validate with a validation_fraction of "
             f"{fraction:g}{dropped}"
         )
     if name in config.sweep.judge and (problem := too_few_to_judge(name, records, evaluation)):
@@ -50,9 +50,8 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
 
 
 def _check_sizes(config: RunConfig) -> None:
-    data = config.preset.data
     sizes = {"training.image": config.preset.training.image}
-    sizes |= {f"data.{name}.evaluation": data.of(name).evaluation for name in data_sets(config)}
+    sizes |= {f"data.{name}.evaluation": config.preset.picture_size(name) for name in config.data_sets}
     for key, size in sizes.items():
         check_size(config.preset.model, key, size)
 

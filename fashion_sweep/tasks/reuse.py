@@ -70,19 +70,24 @@ def _model(config: RunConfig) -> dict[str, Any]:
 
 def _data_differences(run: RunPaths, other: RunPaths) -> list[str]:
     """The folders of the cache are named by what went into them; where the cache lies does not matter."""
-    if not (other.caches.is_file() and other.catalogue("fashion").is_file()):
-        return ["data.fashion, of which it tells nothing"]
-    (ours, our_captions), (theirs, their_captions) = _data(run), _data(other)
+    if not (other.caches.is_file() and _training_catalogue(other).is_file()):
+        return ["the data, of which it tells nothing"]
+    key = f"data.{read_run_config(run.config).preset.training_set}"
+    (ours, our_captions), (theirs, their_captions) = _data(run, key), _data(other, key)
     differences = [name for name in ours if name in theirs and ours[name] != theirs[name]]
-    return differences + (["data.fashion"] if our_captions != their_captions else [])
+    return differences + ([key] if our_captions != their_captions else [])
 
 
-def _data(run: RunPaths) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _data(run: RunPaths, key: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     caches = read_json(run.caches)
     parts = {"weights of model.base": caches["models"][0]}
     kept = [part for part in ("images", "captions") if part in caches]  # cache.max_gb may leave no room for captions
-    parts |= {f"data.fashion {part}": [Path(caches[part][0]).name, caches[part][1]] for part in kept}
-    return parts, [(record.name, record.caption) for record in read_catalogue(run.catalogue("fashion")).records]
+    parts |= {f"{key} {part}": [Path(caches[part][0]).name, caches[part][1]] for part in kept}
+    return parts, [(record.name, record.caption) for record in read_catalogue(_training_catalogue(run)).records]
+
+
+def _training_catalogue(run: RunPaths) -> Path:
+    return run.catalogue(read_run_config(run.config).preset.training_set)
 
 
 def _refuse(other: RunPaths, differences: list[str]) -> None:
@@ -104,7 +109,7 @@ def _why_not(config: RunConfig, other: RunPaths, spec: TrialSpec) -> str | None:
     losses = read_json_lines(theirs.metrics)
     if not is_whole(theirs.adapter) or not losses:
         return "its adapter is damaged"
-    steps = training_steps(config.training_of(spec), read_catalogue(other.catalogue("fashion")))
+    steps = training_steps(config.training_of(spec), read_catalogue(_training_catalogue(other)))
     return None if losses[-1]["step"] == steps else f"stopped after {losses[-1]['step']} of {steps} steps"
 
 

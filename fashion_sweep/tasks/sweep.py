@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
 from fashion_sweep.data.listing import problems_csv
-from fashion_sweep.data.sets import data_sets, rendered_sets
+from fashion_sweep.data.sets import rendered_sets
 from fashion_sweep.planning.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.run import environment
@@ -28,7 +27,7 @@ from fashion_sweep.tasks.preflight import check_config
 from fashion_sweep.tasks.reuse import check_trained_alike, take_adapters
 from fashion_sweep.tasks.task import subject_of
 
-Catalogues = Mapping[EvaluationSet, Catalogue]
+Catalogues = Mapping[str, Catalogue]
 
 
 def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from: RunPaths | None = None) -> bool:
@@ -43,7 +42,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     if adapters_from:
         check_trained_alike(config, run, adapters_from)
     subject, rendered = subject_of(config), rendered_sets(config)
-    given = {name: subject.open(name, config, run) for name in data_sets(config) if name not in rendered}
+    given = {name: subject.open(name, config, run) for name in config.data_sets if name not in rendered}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
@@ -52,7 +51,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), busy(run, console, opening):
-            opened = {name: given.get(name) or subject.open(name, config, run) for name in data_sets(config)}
+            opened = {name: given.get(name) or subject.open(name, config, run) for name in config.data_sets}
             catalogues = {name: subject.keep(catalogue, run) for name, catalogue in opened.items()}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
@@ -131,7 +130,7 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
     for trial_id in waiting:
         queue(run.trial(trial_id))
     subject = subject_of(config)
-    for problem in read_catalogue(run.catalogue("fashion")).problems if subject.fails_unread else ():
+    for problem in read_catalogue(run.catalogue(config.preset.training_set)).problems if subject.fails_unread else ():
         Status(run.trial(problem.file)).fail(problem.reason)
         waiting.remove(problem.file)
     if not waiting and not config.sweep.search:

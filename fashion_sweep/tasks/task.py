@@ -10,7 +10,6 @@ from rich.console import Console
 
 from fashion_sweep.cluster.worker import TrainFn, Worker
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.data.catalogue import Catalogue, check_tolerable
 from fashion_sweep.data.garment import keep_photos
 from fashion_sweep.data.listing import problems_csv
@@ -24,7 +23,7 @@ from fashion_sweep.tasks.preflight import check_catalogue
 
 @dataclass(frozen=True)
 class Subject:
-    open: Callable[[EvaluationSet, RunConfig, RunPaths], Catalogue]
+    open: Callable[[str, RunConfig, RunPaths], Catalogue]
     """Raises DataError: what is there cannot be used."""
     keep: Callable[[Catalogue, RunPaths], Catalogue]
     """Copies what the run must not lose into its folder."""
@@ -41,8 +40,8 @@ def subject_of(config: RunConfig) -> Subject:
     return OF_GARMENTS if config.sweep.garments else OF_DATA_SETS
 
 
-def open_data_set(name: EvaluationSet, config: RunConfig, run: RunPaths) -> Catalogue:
-    source = config.preset.data.of(name)
+def open_data_set(name: str, config: RunConfig, run: RunPaths) -> Catalogue:
+    source = config.preset.data[name]
     catalogue = open_data(name, source)
     listed_in = runs_root() / f"{name}-data-problems.csv"
     try:

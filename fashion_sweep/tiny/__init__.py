@@ -12,3 +12,5 @@ REFINER = WEIGHTS / "refiner"
 """A `StableDiffusionXLImg2ImgPipeline` folder: denoises the last quarter of the timesteps."""
 CLIP = WEIGHTS / "clip"
 """An open_clip folder: `open_clip.create_model_and_transforms(f"local-dir:{CLIP}")`."""
+RENDERED = ("deepfashion", "coco")
+"""The layouts that the embedded world is rendered in: dressed figures in the first, scenes in the other."""

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from fashion_sweep.tiny import RENDERED
 from fashion_sweep.tiny.pictures import Picture, fashion_picture, garment_picture, general_picture
 
 FORMAT = 1
@@ -75,6 +76,8 @@ def write_garments(root: Path, count: int, seed: int) -> None:
     _write_once(root, {"format": FORMAT, "domain": "garments", "count": count, "seed": seed}, fill)
 
 
+WRITERS = dict(zip(RENDERED, (write_fashion, write_general), strict=True))
+"""What is rendered of the embedded world by the layout in which it is written."""
 Written = tuple[str, tuple[int, int], tuple[str, ...]]
 """File name, (width, height), captions."""
 

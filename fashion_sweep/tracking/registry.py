@@ -179,8 +179,9 @@ def _tags(run: RunPaths, config: RunConfig, won: Winner) -> dict[str, str]:
         "evaluation_set": won.evaluation_set,
         "base_model": config.preset.model.base,
     }
-    if run.catalogue("fashion").is_file():
-        height, width = read_catalogue(run.catalogue("fashion")).original_size
+    catalogue = run.catalogue(config.preset.training_set)
+    if catalogue.is_file():
+        height, width = read_catalogue(catalogue).original_size
         tags["original_size"] = f"{height}x{width}"
     return {key: str(value) for key, value in tags.items() if value is not None}
 

@@ -146,7 +146,7 @@ def test_too_few_images_for_a_fid_are_refused(command, tmp_path):
 def check_against_the_images(run):
     """Prompts, scores and metrics of the base model once more, from its features and the photographs themselves."""
     config, catalogue = read_run_config(run.config), read_catalogue(run.catalogue("fashion"))
-    size, evaluation = config.preset.data.fashion.evaluation, config.preset.evaluation
+    size, evaluation = config.preset.picture_size("fashion"), config.preset.evaluation
     path = run.trial("base-model").features("fashion")
     saved, order = load_file(path), evaluation_order(catalogue, config.preset.generation.seed)
     with safe_open(path, "pt") as file:

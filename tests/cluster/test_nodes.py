@@ -52,7 +52,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
         config = resolved(load_run_config("exp2", "tiny", SETTINGS))
         run = new_run(config, "alone")
         with claimed(run, config):
-            _write_inputs(run, config, {"fashion": open_data("fashion", config.preset.data.fashion)})
+            _write_inputs(run, config, {"fashion": open_data("fashion", config.preset.data["fashion"])})
             for shard in missing_shards(run, specs_of(config)):
                 make_shard(shard)
             write_references(run)

@@ -17,7 +17,7 @@ def test_every_sweep_goes_with_every_preset(sweep, preset):
 
 def test_the_sdxl_preset_is_the_studys_protocol():
     preset = load_run_config("exp2", "sdxl").preset
-    fashion, general, training = preset.data.fashion, preset.data.general, preset.training
+    fashion, general, training = preset.data["fashion"], preset.data["general"], preset.training
     assert (fashion.min_aspect_ratio, fashion.max_aspect_ratio) == (None, 0.69)
     assert (general.min_aspect_ratio, general.max_aspect_ratio) == (1.33, None)
     assert tuple(fashion.evaluation.model_dump().values()) == (512, 360, 360)
@@ -40,7 +40,7 @@ def test_the_sdxl_preset_is_the_studys_protocol():
 def test_the_tiny_preset_filters_as_the_studys_does():
     tiny, sdxl = (load_run_config("exp2", name).preset.data for name in ("tiny", "sdxl"))
     for name in ("fashion", "general"):
-        ours, studys = getattr(tiny, name), getattr(sdxl, name)
+        ours, studys = tiny[name], sdxl[name]
         assert (ours.min_aspect_ratio, ours.max_aspect_ratio) == (studys.min_aspect_ratio, studys.max_aspect_ratio)
 
 
@@ -91,7 +91,7 @@ def test_a_key_that_holds_text_takes_it_as_it_is_written_and_a_run_goes_on_with_
         keys = ("data.fashion.root", "generation.base_negative_prompt", "garment.prefix", "sweep.question")
         config = load_run_config("exp2", "tiny", [f"{key}={text}" for key in keys])
         preset = config.preset
-        told = (preset.data.fashion.root, preset.generation.base_negative_prompt, preset.garment.prefix)
+        told = (preset.data["fashion"].root, preset.generation.base_negative_prompt, preset.garment.prefix)
         assert (*told, config.sweep.question) == (text,) * 4
         (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
         assert read_run_config(tmp_path / "config.yaml") == config
@@ -126,6 +126,22 @@ def test_an_empty_path_or_word_in_a_file_is_no_folder_of_this_place(key, tmp_pat
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(ConfigError, match=f"{key}: string should have at least 1 character"):
         load_preset(str(path))
+
+
+SHOES = ["data.shoes.layout=folder", "data.shoes.root=/shoes", "training.data_set=shoes"]
+
+
+def test_a_data_set_of_any_name_can_be_trained_and_judged_on():
+    config = load_run_config("exp2", "tiny", SHOES)
+    assert (config.preset.training_set, config.sweep.judge, config.data_sets) == ("shoes", ["shoes"], ["shoes"])
+    config = load_run_config("exp2", "tiny", [*SHOES, "sweep.judge=[general, fashion]"])
+    assert config.data_sets == ["shoes", "general", "fashion"]
+
+
+@pytest.mark.parametrize("preset", ["tiny", "sdxl"])
+def test_pictures_are_as_large_as_the_images_trained_on_where_nothing_else_is_said(preset):
+    config = load_run_config("exp2", preset, SHOES)
+    assert config.preset.picture_size() == config.preset.picture_size("shoes") == config.preset.picture_size("fashion")
 
 
 @pytest.mark.parametrize("number", ["010", "1:30"])
@@ -165,7 +181,14 @@ def test_rank_zero_everywhere_is_the_base_model(tmp_path):
         (("exp2", "tiny", ["sweep.trials=[{unett: 1}]"]), "did you mean 'unet'?"),
         (("exp2", "tiny", ["sweep.trials=[{unet: 1}, {unet: 1}]"]), "'unet-r1' is listed twice"),
         (("exp2", "tiny", ["sweep.trials=[{text_encoder: 1, text_encoders: 2}]"]), "is given two ranks"),
-        (("exp2", "tiny", ["sweep.judge=[fashon]"]), "judge.0: input should be 'fashion' or 'general'"),
+        (("exp2", "tiny", ["sweep.judge=[fashon]"]), "there is no data set 'fashon'; did you mean 'fashion'?"),
+        (("exp2", "tiny", ["training.data_set=fashon"]), "there is no data set 'fashon'; did you mean 'fashion'?"),
+        (("exp2", "tiny", ["training.data_set=null"]), "training.data_set is missing; name one of fashion, general"),
+        (("exp2", "tiny", ["data.fashoin.root=/a"]), "fashoin.layout is missing, one of folder, deepfashion, coco"),
+        (("exp2", "tiny", ["data.fashoin.root=/a"]), "did you mean 'fashion'?"),
+        (("exp2", "tiny", ["data.shoes.layout=foldr"]), "unknown data layout; did you mean 'folder'? (not 'foldr')"),
+        (("exp2", "tiny", ["data.fashion.rot=/a"]), "'data.fashion.rot'; did you mean 'data.fashion.root'?"),
+        (("exp2", "tiny", ["data.my/shoes.layout=folder"]), "data.my/shoes"),
         (("exp2", "tiny", ["data.fashion=[]"]), "data.fashion"),
         (("exp2", "tiny", ["training.image.shorter_side=10"]), "smaller than the 64x48 crop"),
     ],

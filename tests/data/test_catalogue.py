@@ -4,9 +4,10 @@ import re
 import pytest
 from PIL import Image
 
-from fashion_sweep.config.preset import DataSource, Size
-from fashion_sweep.data import coco, fashion, images, index
+from fashion_sweep.config.data_source import DataSource, Size
+from fashion_sweep.data import images, index
 from fashion_sweep.data.catalogue import check_tolerable, load_catalogue, read_catalogue, write_catalogue
+from fashion_sweep.data.layouts import coco, deepfashion
 from fashion_sweep.errors import DataError
 from tests.conftest import noise_image, write_fashion
 
@@ -14,12 +15,12 @@ SIZE = Size(height=64, width=48, shorter_side=48)
 
 
 def source(**bounds):
-    return DataSource(evaluation=SIZE, **bounds)
+    return DataSource(layout="deepfashion", **bounds)
 
 
 def test_the_aspect_filter_keeps_its_bound_and_drops_beyond_it(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (69, 100), "b.jpg": (70, 100), "c.jpg": (50, 100)})
-    catalogue = load_catalogue(fashion.LAYOUT, root, source(max_aspect_ratio=0.69))
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source(max_aspect_ratio=0.69))
     assert [record.name for record in catalogue.records] == ["a.jpg", "c.jpg"]
     assert catalogue.filtered == 1
 
@@ -27,7 +28,7 @@ def test_the_aspect_filter_keeps_its_bound_and_drops_beyond_it(tmp_path):
 def test_caption_keys_with_and_without_suffix_are_understood(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.png": (60, 90)})
     (root / "captions.json").write_text(json.dumps({"a": "A shirt.", "b.png": "A hat."}))
-    records = load_catalogue(fashion.LAYOUT, root, source()).records
+    records = load_catalogue(deepfashion.LAYOUT, root, source()).records
     assert {record.name: record.caption for record in records} == {"a.jpg": "A shirt.", "b.png": "A hat."}
 
 
@@ -38,7 +39,7 @@ def test_what_cannot_be_used_is_counted_by_reason_and_the_rest_is_used(tmp_path)
     captions |= {"1.jpg": "  ", "2.jpg": 5, "gone.jpg": "A ghost."}
     (root / "captions.json").write_text(json.dumps(captions))
     (root / "images" / "3.jpg").write_bytes(b"no image at all")
-    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["4.jpg", "5.jpg", "6.jpg", "7.jpg"]
     assert {problem.file: problem.reason for problem in catalogue.problems} == {
         "0.jpg": "image without caption",
@@ -56,7 +57,7 @@ def test_what_cannot_be_used_is_counted_by_reason_and_the_rest_is_used(tmp_path)
 def test_what_is_no_caption_is_a_problem_even_where_a_file_is_named_twice(tmp_path, caption):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (60, 90)})
     (root / "captions.json").write_text(json.dumps({"a.jpg": caption, "a": caption, "b": "A hat."}))
-    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["b.jpg"]
     assert {problem.reason for problem in catalogue.problems} == {"caption is empty or no text"}
 
@@ -64,7 +65,7 @@ def test_what_is_no_caption_is_a_problem_even_where_a_file_is_named_twice(tmp_pa
 def test_an_image_too_large_to_open_safely_is_a_problem(tmp_path, monkeypatch):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (10, 15)})
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["b.jpg"]
 
 
@@ -73,21 +74,21 @@ def test_an_index_that_is_no_json_is_refused(tmp_path, text):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
     (root / "captions.json").write_text(text, encoding="latin-1")
     with pytest.raises(DataError, match=r"captions\.json: not valid JSON"):
-        load_catalogue(fashion.LAYOUT, root, source())
+        load_catalogue(deepfashion.LAYOUT, root, source())
 
 
 def test_a_caption_cannot_name_a_file_outside_its_folder(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
     noise_image(60, 90).save(tmp_path / "secret.jpg")
     (root / "captions.json").write_text(json.dumps({"a.jpg": "A shirt.", "../../secret.jpg": "A secret."}))
-    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["a.jpg"]
 
 
 def test_a_filter_that_drops_everything_says_which(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (90, 60)})
     with pytest.raises(DataError, match=r"max_aspect_ratio=0.69 drops all 1 images"):
-        load_catalogue(fashion.LAYOUT, root, source(max_aspect_ratio=0.69))
+        load_catalogue(deepfashion.LAYOUT, root, source(max_aspect_ratio=0.69))
 
 
 @pytest.mark.parametrize("missing", ["images", "captions.json", "."])
@@ -95,12 +96,12 @@ def test_a_missing_folder_or_index_is_named(tmp_path, missing):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
     (root / missing).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="does not exist"):
-        load_catalogue(fashion.LAYOUT, root, source())
+        load_catalogue(deepfashion.LAYOUT, root, source())
 
 
 def test_a_catalogue_survives_its_file(tmp_path):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jpg": (90, 60)})
-    catalogue = load_catalogue(fashion.LAYOUT, root, source(max_aspect_ratio=1))
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source(max_aspect_ratio=1))
     write_catalogue(tmp_path / "c.json", catalogue)
     assert read_catalogue(tmp_path / "c.json") == catalogue
 
@@ -127,7 +128,7 @@ def keyed(root, keys):
 )
 def test_a_key_means_the_one_file_that_it_can_mean_whatever_its_suffix_or_capitals(tmp_path, files, keys, found):
     root = keyed(write_fashion(tmp_path / "d", dict.fromkeys(files, (60, 90))), keys)
-    records = load_catalogue(fashion.LAYOUT, root, source()).records
+    records = load_catalogue(deepfashion.LAYOUT, root, source()).records
     assert {record.name: record.caption for record in records} == {f: f"Caption of {key}." for f, key in found.items()}
 
 
@@ -147,12 +148,12 @@ def test_where_nothing_is_left_it_is_said_why_with_three_examples(tmp_path):
         "5 image without caption, for instance 0.jpg, 1.jpg, 2.jpg)"
     )
     with pytest.raises(DataError, match=re.escape(said)):
-        load_catalogue(fashion.LAYOUT, root, source())
+        load_catalogue(deepfashion.LAYOUT, root, source())
 
 
 def test_a_caption_of_a_picture_that_is_not_read_says_so(tmp_path):
     root = keyed(write_fashion(tmp_path / "d", {"a.jpg": (60, 90), "b.jfif": (60, 90)}), ["a", "b.jfif", "c.HEIC"])
-    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source())
     assert [record.name for record in catalogue.records] == ["a.jpg", "b.jfif"]
     reason = "in a format that is not read; save it as JPEG or PNG"
     assert [(problem.file, problem.reason) for problem in catalogue.problems] == [("c.HEIC", reason)]
@@ -162,17 +163,17 @@ def test_files_that_begin_with_a_dot_are_nobodys_data(tmp_path):
     root = keyed(write_fashion(tmp_path / "d", {"a.jpg": (60, 90)}), ["a.jpg", "._a.jpg"])
     (root / "images" / "._a.jpg").write_bytes(b"macOS")
     (root / "images" / ".hidden").mkdir()
-    catalogue = load_catalogue(fashion.LAYOUT, root, source())
+    catalogue = load_catalogue(deepfashion.LAYOUT, root, source())
     assert ([record.name for record in catalogue.records], catalogue.problems) == (["a.jpg"], ())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("layout", [fashion.LAYOUT, coco.LAYOUT])
+@pytest.mark.parametrize("layout", [deepfashion.LAYOUT, coco.LAYOUT])
 def test_captions_with_a_byte_order_mark_are_read(tmp_path, layout, encoding):
     root = write_fashion(tmp_path / "d", {"a.jpg": (60, 90)})
     if layout is coco.LAYOUT:
         root = write_coco(tmp_path / "c", [{"id": 1, "image_id": 9, "caption": "Nine."}])
-    path = root / layout.captions_file
+    path = root / next(iter(layout.find(str(root)).captions))
     path.write_text(path.read_text(), encoding=encoding)
     assert len(load_catalogue(layout, root, source()).records) == 1
 
@@ -188,7 +189,7 @@ def test_a_picture_that_is_read_in_another_way_than_before_is_another_one_to_cac
     for reader in (1, 1, 2):  # as it is read, as it was kept, and as a later version reads it
         monkeypatch.setattr(images, "READER", reader)
         monkeypatch.setattr(index, "READER", reader)
-        catalogue = load_catalogue(fashion.LAYOUT, root, source(), tmp_path / "index.jsonl")
+        catalogue = load_catalogue(deepfashion.LAYOUT, root, source(), tmp_path / "index.jsonl")
         assert [problem.reason.partition(",")[0] for problem in catalogue.problems] == ["pixels of mode I"]
         seen.append([record.identity for record in catalogue.records])
     plain, keyed = zip(*seen, strict=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_sweep.config.preset import Size
+from fashion_sweep.config.data_source import Size
 from fashion_sweep.data.transforms import augmented_view, centre_view, resized_size, to_model_range
 from tests.conftest import noise_image
 

@@ -14,12 +14,12 @@ import pytest
 
 from fashion_sweep.cli.app import main
 from fashion_sweep.cluster.worker import TrainFn, Worker
-from fashion_sweep.config.loading import load_preset, load_run_config, settable
+from fashion_sweep.config.loading import load_preset, load_run_config, settable, settable_name
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.encodings.encoders import forget_models
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.garment.recipe import check_settings
-from tests.conftest import noise_image, write_fashion
+from tests.conftest import noise_image, write_fashion, write_folder
 from tests.docs.pages import COMMAND, LANGUAGES, ROOT, blocks, inline_code, options, own_calls, pages, parsed
 
 DRAWING = ["generation.num_inference_steps=2", "generation.refine_fraction=0"]
@@ -96,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pages take for granted: photographs, data sets, a garment's photo, the pages' own YAML files."""
     made = tmp_path_factory.mktemp("session")
     sizes = {f"MEN-{i:03d}.jpg": (60, 90) for i in range(180)}
-    write_fashion(made / "my-photographs", sizes)
+    write_folder(made / "my-photographs", sizes)
     write_fashion(made / "data" / "deepfashion-multimodal", sizes)
     coco = made / "data" / "coco2014"
     (coco / "train2014").mkdir(parents=True)
@@ -185,4 +185,4 @@ def test_options_and_keys_that_a_page_names_exist(page):
         if code.startswith("--set ") and "…" not in code and not code.startswith("--set key="):
             load_run_config("exp2", None, [code.removeprefix("--set ")])
         if SECTION.fullmatch(code):
-            assert code in keys, code
+            assert settable_name(code) in keys, code

@@ -76,7 +76,7 @@ def test_data_and_weights_that_were_copied_are_the_same_and_a_run_goes_on_with_t
     config = load_run_config("exp2", "tiny", settings)
 
     def planned():
-        return plan_caches(config, {"fashion": open_data("fashion", config.preset.data.fashion)})
+        return plan_caches(config, {"fashion": open_data("fashion", config.preset.data["fashion"])})
 
     run = RunPaths(tmp_path / "run")
     write_caches(run, before := planned())
@@ -110,7 +110,7 @@ def test_losses_are_computed_again_when_the_caption_of_one_of_their_images_was_m
 def test_a_shards_time_leaves_out_the_loading_of_its_model(tmp_path, monkeypatch):
     folder = write_fashion(tmp_path / "data", {f"{i}.jpg": (60, 90) for i in range(3)})
     config = load_run_config("exp2", "tiny", [f"data.fashion.root={folder}", "data.fashion.max_aspect_ratio=null"])
-    catalogue, run, loading = open_data("fashion", config.preset.data.fashion), RunPaths(tmp_path / "run"), []
+    catalogue, run, loading = open_data("fashion", config.preset.data["fashion"]), RunPaths(tmp_path / "run"), []
     write_text(run.config, config.to_yaml())
     write_caches(run, plan_caches(config, {"fashion": catalogue}))
     write_catalogue(run.catalogue("fashion"), catalogue)

@@ -36,7 +36,7 @@ def small(tmp_path):
     """(config, catalogue) of 12 images."""
     folder = write_fashion(tmp_path / "data", {f"{i:02d}.jpg": (60, 90) for i in range(12)})
     config = load_run_config("exp2", "tiny", [f"data.fashion.root={folder}", "data.fashion.max_aspect_ratio=null"])
-    return config, open_data("fashion", config.preset.data.fashion)
+    return config, open_data("fashion", config.preset.data["fashion"])
 
 
 def test_a_rows_size_is_that_of_what_is_written(small, model):
@@ -95,7 +95,7 @@ def test_a_run_keeps_no_more_than_the_limit_and_goes_on_so(small, tmp_path):
     tight = load_run_config(
         "exp2",
         "tiny",
-        [f"data.fashion.root={config.preset.data.fashion.root}", "data.fashion.max_aspect_ratio=null"]
+        [f"data.fashion.root={config.preset.data['fashion'].root}", "data.fashion.max_aspect_ratio=null"]
         + [f"cache.max_gb={12 * (2 * 1_560 + 256) / 1e9}"],
     )
     small_caches = plan_caches(tight, {"fashion": catalogue})

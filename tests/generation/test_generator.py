@@ -27,7 +27,7 @@ CAPTIONS = [f"The shirt number {i} is of cotton." for i in range(10)]
 @pytest.fixture(scope="module")
 def generator(model, config):
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "batch_size": 4})
-    return Generator(model, generation, config.preset.data.fashion.evaluation, (160, 110), None)
+    return Generator(model, generation, config.preset.picture_size("fashion"), (160, 110), None)
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_the_image_is_that_of_the_sample_grid_for_the_same_prompt_seed_and_size_
     preset = load_preset("tiny", QUICK)
     model = load_model(preset.model, "cpu", with_refiner=True)
     model.load_adapter(adapter)
-    generator = Generator(model, preset.generation, preset.data.fashion.evaluation, (400, 300), None)
+    generator = Generator(model, preset.generation, preset.picture_size("fashion"), (400, 300), None)
     write_samples(generator, [SamplePrompt(prompt=PROMPT, seed=3)], tmp_path)
     assert np.array_equal(pixels(tmp_path / "ours.png"), pixels(tmp_path / "00.png"))
 
@@ -195,7 +195,7 @@ def test_size_steps_guidance_and_refiner_are_as_wished_for_and_told_in_the_image
         assert [image.text[key] for key in keys] == ["80x56", "7", "2.5", "0.142857", "embedded:refiner", "a hat"]
     preset = load_preset("tiny", ["generation.num_inference_steps=7", "generation.refine_fraction=0"])
     generation = preset.generation.model_copy(update={"refine_fraction": 1 / 7, "guidance_scale": 2.5})
-    size = preset.data.fashion.evaluation.model_copy(update={"height": 80, "width": 56})
+    size = preset.picture_size("fashion").model_copy(update={"height": 80, "width": 56})
     model = load_model(preset.model, "cpu", with_refiner=True)
     expected = Generator(model, generation, size, (80, 56), "a hat").images([PROMPT], [(0, 0)], batch_size=1)[0]
     assert np.array_equal(pixels(path), expected.permute(1, 2, 0).numpy())
@@ -259,9 +259,9 @@ def test_what_a_file_tells_of_judging_comes_back_as_it_was(config):
     said = judged_in(judged_key(config))
     assert said["generation.base_negative_prompt"] == config.preset.generation.base_negative_prompt
     back = load_preset("tiny", ["generation.guidance_scale=9"], said)
-    assert (back.generation, back.data.fashion.evaluation) == (
+    assert (back.generation, back.picture_size()) == (
         config.preset.generation,
-        config.preset.data.fashion.evaluation,
+        config.preset.picture_size("fashion"),
     )
 
 

@@ -134,7 +134,7 @@ def test_operations_become_seconds_by_the_throughput_that_is_assumed():
 
 def test_operations_of_sdxl_are_those_of_its_size():
     preset = load_run_config("exp1", "sdxl").preset
-    flops = count_flops(preset.model, preset.evaluation, preset.data.fashion.evaluation)
+    flops = count_flops(preset.model, preset.evaluation, preset.picture_size("fashion"))
     # 2.57e9 weights meet 64 x 45 positions, most of them at a quarter or a sixteenth of the resolution
     assert 1.0e12 < flops.base < 1.4e12
     assert 1.0e12 < flops.refiner < 1.4e12

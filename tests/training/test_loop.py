@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.data import fashion
 from fashion_sweep.data.catalogue import load_catalogue
+from fashion_sweep.data.layouts import deepfashion
 from fashion_sweep.encodings.encoders import encode_captions, encode_images
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import TrialError
@@ -27,7 +27,7 @@ def world(tmp_path_factory):
     config = load_run_config("exp2", "tiny", ["training.views=2"])
     model = SDXL.load(config.preset.model, "cpu")
     folder = write_fashion(root / "data", {f"{i:02d}.jpg": (60, 90) for i in range(24)})
-    catalogue = load_catalogue(fashion.LAYOUT, folder, config.preset.data.fashion)
+    catalogue = load_catalogue(deepfashion.LAYOUT, folder, config.preset.data["fashion"])
     images = ShardedCache(root / "images", len(catalogue.records))
     images.write(0, encode_images(model, config.preset.training, catalogue.records))
     captions = ShardedCache(root / "captions", len(catalogue.distinct_captions))

@@ -21,7 +21,6 @@ from fashion_sweep.adapters.metadata import own_keys
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.split import evaluation_order, training_steps
@@ -93,9 +92,10 @@ class Trial:
         """Optimizer steps that the trial makes in all."""
         if self.spec.is_base_model:
             return 0
-        return training_steps(self.config.training_of(self.spec), read_catalogue(self.run.catalogue("fashion")))
+        catalogue = read_catalogue(self.run.catalogue(self.config.preset.training_set))
+        return training_steps(self.config.training_of(self.spec), catalogue)
 
-    def original_size(self, name: EvaluationSet) -> tuple[int, int]:
+    def original_size(self, name: str) -> tuple[int, int]:
         """(height, width) that pictures are conditioned on."""
         return read_catalogue(self.run.catalogue(name)).original_size
 
@@ -115,7 +115,7 @@ class Trial:
         caches = read_caches(self.run)
         training = caches.training(self.config.training_of(self.spec))
         remote.remove(self.paths.adapter_source)  # of a copy that was damaged
-        catalogue = read_catalogue(self.run.catalogue("fashion"))
+        catalogue = read_catalogue(self.run.catalogue(data_set := self.config.preset.training_set))
         with self.status.stage("load", step=0, steps=self.steps):
             model = load_model(self.config.preset.model, self.worker.device)
         adaptation = Adaptation(
@@ -129,7 +129,7 @@ class Trial:
             workers=self.worker.world_size,
             **self.trained_on(caches),
             agreed=self.worker.agreed,
-            about=own_keys(self.config, self.spec, self.run.name, self.original_size("fashion"), self.trigger_words),
+            about=own_keys(self.config, self.spec, self.run.name, self.original_size(data_set), self.trigger_words),
         )
         with self.status.stage("train"):
             adaptation.run(model, self.paths, partial(self._report_and_draw, model), self._progress, self.status.note)
@@ -146,7 +146,7 @@ class Trial:
         self._report(values)
         is_first = 0 < values["step"] <= self.config.training_of(self.spec).validation_every
         if is_first and self.worker.rank == 0 and not any(self.paths.root.parent.glob("*/samples/preview.png")):
-            generator = self.generator(model, self.config.sweep.drawn_as)
+            generator = self.generator(model, self.config.drawn_as)
             write_preview(generator, self.config.sweep.sample_prompts, self.paths.preview, self.worker.alive)
 
     def _report(self, values: dict[str, float]) -> None:
@@ -169,7 +169,7 @@ class Trial:
                 evaluations[name] = self._judge_set(name, model, judge)
         with self.status.stage("judge"):
             if self.worker.rank == 0:
-                write_samples(self.generator(model, sweep.drawn_as), sweep.sample_prompts, self.paths.samples)
+                write_samples(self.generator(model, self.config.drawn_as), sweep.sample_prompts, self.paths.samples)
         return evaluations
 
     def load_for_pictures(self) -> Family:
@@ -180,17 +180,17 @@ class Trial:
             model.load_adapter(self.paths.adapter)
         return model
 
-    def generator(self, model: Family, name: EvaluationSet) -> Generator:
+    def generator(self, model: Family, name: str) -> Generator:
         generation = self.config.preset.generation
         return Generator(
             model=model,
             config=generation,
-            size=self.config.preset.data.of(name).evaluation,
+            size=self.config.preset.picture_size(name),
             original_size=self.original_size(name),
             negative_prompt=generation.base_negative_prompt if self.spec.is_base_model else None,
         )
 
-    def _judge_set(self, name: EvaluationSet, model: Family, judge: Judge) -> dict[str, Any] | None:
+    def _judge_set(self, name: str, model: Family, judge: Judge) -> dict[str, Any] | None:
         """The metrics, on worker 0; None on the others."""
         evaluation, generation = self.config.preset.evaluation, self.config.preset.generation
         catalogue = read_catalogue(self.run.catalogue(name))
@@ -223,7 +223,7 @@ class Trial:
         features, clip_scores = scores.features.numpy(), scores.clip_scores.numpy()
         return evaluate(features, clip_scores, reference.numpy(), self.config.preset.evaluation)
 
-    def _forgotten(self, name: EvaluationSet, model: Family, order: Sequence[Record]) -> dict[str, float]:
+    def _forgotten(self, name: str, model: Family, order: Sequence[Record]) -> dict[str, float]:
         """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""
         cache = read_caches(self.run).loss(name)
         if cache is None or self.spec.is_base_model:

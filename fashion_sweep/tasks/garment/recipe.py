@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from safetensors import safe_open
 
 from fashion_sweep.adapters.metadata import PREFIX
+from fashion_sweep.config.data_source import DataSource
 from fashion_sweep.config.preset import GarmentConfig, Preset, RunConfig
 from fashion_sweep.config.sweep import Garment, Sweep
 from fashion_sweep.data.catalogue import Catalogue
@@ -21,6 +22,8 @@ from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tracking import fetch
 
 NAME = "garment"
+PHOTOS = "garments"
+"""The name of the garments' photos among data sets."""
 QUESTION = "Does each garment's adapter draw that garment?"
 FIRST_CHOICE: Mapping[str, int] = {"unet": 1}
 """The study's answer."""
@@ -39,22 +42,18 @@ def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[s
     recipe = recipe_of(preset)
     for garment in garments:
         prompts_of(recipe, garment, (recipe.caption, *recipe.prompts))
-    source = preset.data.fashion.model_copy(
-        update={"root": None, "rendered_images": None, "max_aspect_ratio": None, "evaluation": recipe.size}
-    )
-    data = preset.data.model_copy(update={"fashion": source})
     values = {"name": NAME, "question": QUESTION, "judge": [], "garments": list(garments)}
     try:
         sweep = Sweep.model_validate(values | {"trials": [dict(ranks or FIRST_CHOICE), {"unet": 0}]})
     except ValidationError as error:
         raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-    training, resources = recipe.training, preset.resources
+    training, resources = recipe.training.model_copy(update={"data_set": PHOTOS}), preset.resources
     if recipe.prior:
         training = training.model_copy(update={"batch_size": 2 * training.batch_size})
     workers = math.gcd(resources.workers_per_trial, training.batch_size)  # a batch of one photo is for one worker
     changed = {
         "training": training,
-        "data": data,
+        "data": {PHOTOS: DataSource(layout="folder", root=None, evaluation=recipe.size)},
         "resources": resources.model_copy(update={"workers_per_trial": workers}),
     }
     return RunConfig(preset=preset.model_copy(update=changed), sweep=sweep)

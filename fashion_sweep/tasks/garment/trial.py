@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import distributed
 
-from fashion_sweep.config.sweep import EvaluationSet
 from fashion_sweep.data.catalogue import Record, read_catalogue
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.data.images import load_rgb
@@ -42,7 +41,7 @@ class GarmentTrial(Trial):
             clip = self.load_clip()
         drawings = drawings_of(self.config, self.spec.garment)
         with self.status.stage("judge", images=0, images_total=len(drawings)):
-            self._draw(self.generator(model, "fashion"), drawings)
+            self._draw(self.generator(model, self.config.drawn_as), drawings)
             if self.worker.world_size > 1:
                 distributed.barrier()
                 remote.fetch(self.paths.pictures)
@@ -59,12 +58,12 @@ class GarmentTrial(Trial):
         evaluation = self.config.preset.evaluation
         return Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device(self.worker.device))
 
-    def original_size(self, name: EvaluationSet) -> tuple[int, int]:
+    def original_size(self, name: str) -> tuple[int, int]:
         """That of the picture itself: a photo may be small, and pictures are not to look like small ones."""
-        size = self.config.preset.data.of(name).evaluation
+        size = self.config.preset.picture_size(name)
         return size.height, size.width
 
-    def generator(self, model: Family, name: EvaluationSet) -> Generator:
+    def generator(self, model: Family, name: str) -> Generator:
         """Without the negative prompt that the study gives the base model: what is compared is the adapter alone."""
         return replace(super().generator(model, name), negative_prompt=None)
 
@@ -78,7 +77,7 @@ class GarmentTrial(Trial):
         if caches.prior is None:
             return own
         (kind,) = (one.kind for one in self.config.sweep.garments if one.name == self.spec.garment)
-        part = cache_parts.Prior(self.config, caches.views)
+        part = cache_parts.Prior(self.config, caches.views, self.config.preset.training_set)
         prior = batches.PriorPictures(caches.prior, part.rows_of(kind), part.caption(kind), part.prior.weight)
         return own | {"prior": prior}
 
@@ -102,7 +101,7 @@ class GarmentTrial(Trial):
             self.status.update(images=done * world_size)
 
     def _closeness(self, clip: Clip, drawings: Sequence[Drawing]) -> dict[str, Any]:
-        records = read_catalogue(self.run.catalogue("fashion")).records
+        records = read_catalogue(self.run.catalogue(self.config.preset.training_set)).records
         kinds = {garment.name: garment.kind for garment in self.config.sweep.garments}
         photos = [self._look_of_photo(clip, Path(record.path), kinds[record.name]) for record in records]
         paths = [(drawing.path(self.paths.pictures), drawing.kind) for drawing in drawings]

@@ -194,7 +194,7 @@ def test_large_weights_are_read_once_for_their_fingerprint_and_again_when_they_c
 
 
 def test_image_sizes_are_checked_against_the_autoencoder_that_is_given(config, files):
-    size = config.preset.data.fashion.evaluation.model_copy(update={"height": 68, "shorter_side": 48})
+    size = config.preset.picture_size("fashion").model_copy(update={"height": 68, "shorter_side": 48})
     own = config.preset.model.model_copy(update={"vae": str(files / "vae")})
     check_size(own, "size", size)
     with pytest.raises(ConfigError, match="do not divide by the autoencoder's 8"):

@@ -15,7 +15,7 @@ from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Status
 from fashion_sweep.storage.files import is_whole
-from fashion_sweep.tasks.garment.recipe import garment_config, open_garments
+from fashion_sweep.tasks.garment.recipe import PHOTOS, garment_config, open_garments
 from fashion_sweep.tasks.garment.trial import GarmentTrial
 from fashion_sweep.tasks.sweep import _write_inputs
 from fashion_sweep.training.batches import CachedCaptions, PriorPictures, TrainingSet
@@ -80,7 +80,7 @@ def test_an_adapter_is_trained_with_pictures_that_the_base_model_drew(tmp_path, 
     assert config.preset.training.batch_size == 2
     run.root.mkdir(parents=True)
     run.config.write_text(config.to_yaml())
-    _write_inputs(run, config, {"fashion": keep_photos(open_garments(config, run), run.photos)})
+    _write_inputs(run, config, {PHOTOS: keep_photos(open_garments(config, run), run.photos)})
     for shard in missing_shards(run, specs_of(config)):
         make_shard(shard)
     forget_models()

@@ -22,7 +22,7 @@ from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.catalogue.trial import run_trial
 from fashion_sweep.tasks.garment.judgement import _judged, closest, judge_garments, overall
-from fashion_sweep.tasks.garment.recipe import garment_config, open_garments
+from fashion_sweep.tasks.garment.recipe import PHOTOS, garment_config, open_garments
 from fashion_sweep.tasks.garment.report import answer, write_garment_report
 from fashion_sweep.tasks.garment.trial import GarmentTrial
 from fashion_sweep.tasks.sweep import _write_inputs
@@ -53,7 +53,7 @@ def run(tmp_path_factory):
         catalogue = keep_photos(open_garments(config, run), run.photos)
         run.config.parent.mkdir(parents=True, exist_ok=True)
         run.config.write_text(config.to_yaml())
-        _write_inputs(run, config, {"fashion": catalogue})
+        _write_inputs(run, config, {PHOTOS: catalogue})
         for shard in missing_shards(run, specs_of(config)):
             make_shard(shard)
         forget_models()

@@ -3,17 +3,29 @@
 Of an image's five captions the one with the lowest annotation id is used. Source: https://cocodataset.org/#format-data.
 """
 
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from fashion_sweep.data import locations
-from fashion_sweep.data.listing import Layout, Listing, Problem, is_caption, matched, read_captions_file, without_image
+from fashion_sweep.data.listing import (
+    Files,
+    Layout,
+    Listing,
+    Problem,
+    find_published,
+    is_caption,
+    matched,
+    read_captions_file,
+    without_image,
+)
 from fashion_sweep.errors import DataError
 
+IMAGES = "train2014"
 CAPTIONS = "annotations/captions_train2014.json"
 
 
-def read(root: str, files: dict[str, locations.Entry]) -> Listing:
+def read(root: str, files: Files) -> Listing:
     """Raises DataError: the annotations are missing or malformed."""
     path = locations.join(root, CAPTIONS)
     parts = _Parts()
@@ -25,7 +37,7 @@ def read(root: str, files: dict[str, locations.Entry]) -> Listing:
         raise DataError(f"{path}: not in the layout of COCO captions ({error})") from error
     images: dict[str, str] = {}
     problems: list[Problem] = []
-    named = matched(parts.names.values(), files)
+    named = matched(parts.names.values(), files.images)
     for image_id, key in parts.names.items():
         if (name := named.get(key)) is None:
             problems.append(without_image(key))
@@ -57,4 +69,4 @@ class _Parts:
         return item
 
 
-LAYOUT = Layout("train2014", CAPTIONS, read)
+LAYOUT = Layout(IMAGES, partial(find_published, IMAGES, CAPTIONS), read)
