@@ -25,7 +25,7 @@ from fashion_sweep.config.preset import TrainingConfig
 from fashion_sweep.config.search_space import LARGEST_RANK
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.model import Family
+from fashion_sweep.models.model import Model
 from fashion_sweep.rng import torch_generator
 
 TOLD = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "use_rslora", "init_lora_weights"}
@@ -34,7 +34,7 @@ TOLD |= {"base_model_name_or_path", "peft_type", "peft_version", "inference_mode
 PATTERN = re.compile(r"\^?[\w.]+")
 
 
-def attach(model: Family, spec: TrialSpec, config: TrainingConfig, seed: int) -> dict[str, nn.Parameter]:
+def attach(model: Model, spec: TrialSpec, config: TrainingConfig, seed: int) -> dict[str, nn.Parameter]:
     """Adds trainable float32 adapters and returns their parameters by name. B is zero, so the output is unchanged.
 
     A is drawn per module from (seed, module name) by Kaiming's uniform rule, peft's default: the same module
@@ -59,7 +59,7 @@ def _initial_value(name: str, parameter: Tensor, seed: int) -> Tensor:
     return value
 
 
-def save(path: Path, model: Family, spec: TrialSpec, about: Mapping[str, str] | None = None) -> None:
+def save(path: Path, model: Model, spec: TrialSpec, about: Mapping[str, str] | None = None) -> None:
     """Writes a file that `pipeline.load_lora_weights` takes, with rank, lora_alpha and base model in its metadata.
 
     Args:
@@ -94,7 +94,7 @@ def count_saved(path: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
 
 
-def misfit(path: Path, model: Family) -> str | None:
+def misfit(path: Path, model: Model) -> str | None:
     """Why the adapter file cannot be drawn with `model`; None where each of its tensors has its place there."""
     if reason := _strange(read_metadata(path).get(CONFIG_KEY, "{}")):
         return reason

@@ -8,38 +8,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, TrainingConfig
+from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, Size, TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
 from fashion_sweep.encodings.parts import CachePart, Captions, Images, Loss, Prior, Reference
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Judge
-from fashion_sweep.models.model import Family
+from fashion_sweep.models.model import Conditioning, Framing, Model
 from fashion_sweep.models.registry import default_device, load_model
 from fashion_sweep.rng import standard_normal
 from fashion_sweep.run.status import Alive
-from fashion_sweep.training.denoising_loss import LossSample, denoising_losses
+from fashion_sweep.training.batches import LATENTS
+from fashion_sweep.training.denoising_loss import LOSS, LossSample, denoising_losses
 
 ENCODE_BATCH_SIZE = 16
 
 
-def encode_captions(model: Family, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:
-    """A row a caption: `prompt_embeds` and `pooled`, float16."""
-    parts = [model.encode_captions(part) for part in _batches(captions, alive)]
-    return {
-        "prompt_embeds": torch.cat([part.prompt_embeds for part in parts]).half(),
-        "pooled": torch.cat([part.pooled for part in parts]).half(),
-    }
+def encode_captions(model: Model, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:
+    """A row a caption, as the denoiser takes it: fractions as float16."""
+    parts = [model.encode_text(part) for part in _batches(captions, alive)]
+    encoded = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in encoded.items()}
 
 
 def encode_images(
-    model: Family, config: TrainingConfig, records: Sequence[Record], alive: Alive = lambda: None
+    model: Model, config: TrainingConfig, records: Sequence[Record], alive: Alive = lambda: None
 ) -> dict[str, Tensor]:
-    """A row a record: `latents` of its augmented views, float16, and their `time_ids`, float32."""
+    """A row a record: `latents` of its augmented views, float16, and the conditioning of their framing."""
     size, views = config.image, range(config.views)
     shape = model.latent_shape(size.height, size.width)
-    latents, time_ids = [], []
+    latents, framing = [], []
     for record in records:
         alive()
         image = load_rgb(record.path)
@@ -47,16 +46,23 @@ def encode_images(
         noise = [standard_normal(config.seed, "data/posterior", record.name, v, shape=shape) for v in views]
         pixels = to_model_range(np.stack([view.pixels for view in augmented]))
         latents.append(model.encode_images(pixels, torch.stack(noise)).half().cpu())
-        original = (record.height, record.width)
-        time_ids.append(torch.tensor([[*original, *view.corner, size.height, size.width] for view in augmented]))
-    return {"latents": torch.stack(latents), "time_ids": torch.stack(time_ids).float()}
+        framing.append(model.encode_framing([_framing(record, view.corner, size) for view in augmented]))
+    return {LATENTS: torch.stack(latents)} | _stacked(framing)
 
 
-def _captions(model: Family, part: Captions, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+def _framing(record: Record, corner: tuple[int, int], size: Size) -> Framing:
+    return Framing((record.height, record.width), corner, (size.height, size.width))
+
+
+def _stacked(rows: Sequence[Conditioning]) -> dict[str, Tensor]:
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _captions(model: Model, part: Captions, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     return encode_captions(model, catalogue.distinct_captions[rows], alive)
 
 
-def _images(model: Family, part: Images, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+def _images(model: Model, part: Images, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     training = part.config.preset.training.model_copy(update={"views": part.views})
     return encode_images(model, training, catalogue.records[rows], alive)
 
@@ -69,23 +75,23 @@ def _features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, al
     return {"features": torch.cat(features)}
 
 
-def _base_losses(model: Family, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+def _base_losses(model: Model, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     size, seed, judged = part.size, part.config.preset.generation.seed, part.records(catalogue)
     shape = model.latent_shape(size.height, size.width)
-    latents, time_ids = [], []
+    latents, framings = [], []
     for record in judged[rows]:
         alive()
         view = centre_view(load_rgb(record.path), size)
         noise = standard_normal(seed, "loss/posterior", record.name, shape=shape)
         latents.append(model.encode_images(to_model_range(view.pixels[None]), noise[None])[0].half().cpu())
-        time_ids.append([record.height, record.width, *view.corner, size.height, size.width])
-    encoded = {"latents": torch.stack(latents), "time_ids": torch.tensor(time_ids, dtype=torch.float32)}
+        framings.append(_framing(record, view.corner, size))
+    stacked, framing = torch.stack(latents), dict(model.encode_framing(framings))
     captions = [record.caption for record in judged[rows]]
-    sample = LossSample(**encoded, captions=captions, first=rows.start, total=len(judged), seed=seed)
-    return encoded | {"loss": denoising_losses(model, sample, alive)}
+    sample = LossSample(stacked, framing, captions, first=rows.start, total=len(judged), seed=seed)
+    return {LATENTS: stacked} | framing | {LOSS: denoising_losses(model, sample, alive)}
 
 
-def _prior(model: Family, part: Prior, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+def _prior(model: Model, part: Prior, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     """Each picture is drawn by itself, so that it does not depend on where a shard begins."""
     generation, size = part.config.preset.generation, part.size
     generator = Generator(model, generation, size, (size.height, size.width), None, on_step=alive)
@@ -98,9 +104,9 @@ def _prior(model: Family, part: Prior, catalogue: Catalogue, rows: slice, alive:
         shape = model.latent_shape(size.height, size.width)
         noise = standard_normal(generation.seed, "prior/posterior", number, shape=shape)
         latents.append(model.encode_images(to_model_range(pixels), noise[None])[0].half().cpu())
-    time_ids = torch.tensor([size.height, size.width, 0, 0, size.height, size.width]).float()
-    encoded = {"latents": torch.stack(latents), "time_ids": time_ids.repeat(len(latents), 1)}
-    return encoded | encode_captions(model, captions, alive)
+    own = Framing((size.height, size.width), (0, 0), (size.height, size.width))
+    framing = dict(model.encode_framing([own] * len(latents)))
+    return {LATENTS: torch.stack(latents)} | framing | encode_captions(model, captions, alive)
 
 
 ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice, Alive], dict[str, Tensor]]] = {
@@ -119,16 +125,16 @@ def _batches(items: Sequence[Any], alive: Alive) -> Iterable[Sequence[Any]]:
 
 
 @lru_cache(maxsize=1)
-def _load_model(model_config: ModelConfig) -> Family:
+def _load_model(model_config: ModelConfig) -> Model:
     return load_model(model_config, default_device())
 
 
 @lru_cache(maxsize=1)
-def _load_pipelines(model_config: ModelConfig) -> Family:
+def _load_pipelines(model_config: ModelConfig) -> Model:
     return load_model(model_config, default_device(), with_refiner=True)
 
 
-def shard_model(config: RunConfig) -> Family:
+def shard_model(config: RunConfig) -> Model:
     """The base model, which stays loaded for the next shard; the others make room for it."""
     _load_pipelines.cache_clear()
     _load_judge.cache_clear()
@@ -147,7 +153,7 @@ def shard_judge(config: RunConfig) -> Judge:
     return _load_judge(config.preset.evaluation)
 
 
-def shard_pipelines(config: RunConfig) -> Family:
+def shard_pipelines(config: RunConfig) -> Model:
     """The base model with its refiner, likewise."""
     _load_model.cache_clear()
     _load_judge.cache_clear()

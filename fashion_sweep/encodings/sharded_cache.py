@@ -59,9 +59,17 @@ class ShardedCache:
     def row(self, name: str, index: int) -> Tensor:
         """Row `index` of tensor `name`."""
         shard, offset = divmod(index, SHARD_SIZE)
+        return self._opened(shard).get_slice(name)[offset]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its tensors."""
+        return tuple(self._opened(0).keys())
+
+    def _opened(self, shard: int) -> Any:
         if shard not in self._open:
             self._open[shard] = self._checked(shard)
-        return self._open[shard].get_slice(name)[offset]
+        return self._open[shard]
 
     def all(self, name: str) -> Tensor:
         """All rows of tensor `name`, in memory."""

@@ -21,7 +21,7 @@ from fashion_sweep.config.sweep import SamplePrompt
 from fashion_sweep.errors import TrialError
 from fashion_sweep.metrics.extractors import Judge, Scores
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory
-from fashion_sweep.models.model import Family, GenerationRequest
+from fashion_sweep.models.model import GenerationRequest, Model
 from fashion_sweep.rng import standard_normal
 from fashion_sweep.storage.files import is_whole, replacing
 
@@ -35,11 +35,11 @@ PREVIEWED, PREVIEW_HEIGHT = 3, 256
 class Generator:
     """A loaded model with all that stays the same over the images of one evaluation set."""
 
-    model: Family
+    model: Model
     config: GenerationConfig
     size: Size
     original_size: tuple[int, int]
-    """(height, width) for the size conditioning: as in training."""
+    """(height, width) that pictures are to look like they come from: as in training."""
     negative_prompt: str | None
     on_step: Callable[[], None] = lambda: None
     """Called after each denoising step."""
@@ -76,7 +76,7 @@ class Generator:
             made.clear()
             for start in range(0, count, size):
                 prompts, noise = request.prompts[start : start + size], request.noise[start : start + size]
-                made.append(self.model.generate(replace(request, prompts=prompts, noise=noise), self.config))
+                made.append(self.model.sample(replace(request, prompts=prompts, noise=noise), self.config))
 
         size = min(self.at_once or count, count)
         try:

@@ -24,7 +24,7 @@ from fashion_sweep.storage.files import replacing
 
 if TYPE_CHECKING:
     from fashion_sweep.generation.generator import Generator
-    from fashion_sweep.models.model import Family
+    from fashion_sweep.models.model import Model
 
 DEFAULT_FOLDER = Path("generated")
 OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -79,7 +79,7 @@ def _targets(wish: Wish) -> list[Path]:
     return [folder / f"{number:02d}.png" for number in range(first, first + count)]
 
 
-def _load(rows: Sequence[Row], console: Console) -> "Family":
+def _load(rows: Sequence[Row], console: Console) -> "Model":
     """The one model of all rows, with every adapter known to fit it."""
     preset = rows[0].preset
     names = [f"{row.adapter.name}{row.adapter.title}" for row in rows if row.adapter.file]
@@ -105,7 +105,7 @@ def _model_of(preset: Preset) -> ModelConfig:
 
 
 @contextmanager
-def _applied(model: "Family", row: Row) -> Iterator[None]:
+def _applied(model: "Model", row: Row) -> Iterator[None]:
     """The model with a row's adapter, for a while."""
     with ExitStack() as stack:
         try:
@@ -118,7 +118,7 @@ def _applied(model: "Family", row: Row) -> Iterator[None]:
         yield
 
 
-def _generator(model: "Family", row: Row, on_step: Callable[[], None]) -> "Generator":
+def _generator(model: "Model", row: Row, on_step: Callable[[], None]) -> "Generator":
     from fashion_sweep.generation.generator import Generator
 
     return Generator(
@@ -131,7 +131,7 @@ def _generator(model: "Family", row: Row, on_step: Callable[[], None]) -> "Gener
     )
 
 
-def _draw(wish: Wish, rows: Sequence[Row], model: "Family", targets: Sequence[Path], console: Console) -> list[Path]:
+def _draw(wish: Wish, rows: Sequence[Row], model: "Model", targets: Sequence[Path], console: Console) -> list[Path]:
     """One image at a time: its bytes depend on its own adapter, prompt and seed, not on what else is wished for."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     steps = [row.preset.generation.num_inference_steps for row in rows]

@@ -1,85 +1,107 @@
-"""What training and judging need of a family of base models. A new family is one new module with these methods."""
+"""What training, drawing and judging need of a loaded base model, whatever its architecture."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from fashion_sweep.config.preset import GenerationConfig
-from fashion_sweep.config.trial_spec import TrialSpec
+
+Conditioning: TypeAlias = Mapping[str, Tensor]
+"""What a model is conditioned on, a row a sample; what the tensors mean is nobody's business but that model's."""
 
 
 @dataclass(frozen=True)
-class TextEmbeds:
-    """Encoded captions: `prompt_embeds` N,tokens,d and `pooled` N,p."""
+class Framing:
+    """How a picture of the model's size was cut from an original. All in pixels."""
 
-    prompt_embeds: Tensor
-    pooled: Tensor
+    original_size: tuple[int, int]
+    """(height, width)."""
+    corner: tuple[int, int]
+    """(top, left) of the crop."""
+    size: tuple[int, int]
+    """(height, width) of what was cut out."""
 
 
-class Family(Protocol):
+@dataclass(frozen=True)
+class Batch:
+    """N clean samples, and the noise that is to be told from them."""
+
+    latents: Tensor
+    """N,c,h,w float32, scaled, clean."""
+    noise: Tensor
+    """N,c,h,w float32."""
+    timesteps: Tensor
+    """N int64 in [0, num_train_timesteps)."""
+    conditioning: Conditioning
+    """Of framing and caption: encoded, or as tokens."""
+
+
+class Model(Protocol):
     """A loaded base model on one device."""
 
     device: torch.device
     components: dict[str, nn.Module]
-    """The modules that can carry an adapter, by the names of `space.COMPONENTS`."""
+    """The modules that can carry an adapter, by the names of its architecture."""
 
-    def encode_images(self, images: Tensor, noise: Tensor) -> Tensor:
-        """images N,3,H,W in [-1, 1], noise N,c,h,w → latents N,c,h,w, scaled; a draw from the encoder's posterior."""
+    @property
+    def num_train_timesteps(self) -> int:
+        """How many levels of noise training draws from, the first the least noisy.
+
+        A model of continuous time takes level i as the share (i + 0.5) / n of its own distribution.
+        """
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """(c, h, w) of the latents of an image of height x width pixels."""
 
-    def encode_captions(self, captions: Sequence[str]) -> TextEmbeds: ...
+    def encode_images(self, images: Tensor, noise: Tensor) -> Tensor:
+        """images N,3,H,W in [-1, 1], noise N,c,h,w → latents N,c,h,w, scaled; a draw from the encoder's posterior."""
 
-    def tokenize(self, captions: Sequence[str]) -> Tensor:
-        """int64 (encoders, N, tokens), for training that adapts a text encoder."""
+    def encode_text(self, captions: Sequence[str]) -> Conditioning:
+        """What captions are to the denoiser; the cache keeps fractions as float16, all else as it is."""
 
-    def denoiser(self, spec: TrialSpec) -> nn.Module:
-        """(noisy latents, timesteps, conditions) → prediction; holds every module that `spec` trains."""
+    def tokenize(self, captions: Sequence[str]) -> Conditioning:
+        """In place of `encode_text`, where a component that reads captions is trained."""
 
-    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor: ...
+    def encode_framing(self, framings: Sequence[Framing]) -> Conditioning:
+        """What sizes and crops are to the denoiser, under other names than text; empty where they are nothing."""
 
-    def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the denoiser is to predict for clean `latents` with `noise` added."""
+    def prepare_training(self, components: Collection[str], gradient_checkpointing: bool) -> None:
+        """Puts the model into training mode, once `components` carry adapters; `gradient_checkpointing`: of these."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        """How far the denoiser is from what it is to predict: N float32, with gradients where they are enabled."""
+
+    def sample(self, request: "GenerationRequest", config: GenerationConfig) -> Tensor:
+        """uint8 N,3,H,W in [0, 255]."""
 
     @property
-    def num_train_timesteps(self) -> int: ...
+    def parts(self) -> Mapping[str, nn.Module]:
+        """The modules whose calls make up what an image costs, by the names of the architecture's `operations`."""
 
-    def generate(self, request: "GenerationRequest", config: GenerationConfig) -> Tensor:
-        """uint8 N,3,H,W in [0, 255]."""
+    @property
+    def weight_bytes(self) -> Mapping[str, int]:
+        """Bytes of the weights on the device, by what they are for."""
 
     def load_adapter(self, path: Any, scale: float = 1.0) -> None:
         """Fuses the adapter file into the weights."""
 
-    def adapted(self, path: Any, scale: float = 1.0) -> AbstractContextManager[None]:
+    def adapted(self, path: Any, scale: float = 1.0) -> Any:
         """The adapter fused while the block runs; after it the weights are what they were, bit for bit."""
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One batch of images to generate."""
+    """One batch of images to draw."""
 
     prompts: Sequence[str]
     noise: Tensor
-    """N,c,h,w float32: the initial latents before scaling by the scheduler, one draw per image."""
+    """N,c,h,w float32: the initial latents before any scaling, one draw per image."""
     original_size: tuple[int, int]
-    """(height, width) in pixels for the size conditioning."""
+    """(height, width) in pixels that the pictures are to look like they come from."""
     negative_prompt: str | None = None
     """None: unconditional as the base model was trained (zeros or the empty prompt, by its own config)."""
     on_step: Callable[[], None] = lambda: None
     """Called after each denoising step of the batch."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What a denoiser is conditioned on besides the timestep: size conditioning, and text as embeddings or tokens."""
-
-    time_ids: Tensor
-    """N,6 float32: original height and width, crop top and left, target height and width, in pixels."""
-    text: TextEmbeds | None = None
-    input_ids: Tensor | None = None
-    """int64 (encoders, N, tokens), where a text encoder is trained."""

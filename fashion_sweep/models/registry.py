@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fashion_sweep.config.preset import ModelConfig
 from fashion_sweep.errors import ConfigError, first_line
-from fashion_sweep.models.model import Family
+from fashion_sweep.models.model import Model
 from fashion_sweep.models.sources import locate
 
 FILES = {
@@ -21,7 +21,7 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_model(config: ModelConfig, device: str, with_refiner: bool = False) -> Family:
+def load_model(config: ModelConfig, device: str, with_refiner: bool = False) -> Model:
     """The base model of `config.family` with frozen weights, on `device`.
 
     Raises:

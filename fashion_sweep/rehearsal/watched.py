@@ -16,7 +16,7 @@ from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Judge, Scores
-from fashion_sweep.models.model import Family
+from fashion_sweep.models.model import Model
 from fashion_sweep.rehearsal.meter import Meter, Planned, Work
 from fashion_sweep.run.status import Status
 from fashion_sweep.tasks.catalogue.trial import Trial
@@ -41,12 +41,12 @@ class Timings:
     """The evaluation set that is being judged."""
 
     @contextmanager
-    def watching(self, model: Any) -> Iterator[None]:
+    def watching(self, model: Model) -> Iterator[None]:
         """Times the calls of the model's parts while the block runs, if it makes images that are judged: those of the
         sample grid are fewer at once."""
         hooks: list[Any] = []
         if self.judging:
-            for part, module in parts(model).items():
+            for part, module in model.parts.items():
                 hooks += self._hooks((part, self.judging), module, model.device)
         try:
             yield
@@ -161,7 +161,7 @@ class RehearsedTrial(Trial):
                     f"loss {self.losses[last]:.6g} at step {last} after going on, {before[last]:.6g} before"
                 )
 
-    def _report_and_draw(self, model: Family, values: dict[str, float]) -> None:
+    def _report_and_draw(self, model: Model, values: dict[str, float]) -> None:
         self._report(values)  # a preview at full size takes an hour without a GPU
 
     def _report(self, values: dict[str, float]) -> None:
@@ -178,11 +178,11 @@ class RehearsedTrial(Trial):
         if step == self.steps and self.watched.names is TRAIN:
             raise Planned
 
-    def generator(self, model: Family, name: str) -> Generator:
-        self.timings.weights |= pipeline_bytes(model)
+    def generator(self, model: Model, name: str) -> Generator:
+        self.timings.weights |= model.weight_bytes
         return WatchedGenerator(**vars(super().generator(model, name)), meter=self.meter, timings=self.timings)
 
-    def _judge_set(self, name: str, model: Family, judge: Judge) -> dict[str, Any] | None:
+    def _judge_set(self, name: str, model: Model, judge: Judge) -> dict[str, Any] | None:
         self.timings.judging = name
         judged = super()._judge_set(name, model, judge)
         self.timings.judging = None
@@ -205,24 +205,6 @@ class RehearsedTrial(Trial):
             features, real = (torch.from_numpy(draw.standard_normal((rows, dimension), "f4")) for _ in range(2))
             super().evaluate(Scores(features, torch.zeros(rows)), real)
         return {}
-
-
-def parts(model: Any) -> dict[str, nn.Module]:
-    """What an image costs: the modules whose calls are timed."""
-    pipeline = model.pipeline
-    found = {"base": pipeline.unet, "decoder": pipeline.vae.decoder}
-    found |= {"text_encoder": pipeline.text_encoder, "text_encoder_2": pipeline.text_encoder_2}
-    return found | ({"refiner": model.refiner.unet} if model.refiner else {})
-
-
-def pipeline_bytes(model: Any) -> dict[str, int]:
-    """Of the weights of base and refiner; what the two share is the base's."""
-    sizes, seen = {}, set()
-    for name, pipeline in (("base", model.pipeline), ("refiner", model.refiner)):
-        own = [part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)]
-        sizes[name] = sum(bytes_of(part) for part in own if id(part) not in seen)
-        seen |= {id(part) for part in own}
-    return sizes
 
 
 def bytes_of(module: nn.Module) -> int:

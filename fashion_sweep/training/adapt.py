@@ -2,9 +2,8 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -15,10 +14,17 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.encodings.sharded_cache import ShardedCache
-from fashion_sweep.models.model import Family
+from fashion_sweep.models.model import Model
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.run.paths import TrialPaths
-from fashion_sweep.training.batches import CachedCaptions, EncodedCaptions, PriorPictures, TrainingSet
+from fashion_sweep.training.batches import (
+    CachedCaptions,
+    Captions,
+    EncodedCaptions,
+    PriorPictures,
+    TokenizedCaptions,
+    TrainingSet,
+)
 from fashion_sweep.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -55,7 +61,7 @@ class Adaptation:
     """What the adapter file says of itself."""
 
     def run(
-        self, model: Family, paths: TrialPaths, report: Report, progress: Report, say: Callable[[str], None]
+        self, model: Model, paths: TrialPaths, report: Report, progress: Report, say: Callable[[str], None]
     ) -> None:
         """Trains from the newest sound checkpoint to the end; worker 0 writes checkpoints and the adapter file.
 
@@ -71,13 +77,10 @@ class Adaptation:
         )
         step = self.agreed(lambda: newest_sound(paths.checkpoints, say))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
-        if self.config.gradient_checkpointing:
-            for name in self.spec.component_ranks:
-                _checkpoint_gradients(model.components[name])
+        model.prepare_training(self.spec.component_ranks, self.config.gradient_checkpointing)
         accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
         trainer = Trainer(
             model=model,
-            denoiser=model.denoiser(self.spec).train(),
             parameters=parameters,
             optimizer=optimizer,
             data=self._training_set(model),
@@ -108,18 +111,18 @@ class Adaptation:
         size = min(reduced or self.config.micro_batch_size or own, own)
         return Share(self.rank, self.workers, self.config.batch_size, size)
 
-    def _training_set(self, model: Family) -> TrainingSet:
+    def _training_set(self, model: Model) -> TrainingSet:
         records = self.catalogue.records
         row = {record.name: index for index, record in enumerate(records)}
         training, validation = self._split()
         captions, trained_text = self.catalogue.distinct_captions, self.spec.trains_text_encoders
+        prior_caption = [self.prior.caption] if self.prior and trained_text else []
         caption_row = {caption: index for index, caption in enumerate(captions)}
         return TrainingSet(
             images=self.images,
-            captions=CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions),
+            captions=self._captions(model, captions),
             names=[record.name for record in records],
             caption_rows=[caption_row[record.caption] for record in records],
-            input_ids=model.tokenize(captions) if trained_text else None,
             training_rows=[row[record.name] for record in training],
             validation_rows=[row[record.name] for record in validation],
             views=self.config.views,
@@ -127,18 +130,16 @@ class Adaptation:
             validation_seed=self.config.seed,
             num_train_timesteps=model.num_train_timesteps,
             prior=self.prior,
-            prior_input_ids=model.tokenize([self.prior.caption]) if self.prior and trained_text else None,
+            prior_captions=TokenizedCaptions(model.tokenize(prior_caption)) if prior_caption else None,
         )
+
+    def _captions(self, model: Model, captions: Sequence[str]) -> Captions:
+        if self.spec.trains_text_encoders:
+            return TokenizedCaptions(model.tokenize(captions))
+        return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)
 
     def _split(self) -> tuple[list[Record], list[Record]]:
         if self.only is None:
             return split(self.catalogue, self.config.validation_fraction, self.config.seed)
         single = [record for record in self.catalogue.records if record.name == self.only]
         return single, single
-
-
-def _checkpoint_gradients(module: Any) -> None:
-    if hasattr(module, "enable_gradient_checkpointing"):  # diffusers
-        module.enable_gradient_checkpointing()
-    else:  # transformers
-        module.activation_checkpointing_enable()

@@ -10,56 +10,60 @@ import torch
 from torch import Tensor
 
 from fashion_sweep.encodings.sharded_cache import ShardedCache
-from fashion_sweep.models.model import Conditions, Family, TextEmbeds
+from fashion_sweep.models.model import Batch, Conditioning, Model
 from fashion_sweep.rng import permutation, standard_normal, uniform_integer
+
+LATENTS = "latents"
+"""The tensor of the caches of images that is learnt; the others are conditioning."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """N samples: what the denoiser sees, and the noise it is to predict."""
+class TrainingBatch(Batch):
+    """N samples that are trained on or validated with."""
 
     names: list[str]
-    latents: Tensor
-    """N,c,h,w float32, scaled, clean."""
-    noise: Tensor
-    """N,c,h,w float32."""
-    timesteps: Tensor
-    """N int64."""
-    conditions: Conditions
     weights: Tensor
     """N float32: of each sample's loss. 1, but with a prior: then their sum is that of both means."""
 
 
 class Captions(Protocol):
-    """Embeddings of captions by their number."""
+    """Captions by their number, as the denoiser takes them."""
 
-    def embeds(self, rows: Sequence[int]) -> TextEmbeds:
-        """float32."""
+    def conditioning(self, rows: Sequence[int]) -> Conditioning:
+        """Fractions as float32."""
 
 
 @dataclass(frozen=True)
 class CachedCaptions:
     cache: ShardedCache
-    """`prompt_embeds` and `pooled` a row."""
 
-    def embeds(self, rows: Sequence[int]) -> TextEmbeds:
-        prompt_embeds, pooled = (
-            torch.stack([self.cache.row(name, row) for row in rows]).float() for name in ("prompt_embeds", "pooled")
-        )
-        return TextEmbeds(prompt_embeds, pooled)
+    def conditioning(self, rows: Sequence[int]) -> Conditioning:
+        return _rows(self.cache, self.cache.names, rows)
 
 
 @dataclass(frozen=True)
 class EncodedCaptions:
     """Encoded when they are needed, where the cache has no room for them; rounded as there."""
 
-    model: Family
+    model: Model
     captions: Sequence[str]
 
-    def embeds(self, rows: Sequence[int]) -> TextEmbeds:
+    def conditioning(self, rows: Sequence[int]) -> Conditioning:
         with torch.autocast(self.model.device.type, enabled=False):
-            text = self.model.encode_captions([self.captions[row] for row in rows])
-        return TextEmbeds(text.prompt_embeds.half().float(), text.pooled.half().float())
+            text = self.model.encode_text([self.captions[row] for row in rows])
+        return {
+            name: _float32(tensor.half() if tensor.is_floating_point() else tensor) for name, tensor in text.items()
+        }
+
+
+@dataclass(frozen=True)
+class TokenizedCaptions:
+    """Where a component that reads captions is trained."""
+
+    tokens: Conditioning
+
+    def conditioning(self, rows: Sequence[int]) -> Conditioning:
+        return {name: tensor[list(rows)] for name, tensor in self.tokens.items()}
 
 
 @dataclass(frozen=True)
@@ -67,19 +71,12 @@ class PriorPictures:
     """Encoded pictures of the base model, of which every second sample of a batch is one."""
 
     images: ShardedCache
-    """`latents` c,h,w, `time_ids` 6, `prompt_embeds` and `pooled` a row."""
+    """A row has `latents` c,h,w, and the conditioning of framing and caption."""
     rows: Sequence[int]
     """Those to train on."""
     caption: str
     weight: float
     """Of their loss beside that of the others."""
-
-    def conditions(self, rows: Sequence[int], input_ids: Tensor | None) -> Conditions:
-        """input_ids: int64 (encoders, 1, tokens), where a text encoder is trained."""
-        time_ids = torch.stack([self.images.row("time_ids", row) for row in rows])
-        if input_ids is not None:
-            return Conditions(time_ids, input_ids=input_ids.expand(-1, len(rows), -1))
-        return Conditions(time_ids, text=CachedCaptions(self.images).embeds(rows))
 
 
 @dataclass(frozen=True)
@@ -87,13 +84,11 @@ class TrainingSet:
     """The encoded images of a run; rows of `images` are in the order of `names`."""
 
     images: ShardedCache
-    """`latents` views,c,h,w and `time_ids` views,6 a row."""
-    captions: "Captions"
-    """Of the distinct captions."""
+    """A row has `latents` views,c,h,w, and the conditioning of each view's framing."""
+    captions: Captions
+    """The distinct ones."""
     names: Sequence[str]
     caption_rows: Sequence[int]
-    input_ids: Tensor | None
-    """int64 (encoders, distinct captions, tokens), where a text encoder is trained; then `captions` is not read."""
     training_rows: Sequence[int]
     validation_rows: Sequence[int]
     views: int
@@ -102,10 +97,11 @@ class TrainingSet:
     """Apart from `seed`, so that trials of several seeds are validated alike."""
     num_train_timesteps: int
     prior: PriorPictures | None = None
-    prior_input_ids: Tensor | None = None
-    """int64 (encoders, 1, tokens), as `input_ids`."""
+    prior_captions: Captions | None = None
+    """Holds the prior's one caption as tokens, where a component that reads captions is trained; None: as encoded
+    beside the pictures."""
 
-    def training_batch(self, step: int, batch_size: int, slots: Sequence[int]) -> Batch:
+    def training_batch(self, step: int, batch_size: int, slots: Sequence[int]) -> TrainingBatch:
         """The samples at `slots` of the global batch of `step`; `slots` is a worker's share of range(batch_size)."""
         if self.prior is None:
             return self._own_batch([step * batch_size + slot for slot in slots])
@@ -116,21 +112,21 @@ class TrainingSet:
         order = sorted(range(len(slots)), key=lambda place: (slots[place] % 2, place))
         return _together(parts, np.argsort(order).tolist())
 
-    def _prior_batch(self, prior: PriorPictures, positions: Sequence[int]) -> Batch:
+    def _prior_batch(self, prior: PriorPictures, positions: Sequence[int]) -> TrainingBatch:
         count = len(prior.rows)
         rows = [prior.rows[uniform_integer(self.seed, "prior/row", p, high=count)] for p in positions]
-        latents = torch.stack([prior.images.row("latents", row) for row in rows]).float()
+        latents = torch.stack([prior.images.row(LATENTS, row) for row in rows]).float()
         shape, high = latents.shape[1:], self.num_train_timesteps
-        return Batch(
+        return TrainingBatch(
             names=[f"picture {row} of the base model" for row in rows],
             latents=latents,
             noise=torch.stack([standard_normal(self.seed, "prior/noise", p, shape=shape) for p in positions]),
             timesteps=torch.tensor([uniform_integer(self.seed, "prior/timestep", p, high=high) for p in positions]),
-            conditions=prior.conditions(rows, self.prior_input_ids),
+            conditioning=self._prior_conditioning(prior, rows),
             weights=torch.full((len(rows),), 2 * prior.weight),
         )
 
-    def _own_batch(self, positions: Sequence[int]) -> Batch:
+    def _own_batch(self, positions: Sequence[int]) -> TrainingBatch:
         count = len(self.training_rows)
         rows = [self.training_rows[self._epoch_order(p // count)[p % count]] for p in positions]
         views = [uniform_integer(self.seed, "train/view", p, high=self.views) for p in positions]
@@ -138,7 +134,7 @@ class TrainingSet:
         noise = [self._noise(self.seed, "train/noise", p, row) for p, row in zip(positions, rows, strict=True)]
         return self._batch(rows, views, timesteps, noise, weight=2.0 if self.prior else 1.0)
 
-    def validation_batch(self, indices: Sequence[int]) -> Batch:
+    def validation_batch(self, indices: Sequence[int]) -> TrainingBatch:
         """Samples to validate on with their own fixed noise, and timesteps spread evenly over the schedule."""
         count = len(self.validation_rows)
         timesteps = [int((i + 0.5) / count * self.num_train_timesteps) for i in indices]
@@ -149,7 +145,7 @@ class TrainingSet:
         return self._batch(rows, [0] * len(rows), timesteps, noise)
 
     def _noise(self, seed: int, purpose: str, index: int, row: int) -> Tensor:
-        return standard_normal(seed, purpose, index, shape=self.images.row("latents", row).shape[1:])
+        return standard_normal(seed, purpose, index, shape=self.images.row(LATENTS, row).shape[1:])
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         return _epoch_order(self.seed, epoch, len(self.training_rows))
@@ -161,47 +157,52 @@ class TrainingSet:
         timesteps: Sequence[int],
         noise: Sequence[Tensor],
         weight: float = 1.0,
-    ) -> Batch:
-        latents = torch.stack([self.images.row("latents", r)[v] for r, v in zip(rows, views, strict=True)]).float()
-        time_ids = torch.stack([self.images.row("time_ids", r)[v] for r, v in zip(rows, views, strict=True)])
-        captions = [self.caption_rows[row] for row in rows]
-        return Batch(
+    ) -> TrainingBatch:
+        latents, *framing = (
+            torch.stack([self.images.row(name, row)[view] for row, view in zip(rows, views, strict=True)])
+            for name in (LATENTS, *self._framing)
+        )
+        captions = self.captions.conditioning([self.caption_rows[row] for row in rows])
+        return TrainingBatch(
             names=[self.names[row] for row in rows],
-            latents=latents,
+            latents=latents.float(),
             noise=torch.stack(list(noise)),
             timesteps=torch.tensor(timesteps),
-            conditions=self._conditions(time_ids, captions),
+            conditioning=dict(zip(self._framing, framing, strict=True)) | dict(captions),
             weights=torch.full((len(rows),), weight),
         )
 
-    def _conditions(self, time_ids: Tensor, captions: Sequence[int]) -> Conditions:
-        if self.input_ids is not None:
-            return Conditions(time_ids, input_ids=self.input_ids[:, list(captions)])
-        return Conditions(time_ids, text=self.captions.embeds(captions))
+    @property
+    def _framing(self) -> list[str]:
+        return [name for name in self.images.names if name != LATENTS]
+
+    def _prior_conditioning(self, prior: PriorPictures, rows: Sequence[int]) -> Conditioning:
+        if self.prior_captions is None:
+            return _rows(prior.images, [name for name in prior.images.names if name != LATENTS], rows)
+        return dict(_rows(prior.images, self._framing, rows)) | dict(self.prior_captions.conditioning([0] * len(rows)))
 
 
-def _together(parts: Sequence[Batch], order: Sequence[int]) -> Batch:
+def _rows(cache: ShardedCache, names: Sequence[str], rows: Sequence[int]) -> Conditioning:
+    return {name: _float32(torch.stack([cache.row(name, row) for row in rows])) for name in names}
+
+
+def _float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _together(parts: Sequence[TrainingBatch], order: Sequence[int]) -> TrainingBatch:
     """One batch of all samples of `parts`: at each place the one that `order` names there."""
 
-    def joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-        return torch.cat(list(tensors), dim).index_select(dim, torch.tensor(order))
+    def joined(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(tensors)).index_select(0, torch.tensor(order))
 
-    conditions = [part.conditions for part in parts]
-    texts = [one.text for one in conditions if one.text is not None]
-    ids = [one.input_ids for one in conditions if one.input_ids is not None]
     names = [name for part in parts for name in part.names]
-    return Batch(
+    return TrainingBatch(
         names=[names[place] for place in order],
         latents=joined([part.latents for part in parts]),
         noise=joined([part.noise for part in parts]),
         timesteps=joined([part.timesteps for part in parts]),
-        conditions=Conditions(
-            time_ids=joined([one.time_ids for one in conditions]),
-            text=TextEmbeds(joined([t.prompt_embeds for t in texts]), joined([t.pooled for t in texts]))
-            if texts
-            else None,
-            input_ids=joined(ids, dim=1) if ids else None,
-        ),
+        conditioning={name: joined([part.conditioning[name] for part in parts]) for name in parts[0].conditioning},
         weights=joined([part.weights for part in parts]),
     )
 

@@ -6,19 +6,19 @@ Both see the same latents, noise and timesteps, so that the difference of two lo
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.models.memory import as_much_as_fits
-from fashion_sweep.models.model import Conditions, Family
+from fashion_sweep.models.model import Batch, Conditioning, Model
 from fashion_sweep.rng import standard_normal
+from fashion_sweep.training.batches import LATENTS
 
+LOSS = "loss"
+"""The base model's, among the tensors of a cache."""
 logger = logging.getLogger(__name__)
 BATCH_SIZE = 16
 
@@ -29,8 +29,7 @@ class LossSample:
 
     latents: Tensor
     """n,c,h,w, scaled."""
-    time_ids: Tensor
-    """n,6 float32."""
+    framing: Conditioning
     captions: Sequence[str]
     first: int
     total: int
@@ -38,50 +37,47 @@ class LossSample:
 
 
 @torch.no_grad()
-def denoising_losses(model: Family, sample: LossSample, alive: Callable[[], None] = lambda: None) -> Tensor:
+def denoising_losses(model: Model, sample: LossSample, alive: Callable[[], None] = lambda: None) -> Tensor:
     """Mean squared error of the predicted noise: n float32. Timesteps are spread evenly over the schedule.
 
     alive: called before each batch.
     """
-    denoiser, count = model.denoiser(TrialSpec.of({})), len(sample.captions)
+    count = len(sample.captions)
     parts: list[Tensor] = []
 
     def compute(size: int) -> None:
         parts.clear()
         for at in range(0, count, size):
             alive()
-            parts.append(_losses(model, denoiser, sample, slice(at, at + size)).cpu())
+            parts.append(_losses(model, sample, slice(at, at + size)).cpu())
 
     as_much_as_fits(compute, BATCH_SIZE, lambda size: logger.warning("out of memory; now with %d at a time", size))
     return torch.cat(parts)
 
 
-def _losses(model: Family, denoiser: Any, sample: LossSample, part: slice) -> Tensor:
+def _losses(model: Model, sample: LossSample, part: slice) -> Tensor:
     numbers = [sample.first + i for i in range(len(sample.captions))[part]]
     latents = sample.latents[part].float()
     noise = torch.stack([standard_normal(sample.seed, "loss/noise", i, shape=latents.shape[1:]) for i in numbers])
     timesteps = torch.tensor([int((i + 0.5) / sample.total * model.num_train_timesteps) for i in numbers])
-    latents, noise, timesteps = (t.to(model.device) for t in (latents, noise, timesteps))
-    text = model.encode_captions(sample.captions[part])
-    conditions = Conditions(sample.time_ids[part].to(model.device), text=text)
-    predicted = denoiser(model.add_noise(latents, noise, timesteps), timesteps, conditions).float()
-    target = model.training_target(latents, noise, timesteps)
-    return functional.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
+    framing = {name: tensor[part] for name, tensor in sample.framing.items()}
+    conditioning = framing | dict(model.encode_text(sample.captions[part]))
+    return model.loss(Batch(latents, noise, timesteps, conditioning))
 
 
 def losses_beside_base(
-    model: Family, cache: ShardedCache, captions: Sequence[str], seed: int, alive: Callable[[], None]
+    model: Model, cache: ShardedCache, captions: Sequence[str], seed: int, alive: Callable[[], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both n float32: of the images in `cache` as `model` denoises them now, and as the base model did."""
     sample = LossSample(
-        latents=cache.all("latents"),
-        time_ids=cache.all("time_ids"),
+        latents=cache.all(LATENTS),
+        framing={name: cache.all(name) for name in cache.names if name not in (LATENTS, LOSS)},
         captions=captions,
         first=0,
         total=cache.rows,
         seed=seed,
     )
-    return denoising_losses(model, sample, alive).numpy(), cache.all("loss").numpy()
+    return denoising_losses(model, sample, alive).numpy(), cache.all(LOSS).numpy()
 
 
 def loss_increase(losses: np.ndarray, base_losses: np.ndarray) -> dict[str, float]:

@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fashion_sweep.config.preset import TrainingConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory, release_memory
-from fashion_sweep.models.model import Conditions, Family, TextEmbeds
-from fashion_sweep.training.batches import Batch, TrainingSet
+from fashion_sweep.models.model import Model
+from fashion_sweep.training.batches import TrainingSet
 from fashion_sweep.training.gradients import Gradients, sum_over_workers
 
 logger = logging.getLogger(__name__)
@@ -48,8 +47,7 @@ class Share:
 class Trainer:
     """One trial's training on one worker. Everything is on the accelerator's device but `data`."""
 
-    model: Family
-    denoiser: nn.Module
+    model: Model
     parameters: Mapping[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     data: TrainingSet
@@ -138,7 +136,7 @@ class Trainer:
             for slots in self.share.micro_batches:
                 batch = self.data.training_batch(step, size, slots)
                 with self.accelerator.autocast():
-                    losses = self._losses(self.denoiser, batch) * batch.weights.to(self.accelerator.device)
+                    losses = self.model.loss(batch) * batch.weights.to(self.accelerator.device)
                 (losses.sum() / size).backward()
                 gradients.take()
                 shared[slots] = losses.detach().double()
@@ -178,7 +176,7 @@ class Trainer:
                 indices = range(first, min(first + size, end))
                 batch = self.data.validation_batch(indices)  # not under autocast, which takes no float16 on a CPU
                 with self.accelerator.autocast():
-                    losses[first : indices.stop] = self._losses(self.denoiser, batch)
+                    losses[first : indices.stop] = self.model.loss(batch)
 
         size = VALIDATION_BATCH_SIZE
         for start in range(0, count, VALIDATION_BATCH_SIZE)[self.share.rank :: self.share.workers]:
@@ -186,24 +184,6 @@ class Trainer:
         sum_over_workers(losses, self.share.workers)
         return losses.mean().item()
 
-    def _losses(self, denoiser: nn.Module, batch: Batch) -> Tensor:
-        """Mean squared error of the prediction, one value a sample: N float32."""
-        device = self.accelerator.device
-        latents, noise, timesteps = (t.to(device) for t in (batch.latents, batch.noise, batch.timesteps))
-        noisy = self.model.add_noise(latents, noise, timesteps)
-        predicted = denoiser(noisy, timesteps, _to_device(batch.conditions, device))
-        target = self.model.training_target(latents, noise, timesteps)
-        return functional.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))
-
 
 def _say_validating(size: int) -> None:
     logger.warning("out of memory in validation; now with %d samples at a time", size)
-
-
-def _to_device(conditions: Conditions, device: torch.device) -> Conditions:
-    text = conditions.text
-    return Conditions(
-        time_ids=conditions.time_ids.to(device),
-        text=text and TextEmbeds(text.prompt_embeds.to(device), text.pooled.to(device)),
-        input_ids=None if conditions.input_ids is None else conditions.input_ids.to(device),
-    )

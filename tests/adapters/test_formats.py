@@ -74,7 +74,7 @@ def image(model, config):
         original_size=(160, 109),
     )
     quick = {"num_inference_steps": 5, "refine_fraction": 0.0}
-    return model.generate(request, config.preset.generation.model_copy(update=quick)).int()
+    return model.sample(request, config.preset.generation.model_copy(update=quick)).int()
 
 
 @pytest.fixture(scope="module")

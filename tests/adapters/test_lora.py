@@ -6,7 +6,7 @@ from fashion_sweep.adapters import lora
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.model import Conditions
+from fashion_sweep.models.model import Batch
 from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.models.sources import locate, locate_architecture
 
@@ -68,13 +68,12 @@ def test_the_planned_count_is_the_attached_and_the_saved_one(fresh, config, tmp_
 
 
 def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed(fresh, config):
-    inputs = (torch.randn(2, 4, 16, 12), torch.tensor([500, 20]))
-    conditions = Conditions(torch.ones(2, 6), text=fresh.encode_captions(["a shirt", "a hat"]))
-    denoiser = fresh.denoiser(TrialSpec.of({"unet": 2}))
+    conditioning = {"time_ids": torch.ones(2, 6), **fresh.encode_text(["a shirt", "a hat"])}
+    batch = Batch(*torch.randn(2, 2, 4, 16, 12), torch.tensor([500, 20]), conditioning)
     with torch.no_grad():
-        before = denoiser(*inputs, conditions)
+        before = fresh.loss(batch)
         parameters = lora.attach(fresh, TrialSpec.of({"unet": 2}), training(config), seed=5)
-        assert torch.equal(before, denoiser(*inputs, conditions))
+        assert torch.equal(before, fresh.loss(batch))
     torch.manual_seed(123)
     again = lora.attach(SDXL.load(config.preset.model, "cpu"), TrialSpec.of({"unet": 2}), training(config), seed=5)
     assert all(torch.equal(parameters[name], again[name]) for name in parameters)
@@ -92,12 +91,11 @@ def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path
     plain.pipeline.load_lora_weights(tmp_path)
     read = plain.pipeline.unet.peft_config["default_0"]
     assert (read.r, read.lora_alpha) == (4, 3.0)
-    inputs = (torch.randn(1, 4, 16, 12), torch.tensor([300]))
-    conditions = Conditions(torch.ones(1, 6), input_ids=fresh.tokenize(["a blue shirt"]))
+    conditioning = {"time_ids": torch.ones(1, 6), **fresh.tokenize(["a blue shirt"])}
+    batch = Batch(*torch.randn(2, 1, 4, 16, 12), torch.tensor([300]), conditioning)
     with torch.no_grad():
-        trained = fresh.denoiser(spec)(*inputs, conditions)
-        loaded = plain.denoiser(spec)(*inputs, conditions)
-        untouched = SDXL.load(config.preset.model, "cpu").denoiser(spec)(*inputs, conditions)
+        trained, loaded = fresh.loss(batch), plain.loss(batch)
+        untouched = SDXL.load(config.preset.model, "cpu").loss(batch)
     assert torch.allclose(trained, loaded, atol=1e-5)
     assert not torch.allclose(trained, untouched, atol=1e-3)
 

@@ -6,7 +6,7 @@ import torch
 from fashion_sweep.adapters import lora
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.extractors import Judge
-from fashion_sweep.models.model import Conditions, TextEmbeds
+from fashion_sweep.models.model import Batch
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.models.sdxl.model import SDXL
 from tests.models.sdxl.test_model import request as images_of
@@ -25,8 +25,8 @@ def loaded(config, **changes) -> SDXL:
 
 @pytest.mark.parametrize("option", ["channels_last", "compile"])
 def test_images_stay_the_same(config, model, generation, option):
-    images = loaded(config, **{option: True}).generate(images_of(), generation)
-    difference = (images.int() - model.generate(images_of(), generation).int()).abs()
+    images = loaded(config, **{option: True}).sample(images_of(), generation)
+    difference = (images.int() - model.sample(images_of(), generation).int()).abs()
     assert difference.max() <= 1
     assert difference.float().mean() < 0.01
 
@@ -64,13 +64,13 @@ def gradient(config):
 def gradient_of(model: SDXL, config) -> torch.Tensor:
     """With regard to B, of one sample, with gradient checkpointing, as the study trains."""
     parameters = lora.attach(model, SPEC, config.preset.training, seed=0)
-    model.pipeline.unet.enable_gradient_checkpointing()
-    text = model.encode_captions(["The shirt is of cotton."])
-    text = TextEmbeds(text.prompt_embeds.clone(), text.pooled.clone())
-    time_ids = torch.tensor([[64.0, 48.0, 0, 0, 64, 48]])
-    noise = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(0))
-    denoiser = model.denoiser(SPEC).train()
-    denoiser(noise, torch.tensor([500]), Conditions(time_ids, text)).float().square().mean().backward()
+    model.prepare_training(["unet"], gradient_checkpointing=True)
+    text = model.encode_text(["The shirt is of cotton."])
+    conditioning = {name: tensor.clone() for name, tensor in text.items()}
+    conditioning["time_ids"] = torch.tensor([[64.0, 48.0, 0, 0, 64, 48]])
+    seen = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(0))
+    latents = seen / model.scheduler.alphas_cumprod[500].sqrt()  # without noise: the loss is the prediction squared
+    model.loss(Batch(latents, torch.zeros_like(latents), torch.tensor([500]), conditioning)).mean().backward()
     assert all(parameter.dtype == torch.float32 for parameter in parameters.values())
     return torch.cat([p.grad.flatten() for name, p in parameters.items() if "lora_B" in name])
 

@@ -17,13 +17,12 @@ def sample():
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(COUNT, 4, 12, 16, generator=generator)
     captions = [f"A photograph of {i} things." for i in range(COUNT)]
-    return LossSample(latents, torch.ones(COUNT, 6), captions, first=0, total=COUNT, seed=3)
+    return LossSample(latents, {"time_ids": torch.ones(COUNT, 6)}, captions, first=0, total=COUNT, seed=3)
 
 
 def part(sample: LossSample, rows: slice) -> LossSample:
-    return LossSample(
-        sample.latents[rows], sample.time_ids[rows], sample.captions[rows], rows.start, sample.total, sample.seed
-    )
+    framing = {name: tensor[rows] for name, tensor in sample.framing.items()}
+    return LossSample(sample.latents[rows], framing, sample.captions[rows], rows.start, sample.total, sample.seed)
 
 
 def test_an_images_loss_does_not_depend_on_which_shard_it_is_in(model, sample):

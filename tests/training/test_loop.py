@@ -224,6 +224,6 @@ def test_captions_and_sizes_belong_to_their_image(world):
     for i, name in enumerate(batch.names):
         record = catalogue.records[rows[name]]
         expected = captions.row("pooled", texts.index(record.caption)).float()
-        assert torch.equal(batch.conditions.text.pooled[i], expected)
-        assert batch.conditions.time_ids[i, :2].tolist() == [record.height, record.width]
+        assert torch.equal(batch.conditioning["pooled"][i], expected)
+        assert batch.conditioning["time_ids"][i, :2].tolist() == [record.height, record.width]
         assert any(torch.equal(batch.latents[i], view.float()) for view in images.row("latents", rows[name]))

@@ -11,7 +11,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import FashionSweepError
-from fashion_sweep.models.sdxl.model import SDXL, Denoiser
+from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
 
@@ -36,7 +36,7 @@ def _work(rank: int, workers: int, folder: Path, world: World, limits: dict[int,
     distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=workers)
     logging.basicConfig(filename=folder / f"log-{rank}.txt", level=logging.INFO)
     if rank in limits:
-        limit_memory(Denoiser, limits[rank])
+        limit_memory(SDXL, limits[rank])
     preset = load_run_config("exp2", "tiny").preset
     config = preset.training.model_copy(update=SETTINGS | changes)
     adaptation = Adaptation(TrialSpec.of({"unet": 1}), config, 0, *world, rank=rank, workers=workers)
@@ -49,13 +49,13 @@ def _work(rank: int, workers: int, folder: Path, world: World, limits: dict[int,
     distributed.destroy_process_group()
 
 
-def limit_memory(denoiser, samples: int, error: type[Exception] = torch.OutOfMemoryError, text: str = "none") -> None:
-    """Has `denoiser.forward` fail in training as a device does that holds only so many samples, and in all else not."""
-    forward = denoiser.forward
+def limit_memory(kind, samples: int, error: type[Exception] = torch.OutOfMemoryError, text: str = "none") -> None:
+    """Has `kind.loss` fail in training as a device does that holds only so many samples, and in all else not."""
+    loss = kind.loss
 
-    def limited(self, latents, *inputs):
-        if torch.is_grad_enabled() and len(latents) > samples:
+    def limited(self, batch):
+        if torch.is_grad_enabled() and len(batch.latents) > samples:
             raise error(text)
-        return forward(self, latents, *inputs)
+        return loss(self, batch)
 
-    denoiser.forward = limited
+    kind.loss = limited

@@ -4,7 +4,7 @@ Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952; the loaded
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,29 @@ from diffusers import DDIMScheduler
 from diffusers.utils.logging import disable_progress_bar as disable_diffusers_bar
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
 from fashion_sweep.adapters.spellings import attach_file
 from fashion_sweep.config.preset import GenerationConfig, ModelConfig
-from fashion_sweep.config.trial_spec import COMPONENTS, TrialSpec
+from fashion_sweep.config.trial_spec import COMPONENTS
 from fashion_sweep.models.attention import choose_attention
-from fashion_sweep.models.model import Conditions, GenerationRequest, TextEmbeds
+from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationRequest
 from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
-from fashion_sweep.models.sdxl.sampling import Stage, denoise
+from fashion_sweep.models.sdxl.sampling import Stage, denoise, predict
 
 for _name in ("peft", "lora_base"):  # they warn of each component that an adapter leaves alone
     logging.getLogger(f"diffusers.loaders.{_name}").addFilter(lambda record: "No LoRA keys" not in record.getMessage())
 
 AUTOENCODER_PIXELS = 2**20
 """Of all images that it gets at once, at most, but one: it works in float32, with up to 512 channels a pixel."""
+TOKENS = {"text_encoder": "input_ids", "text_encoder_2": "input_ids_2"}
+"""Of captions, by the encoder that reads them."""
 AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers
 
 
 class SDXL:
-    """A loaded SDXL on one device. See `family.Family` for the methods' contracts."""
+    """A loaded SDXL on one device. See `models.model.Model` for the methods' contracts."""
 
     def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device, without_refiner: bool = False) -> None:
         self.pipeline, self.refiner, self.device = pipeline, refiner, device
@@ -89,25 +92,69 @@ class SDXL:
         images = (vae.decode(part).sample for part in scaled.split(at_once))
         return torch.cat([((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8) for image in images])
 
-    def tokenize(self, captions: Sequence[str]) -> Tensor:
-        return torch.stack([_token_ids(tok, captions) for tok in (self.pipeline.tokenizer, self.pipeline.tokenizer_2)])
+    def tokenize(self, captions: Sequence[str]) -> Conditioning:
+        tokenizers = (self.pipeline.tokenizer, self.pipeline.tokenizer_2)
+        return {
+            name: _token_ids(tokenizer, captions) for name, tokenizer in zip(TOKENS.values(), tokenizers, strict=True)
+        }
 
     @torch.inference_mode()
-    def encode_captions(self, captions: Sequence[str]) -> TextEmbeds:
-        encoders = [self.pipeline.text_encoder, self.pipeline.text_encoder_2]
-        return _encode_ids(encoders, self.tokenize(captions).to(self.device))
+    def encode_text(self, captions: Sequence[str]) -> Conditioning:
+        return self._encode({name: ids.to(self.device) for name, ids in self.tokenize(captions).items()})
 
-    def denoiser(self, spec: TrialSpec) -> nn.Module:
-        text_encoders = [self.pipeline.text_encoder, self.pipeline.text_encoder_2]
-        return Denoiser(self.pipeline.unet, text_encoders if spec.trains_text_encoders else [])
+    def _encode(self, tokens: Conditioning) -> Conditioning:
+        """Penultimate hidden states side by side; the last encoder's projected embedding as the pooled one."""
+        outputs = [self.components[part](tokens[name], output_hidden_states=True) for part, name in TOKENS.items()]
+        hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+        return {"prompt_embeds": hidden, "pooled": outputs[-1].text_embeds}
 
-    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        return self.scheduler.add_noise(latents, noise, timesteps)
+    def encode_framing(self, framings: Sequence[Framing]) -> Conditioning:
+        return {"time_ids": torch.tensor([[*f.original_size, *f.corner, *f.size] for f in framings]).float()}
+
+    def prepare_training(self, components: Collection[str], gradient_checkpointing: bool) -> None:
+        self.pipeline.unet.train()
+        for name in TOKENS if TOKENS.keys() & set(components) else ():
+            self.components[name].train()
+        for name in components if gradient_checkpointing else ():
+            module: Any = self.components[name]
+            if hasattr(module, "enable_gradient_checkpointing"):  # diffusers
+                module.enable_gradient_checkpointing()
+            else:  # transformers
+                module.activation_checkpointing_enable()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean squared error of the predicted noise, or velocity."""
+        latents, noise, timesteps = (t.to(self.device) for t in (batch.latents, batch.noise, batch.timesteps))
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        conditioning = {name: tensor.to(self.device) for name, tensor in batch.conditioning.items()}
+        if "prompt_embeds" not in conditioning:
+            conditioning |= self._encode(conditioning)
+        predicted = predict(self.pipeline.unet, noisy, timesteps, conditioning)
+        target = self.training_target(latents, noise, timesteps)
+        return functional.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
 
     def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the UNet is to predict for clean `latents` with `noise` added."""
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(latents, noise, timesteps)
         return noise
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        refiner = {"refiner": self.refiner.unet} if self.refiner else {}
+        text_encoders = {name: self.components[name] for name in TOKENS}
+        return {"base": self.pipeline.unet, "decoder": self.pipeline.vae.decoder} | text_encoders | refiner
+
+    @property
+    def weight_bytes(self) -> Mapping[str, int]:
+        """What base and refiner share is the base's."""
+        sizes, seen = {}, set()
+        for name, pipeline in (("base", self.pipeline), ("refiner", self.refiner)):
+            own = [part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)]
+            weights = [p for part in own if id(part) not in seen for p in part.parameters()]
+            sizes[name] = sum(weight.numel() * weight.element_size() for weight in weights)
+            seen |= {id(part) for part in own}
+        return sizes
 
     def load_adapter(self, path: Path, scale: float = 1.0) -> None:
         attach_file(path, self.pipeline, self.components)
@@ -137,7 +184,7 @@ class SDXL:
         self.pipeline.unload_lora_weights()
 
     @torch.inference_mode()
-    def generate(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
+    def sample(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
         """Base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
         assert not (self.without_refiner and config.refine_fraction), "images are made with the refiner; load it"
         scheduler = DDIMScheduler.from_config(self.scheduler.config)
@@ -154,29 +201,6 @@ class SDXL:
         return self.decode(latents)
 
 
-class Denoiser(nn.Module):
-    """The modules that a trial trains, as one module for the optimizer and for data-parallel wrapping."""
-
-    def __init__(self, unet: nn.Module, text_encoders: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.unet: Any = unet
-        self.text_encoders = nn.ModuleList(text_encoders)
-
-    def forward(self, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
-        """latents N,4,h,w; timesteps N → predicted noise N,4,h,w."""
-        text = conditions.text
-        if text is None:
-            assert conditions.input_ids is not None
-            text = _encode_ids(self.text_encoders, conditions.input_ids)
-        dtype = self.unet.dtype
-        return self.unet(
-            latents.to(dtype),
-            timesteps,
-            encoder_hidden_states=text.prompt_embeds.to(dtype),
-            added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": conditions.time_ids},
-        ).sample
-
-
 def _at_once(height: int, width: int) -> int:
     """Images of that size that the autoencoder gets at once."""
     return max(1, AUTOENCODER_PIXELS // (height * width))
@@ -190,13 +214,6 @@ def _token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
         truncation=True,
         return_tensors="pt",
     ).input_ids
-
-
-def _encode_ids(encoders: Iterable[nn.Module], input_ids: Tensor) -> TextEmbeds:
-    """Penultimate hidden states side by side; the last encoder's projected embedding as the pooled one."""
-    outputs = [encoder(ids, output_hidden_states=True) for encoder, ids in zip(encoders, input_ids, strict=True)]
-    hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-    return TextEmbeds(hidden, outputs[-1].text_embeds)
 
 
 def _has_adapter(module: Any) -> bool:
@@ -221,13 +238,16 @@ def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guida
         time_ids, negative_time_ids = (*place, AESTHETIC_SCORE), (*place, NEGATIVE_AESTHETIC_SCORE)
     else:
         time_ids = negative_time_ids = (*place, *size)
+    framed, negative_framed = (_repeat(ids, count, pipeline.device) for ids in (time_ids, negative_time_ids))
     return Stage(
         unet=pipeline.unet,
         guidance_scale=guidance_scale,
-        conditional=Conditions(_repeat(time_ids, count, pipeline.device), TextEmbeds(prompt, pooled)),
-        unconditional=Conditions(
-            _repeat(negative_time_ids, count, pipeline.device), TextEmbeds(negative_prompt, negative_pooled)
-        ),
+        conditional={"prompt_embeds": prompt, "pooled": pooled, "time_ids": framed},
+        unconditional={
+            "prompt_embeds": negative_prompt,
+            "pooled": negative_pooled,
+            "time_ids": negative_framed,
+        },
     )
 
 

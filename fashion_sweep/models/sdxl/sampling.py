@@ -11,7 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fashion_sweep.models.model import Conditions
+from fashion_sweep.models.model import Conditioning
+
+
+def predict(unet: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+    """What the UNet makes of noisy latents N,4,h,w: its prediction of the same shape, float32."""
+    dtype = unet.dtype
+    prediction: Tensor = unet(
+        latents.to(dtype),
+        timesteps,
+        encoder_hidden_states=conditioning["prompt_embeds"].to(dtype),
+        added_cond_kwargs={"text_embeds": conditioning["pooled"].to(dtype), "time_ids": conditioning["time_ids"]},
+    ).sample
+    return prediction.float()
 
 
 @dataclass(frozen=True)
@@ -20,29 +32,16 @@ class Stage:
 
     unet: nn.Module
     guidance_scale: float
-    conditional: Conditions
-    unconditional: Conditions
+    conditional: Conditioning
+    unconditional: Conditioning
 
     def predict(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """Guided noise prediction N,4,h,w float32."""
         if self.guidance_scale <= 1:
-            return self._call(latents, timestep, [self.conditional])
-        doubled = torch.cat([latents, latents])
-        unconditional, conditional = self._call(doubled, timestep, [self.unconditional, self.conditional]).chunk(2)
+            return predict(self.unet, latents, timestep, self.conditional)
+        both = {name: torch.cat([self.unconditional[name], self.conditional[name]]) for name in self.conditional}
+        unconditional, conditional = predict(self.unet, torch.cat([latents, latents]), timestep, both).chunk(2)
         return unconditional + self.guidance_scale * (conditional - unconditional)
-
-    def _call(self, latents: Tensor, timestep: Tensor, conditions: list[Conditions]) -> Tensor:
-        dtype = next(self.unet.parameters()).dtype
-        texts = [condition.text for condition in conditions if condition.text is not None]
-        return self.unet(
-            latents.to(dtype),
-            timestep,
-            encoder_hidden_states=torch.cat([text.prompt_embeds for text in texts]).to(dtype),
-            added_cond_kwargs={
-                "text_embeds": torch.cat([text.pooled for text in texts]).to(dtype),
-                "time_ids": torch.cat([condition.time_ids for condition in conditions]),
-            },
-        ).sample.float()
 
 
 def denoise(stage: Stage, scheduler: Any, latents: Tensor, timesteps: Tensor, on_step: Callable[[], None]) -> Tensor:

@@ -36,7 +36,7 @@ from fashion_sweep.generation.generator import (
 )
 from fashion_sweep.metrics.evaluate import evaluate, flat
 from fashion_sweep.metrics.extractors import Judge, Scores
-from fashion_sweep.models.model import Family
+from fashion_sweep.models.model import Model
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sources import locate_architecture
 from fashion_sweep.run.paths import RunPaths, TrialPaths
@@ -141,7 +141,7 @@ class Trial:
         micro_batch_size = int(values["micro_batch_size"])
         self.status.update(step=int(values["step"]), loss=values["train_loss"], micro_batch_size=micro_batch_size)
 
-    def _report_and_draw(self, model: Family, values: dict[str, float]) -> None:
+    def _report_and_draw(self, model: Model, values: dict[str, float]) -> None:
         """The first to be validated draws, so that there is something to look at before any trial is judged."""
         self._report(values)
         is_first = 0 < values["step"] <= self.config.training_of(self.spec).validation_every
@@ -172,7 +172,7 @@ class Trial:
                 write_samples(self.generator(model, self.config.drawn_as), sweep.sample_prompts, self.paths.samples)
         return evaluations
 
-    def load_for_pictures(self) -> Family:
+    def load_for_pictures(self) -> Model:
         """With the refiner, and the trial's adapter."""
         model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
         if not self.spec.is_base_model:
@@ -180,7 +180,7 @@ class Trial:
             model.load_adapter(self.paths.adapter)
         return model
 
-    def generator(self, model: Family, name: str) -> Generator:
+    def generator(self, model: Model, name: str) -> Generator:
         generation = self.config.preset.generation
         return Generator(
             model=model,
@@ -190,7 +190,7 @@ class Trial:
             negative_prompt=generation.base_negative_prompt if self.spec.is_base_model else None,
         )
 
-    def _judge_set(self, name: str, model: Family, judge: Judge) -> dict[str, Any] | None:
+    def _judge_set(self, name: str, model: Model, judge: Judge) -> dict[str, Any] | None:
         """The metrics, on worker 0; None on the others."""
         evaluation, generation = self.config.preset.evaluation, self.config.preset.generation
         catalogue = read_catalogue(self.run.catalogue(name))
@@ -223,7 +223,7 @@ class Trial:
         features, clip_scores = scores.features.numpy(), scores.clip_scores.numpy()
         return evaluate(features, clip_scores, reference.numpy(), self.config.preset.evaluation)
 
-    def _forgotten(self, name: str, model: Family, order: Sequence[Record]) -> dict[str, float]:
+    def _forgotten(self, name: str, model: Model, order: Sequence[Record]) -> dict[str, float]:
         """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""
         cache = read_caches(self.run).loss(name)
         if cache is None or self.spec.is_base_model:

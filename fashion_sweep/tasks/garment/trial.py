@@ -18,7 +18,7 @@ from fashion_sweep.encodings import parts as cache_parts
 from fashion_sweep.encodings.caches import Caches
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Clip
-from fashion_sweep.models.model import Family
+from fashion_sweep.models.model import Model
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, replacing, write_json
 from fashion_sweep.tasks.catalogue.trial import Trial
@@ -63,7 +63,7 @@ class GarmentTrial(Trial):
         size = self.config.preset.picture_size(name)
         return size.height, size.width
 
-    def generator(self, model: Family, name: str) -> Generator:
+    def generator(self, model: Model, name: str) -> Generator:
         """Without the negative prompt that the study gives the base model: what is compared is the adapter alone."""
         return replace(super().generator(model, name), negative_prompt=None)
 

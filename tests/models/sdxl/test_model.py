@@ -56,7 +56,7 @@ def test_images_are_those_of_the_diffusers_pipelines(model, config, refine_fract
     generation = config.preset.generation.model_copy(
         update={"num_inference_steps": 10, "refine_fraction": refine_fraction, "guidance_scale": 3.0}
     )
-    ours = model.generate(request(negative_prompt=negative_prompt), generation)
+    ours = model.sample(request(negative_prompt=negative_prompt), generation)
     theirs = by_diffusers(model, generation, negative_prompt)
     assert ours.shape == (2, 3, 64, 48)
     difference = (ours.int() - theirs.int()).abs()
@@ -66,19 +66,19 @@ def test_images_are_those_of_the_diffusers_pipelines(model, config, refine_fract
 
 def test_a_negative_prompt_and_the_refiner_change_the_image(model, config):
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5})
-    plain = model.generate(request(), generation)
-    assert not torch.equal(plain, model.generate(request(negative_prompt=NEGATIVE), generation))
+    plain = model.sample(request(), generation)
+    assert not torch.equal(plain, model.sample(request(negative_prompt=NEGATIVE), generation))
     unrefined = generation.model_copy(update={"refine_fraction": 0.0})
-    assert not torch.equal(plain, model.generate(request(), unrefined))
+    assert not torch.equal(plain, model.sample(request(), unrefined))
 
 
 def test_captions_are_encoded_as_the_pipeline_encodes_prompts(model):
-    ours = model.encode_captions(PROMPTS)
+    ours = model.encode_text(PROMPTS)
     prompt_embeds, _, pooled, _ = model.pipeline.encode_prompt(
         prompt=PROMPTS, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
     )
-    assert torch.allclose(ours.prompt_embeds, prompt_embeds, atol=1e-5)
-    assert torch.allclose(ours.pooled, pooled, atol=1e-5)
+    assert torch.allclose(ours["prompt_embeds"], prompt_embeds, atol=1e-5)
+    assert torch.allclose(ours["pooled"], pooled, atol=1e-5)
 
 
 def test_latents_are_a_scaled_draw_from_the_posterior(model):
@@ -122,12 +122,12 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
     save_file(moved, path, metadata=lora.read_metadata(path))
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
     base = SDXL.load(config.preset.model, "cpu", with_refiner=True)
-    untouched = base.generate(request(), generation)
+    untouched = base.sample(request(), generation)
     base.load_adapter(path)
     plain = SDXL.load(config.preset.model, "cpu", with_refiner=True)
     plain.pipeline.load_lora_weights(tmp_path)
     expected = by_diffusers(plain, generation, None)
-    ours = base.generate(request(), generation)
+    ours = base.sample(request(), generation)
     assert (ours.int() - expected.int()).abs().max() <= 2
     assert not torch.equal(ours, untouched)
 
@@ -139,8 +139,8 @@ def test_bf16_weights_work_and_keep_latents_and_size_conditioning_in_float32(con
     rounded.pipeline.unet.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["added_cond_kwargs"]["time_ids"]), with_kwargs=True
     )
-    images = rounded.generate(request(original_size=(1101, 750)), generation)
+    images = rounded.sample(request(original_size=(1101, 750)), generation)
     assert {ids.dtype for ids in seen} == {torch.float32}
     assert tuple(seen[0][0, :2].int().tolist()) == (1101, 750)
-    reference = model.generate(request(original_size=(1101, 750)), generation)
+    reference = model.sample(request(original_size=(1101, 750)), generation)
     assert (images.int() - reference.int()).abs().float().mean() < 8

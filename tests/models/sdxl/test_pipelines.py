@@ -62,7 +62,7 @@ def test_single_file_checkpoints_draw_the_images_of_the_folders_they_were_made_f
 ):
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5})
     opened = loaded(config, base=str(files / "base.safetensors"), refiner=str(files / "refiner.safetensors"))
-    assert torch.equal(opened.generate(images_of(), generation), model.generate(images_of(), generation))
+    assert torch.equal(opened.sample(images_of(), generation), model.sample(images_of(), generation))
 
 
 def test_a_single_file_in_bf16_keeps_its_autoencoder_in_float32(model, config, files, tiny_architecture):

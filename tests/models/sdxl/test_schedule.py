@@ -50,7 +50,7 @@ def test_what_a_model_does_not_say_is_sdxls_and_latents_are_never_clipped():
 def test_a_bare_scheduler_config_draws_the_images_of_one_that_says_all(model, config, tmp_path):
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
     bare = Model.load(folder_with(tmp_path, {"_class_name": "DDIMScheduler", "clip_sample": True}), "cpu")
-    assert torch.equal(bare.generate(images_of(), generation), model.generate(images_of(), generation))
+    assert torch.equal(bare.sample(images_of(), generation), model.sample(images_of(), generation))
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,15 @@ def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(model,
     single = Model.load(ModelConfig(base=str(tmp_path / "vpred.safetensors"), dtype="float32"), "cpu")
     of_folder = Model.load(folder_with(tmp_path, V | ZERO_SNR), "cpu")
     latents, noise, steps = torch.randn(3, 4, 16, 12), torch.randn(3, 4, 16, 12), torch.tensor([0, 400, 999])
-    noisy, velocity = (call(latents, noise, steps) for call in (single.add_noise, single.training_target))
+    calls = single.scheduler.add_noise, single.training_target
+    noisy, velocity = (call(latents, noise, steps) for call in calls)
     signal = single.scheduler.alphas_cumprod[steps].sqrt()[:, None, None, None]
     assert torch.allclose(velocity, signal * noise - (1 - signal**2).sqrt() * latents, atol=1e-6)
     assert torch.equal(noisy[2], noise[2])
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
-    images = single.generate(images_of(), generation)
-    assert torch.equal(images, of_folder.generate(images_of(), generation))
-    assert not torch.equal(images, model.generate(images_of(), generation))
+    images = single.sample(images_of(), generation)
+    assert torch.equal(images, of_folder.sample(images_of(), generation))
+    assert not torch.equal(images, model.sample(images_of(), generation))
 
 
 def test_v_prediction_from_the_last_timestep_on_finds_a_picture_that_is_known():

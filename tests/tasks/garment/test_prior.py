@@ -39,7 +39,6 @@ def set_with_prior(tmp_path):
         captions=CachedCaptions(captions),
         names=["mine"],
         caption_rows=[0],
-        input_ids=None,
         training_rows=[0],
         validation_rows=[0],
         views=2,
@@ -56,9 +55,8 @@ def test_every_second_sample_is_a_picture_of_the_kind_and_weighs_as_it_should(se
     assert all(name.endswith("of the base model") for name in batch.names[1::2])
     assert {name.split()[1] for name in batch.names[1::2]} <= {"2", "3"}
     assert batch.weights.tolist() == [2.0, 1.0] * 3  # the mean is that of the photo plus half that of the pictures
-    assert batch.conditions.time_ids[:, 0].tolist() == [0.0, 1.0] * 3
-    assert batch.conditions.text is not None
-    assert [bool(row.any()) for row in batch.conditions.text.pooled] == [False, True] * 3
+    assert batch.conditioning["time_ids"][:, 0].tolist() == [0.0, 1.0] * 3
+    assert [bool(row.any()) for row in batch.conditioning["pooled"]] == [False, True] * 3
 
 
 @pytest.mark.parametrize("slots", [[0, 1], [2, 3, 4], [5], [4]])
@@ -67,7 +65,7 @@ def test_what_a_worker_gets_does_not_depend_on_the_others(set_with_prior, slots)
     assert part.names == [whole.names[slot] for slot in slots]
     for name in ("latents", "noise", "timesteps", "weights"):
         assert torch.equal(getattr(part, name), getattr(whole, name)[slots])
-    assert torch.equal(part.conditions.text.prompt_embeds, whole.conditions.text.prompt_embeds[slots])
+    assert torch.equal(part.conditioning["prompt_embeds"], whole.conditioning["prompt_embeds"][slots])
 
 
 @pytest.mark.parametrize("ranks", [{"unet": 1}, {"text_encoders": 1}])
