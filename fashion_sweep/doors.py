@@ -47,7 +47,13 @@ class Door:
 
 ARCHITECTURES = Door("architecture", "architectures", {"sdxl": "fashion_sweep.models.sdxl.architecture:SDXL"})
 """Families of base models: `models.architecture.Architecture`."""
-ADAPTER_KINDS = Door("adapter kind", "adapter_kinds", {"lora": "fashion_sweep.adapters.lora:LORA"})
+ADAPTER_KINDS = Door(
+    "adapter kind",
+    "adapter_kinds",
+    {
+        "lora": "fashion_sweep.adapters.lora:LORA",
+    },
+)
 """Kinds of adapters: `adapters.kind.AdapterKind`."""
 METRICS = Door("metric", "metrics", {})
 """Numbers about generated pictures: `metrics.metric.Metric`."""

@@ -1,46 +1,29 @@
 """An adapter as other tools read it: diffusers' file, peft's folders, and kohya's file for ComfyUI, Forge and others.
 
-Key schemes: diffusers, `load_lora_weights`; peft, `PeftModel.from_pretrained`; kohya-ss sd-scripts, whose names are
-those of Stability's own SDXL checkpoint. Tensors are the same in all three; `lora_alpha` is not multiplied in.
+How a layer is called there is the architecture's matter, how its parts are called the kind's. Tensors are the same in
+all three; `lora_alpha` is not multiplied in.
 """
 
 import json
 import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 
+from fashion_sweep.adapters.kind import AdapterKind
+from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError, DataError
+from fashion_sweep.models.architecture import Architecture
 from fashion_sweep.storage.files import write_json, write_tensors
 
-FORMATS = ("diffusers", "peft", "kohya")
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 PEFT_FILE = "adapter_model.safetensors"
 CONFIG_KEY = "lora_adapter_metadata"
 """Where diffusers keeps the values of each component's `LoraConfig`, as JSON."""
-TENSOR_NAME = re.compile(r"(?P<component>unet|text_encoder|text_encoder_2)\.(?P<layer>.+)\.lora_(?P<half>[AB])\.weight")
-BLOCKS_APART = 3
-"""Of Stability's numbering: SDXL's two layers a block, and one that changes the resolution."""
-OUTSIDE_BLOCKS = {
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-    "conv_in": "input_blocks.0.0",
-    "conv_out": "out.2",
-}
-IN_RESNET = {
-    "time_emb_proj": "emb_layers.1",
-    "conv1": "in_layers.2",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-HALVES = {"A": "lora_down", "B": "lora_up"}
 
 
 @dataclass(frozen=True)
@@ -48,143 +31,132 @@ class SavedAdapter:
     """What an adapter file of ours holds."""
 
     tensors: Mapping[tuple[str, str, str], np.ndarray]
-    """By component, layer and half of the product: A is rank x inputs, B is outputs x rank."""
+    """By component, layer and part."""
     configs: Mapping[str, Mapping[str, Any]]
-    """Values of peft's `LoraConfig` by component."""
+    """The settings of each component's adapter, as peft has them."""
     metadata: Mapping[str, str]
     """Everything else that is said in the file."""
 
-    @property
-    def ranks(self) -> dict[str, int]:
-        return {component: int(config["r"]) for component, config in self.configs.items()}
-
     def with_base(self, base_model: str) -> "SavedAdapter":
+        """The same, with the name of the base model in its settings."""
         named = {part: {**config, "base_model_name_or_path": base_model} for part, config in self.configs.items()}
-        return SavedAdapter(self.tensors, named, self.metadata)
+        return replace(self, configs=named)
+
+    def kind_of(self, component: str) -> AdapterKind:
+        """The kind of adapter that the component carries, told by the parts of its layers."""
+        parts = {part for owner, _, part in self.tensors if owner == component}
+        kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
+        return next(kind for kind in kinds if set(kind.spellings) == parts)
+
+
+def count_saved(path: Path) -> int:
+    """The number of trained values in an adapter file of any of our formats; kohya's alphas are settings."""
+    with safe_open(path, "np") as file:
+        trained = [name for name in file.keys() if not name.endswith(".alpha")]  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The strings that an adapter file carries beside its tensors."""
+    with safe_open(path, "np") as file:
+        return dict(file.metadata() or {})
 
 
 def read_adapter(path: Path) -> SavedAdapter:
-    """Raises:
-    DataError: it is no adapter as training here writes it.
+    """Reads an adapter as training saved it.
+
+    Raises:
+        DataError: it is no such file.
     """
+    kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
+    parts = {f".{ending}": part for kind in kinds for part, ending in kind.formats["diffusers"].items()}
+    configs: dict[str, dict[str, Any]] = {}
+    tensors: dict[tuple[str, str, str], np.ndarray] = {}
     with safe_open(path, "np") as file:
         metadata = dict(file.metadata() or {})
-        parts = {name: TENSOR_NAME.fullmatch(name) for name in file.keys()}  # noqa: SIM118
-        if CONFIG_KEY not in metadata or not all(parts.values()):
-            raise DataError(f"{path} is no adapter as training here writes it")
-        tensors = {
-            (found["component"], _plain(found["component"], found["layer"]), found["half"]): file.get_tensor(name)
-            for name, found in parts.items()
-            if found
-        }
-    configs: dict[str, dict[str, Any]] = {}
-    for key, value in json.loads(metadata.pop(CONFIG_KEY)).items():
-        component, _, field = key.partition(".")
-        configs.setdefault(component, {})[field] = value
+        for key, value in json.loads(metadata.pop(CONFIG_KEY, "{}")).items():
+            component, _, name = key.partition(".")
+            configs.setdefault(component, {})[name] = value
+        for key in file.keys():  # noqa: SIM118
+            component, _, rest = key.partition(".")
+            ending = next((one for one in parts if rest.endswith(one)), None)
+            if component not in configs or ending is None:
+                raise DataError(f"{path} is no adapter as training here writes it")
+            tensors[component, rest.removesuffix(ending), parts[ending]] = file.get_tensor(key)
     metadata.pop("format", None)
     return SavedAdapter(tensors, configs, metadata)
 
 
-def write_diffusers(path: Path, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:
+def write_diffusers(path: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
     """One file for `pipeline.load_lora_weights`."""
-    tensors = {
-        f"{component}.{_full(component, layer)}.lora_{half}.weight": values
-        for (component, layer, half), values in adapter.tensors.items()
-    }
     flat = {f"{part}.{key}": value for part, config in adapter.configs.items() for key, value in config.items()}
+    tensors = _named(adapter, architecture, "diffusers")
     _save(path, tensors, {**metadata, CONFIG_KEY: json.dumps(flat, indent=2, sort_keys=True)})
 
 
-def write_peft(folder: Path, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:
-    """A folder for each component, for `PeftModel.from_pretrained(component, folder)`.
-
-    Its names are those of the modules as the transformers that trained them has them.
-    """
+def write_peft(folder: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
+    """A folder for each component, for `PeftModel.from_pretrained(component, folder)`."""
     for component, config in adapter.configs.items():
-        tensors = {
-            f"base_model.model.{_full_in_peft(component, layer)}.lora_{half}.weight": values
-            for (part, layer, half), values in adapter.tensors.items()
-            if part == component
-        }
+        own = {key: values for key, values in adapter.tensors.items() if key[0] == component}
+        tensors = _named(replace(adapter, tensors=own, configs={component: config}), architecture, "peft")
         _save(folder / component / PEFT_FILE, tensors, metadata)
         write_json(folder / component / "adapter_config.json", {**config, "inference_mode": True})
 
 
-def write_kohya(path: Path, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:
-    """One file in the names of Stability's checkpoint, each layer with its alpha.
+def write_kohya(path: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
+    """One file in the names of the base model's own checkpoint, each layer with its alpha.
 
     Raises:
         ConfigError: these names have no place for a layer.
     """
-    tensors: dict[str, np.ndarray] = {}
-    for (component, layer, half), values in adapter.tensors.items():
-        name = kohya_name(component, layer)
-        tensors[f"{name}.{HALVES[half]}.weight"] = values
-        tensors[f"{name}.alpha"] = np.array(adapter.configs[component]["lora_alpha"], dtype=np.float32)
+    tensors = _named(adapter, architecture, "kohya")
+    for component, layer in dict.fromkeys((component, layer) for component, layer, _ in adapter.tensors):
+        alpha = np.array(adapter.configs[component]["lora_alpha"], dtype=np.float32)
+        tensors[f"{_name(architecture, component, layer, 'kohya')}.alpha"] = alpha
     _save(path, tensors, metadata)
 
 
-def kohya_name(component: str, layer: str) -> str:
-    """`lora_unet_input_blocks_4_1_…`, `lora_te1_text_model_…` and so on.
+FORMATS: Mapping[str, Callable[[Path, SavedAdapter, Architecture, Mapping[str, str]], None]] = {
+    "diffusers": write_diffusers,
+    "peft": write_peft,
+    "kohya": write_kohya,
+}
+"""By name: writes an adapter to a path, which is a folder for `peft`."""
 
-    Raises:
-        ConfigError: there is none.
-    """
-    name = unet_name(layer) if component == "unet" else _text_encoder_name(component, layer)
+
+def check_format(name: str, adapter: SavedAdapter, architecture: Architecture) -> None:
+    """Raises ConfigError: the format has no place for the adapter's kind, or no names for the base model's layers."""
+    kinds = [adapter.kind_of(component) for component in adapter.configs]
+    for kind in kinds:
+        if name not in kind.formats:
+            raise ConfigError(f"--format {name}: has no place for a {kind.title}; take {_others(kind.formats)}")
+    if name not in architecture.formats:
+        raise ConfigError(
+            f"--format {name}: has no names for layers of {architecture.name}; take {_others(architecture.formats)}"
+        )
+
+
+def _others(names: Any) -> str:
+    return f"--format {' or '.join(names)}"
+
+
+def _name(architecture: Architecture, component: str, layer: str, file_format: str) -> str:
+    name = architecture.saved_name(component, layer, file_format)
     if name is None:
         raise ConfigError(
-            f"--format kohya: has no name for the layer {component}.{layer}; take --format diffusers or peft, "
+            f"--format {file_format}: has no name for the layer {component}.{layer}; take --format diffusers or peft, "
             "or train without it in target_modules"
         )
-    return name.replace(".", "_")
+    return name
 
 
-def _text_encoder_name(component: str, layer: str) -> str | None:
-    found = re.fullmatch(r"encoder\.layers\.\d+\.(self_attn|mlp)\.\w+", _plain(component, layer))
-    number = 2 if component == "text_encoder_2" else 1
-    return f"lora_te{number}_text_model.{found[0]}" if found else None
-
-
-def unet_name(layer: str) -> str | None:
-    """Of a layer of SDXL's UNet in kohya's scheme, with dots; None: there is none.
-
-    Stability numbers the blocks through, each a list of resnet, attention and change of resolution.
-    """
-    if layer in OUTSIDE_BLOCKS:
-        return f"lora_unet_{OUTSIDE_BLOCKS[layer]}"
-    if found := re.fullmatch(r"down_blocks\.(\d)\.downsamplers\.0\.conv", layer):
-        return f"lora_unet_input_blocks.{(int(found[1]) + 1) * BLOCKS_APART}.0.op"
-    if found := re.fullmatch(r"up_blocks\.(\d)\.upsamplers\.0\.conv", layer):
-        return f"lora_unet_output_blocks.{(int(found[1]) + 1) * BLOCKS_APART - 1}.2.conv"
-    side, block, kind, place, rest = "mid", "0", "", "0", ""
-    if found := re.fullmatch(r"(down|up)_blocks\.(\d)\.(attentions|resnets)\.([0-2])\.(.+)", layer):
-        side, block, kind, place, rest = found.groups()
-    elif found := re.fullmatch(r"mid_block\.(attentions|resnets)\.([01])\.(.+)", layer):
-        kind, place, rest = found.groups()
-    if kind == "resnets":
-        rest = IN_RESNET.get(rest, "")
-    if not rest:
-        return None
-    if side == "mid":
-        return f"lora_unet_middle_block.{1 if kind == 'attentions' else 2 * int(place)}.{rest}"
-    first = int(block) * BLOCKS_APART + int(place)
-    number = f"input_blocks.{first + 1}" if side == "down" else f"output_blocks.{first}"
-    return f"lora_unet_{number}.{1 if kind == 'attentions' else 0}.{rest}"
-
-
-def _plain(component: str, layer: str) -> str:
-    """Without the `text_model.` that text encoders' names have, or lack, as transformers' version has it."""
-    return layer if component == "unet" else layer.removeprefix("text_model.")
-
-
-def _full(component: str, layer: str) -> str:
-    """With it, which every version of diffusers and ComfyUI reads; the projection lies outside."""
-    outside = component == "unet" or layer == "text_projection"
-    return layer if outside else f"text_model.{_plain(component, layer)}"
-
-
-def _full_in_peft(component: str, layer: str) -> str:
-    return layer if component == "text_encoder" else _full(component, layer)
+def _named(adapter: SavedAdapter, architecture: Architecture, file_format: str) -> dict[str, np.ndarray]:
+    """The tensors by their keys in a file of that format."""
+    endings = {component: adapter.kind_of(component).formats[file_format] for component in adapter.configs}
+    return {
+        f"{_name(architecture, component, layer, file_format)}.{endings[component][part]}": values
+        for (component, layer, part), values in adapter.tensors.items()
+    }
 
 
 def _save(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.models.sources import EMBEDDED
 
 PREFIX = "fashion_sweep."
@@ -66,7 +67,7 @@ def own_keys(
     said = {
         "version": version("fashion-sweep"),
         "base_model": base_model or base_model_id(config.preset.model.base),
-        "rank": json.dumps(spec.component_ranks),
+        "rank": json.dumps({component: one.value for component, one in spec.adapted.items()}),
         "lora_alpha": f"{training.lora_alpha:g}",
         "target_modules": json.dumps(training.target_modules),
         "trigger_words": json.dumps(list(trigger_words), ensure_ascii=False),
@@ -81,19 +82,26 @@ def own_keys(
 
 
 def modelspec_keys(
-    config: RunConfig, title: str, description: str, date: str, trigger_words: Sequence[str], kohya: bool
+    config: RunConfig,
+    spec: TrialSpec,
+    title: str,
+    description: str,
+    date: str,
+    trigger_words: Sequence[str],
+    kohya: bool,
 ) -> dict[str, str]:
     """As the specification's version 1.0.0 has them."""
     image = config.preset.training.image
+    families = dict.fromkeys(ADAPTER_KINDS[one.kind].family for one in spec.adapters)
     said = {
         "sai_model_spec": "1.0.0",
-        "architecture": "stable-diffusion-xl-v1-base/lora",
+        "architecture": f"stable-diffusion-xl-v1-base/{'+'.join(families)}",
         "implementation": "https://github.com/Stability-AI/generative-models" if kohya else "diffusers",
         "title": title,
         "description": description,
         "date": date,
         "resolution": f"{image.width}x{image.height}",
-        "tags": f"lora, text-to-image, {config.preset.training_set}",
+        "tags": ", ".join([*families, "text-to-image", config.preset.training_set]),
         "trigger_phrase": ", ".join(trigger_words),
     }
     return {f"modelspec.{key}": value for key, value in said.items() if value}
@@ -102,13 +110,14 @@ def modelspec_keys(
 def sd_scripts_keys(
     config: RunConfig, spec: TrialSpec, title: str, base_model: str, steps: int | None
 ) -> dict[str, str]:
-    """As sd-scripts writes them; ranks that differ are `Dynamic`, its word where each layer tells its own."""
-    training, ranks = config.training_of(spec), set(spec.component_ranks.values())
+    """As sd-scripts writes them; what differs between adapters is `Dynamic`, its word where layers tell their own."""
+    training = config.training_of(spec)
+    told = [ADAPTER_KINDS[one.kind].sd_scripts_keys(one.options) for one in spec.adapted.values()]
+    of_kind = {key: told[0][key] if all(one.get(key) == told[0][key] for one in told) else "Dynamic" for key in told[0]}
     said: dict[str, Any] = {
         "base_model_version": "sdxl_base_v1-0",
         "sd_model_name": base_model,
-        "network_module": "networks.lora",
-        "network_dim": ranks.pop() if len(ranks) == 1 else "Dynamic",
+        **of_kind,
         "network_alpha": f"{training.lora_alpha:g}",
         "output_name": title,
         "learning_rate": training.learning_rate,

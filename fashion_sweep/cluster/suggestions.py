@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Number
 from typing import Any
 
 import optuna
@@ -16,9 +17,9 @@ DIGITS = 3
 class Choices:
     """Chooses one value after the other, each only from those that lead to a feasible trial.
 
-    First the placements, since on them depends which ranks there are to choose. The name of a parameter carries what
-    it may be, so that in Optuna each has the same choices for ever; equal choices are one parameter, whatever led
-    to them.
+    First the kind, if there are several, and the placements: on them depends which options there are to choose. The
+    name of a parameter carries what it may be, so that in Optuna each has the same choices for ever; equal choices are
+    one parameter, whatever led to them.
     """
 
     def __init__(self, space: Space, feasible: Sequence[TrialSpec]) -> None:
@@ -27,9 +28,13 @@ class Choices:
 
     def suggest(self, trial: optuna.Trial) -> TrialSpec:
         left = list(self._feasible)
+        if len(self._space.kinds) > 1:
+            left = _narrow(trial, "kind", left, _kind)
         left = _narrow(trial, "placements", left, _placements)
-        for name, _ in left[0].ranks:
-            left = _narrow(trial, f"{name} rank", left, partial(_rank, name), ordered=True)
+        for one in left[0].adapters:
+            for option in self._space.option_axes(one.kind):
+                key = partial(_option, one.placement, option)
+                left = _narrow(trial, f"{one.placement} {option}", left, key, ordered=True)
         for name in self._space.listed:
             left = _narrow(trial, name, left, partial(_setting, name))
         assert len(left) == 1
@@ -37,15 +42,15 @@ class Choices:
             name: _rounded(trial.suggest_float(name, axis.low, axis.high, log=axis.log))
             for name, axis in self._space.ranges.items()
         }
-        return TrialSpec.of(left[0].values | drawn)
+        return TrialSpec.of(left[0].values | drawn, left[0].architecture)
 
 
 def _narrow(
     trial: optuna.Trial, name: str, specs: list[TrialSpec], key: Callable[[TrialSpec], Any], ordered: bool = False
 ) -> list[TrialSpec]:
-    """Those of `specs` that have the value chosen for `name`; of ranks, Optuna is told the order."""
+    """Those of `specs` that have the value chosen for `name`; of numbers that are `ordered`, Optuna is told so."""
     values = list(dict.fromkeys(map(key, specs)))
-    if ordered:
+    if ordered and all(isinstance(value, Number) for value in values):
         values.sort()
         of = ", ".join(map(str, values))
         chosen = values[trial.suggest_int(f"{name} of {of}", 0, len(values) - 1)]
@@ -56,11 +61,15 @@ def _narrow(
 
 
 def _placements(spec: TrialSpec) -> tuple[str, ...]:
-    return tuple(name for name, _ in spec.ranks)
+    return tuple(one.placement for one in spec.adapters)
 
 
-def _rank(name: str, spec: TrialSpec) -> int:
-    return dict(spec.ranks)[name]
+def _kind(spec: TrialSpec) -> str:
+    return spec.adapters[0].kind
+
+
+def _option(placement: str, option: str, spec: TrialSpec) -> Any:
+    return next(getattr(one.options, option) for one in spec.adapters if one.placement == placement)
 
 
 def _setting(name: str, spec: TrialSpec) -> Any:
@@ -68,7 +77,9 @@ def _setting(name: str, spec: TrialSpec) -> Any:
 
 
 def _word(value: Any) -> str:
-    return "+".join(value) if isinstance(value, tuple) else f"{value:g}"
+    if isinstance(value, Number) and not isinstance(value, bool):
+        return f"{value:g}"
+    return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _rounded(value: float) -> float:

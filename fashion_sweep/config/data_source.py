@@ -2,7 +2,7 @@
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from fashion_sweep.config.search_space import Frozen
+from fashion_sweep.config.frozen import Frozen
 from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.errors import did_you_mean
 

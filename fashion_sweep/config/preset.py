@@ -2,20 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.data_source import DataSource, Size
-from fashion_sweep.config.search_space import Frozen, TargetModule
+from fashion_sweep.config.frozen import Frozen
 from fashion_sweep.config.sweep import Garment, Name, SetName, Sweep
+from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.doors import LAYOUTS
-from fashion_sweep.errors import did_you_mean
-
-Decay = Annotated[float, Field(ge=0, lt=1)]
+from fashion_sweep.doors import ARCHITECTURES, LAYOUTS
+from fashion_sweep.errors import ConfigError, did_you_mean
 
 
 class ModelConfig(Frozen):
@@ -35,47 +34,6 @@ class ModelConfig(Frozen):
     """Memory layout of the convolutions; may be faster on GPUs with tensor cores."""
     compile: bool = False
     """`torch.compile` of the UNets' transformer blocks: a minute or more before the first step, faster ones after."""
-
-
-class TrainingConfig(Frozen):
-    data_set: SetName | None = None
-    """Which of `data` is trained on; the others are only judged on. null: the only one that there is."""
-    epochs: PositiveInt | None = None
-    steps: PositiveInt | None = None
-    """Optimizer steps; exactly one of `epochs` and `steps` is set."""
-    batch_size: PositiveInt = 16
-    """Global: over all workers and accumulation steps."""
-    micro_batch_size: PositiveInt | None = None
-    """Samples a worker sends through the model at once, its share of the batch at most; null: all of that. With the
-    same value, any number of workers gives the same adapter; halved where memory does not suffice."""
-    learning_rate: PositiveFloat = 1e-5
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    weight_decay: NonNegativeFloat = 1e-2
-    schedule: Literal["cosine", "constant"] = "cosine"
-    max_grad_norm: PositiveFloat = 1.0
-    lora_alpha: PositiveFloat = 1.0
-    target_modules: tuple[TargetModule, ...] | None = Field(None, min_length=1)
-    """Names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`; null: query, key,
-    value and output projections of every attention module."""
-    seed: Count = 0
-    autocast: Literal["bf16", "no"] = "bf16"
-    tf32: bool = True
-    """Lets CUDA devices compute float32 as TF32 in training; features never are."""
-    gradient_checkpointing: bool = False
-    image: Size
-    views: PositiveInt = 4
-    """Augmented views (crop, flip) kept per training image."""
-    validation_fraction: float = Field(0.05, gt=0, lt=1)
-    validation_every: PositiveInt = 50
-    """Steps between two validations, which are also the reports to Ray Tune."""
-    checkpoint_every: PositiveInt = 100
-    """Steps between two checkpoints."""
-
-    @model_validator(mode="after")
-    def _one_length(self) -> "TrainingConfig":
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("exactly one of epochs and steps must be set")
-        return self
 
 
 class GenerationConfig(Frozen):
@@ -252,6 +210,26 @@ class RunConfig(Frozen):
     def drawn_as(self) -> str:
         """The data set whose image size the sample prompts are drawn in."""
         return self.drawn_on[0]
+
+    @model_validator(mode="after")
+    def _sweep_is_for_this_base_model(self) -> "RunConfig":
+        if error := self.sweep.misplaced(self.preset.model.family):
+            raise ConfigError(f"sweep.{error}")
+        return self
+
+    @property
+    def architecture(self) -> Any:
+        """The base model's `models.architecture.Architecture`."""
+        return ARCHITECTURES[self.preset.model.family]
+
+    @property
+    def specs(self) -> list[TrialSpec]:
+        """Every training of every configuration; of a search none: see `run.specs.run_specs`."""
+        return self.sweep.specs(self.preset.model.family)
+
+    def spec_of(self, values: Mapping[str, Any]) -> TrialSpec:
+        """The trial that a sweep file describes with `values`, on this base model."""
+        return TrialSpec.of(values, self.preset.model.family)
 
     def training_of(self, spec: TrialSpec) -> TrainingConfig:
         """The preset's training with what the trial sets for itself. The seed stays the preset's: it makes the split

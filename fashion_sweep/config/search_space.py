@@ -1,11 +1,13 @@
-"""What a sweep file may say of the space that trials come from: placements, ranks, axes, budget, and a search in it."""
+"""What a sweep file may say of the space that trials come from: placements, kinds of adapters with their options, axes
+of training, budget, and a search in it."""
 
 import math
+from collections.abc import Iterator
+from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
+    AfterValidator,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -15,7 +17,11 @@ from pydantic import (
 )
 from pydantic import NonNegativeInt as Count
 
-from fashion_sweep.config.trial_spec import TRAINING_AXES, Placement, TrialSpec, placement_error
+from fashion_sweep.config.frozen import Frozen, first_mistake
+from fashion_sweep.config.placed_adapter import AdapterOptions, PlacedAdapter
+from fashion_sweep.config.trial_spec import TRAINING_AXES, TrialSpec, placement_error
+from fashion_sweep.doors import ADAPTER_KINDS
+from fashion_sweep.errors import did_you_mean
 
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 Objective = Literal["fid", "clip_score", "parameters", "kid"]
@@ -25,8 +31,14 @@ MOST_TRIALS = 100_000
 RANGED_AXES = ("learning_rate", "lora_alpha")
 
 
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+def adapter_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Adapters by placement as a sweep file has them, each with its options brought to their types.
+
+    Raises:
+        ValueError: there is no such kind of adapter, or its options do not fit.
+    """
+    placed = {name: PlacedAdapter.read(name, value) for name, value in values.items()}
+    return {name: 0 if one is None else one.value for name, one in placed.items()}
 
 
 class Budget(Frozen):
@@ -34,8 +46,8 @@ class Budget(Frozen):
     number up to `at_most`. Exactly one of the three is set."""
 
     parameters: PositiveInt | None = None
-    equal_to: dict[Placement, PositiveInt] | None = None
-    """As many as these placements at these ranks have."""
+    equal_to: Annotated[dict[str, Any], AfterValidator(adapter_values)] | None = None
+    """As many as these adapters have; written as a trial is."""
     at_most: PositiveInt | None = None
     tolerance: float = Field(0.10, ge=0, lt=1)
     """A trial may have this share less, or more, than `parameters` or `equal_to`."""
@@ -44,12 +56,12 @@ class Budget(Frozen):
     def _one_size(self) -> "Budget":
         if [self.parameters, self.equal_to, self.at_most].count(None) != 2:
             raise ValueError("exactly one of parameters, equal_to and at_most must be set")
-        if self.equal_to and (error := placement_error(TrialSpec.of(self.equal_to))):
-            raise ValueError(error)
         return self
 
 
 class Range(Frozen):
+    """Numbers that a search may draw from."""
+
     low: PositiveFloat
     high: PositiveFloat
     log: bool = False
@@ -99,30 +111,85 @@ class Search(Frozen):
 
 
 class Space(Frozen):
-    """Trials by rule: every placement at each of the ranks or not at all, within the budget."""
+    """Trials by rule: every placement with an adapter of each size or without one, within the budget. A trial's
+    adapters are all of one kind."""
 
-    placements: list[Placement] = Field(min_length=1)
-    ranks: list[Annotated[int, Field(ge=1, le=LARGEST_RANK)]] = Field(min_length=1)
-    training: dict[str, list[Any] | Range] = {}
+    placements: list[str] = Field(min_length=1)
+    kinds: list[str] = Field(default_factory=lambda: [ADAPTER_KINDS.names[0]], min_length=1)
+    """Of adapters, by name."""
+    ranks: list[Annotated[int, Field(ge=1, le=LARGEST_RANK)]] = Field([])
+    """Values of the option `rank`, for the kinds that have one."""
+    options: dict[str, list[Any]] = Field({})
+    """Values of other options, for the kinds that have them."""
+    training: dict[str, list[Any] | Range] = Field({})
     """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`. In a search, numbers may
     come from a range."""
     budget: Budget | None = None
 
     @model_validator(mode="after")
-    def _placements_are_known(self) -> "Space":
-        for name in self.placements:
-            if error := placement_error(TrialSpec.of({name: 1})):
-                raise ValueError(error)
+    def _is_no_larger_than_can_be_looked_through(self) -> "Space":
         if {"steps", "epochs"} <= set(self.training):
             raise ValueError("training: a trial's length is given in steps or in epochs, not in both")
-        axes: dict[str, list[Any]] = {"placements": self.placements, "ranks": self.ranks, **self.listed}
-        combined = (len(self.ranks) + 1) ** len(self.placements) * math.prod(map(len, self.listed.values()))
+        axes: dict[str, list[Any]] = {"placements": self.placements, "kinds": self.kinds, "ranks": self.ranks}
+        axes |= self.options | self.listed
+        sizes = [math.prod(map(len, self.option_axes(kind).values())) for kind in self.kinds]
+        combined = sum((size + 1) ** len(self.placements) for size in sizes) * math.prod(map(len, self.listed.values()))
         if combined > MOST_TRIALS:
             raise ValueError(f"{combined:,} combinations are more than the {MOST_TRIALS:,} that can be looked through")
         for key, values in axes.items():
             if repeated := [value for value in values if values.count(value) > 1]:
                 raise ValueError(f"{key}: {repeated[0]} is listed twice")
+        for kind in self.kinds:
+            self.choices(kind)
+        used = {name for kind in self.kinds for name in self.option_axes(kind)}
+        given = [*(["rank"] if self.ranks else []), *self.options]
+        if unused := next((name for name in given if name not in used), None):
+            raise ValueError(f"{unused}: is no option of {' or '.join(self.kinds)}")
         return self
+
+    @field_validator("kinds")
+    @classmethod
+    def _kinds_are_known(cls, kinds: list[str]) -> list[str]:
+        for kind in kinds:
+            if kind not in ADAPTER_KINDS:
+                raise ValueError(f"{kind!r} is no kind of adapter{did_you_mean(kind, ADAPTER_KINDS.names)}")
+        return kinds
+
+    def option_axes(self, kind: str) -> dict[str, list[Any]]:
+        """The values of each option of `kind` that the space lists."""
+        listed = {"rank": self.ranks, **self.options}
+        return {
+            name: values
+            for name, values in listed.items()
+            if values and name in ADAPTER_KINDS[kind].options.model_fields
+        }
+
+    def choices(self, kind: str) -> list[AdapterOptions]:
+        """Every combination of the options of `kind`.
+
+        Raises:
+            ValueError: one does not fit, or the kind needs one that the space does not list.
+        """
+        axes, model = self.option_axes(kind), ADAPTER_KINDS[kind].options
+        try:
+            return [model(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
+        except ValidationError as error:
+            raise ValueError(f"{kind}: {first_mistake(error)}") from None
+
+    def combinations(self, architecture: str) -> Iterator[TrialSpec]:
+        """Every trial of the space whatever its size, but for the base model; axes that are ranges are left open."""
+        for kind in self.kinds:
+            for chosen in product([None, *self.choices(kind)], repeat=len(self.placements)):
+                placed = [
+                    PlacedAdapter(name, kind, options)
+                    for name, options in zip(self.placements, chosen, strict=True)
+                    if options is not None
+                ]
+                adapters = {one.placement: one.value for one in placed}
+                if not placed or placement_error([*adapters], architecture):
+                    continue
+                for values in product(*self.listed.values()):
+                    yield TrialSpec.of(adapters | dict(zip(self.listed, values, strict=True)), architecture)
 
     @field_validator("training")
     @classmethod
@@ -169,19 +236,12 @@ def trial_values(values: dict[str, Any]) -> dict[str, Any]:
     """A trial as a sweep file has it, with its values brought to their types.
 
     Raises:
-        ValueError: a rank is no whole number, or a value of training does not fit.
+        ValueError: an adapter's options do not fit its kind, or a value of training does not fit.
     """
-    ranks = {name: value for name, value in values.items() if name not in TRAINING_AXES}
-    for name, rank in ranks.items():
-        if error := placement_error(TrialSpec.of({name: 1})):
-            raise ValueError(error)
-        if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank <= LARGEST_RANK:
-            raise ValueError(f"{name}: the rank must be a whole number from 0 to {LARGEST_RANK}, not {rank!r}")
     given = {name: value for name, value in values.items() if name in TRAINING_AXES}
     try:
         training = _TrialTraining.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
-        raise ValueError(f"{where}{first['msg'].removeprefix('Value error, ')} (not {first['input']!r})") from None
-    return ranks | training.model_dump(include=set(given))
+        raise ValueError(first_mistake(error)) from None
+    placed = adapter_values({name: value for name, value in values.items() if name not in TRAINING_AXES})
+    return placed | training.model_dump(include=set(given))

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
-from fashion_sweep.config.search_space import Frozen, Search, Space, trial_values
-from fashion_sweep.config.trial_spec import TrialSpec, placement_error
+from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.search_space import Search, Space, trial_values
+from fashion_sweep.config.trial_spec import TRAINING_AXES, TrialSpec, placement_error
 
 NAME = r"^\w[\w.-]*$"
 PHRASE = r"^\w[\w' -]*$"
@@ -63,8 +64,8 @@ class Sweep(Frozen):
     name: Name
     question: str
     trials: list[Annotated[dict[str, Any], AfterValidator(trial_values)]] = Field([])
-    """One mapping a trial: from placement to LoRA rank, and what it sets of `TRAINING_AXES` for itself. Rank 0
-    everywhere is the base model."""
+    """One mapping a trial: from placement to adapter (the rank of a LoRA, or a mapping of its `kind` and options), and
+    what it sets of `TRAINING_AXES` for itself. Rank 0 everywhere is the base model."""
     space: Space | None = None
     """Instead of `trials`."""
     search: Search | None = None
@@ -82,19 +83,11 @@ class Sweep(Frozen):
     published: dict[SetName, list[Published]] = Field({})
 
     @model_validator(mode="after")
-    def _trials_are_distinct_and_known(self) -> "Sweep":
+    def _its_parts_go_together(self) -> "Sweep":
         if bool(self.trials) == bool(self.space):
             raise ValueError("exactly one of trials and space must be given")
         self._check_search()
         self._check_garments()
-        specs = self.specs
-        for spec in specs:
-            if error := placement_error(spec):
-                raise ValueError(error)
-        ids = [spec.trial_id for spec in specs]
-        if len(set(ids)) < len(ids):
-            repeated = next(trial_id for trial_id in ids if ids.count(trial_id) > 1)
-            raise ValueError(f"trial {repeated!r} is listed twice")
         if len(set(self.judge)) < len(self.judge):
             raise ValueError("judge: an evaluation set is listed twice")
         return self
@@ -129,11 +122,23 @@ class Sweep(Frozen):
         """The study's rows on sets that this sweep judges."""
         return {name: rows for name, rows in self.published.items() if rows and name in self.judge}
 
-    @property
-    def specs(self) -> list[TrialSpec]:
+    def misplaced(self, architecture: str) -> str | None:
+        """Why the sweep cannot be run on base models of `architecture`, by its key; None where it can."""
+        placed = {f"trials.{i}": [key for key in one if key not in TRAINING_AXES] for i, one in enumerate(self.trials)}
+        if self.space:
+            placed |= {f"space.placements.{i}": [name] for i, name in enumerate(self.space.placements)}
+            placed["space.budget.equal_to"] = [*((self.space.budget and self.space.budget.equal_to) or ())]
+        for key, names in placed.items():
+            if error := placement_error(names, architecture):
+                return f"{key}: {error}"
+        ids = [spec.trial_id for spec in self.specs(architecture)]
+        repeated = next((trial_id for trial_id in ids if ids.count(trial_id) > 1), None)
+        return f"trials: trial {repeated!r} is listed twice" if repeated else None
+
+    def specs(self, architecture: str) -> list[TrialSpec]:
         """Every training of every configuration; the base model, which is not trained, once. Of a search none: see
-        `trials.run_specs`."""
-        configurations = [TrialSpec.of(values) for values in self.trials]
+        `run.specs.run_specs`."""
+        configurations = [TrialSpec.of(values, architecture) for values in self.trials]
         if self.garments:
             names = [garment.name for garment in self.garments]
             of_garments = [replace(s, garment=name) for s in configurations if not s.is_base_model for name in names]

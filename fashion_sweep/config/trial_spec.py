@@ -1,23 +1,16 @@
-"""Placements, trials, and which of them meet a budget of parameters."""
+"""Trials: which placements of the base model carry which adapters, and which trials meet a budget of parameters."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, Literal, get_args
+from typing import Any
 
+from fashion_sweep.config.placed_adapter import PlacedAdapter
+from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError, did_you_mean
 
-Placement = str
-Component = Literal["unet", "text_encoder", "text_encoder_2"]
-
-COMPONENTS: tuple[str, ...] = get_args(Component)
-PLACEMENTS: dict[Placement, tuple[str, ...]] = {
-    "unet": ("unet",),
-    "text_encoder": ("text_encoder",),
-    "text_encoder_2": ("text_encoder_2",),
-    "text_encoders": ("text_encoder", "text_encoder_2"),
-}
+DEFAULT_ARCHITECTURE = "sdxl"
+"""That of presets that name none."""
 TRAINING_AXES = {
     "learning_rate": "lr",
     "lora_alpha": "alpha",
@@ -34,34 +27,51 @@ LONGEST_ID = 100
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One LoRA configuration, trained once: which placements carry an adapter, at which rank, with which training.
+    """One configuration, trained once: which placements carry which adapters, with which training.
 
-    No rank at all is the base model.
+    Without any adapter it is the base model.
     """
 
-    ranks: tuple[tuple[Placement, int], ...]
+    adapters: tuple[PlacedAdapter, ...]
+    """In the order in which the architecture lists their placements."""
     training: tuple[tuple[str, Any], ...] = ()
     """What it sets for itself of `TRAINING_AXES`; all else is the preset's."""
     replicate: int = 0
     """The same configuration may be trained several times: with the preset's seed plus this."""
     garment: str = ""
     """The name of the one garment that it is trained on, in place of a data set."""
+    architecture: str = DEFAULT_ARCHITECTURE
+    """The base model's, by its name in `doors.ARCHITECTURES`."""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], replicate: int = 0) -> "TrialSpec":
-        """From a trial as sweep files have it. Rank 0 says the same as leaving the placement out."""
-        ranks = {name: rank for name, rank in values.items() if name not in TRAINING_AXES and rank}
+    def of(cls, values: Mapping[str, Any], architecture: str = DEFAULT_ARCHITECTURE, replicate: int = 0) -> "TrialSpec":
+        """The trial that a sweep file describes with `values`, a mapping from placements to adapters.
+
+        Raises:
+            ValueError: an adapter is of no kind that there is, or its options do not fit.
+        """
+        placed = [PlacedAdapter.read(name, value) for name, value in values.items() if name not in TRAINING_AXES]
+        order = [*ARCHITECTURES[architecture].placements]
+        adapters = sorted(
+            filter(None, placed),
+            key=lambda one: order.index(one.placement) if one.placement in order else len(order),
+        )
         training = {
             name: tuple(value) if isinstance(value := values[name], list) else value
             for name in TRAINING_AXES
-            if name in values and ranks
+            if name in values and adapters
         }
-        return cls(tuple(sorted(ranks.items(), key=_placement_order)), tuple(training.items()), replicate)
+        return cls(tuple(adapters), tuple(training.items()), replicate, architecture=architecture)
+
+    @property
+    def adapter_values(self) -> dict[str, Any]:
+        """Its adapters by placement, as sweep files have them."""
+        return {one.placement: one.value for one in self.adapters}
 
     @property
     def values(self) -> dict[str, Any]:
-        """As sweep files have it."""
-        return {**dict(self.ranks), **{key: list(v) if isinstance(v, tuple) else v for key, v in self.training}}
+        """All that a sweep file says of it."""
+        return self.adapter_values | {key: list(v) if isinstance(v, tuple) else v for key, v in self.training}
 
     @property
     def configuration(self) -> "TrialSpec":
@@ -70,11 +80,12 @@ class TrialSpec:
 
     @property
     def trial_id(self) -> str:
+        """Its name in folders, tables and commands, for instance `unet-r4-lr0.001`."""
         if self.garment:
             return self.garment
-        ranks = [f"{name}-r{rank}" for name, rank in self.ranks] or [BASE_MODEL]
+        adapters = [one.tag for one in self.adapters] or [BASE_MODEL]
         training = [TRAINING_AXES[name] + _short(value, "_") for name, value in self.training]
-        name = "-".join([*ranks, *training, *([f"seed{self.replicate}"] if self.replicate else [])])
+        name = "-".join([*adapters, *training, *([f"seed{self.replicate}"] if self.replicate else [])])
         if len(name) <= LONGEST_ID:
             return name
         digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
@@ -82,68 +93,56 @@ class TrialSpec:
 
     @property
     def title(self) -> str:
+        """Its name for readers, for instance `UNet rank 4, lr 0.001`."""
         if self.garment:
             return self.garment
-        ranks = [f"{_TITLES.get(name, name)} rank {rank}" for name, rank in self.ranks] or ["base model"]
+        placements = ARCHITECTURES[self.architecture].placements
+        titles = {
+            one.placement: getattr(placements.get(one.placement), "title", one.placement) for one in self.adapters
+        }
+        adapters = [f"{titles[one.placement]} {one.label}" for one in self.adapters] or ["base model"]
         training = [f"{TRAINING_AXES[name]} {_short(value, ' ')}" for name, value in self.training]
-        return ", ".join([*ranks, *training, *([f"seed +{self.replicate}"] if self.replicate else [])])
+        return ", ".join([*adapters, *training, *([f"seed +{self.replicate}"] if self.replicate else [])])
 
     @property
-    def component_ranks(self) -> dict[str, int]:
-        """Rank per adapted component of the pipeline, for instance `{"unet": 4}`."""
-        return {part: rank for name, rank in self.ranks for part in PLACEMENTS[name]}
+    def adapted(self) -> dict[str, PlacedAdapter]:
+        """The adapter of each component of the model that carries one, for instance of `unet`."""
+        placements = ARCHITECTURES[self.architecture].placements
+        return {part: one for one in self.adapters for part in placements[one.placement].components}
 
     @property
     def is_base_model(self) -> bool:
-        return not self.ranks
+        """Whether nothing is adapted."""
+        return not self.adapters
 
     @property
-    def trains_text_encoders(self) -> bool:
-        return any(part != "unet" for part in self.component_ranks)
-
-
-_TITLES = {"unet": "UNet", "text_encoder": "text encoder 1", "text_encoder_2": "text encoder 2"}
-_TITLES["text_encoders"] = "text encoders"
+    def trains_conditioning(self) -> bool:
+        """Whether captions pass through an adapter, so that they cannot be encoded once for all steps."""
+        text = ARCHITECTURES[self.architecture].text_components
+        return any(component in text for component in self.adapted)
 
 
 def _short(value: Any, joint: str) -> str:
     return joint.join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
 
 
-def _placement_order(item: tuple[Placement, int]) -> int:
-    return list(PLACEMENTS).index(item[0]) if item[0] in PLACEMENTS else len(PLACEMENTS)
-
-
-def only_ranks_differ(specs: Sequence[TrialSpec]) -> bool:
-    """Whether the configurations lie along one ordered axis: one placement at several ranks, or not at all."""
+def lie_on_one_axis(specs: Sequence[TrialSpec]) -> bool:
+    """Whether the configurations are ordered: one placement with one kind, at several values of its one axis, or not
+    adapted at all."""
     adapted = [spec for spec in specs if not spec.is_base_model]
-    placed = {tuple(name for name, _ in spec.ranks) for spec in adapted}
+    placed = {tuple((one.placement, one.kind, tuple(one.axes)) for one in spec.adapters) for spec in adapted}
     alike = len(placed) == 1 and len({spec.training for spec in adapted}) == 1
-    return alike and all(len(names) == 1 for names in placed)
+    return alike and all(len(adapters) == 1 and len(adapters[0][2]) == 1 for adapters in placed)
 
 
-def placement_error(spec: TrialSpec) -> str | None:
-    """Why `spec` cannot be placed: an unknown placement, or a component named twice."""
-    for name, _ in spec.ranks:
-        if name not in PLACEMENTS:
-            return f"{name!r} is no part of this model{did_you_mean(name, [*PLACEMENTS, *TRAINING_AXES])}"
-    parts = [part for name, _ in spec.ranks for part in PLACEMENTS[name]]
-    doubled = {part for part in parts if parts.count(part) > 1}
-    return f"{spec.trial_id}: {sorted(doubled)[0]!r} is given two ranks" if doubled else None
-
-
-def combinations(
-    placements: Sequence[Placement], ranks: Sequence[int], training: Mapping[str, Sequence[Any]] | None = None
-) -> Iterator[TrialSpec]:
-    """Every assignment of one of `ranks`, or none, to each placement, but for none at all, under every combination of
-    the values of `training`."""
-    axes = dict(training or {})
-    for chosen in product([0, *ranks], repeat=len(placements)):
-        placed = dict(zip(placements, chosen, strict=True))
-        if not any(chosen) or placement_error(TrialSpec.of(placed)):
-            continue
-        for values in product(*axes.values()):
-            yield TrialSpec.of(placed | dict(zip(axes, values, strict=True)))
+def placement_error(names: Sequence[str], architecture: str) -> str | None:
+    """Why a trial cannot adapt these placements together: one is unknown, or two have a component in common."""
+    placements = ARCHITECTURES[architecture].placements
+    if unknown := next((name for name in names if name not in placements), None):
+        return f"{unknown!r} is no part of this model{did_you_mean(unknown, [*placements, *TRAINING_AXES])}"
+    parts = [part for name in names for part in placements[name].components]
+    doubled = next((part for part in parts if parts.count(part) > 1), None)
+    return f"{doubled!r} is given two adapters" if doubled else None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Which records train, for how long, which validate, and which are judged: seeded shuffles of the catalogue's order."""
 
-from fashion_sweep.config.preset import TrainingConfig
+from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.rng import permutation
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fashion_sweep.config.preset import EvaluationConfig, RunConfig, TrainingConfig
+from fashion_sweep.config.preset import EvaluationConfig, RunConfig
+from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior, Reference, all_parts
 from fashion_sweep.encodings.sharded_cache import ShardedCache, content_key

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, Size, TrainingConfig
+from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, Size
+from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range

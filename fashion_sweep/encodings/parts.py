@@ -119,7 +119,7 @@ class Captions(CachePart):
     KIND, TITLE, FOR_TRAINING = "captions", "prompt embeddings", True
 
     def is_needed(self, specs: Collection[TrialSpec]) -> bool:
-        return any(not spec.trains_text_encoders for spec in specs if not spec.is_base_model)
+        return any(not spec.trains_conditioning for spec in specs if not spec.is_base_model)
 
     def rows(self, images: int, captions: int) -> int:
         return captions

@@ -6,15 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.adapters.formats import (
-    ADAPTER_FILE,
-    FORMATS,
-    SavedAdapter,
-    read_adapter,
-    write_diffusers,
-    write_kohya,
-    write_peft,
-)
+from fashion_sweep.adapters.formats import ADAPTER_FILE, FORMATS, SavedAdapter, check_format, read_adapter
 from fashion_sweep.adapters.metadata import (
     base_model_id,
     judged_key,
@@ -65,6 +57,7 @@ def export(request: ExportRequest) -> list[Path]:
     results, verdicts = collect(request.run), read_json(request.run.results, {}).get("verdicts") or {}
     trial = _trial(request, results)
     adapter = read_adapter(_adapter_file(request.run, trial))
+    check_format(request.format, adapter, results.config.architecture)
     folder = request.output or request.run.exports / f"{trial.spec.trial_id}-{request.format}"
     _check_output(folder)
     words = request.trigger_words or trigger_words_in(adapter.metadata)
@@ -156,7 +149,9 @@ def _metadata(
     title, started = f"{results.run}: {trial.title}", str(results.facts.get("started", ""))
     sentences = [f"{trial.title}, trial {trial.spec.trial_id} of a run with this answer:"]
     sentences += [verdict.get("sentence", "") for verdict in verdicts.values() if verdict]
-    said |= modelspec_keys(config, title, " ".join(sentences), started, words, kohya=request.format == "kohya")
+    said |= modelspec_keys(
+        config, trial.spec, title, " ".join(sentences), started, words, kohya=request.format == "kohya"
+    )
     if request.format == "kohya":
         said |= sd_scripts_keys(
             config, trial.spec, card.file.removesuffix(".safetensors"), card.base_model, trial.steps
@@ -165,10 +160,5 @@ def _metadata(
 
 
 def _write(folder: Path, card: Card, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:
-    if card.format == "diffusers":
-        write_diffusers(folder / card.file, adapter, metadata)
-    elif card.format == "kohya":
-        write_kohya(folder / card.file, adapter, metadata)
-    else:
-        write_peft(folder, adapter, metadata)
+    FORMATS[card.format](folder / card.file, adapter, card.config.architecture, metadata)
     write_text(folder / "README.md", card.text())

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_sweep.config.preset import ModelConfig, Preset
-from fashion_sweep.errors import ConfigError, first_line
+from fashion_sweep.doors import ARCHITECTURES
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter, split_scale
 from fashion_sweep.handover.requests import Row, Wish, check_wish, make_rows, settings_told
 from fashion_sweep.models.checks import check_model, check_size
@@ -85,14 +86,10 @@ def _load(rows: Sequence[Row], console: Console) -> "Model":
     names = [f"{row.adapter.name}{row.adapter.title}" for row in rows if row.adapter.file]
     with_adapters = f" with {', '.join(names)}" if names else ""
     console.print(f"{preset.model.base}{with_adapters}, preset {preset.name}", style="dim", soft_wrap=True)
-    from fashion_sweep.adapters.lora import misfit
     from fashion_sweep.models.registry import default_device, load_model
 
     config = _model_of(preset)
     model = load_model(config, default_device(), with_refiner=True)
-    for row in rows:
-        if row.adapter.file and (reason := misfit(row.adapter.file, model)):
-            raise ConfigError(f"--adapter {row.adapter.name}: does not fit {config.base}: {reason}")
     for row in rows if len(rows) > 1 else ():  # before the first image, not after half of them
         with _applied(model, row):
             pass
@@ -107,14 +104,16 @@ def _model_of(preset: Preset) -> ModelConfig:
 @contextmanager
 def _applied(model: "Model", row: Row) -> Iterator[None]:
     """The model with a row's adapter, for a while."""
+    from fashion_sweep.adapters.fusing import adapted
+
     with ExitStack() as stack:
-        try:
-            if row.adapter.file:
-                stack.enter_context(model.adapted(row.adapter.file, row.scale))
-        except (ValueError, RuntimeError, KeyError, IndexError, AttributeError, TypeError) as error:  # diffusers' own
-            raise ConfigError(
-                f"--adapter {row.adapter.name}: cannot be applied to {row.preset.model.base}: {first_line(error)}"
-            ) from error
+        if row.adapter.file:
+            architecture = ARCHITECTURES[row.preset.model.family]
+            try:
+                stack.enter_context(adapted(row.adapter.file, architecture, model.components, row.scale))
+            except ConfigError as error:
+                base = row.preset.model.base
+                raise ConfigError(f"--adapter {row.adapter.name}: does not fit {base}: {error}") from error
         yield
 
 

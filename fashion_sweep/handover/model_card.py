@@ -7,15 +7,17 @@ from typing import Any
 
 import yaml
 
+from fashion_sweep.config.adapter_columns import adapter_value
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.sweep import Garment
+from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import shown
 from fashion_sweep.models.sources import EMBEDDED
 from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import Judgement, TrialResult
 from fashion_sweep.report.tables import GAP
 
-TAGS = ("lora", "text-to-image", "stable-diffusion-xl", "diffusers")
+TAGS = ("text-to-image", "stable-diffusion-xl", "diffusers")
 
 
 @dataclass(frozen=True)
@@ -65,24 +67,26 @@ class Card:
         return text
 
     def _front_matter(self) -> str:
+        families = dict.fromkeys(ADAPTER_KINDS[one.kind].family for one in self.trial.spec.adapters)
         values: dict[str, Any] = {
             "base_model": self.base_model,
             "base_model_relation": "adapter",
             "library_name": "diffusers",
             "pipeline_tag": "text-to-image",
-            "tags": [*TAGS, self.config.preset.training_set, *(["peft"] if self.format == "peft" else [])],
+            "tags": [*families, *TAGS, self.config.preset.training_set, *(["peft"] if self.format == "peft" else [])],
         }
         if self.trigger_words:
             values["instance_prompt"] = ", ".join(self.trigger_words)
         return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
 
     def _introduction(self) -> str:
+        kinds = " and ".join(dict.fromkeys(ADAPTER_KINDS[one.kind].title for one in self.trial.spec.adapters))
         words = ", ".join(f"`{_code(word)}`" for word in self.trigger_words) or "none; describe what is to be seen"
         size = "" if self.trial.parameters is None else f", {self.trial.parameters:,} parameters"
         if (recipe := self.config.preset.garment) and self.garment:
             words += f'; as in "{_code(recipe.filled(recipe.caption, self.garment))}"'
         return (
-            f"A LoRA adapter of `{_code(self.base_model)}` ({self.trial.title}{size}), "
+            f"A {kinds} adapter of `{_code(self.base_model)}` ({self.trial.title}{size}), "
             f"trial `{self.trial.spec.trial_id}` of the run `{_code(self.run)}` of fashion_sweep. "
             f"Trigger words: {words}."
         )
@@ -155,7 +159,7 @@ class Card:
             imports.append("from peft import PeftModel")
             load = [
                 f'pipeline.{part} = PeftModel.from_pretrained(pipeline.{part}, "{part}").merge_and_unload()'
-                for part in self.trial.spec.component_ranks
+                for part in self.trial.spec.adapted
             ]
         dtype = self.config.preset.model.dtype
         base = _literal(self.base_model)
@@ -176,10 +180,13 @@ class Card:
 
     def _training(self) -> str:
         training, spec = self.config.training_of(self.trial.spec), self.trial.spec
-        ranks = ", ".join(f"{part} {rank}" for part, rank in spec.component_ranks.items())
+        adapters = {
+            column: ", ".join(f"{part} {adapter_value(one, column)}" for part, one in spec.adapted.items())
+            for column in dict.fromkeys(axis for one in spec.adapters for axis in one.axes)
+        }
         length = f"{training.epochs} epochs" if training.epochs else f"{training.steps} steps"
         rows = {
-            "rank": ranks,
+            **adapters,
             "lora_alpha": f"{training.lora_alpha:g}",
             "target_modules": ", ".join(training.target_modules or ()) or "query, key, value and output projections",
             "length": length + (f" ({self.trial.steps:,} steps)" if training.epochs and self.trial.steps else ""),

@@ -36,8 +36,23 @@ class Architecture(Protocol):
     placements: Mapping[str, Placement]
     """By the names that sweeps use."""
 
+    formats: tuple[str, ...]
+    """Names of `adapters.formats.FORMATS` in which layers have names."""
+
     def target_modules(self, component: str) -> tuple[str, ...]:
         """Names of the linear layers of `component` that are adapted unless a preset names others."""
+
+    def saved_name(self, component: str, layer: str, file_format: str) -> str | None:
+        """The name of a layer in a file of that format, without the ending that tells its part; None: it has none.
+
+        Args:
+            component: of the model.
+            layer: as the component or a file of an adapter has it.
+            file_format: one of `formats`.
+        """
+
+    def spellings(self, component: str, layer: str) -> set[str]:
+        """Every name that a trainer may give the layer in a file of an adapter."""
 
     def layers(self, base: str, component: str) -> Layers:
         """The layers of a component of the model that a preset calls `base`, without its weights.

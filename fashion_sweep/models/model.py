@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -84,12 +84,6 @@ class Model(Protocol):
     @property
     def weight_bytes(self) -> Mapping[str, int]:
         """Bytes of the weights on the device, by what they are for."""
-
-    def load_adapter(self, path: Any, scale: float = 1.0) -> None:
-        """Fuses the adapter file into the weights."""
-
-    def adapted(self, path: Any, scale: float = 1.0) -> Any:
-        """The adapter fused while the block runs; after it the weights are what they were, bit for bit."""
 
 
 @dataclass(frozen=True)

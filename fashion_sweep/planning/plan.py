@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from fashion_sweep.adapters.counting import component_parameters, count_parameters
+from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.search_space import Budget, Space
 from fashion_sweep.config.sweep import Sweep
-from fashion_sweep.config.trial_spec import COMPONENTS, TRAINING_AXES, Interval, TrialSpec, combinations, within
-from fashion_sweep.models.sources import locate_architecture
+from fashion_sweep.config.trial_spec import TRAINING_AXES, Interval, TrialSpec, within
 
 BYTES_PER_PARAMETER = 4
 """Adapters are trained and saved in float32."""
@@ -19,7 +18,8 @@ BYTES_PER_PARAMETER = 4
 class PlannedTrial:
     trial_id: str
     title: str
-    ranks: dict[str, int]
+    adapters: dict[str, Any]
+    """By placement, as sweep files have them."""
     training: dict[str, Any]
     """What the trial sets for itself."""
     replicate: int
@@ -27,7 +27,7 @@ class PlannedTrial:
     adapter_bytes: int
     """Of its tensors."""
     share: float
-    """Of the parameters of the base model's UNet and text encoders."""
+    """Of the parameters of the components of the base model that can carry adapters."""
 
 
 def resolved(config: RunConfig) -> RunConfig:
@@ -38,7 +38,7 @@ def resolved(config: RunConfig) -> RunConfig:
     """
     space = config.sweep.space
     if space is None:
-        for spec in config.sweep.specs:
+        for spec in config.specs:
             parameters_of(config, spec)
         return config
     trials = [spec.values for spec in feasible(config, space)]
@@ -55,7 +55,7 @@ def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
         ConfigError: none does; names the nearest.
     """
     return within(
-        combinations(space.placements, space.ranks, space.listed),
+        space.combinations(config.architecture.name),
         lambda spec: parameters_of(config, spec),
         _interval(config, space.budget),
     )
@@ -63,8 +63,8 @@ def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
 
 def plan(config: RunConfig) -> list[PlannedTrial]:
     """The trials of a resolved configuration, in the order of the sweep; of a search, those it may choose from."""
-    base = _base(config)
-    whole = sum(component_parameters(base, component) for component in COMPONENTS)
+    family, base = config.architecture, config.preset.model.base
+    whole = sum(family.layers(base, component).parameters for component in family.components)
     planned = []
     for spec in specs_of(config):
         parameters = parameters_of(config, spec)
@@ -72,7 +72,7 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
             PlannedTrial(
                 trial_id=spec.trial_id,
                 title=spec.title,
-                ranks=dict(spec.ranks),
+                adapters=spec.adapter_values,
                 training={key: value for key, value in spec.values.items() if key in TRAINING_AXES},
                 replicate=spec.replicate,
                 parameters=parameters,
@@ -86,7 +86,7 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
 def specs_of(config: RunConfig) -> list[TrialSpec]:
     """Every trial there is; of a search, those it may choose from."""
     space = config.sweep.space
-    return feasible(config, space) if space else list(config.sweep.specs)
+    return feasible(config, space) if space else list(config.specs)
 
 
 def trials_wanted(config: RunConfig) -> int:
@@ -98,11 +98,7 @@ def trials_wanted(config: RunConfig) -> int:
 
 
 def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
-    return count_parameters(_base(config), spec, config.training_of(spec).target_modules)
-
-
-def _base(config: RunConfig) -> str:
-    return locate_architecture(config.preset.model.base, "model.base")
+    return count_parameters(config.preset.model.base, spec, config.training_of(spec).target_modules)
 
 
 def _interval(config: RunConfig, budget: Budget | None) -> Interval:
@@ -112,5 +108,5 @@ def _interval(config: RunConfig, budget: Budget | None) -> Interval:
         return Interval(0, budget.at_most)
     parameters = budget.parameters
     if parameters is None:
-        parameters = parameters_of(config, TrialSpec.of(budget.equal_to or {}))
+        parameters = parameters_of(config, config.spec_of(budget.equal_to or {}))
     return Interval.around(parameters, budget.tolerance)

@@ -135,7 +135,7 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
         held_out = held_out_count(records, training.validation_fraction)
         shares = preset.resources.workers_per_trial / workers  # of a step, that each worker makes
         trained = steps * pace.step[placement(spec)] * shares
-        encodes = spec.trains_text_encoders or without_captions
+        encodes = spec.trains_conditioning or without_captions
         validated = pace.forward + (pace.caption if encodes else 0.0)
         trained += validations * math.ceil(held_out / workers) * validated
     judged = 0.0

@@ -62,7 +62,7 @@ def reckoned_pace(
     autoencoder, extractor = pace * TF32_SHARE, pace * FLOAT32_SHARE
     through = 3 if config.preset.training.gradient_checkpointing else 2
     text = {True: through * own.text, False: own.text if cache.without_captions else 0.0}
-    steps = {placement(spec): through * own.base + text[spec.trains_text_encoders] for spec in _trained(config)}
+    steps = {placement(spec): through * own.base + text[spec.trains_conditioning] for spec in _trained(config)}
     rows = {"images": FILE_S + cache.views * own.encode / autoencoder, "captions": own.text / pace}
     drawing = passes * config.preset.generation.num_inference_steps * own.base / pace
     rows["prior"] = drawing + (own.decode + own.encode) / autoencoder + own.text / pace

@@ -123,14 +123,14 @@ def all_specs(config: RunConfig) -> list[TrialSpec]:
     """Of a search, as many of the largest as it begins: what its trials cost at most."""
     space, search = config.sweep.space, config.sweep.search
     if space is None or search is None:
-        return config.sweep.specs
+        return config.specs
     found = feasible(config, space)
     return found[-search.trials :] if len(found) >= search.trials else found
 
 
 def placement(spec: TrialSpec) -> tuple[Any, ...]:
     """What decides a trial's stages, memory and pace: which layers carry an adapter."""
-    return tuple(name for name, _ in spec.ranks), dict(spec.training).get("target_modules")
+    return tuple((one.placement, one.kind) for one in spec.adapters), dict(spec.training).get("target_modules")
 
 
 def representatives(config: RunConfig) -> list[TrialSpec]:

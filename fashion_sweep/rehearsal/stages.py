@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 
-from fashion_sweep.adapters.formats import FORMATS
-from fashion_sweep.adapters.lora import count_saved
+from fashion_sweep.adapters.formats import FORMATS, count_saved
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -120,7 +119,7 @@ def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
 
 
 def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) -> RehearsedTrial:
-    spec = next(spec for spec in setting.scaled.sweep.specs if spec.trial_id == trial_id)
+    spec = next(spec for spec in setting.scaled.specs if spec.trial_id == trial_id)
     paths = setting.run.trial(trial_id)
     kind = RehearsedGarment if setting.config.sweep.garments else RehearsedTrial
     return kind(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fashion_sweep.config.sweep import Choice
-from fashion_sweep.config.trial_spec import TrialSpec, only_ranks_differ
+from fashion_sweep.config.trial_spec import TrialSpec, lie_on_one_axis
 from fashion_sweep.errors import RunError
 from fashion_sweep.metrics.features_file import Judged
 from fashion_sweep.metrics.fid import FeatureStats
@@ -100,7 +100,7 @@ def _conclusion(
     captions: int,  # that could be judged
 ) -> Conclusion:
     margins = margins_of(results.config.sweep.choose, min(one.fid.value for one in comparison.measured))
-    verdict = decide(comparison, margins, only_ranks_differ(list(groups)))
+    verdict = decide(comparison, margins, lie_on_one_axis(list(groups)))
     best = verdict.chosen or min(comparison.measured, key=lambda one: one.fid.value).name
     trials = next(trials for spec, trials in groups.items() if spec.title == best)
     return Conclusion(

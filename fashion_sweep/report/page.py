@@ -88,7 +88,7 @@ def _answer(results: Results, conclusions: Conclusions) -> dict[str, str]:
 def _as_json(trial: TrialResult) -> dict[str, Any]:
     values = asdict(trial)
     del values["spec"]
-    return {"trial_id": trial.spec.trial_id, "title": trial.title, "ranks": dict(trial.spec.ranks), **values}
+    return {"trial_id": trial.spec.trial_id, "title": trial.title, "ranks": trial.spec.adapter_values, **values}
 
 
 def _write_sample_grid(run: RunPaths, results: Results) -> Path | None:

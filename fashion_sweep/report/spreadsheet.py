@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fashion_sweep.config.trial_spec import COMPONENTS, TRAINING_AXES
+from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value
+from fashion_sweep.config.trial_spec import TRAINING_AXES
 from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.storage.files import as_csv
@@ -13,14 +14,15 @@ JUDGED = ("kid", "kid_se", "clip_score", "clip_score_se", "samples", "features",
 
 def results_csv(results: Results, conclusions: Conclusions) -> str:
     """What is not known is empty. `fid_corrected` and the 95 % intervals are those of the configuration, which all its
-    replicates share; a component without an adapter has rank 0; training values are those the trial was trained with.
+    replicates share; a component without an adapter has 0; training values are those the trial was trained with.
     """
     return table_csv(trial_rows(results, results.config.sweep.judge, conclusions))
 
 
 def trial_rows(results: Results, names: Sequence[str], conclusions: Conclusions) -> list[dict[str, Any]]:
     """Columns of the evaluation sets `names` begin with their name."""
-    return [_row(results, trial, names, conclusions) for trial in results.trials]
+    columns = adapter_columns(results.config)
+    return [_row(results, trial, columns, names, conclusions) for trial in results.trials]
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -28,13 +30,19 @@ def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return as_csv([list(rows[0]), *([row[column] for column in rows[0]] for row in rows)])
 
 
-def _row(results: Results, trial: TrialResult, names: Sequence[str], conclusions: Conclusions) -> dict[str, Any]:
+def _row(
+    results: Results, trial: TrialResult, columns: Sequence[str], names: Sequence[str], conclusions: Conclusions
+) -> dict[str, Any]:
     spec, training = trial.spec, results.config.training_of(trial.spec)
     trained = {} if spec.is_base_model else {key: getattr(training, key) for key in TRAINING_AXES}
     row: dict[str, Any] = {
         "trial_id": spec.trial_id,
         "title": trial.title,
-        **{f"rank_{component}": spec.component_ranks.get(component, 0) for component in COMPONENTS},
+        **{
+            f"{column}_{component}": adapter_value(spec.adapted.get(component), column)
+            for column in columns
+            for component in results.config.architecture.components
+        },
         **{key: _joined(trained.get(key)) for key in TRAINING_AXES},
         "replicate": spec.replicate,
         "parameters": trial.parameters,

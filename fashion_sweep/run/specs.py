@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.search_space import trial_values
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.errors import DataError
+from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, write_json
 
@@ -26,6 +26,7 @@ class Suggestion:
 
     def write(self, run: RunPaths) -> None:
         values = {"number": self.number, "values": self.spec.values, "parameters": self.parameters}
+        values["architecture"] = self.spec.architecture
         write_json(run.trial(self.trial_id).suggestion, values)
 
 
@@ -36,16 +37,16 @@ def suggestions(run: RunPaths) -> list[Suggestion]:
 
 def run_specs(run: RunPaths, config: RunConfig) -> list[TrialSpec]:
     """The trials that the run has now; those of a search grow in number."""
-    return [*config.sweep.specs, *(suggestion.spec for suggestion in suggestions(run))]
+    return [*config.specs, *(suggestion.spec for suggestion in suggestions(run))]
 
 
 def _read(run: RunPaths) -> Iterator[Suggestion]:
     for path in run.trials.glob("*/suggestion.json"):
         try:
             known = read_json(path)
-            spec = TrialSpec.of(trial_values(known["values"]))
+            spec = TrialSpec.of(trial_values(known["values"]), known["architecture"])
             found = Suggestion(int(known["number"]), spec, int(known["parameters"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise DataError(f"{path} is damaged: {error}; remove its folder to have the trial made again") from error
         if found.trial_id != path.parent.name:
             raise DataError(f"{path} is damaged: it is of the trial {found.trial_id}; remove its folder")

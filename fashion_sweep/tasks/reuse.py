@@ -46,7 +46,7 @@ def take_adapters(config: RunConfig, run: RunPaths, other: RunPaths, say: Say) -
     shared = _shared(config, other)
     if any(other.trial(spec.trial_id).adapter.exists() for spec in shared):
         _refuse(other, _data_differences(run, other))
-    for spec in config.sweep.specs:
+    for spec in config.specs:
         ours = run.trial(spec.trial_id)
         if spec.is_base_model or ours.result.exists() or is_whole(ours.adapter):
             continue
@@ -60,7 +60,7 @@ def take_adapters(config: RunConfig, run: RunPaths, other: RunPaths, say: Say) -
 
 def _shared(config: RunConfig, other: RunPaths) -> list[TrialSpec]:
     theirs = run_specs(other, read_run_config(other.config))
-    return [spec for spec in config.sweep.specs if not spec.is_base_model and spec in theirs]
+    return [spec for spec in config.specs if not spec.is_base_model and spec in theirs]
 
 
 def _model(config: RunConfig) -> dict[str, Any]:

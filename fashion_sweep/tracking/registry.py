@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.models.sources import locate
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
@@ -123,7 +124,7 @@ def _version(
     if ours:
         return ours[0]
     _make_model(store, name, entry.about)
-    _describe(store, trial.info.run_id, config)
+    _describe(store, trial.info.run_id, config, entry.spec)
     for path in (run.config, *entry.beside):
         store.log_artifact(trial.info.run_id, str(path), FOLDER)
     source = f"{trial.info.artifact_uri}/{FOLDER}"
@@ -147,7 +148,7 @@ def _make_model(store: "MlflowClient", name: str, question: str) -> None:
             raise
 
 
-def _describe(store: "MlflowClient", run_id: str, config: RunConfig) -> None:
+def _describe(store: "MlflowClient", run_id: str, config: RunConfig, spec: TrialSpec) -> None:
     """Lays the `MLmodel` beside the adapter. MLflow's own `log_model` would load torch and ask the hub."""
     from mlflow.models import Model
 
@@ -155,7 +156,7 @@ def _describe(store: "MlflowClient", run_id: str, config: RunConfig) -> None:
     model.add_flavor(
         "diffusers",
         base_model=locate(config.preset.model.base, "model.base"),
-        adapter_type="lora",
+        adapter_type=ADAPTER_KINDS[spec.adapters[0].kind].family,
         adapter_weights=".",
         diffusers_version=installed_version("diffusers"),
     )

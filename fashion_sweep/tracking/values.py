@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value, placements_of
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.config.trial_spec import TrialSpec
 
 Point = tuple[str, float, int, int]
@@ -18,8 +18,8 @@ FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se", "loss_in
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:
     """Flat and short, so that MLflow's compare table reads like the study's."""
-    training, ranks = config.training_of(spec), dict(spec.ranks)
-    params = {f"{name}_rank": ranks.get(name, 0) for name in dict.fromkeys(["unet", *placements_of(config.sweep)])} | {
+    training = config.training_of(spec)
+    params = adapter_params(config, spec) | {
         "parameters": 0 if spec.is_base_model else result.get("parameters"),
         "learning_rate": training.learning_rate,
         "lora_alpha": training.lora_alpha,
@@ -33,11 +33,11 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
     return {key: value for key, value in params.items() if value is not None}
 
 
-def placements_of(sweep: Sweep) -> list[str]:
-    """Those that any trial adapts."""
-    if sweep.space:
-        return list(sweep.space.placements)
-    return list(dict.fromkeys(name for spec in sweep.specs for name, _ in spec.ranks))
+def adapter_params(config: RunConfig, spec: TrialSpec) -> dict[str, Any]:
+    """What each placement that the run adapts, and the architecture's first, carries in `spec`: 0 for nothing."""
+    placed = {one.placement: one for one in spec.adapters}
+    names = dict.fromkeys([next(iter(config.architecture.placements)), *placements_of(config)])
+    return {f"{name}_{key}": adapter_value(placed.get(name), key) for name in names for key in adapter_columns(config)}
 
 
 def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, Any], dict[str, str]]:

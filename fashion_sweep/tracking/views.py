@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fashion_sweep.config.adapter_columns import adapter_columns, placements_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TRAINING_AXES
 from fashion_sweep.tracking.runs import PARENT
-from fashion_sweep.tracking.values import placements_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,10 +98,11 @@ def _params(config: RunConfig) -> list[str]:
     """Sizes, and what else differs between trials."""
     if config.sweep.garments:
         return ["parameters"]
-    space, ranks = config.sweep.space, [f"{name}_rank" for name in placements_of(config.sweep)]
-    axes = space.training if space else {name for spec in config.sweep.specs for name, _ in spec.training}
+    space = config.sweep.space
+    axes = space.training if space else {name for spec in config.specs for name, _ in spec.training}
     varied = [name for name in TRAINING_AXES if name in axes]
-    return ["parameters", *ranks, *varied]
+    adapters = [f"{name}_{key}" for name in placements_of(config) for key in adapter_columns(config)]
+    return ["parameters", *adapters, *varied]
 
 
 def _charts(config: RunConfig, metrics: Sequence[str], params: Sequence[str]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from accelerate import Accelerator
 
-from fashion_sweep.adapters import lora
-from fashion_sweep.config.preset import TrainingConfig
+from fashion_sweep.adapters import attaching
+from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import split, training_steps
@@ -67,7 +67,7 @@ class Adaptation:
 
         `say` is told of checkpoints that were damaged.
         """
-        parameters = lora.attach(model, self.spec, self.config, self.seed)
+        parameters = attaching.attach(model.components, self.spec, self.config, self.seed)
         optimizer = torch.optim.AdamW(
             parameters.values(),
             lr=self.config.learning_rate,
@@ -77,7 +77,7 @@ class Adaptation:
         )
         step = self.agreed(lambda: newest_sound(paths.checkpoints, say))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
-        model.prepare_training(self.spec.component_ranks, self.config.gradient_checkpointing)
+        model.prepare_training(self.spec.adapted, self.config.gradient_checkpointing)
         accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
         trainer = Trainer(
             model=model,
@@ -94,7 +94,7 @@ class Adaptation:
         with tf32(self.config.tf32):
             trainer.train(checkpoint.step, report, progress, self._saving(paths, trainer))
         if self.rank == 0:
-            lora.save(paths.adapter, model, self.spec, self.about)
+            attaching.save(paths.adapter, model.components, self.spec, self.about)
         accelerator.wait_for_everyone()
 
     def _saving(self, paths: TrialPaths, trainer: Trainer) -> Callable[[int], None]:
@@ -115,7 +115,7 @@ class Adaptation:
         records = self.catalogue.records
         row = {record.name: index for index, record in enumerate(records)}
         training, validation = self._split()
-        captions, trained_text = self.catalogue.distinct_captions, self.spec.trains_text_encoders
+        captions, trained_text = self.catalogue.distinct_captions, self.spec.trains_conditioning
         prior_caption = [self.prior.caption] if self.prior and trained_text else []
         caption_row = {caption: index for index, caption in enumerate(captions)}
         return TrainingSet(
@@ -134,7 +134,7 @@ class Adaptation:
         )
 
     def _captions(self, model: Model, captions: Sequence[str]) -> Captions:
-        if self.spec.trains_text_encoders:
+        if self.spec.trains_conditioning:
             return TokenizedCaptions(model.tokenize(captions))
         return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fashion_sweep.config.preset import TrainingConfig
+from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory, release_memory
 from fashion_sweep.models.model import Model

@@ -2,8 +2,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fashion_sweep.adapters import lora
+from fashion_sweep.adapters import attaching
 from fashion_sweep.adapters.counting import count_parameters
+from fashion_sweep.adapters.formats import count_saved
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.model import Batch
@@ -40,7 +41,7 @@ def test_parameters_of_sdxl_are_those_of_the_study(ranks, published):
 @pytest.mark.parametrize("targets", [("to_q", "to_k"), ("to_q", "ff.net.2")])
 def test_other_target_modules_are_attached_as_they_are_counted(fresh, config, targets):
     spec = TrialSpec.of({"unet": 2})
-    parameters = lora.attach(fresh, spec, training(config, target_modules=targets), seed=0)
+    parameters = attaching.attach(fresh.components, spec, training(config, target_modules=targets), seed=0)
     assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in parameters} == {t.rsplit(".")[-1] for t in targets}
     attached = sum(parameter.numel() for parameter in parameters.values())
     assert attached == count_parameters(locate(config.preset.model.base, "base"), spec, targets)
@@ -60,11 +61,11 @@ def test_a_folder_of_ones_own_is_counted_whatever_its_name(tmp_path):
 @pytest.mark.parametrize("ranks", [{"unet": 1}, {"unet": 3, "text_encoders": 2}])
 def test_the_planned_count_is_the_attached_and_the_saved_one(fresh, config, tmp_path, ranks):
     spec = TrialSpec.of(ranks)
-    parameters = lora.attach(fresh, spec, training(config), seed=0)
+    parameters = attaching.attach(fresh.components, spec, training(config), seed=0)
     attached = sum(parameter.numel() for parameter in parameters.values())
     path = tmp_path / "pytorch_lora_weights.safetensors"
-    lora.save(path, fresh, spec)
-    assert attached == lora.count_saved(path) == count_parameters(locate(config.preset.model.base, "base"), spec)
+    attaching.save(path, fresh.components, spec)
+    assert attached == count_saved(path) == count_parameters(locate(config.preset.model.base, "base"), spec)
 
 
 def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed(fresh, config):
@@ -72,21 +73,23 @@ def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed
     batch = Batch(*torch.randn(2, 2, 4, 16, 12), torch.tensor([500, 20]), conditioning)
     with torch.no_grad():
         before = fresh.loss(batch)
-        parameters = lora.attach(fresh, TrialSpec.of({"unet": 2}), training(config), seed=5)
+        parameters = attaching.attach(fresh.components, TrialSpec.of({"unet": 2}), training(config), seed=5)
         assert torch.equal(before, fresh.loss(batch))
     torch.manual_seed(123)
-    again = lora.attach(SDXL.load(config.preset.model, "cpu"), TrialSpec.of({"unet": 2}), training(config), seed=5)
+    again = attaching.attach(
+        SDXL.load(config.preset.model, "cpu").components, TrialSpec.of({"unet": 2}), training(config), seed=5
+    )
     assert all(torch.equal(parameters[name], again[name]) for name in parameters)
     assert any(parameter.abs().max() > 0 for name, parameter in parameters.items() if "lora_A" in name)
 
 
 def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path):
     spec = TrialSpec.of({"unet": 4, "text_encoders": 2})
-    parameters = lora.attach(fresh, spec, training(config, lora_alpha=3.0), seed=0)
+    parameters = attaching.attach(fresh.components, spec, training(config, lora_alpha=3.0), seed=0)
     for parameter in parameters.values():
         parameter.data.normal_(std=0.1)
     path = tmp_path / "pytorch_lora_weights.safetensors"
-    lora.save(path, fresh, spec)
+    attaching.save(path, fresh.components, spec)
     plain = SDXL.load(config.preset.model, "cpu")
     plain.pipeline.load_lora_weights(tmp_path)
     read = plain.pipeline.unet.peft_config["default_0"]
@@ -102,9 +105,9 @@ def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path
 
 def test_every_attention_projection_is_adapted_and_nothing_else(fresh, config, tmp_path):
     spec = TrialSpec.of({"unet": 1})
-    lora.attach(fresh, spec, training(config), seed=0)
+    attaching.attach(fresh.components, spec, training(config), seed=0)
     path = tmp_path / "pytorch_lora_weights.safetensors"
-    lora.save(path, fresh, spec)
+    attaching.save(path, fresh.components, spec)
     adapted = {name.removeprefix("unet.").rsplit(".lora_", 1)[0] for name in load_file(path)}
     attention = {
         name.replace(".base_layer", "")

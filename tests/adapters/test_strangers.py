@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import save_file
 
 from fashion_sweep.adapters.formats import CONFIG_KEY
-from fashion_sweep.adapters.lora import misfit
+from fashion_sweep.adapters.reading import misfit
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.preset import ModelConfig
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -25,6 +25,7 @@ from fashion_sweep.handover.adapters import find_adapter
 from fashion_sweep.handover.model_card import Card
 from fashion_sweep.metrics.extractors import Inception
 from fashion_sweep.models.registry import load_model
+from fashion_sweep.models.sdxl.architecture import SDXL
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.tiny import WEIGHTS
 
@@ -115,7 +116,7 @@ def test_a_stranger_s_adapter_asks_for_nothing_but_its_ranks(said, reason, model
     metadata = {} if said is None else {CONFIG_KEY: said if isinstance(said, str) else json.dumps(said)}
     values = {f"{layer}.lora_A.weight": np.full((1, width), np.nan, "f4")}
     save_file(values, tmp_path / "theirs.safetensors", metadata)
-    assert reason in (misfit(tmp_path / "theirs.safetensors", model) or "")
+    assert reason in (misfit(tmp_path / "theirs.safetensors", SDXL, model.components) or "")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_every_suggestion_is_within_the_budget_and_on_disk_before_it_runs(run):
     assert len(set(ids)) == 30
     assert [spec.trial_id for spec in run_specs(run, config)] == ids
     assert all(parameters_of(config, spec) <= 140_000 for spec in run_specs(run, config))
-    assert {spec.trains_text_encoders for spec in run_specs(run, config)} == {True, False}
+    assert {spec.trains_conditioning for spec in run_specs(run, config)} == {True, False}
     rates = [dict(spec.training)["learning_rate"] for spec in run_specs(run, config)]
     assert all(5e-4 <= rate <= 2e-2 for rate in rates)
     assert len(set(rates)) > 20
@@ -139,7 +139,7 @@ def test_a_trial_at_its_last_step_is_judged_whatever_its_loss(run):
 
 def test_rungs_remember_what_an_earlier_invocation_reached(run):
     config = load_run_config("search", "tiny")
-    spec = next(iter(load_run_config("exp2", "tiny").sweep.specs))
+    spec = next(iter(load_run_config("exp2", "tiny").specs))
     Suggestion(0, spec, parameters_of(config, spec)).write(run)
     write_json_lines(run.trial(spec.trial_id).metrics, [{"step": 0, "val_loss": 1.0}, {"step": 10, "val_loss": 0.2}])
     scheduler = Rungs(run, StopEarly(grace_steps=10), steps=30)

@@ -153,9 +153,13 @@ def test_a_number_that_yaml_would_read_as_another_is_refused(number):
 def test_rank_zero_everywhere_is_the_base_model(tmp_path):
     sweep = tmp_path / "mine.yaml"
     sweep.write_text(yaml.safe_dump({"question": "?", "trials": [{"unet": 0}, {"text_encoders": 2, "unet": 1}]}))
-    base, both = load_run_config(str(sweep)).sweep.specs
+    base, both = load_run_config(str(sweep)).specs
     assert base.is_base_model
-    assert both.component_ranks == {"unet": 1, "text_encoder": 2, "text_encoder_2": 2}
+    assert {part: one.value for part, one in both.adapted.items()} == {
+        "unet": 1,
+        "text_encoder": 2,
+        "text_encoder_2": 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ def test_rank_zero_everywhere_is_the_base_model(tmp_path):
         (("exp2", "tiny", ["generation.num_inference_steps=21"]), "must be a whole number"),
         (("exp2", "tiny", ["sweep.trials=[{unett: 1}]"]), "did you mean 'unet'?"),
         (("exp2", "tiny", ["sweep.trials=[{unet: 1}, {unet: 1}]"]), "'unet-r1' is listed twice"),
-        (("exp2", "tiny", ["sweep.trials=[{text_encoder: 1, text_encoders: 2}]"]), "is given two ranks"),
+        (("exp2", "tiny", ["sweep.trials=[{text_encoder: 1, text_encoders: 2}]"]), "is given two adapters"),
         (("exp2", "tiny", ["sweep.judge=[fashon]"]), "there is no data set 'fashon'; did you mean 'fashion'?"),
         (("exp2", "tiny", ["training.data_set=fashon"]), "there is no data set 'fashon'; did you mean 'fashion'?"),
         (("exp2", "tiny", ["training.data_set=null"]), "training.data_set is missing; name one of fashion, general"),

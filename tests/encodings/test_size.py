@@ -132,16 +132,16 @@ def test_a_full_disk_is_told_before_anything_is_encoded(small, tmp_path, monkeyp
     write_caches(run, plan_caches(config, {"fashion": catalogue}))
     write_catalogue(run.catalogue("fashion"), catalogue)
     shards = [Shard(run, "images", 0), Shard(run, "captions", 0)]
-    check_room(run, shards, config.sweep.specs)
+    check_room(run, shards, config.specs)
     usage = shutil.disk_usage(run.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(RunError, match=r"free; make room, or keep less with --set cache.max_gb=GB"):
         check_room(run, shards, [])
     free = 12e6  # more than the cache takes; but rank 64 alone needs 35 MB
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
-    check_room(run, shards, config.sweep.specs[:1])
+    check_room(run, shards, config.specs[:1])
     with pytest.raises(RunError, match="the trials up to"):
-        check_room(run, shards, config.sweep.specs)
+        check_room(run, shards, config.specs)
 
 
 def test_rates_of_another_size_are_not_taken(small):

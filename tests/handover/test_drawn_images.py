@@ -11,8 +11,9 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fashion_sweep.adapters import lora
+from fashion_sweep.adapters import attaching
 from fashion_sweep.adapters.formats import read_adapter, write_kohya
+from fashion_sweep.adapters.fusing import fuse
 from fashion_sweep.adapters.metadata import judged_in, judged_key, own_keys
 from fashion_sweep.config.loading import load_preset, load_run_config
 from fashion_sweep.config.sweep import SamplePrompt
@@ -25,6 +26,7 @@ from fashion_sweep.handover.adapters import Adapter, find_adapter, split_scale
 from fashion_sweep.handover.generate import generate
 from fashion_sweep.handover.requests import Wish, settings_told
 from fashion_sweep.models.registry import load_model
+from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import write_text
@@ -41,10 +43,10 @@ def adapter(config, tmp_path_factory):
     model = load_model(config.preset.model, "cpu")
     spec = TrialSpec.of({"unet": 2, "text_encoders": 1})
     draw = torch.Generator().manual_seed(0)
-    for parameter in lora.attach(model, spec, config.preset.training, seed=0).values():
+    for parameter in attaching.attach(model.components, spec, config.preset.training, seed=0).values():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=draw)
     path = tmp_path_factory.mktemp("adapter") / "mine.safetensors"
-    lora.save(path, model, spec)
+    attaching.save(path, model.components, spec)
     return path
 
 
@@ -82,7 +84,7 @@ def test_the_image_is_that_of_the_sample_grid_for_the_same_prompt_seed_and_size_
     generate(wish, None, QUICK, QUIET)
     preset = load_preset("tiny", QUICK)
     model = load_model(preset.model, "cpu", with_refiner=True)
-    model.load_adapter(adapter)
+    fuse(adapter, ARCHITECTURE, model.components)
     generator = Generator(model, preset.generation, preset.picture_size("fashion"), (400, 300), None)
     write_samples(generator, [SamplePrompt(prompt=PROMPT, seed=3)], tmp_path)
     assert np.array_equal(pixels(tmp_path / "ours.png"), pixels(tmp_path / "00.png"))
@@ -214,7 +216,7 @@ def test_without_the_refiner_none_is_loaded_and_an_empty_negative_prompt_is_none
 
 def test_an_exported_file_brings_the_size_conditioning_of_its_training(adapter, config, tmp_path):
     said = own_keys(config, TrialSpec.of({"unet": 2, "text_encoders": 1}), "run", original_size=(400, 300))
-    write_kohya(tmp_path / "mine.safetensors", read_adapter(adapter), said)
+    write_kohya(tmp_path / "mine.safetensors", read_adapter(adapter), ARCHITECTURE, said)
     assert find_adapter(str(tmp_path), tmp_path).original_size == (400, 300)
 
 
@@ -227,7 +229,7 @@ def trained(adapter, tmp_path) -> tuple[Path, Path, Path]:
     run.trial("unet-r2").adapter.parent.mkdir(parents=True)
     run.trial("unet-r2").adapter.write_bytes(adapter.read_bytes())
     export = run.exports / "unet-r2-kohya" / "run-unet-r2.safetensors"
-    write_kohya(export, read_adapter(adapter), own_keys(config, spec, "run") | judged_key(config))
+    write_kohya(export, read_adapter(adapter), ARCHITECTURE, own_keys(config, spec, "run") | judged_key(config))
     (tmp_path / "moved.safetensors").write_bytes(export.read_bytes())
     return folder, export, tmp_path / "moved.safetensors"
 

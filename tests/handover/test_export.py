@@ -7,7 +7,8 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from fashion_sweep.adapters import lora
+from fashion_sweep.adapters import attaching
+from fashion_sweep.adapters.formats import read_metadata
 from fashion_sweep.adapters.metadata import own_keys
 from fashion_sweep.cli.app import app
 from fashion_sweep.config.loading import read_run_config
@@ -27,9 +28,9 @@ SENTENCE = "UNet rank 2 with text encoders is the smallest that is as good as th
 @pytest.fixture(scope="module")
 def weights(config, tmp_path_factory):
     model = SDXL.load(config.preset.model, "cpu")
-    lora.attach(model, MIXED, config.preset.training, seed=0)
+    attaching.attach(model.components, MIXED, config.preset.training, seed=0)
     path = tmp_path_factory.mktemp("weights") / "adapter.safetensors"
-    lora.save(path, model, MIXED, own_keys(config, MIXED, "elsewhere"))
+    attaching.save(path, model.components, MIXED, own_keys(config, MIXED, "elsewhere"))
     return path.read_bytes()
 
 
@@ -67,7 +68,7 @@ def test_the_best_trial_is_exported_with_a_card_and_every_file_tells_what_it_is(
     folder = run.exports / f"{MIXED.trial_id}-{to}"
     assert [path.relative_to(folder).as_posix() for path in written] == ["README.md", *files]
     for path in folder.rglob("*.safetensors"):
-        said = lora.read_metadata(path)
+        said = read_metadata(path)
         metrics = json.loads(said["fashion_sweep.metrics"])["fashion"]
         assert {key: metrics[key] for key in ("fid", "features", "samples", "clip_score", "fid_corrected")} == {
             "fid": 7.123,
@@ -101,7 +102,7 @@ def test_the_diffusers_export_holds_the_trained_tensors_as_they_are(run):
 def test_trigger_words_and_the_hub_id_of_the_base_are_told_where_they_are_given(run, tmp_path):
     words, base = ("sks", "ukj"), "stabilityai/stable-diffusion-xl-base-1.0"
     export(ExportRequest(run, "kohya", MIXED.trial_id, tmp_path / "out", words, base))
-    said = lora.read_metadata(tmp_path / "out" / f"first-{MIXED.trial_id}.safetensors")
+    said = read_metadata(tmp_path / "out" / f"first-{MIXED.trial_id}.safetensors")
     assert (json.loads(said["fashion_sweep.trigger_words"]), said["modelspec.trigger_phrase"]) == (
         list(words),
         "sks, ukj",
@@ -140,8 +141,8 @@ def test_a_layer_that_the_format_cannot_name_leaves_nothing_half_written(run, co
     model = SDXL.load(config.preset.model, "cpu")
     training = config.preset.training.model_copy(update={"target_modules": ("q_proj", "text_projection")})
     spec = TrialSpec.of({"text_encoder_2": 1})
-    lora.attach(model, spec, training, seed=0)
-    lora.save(run.trial(MIXED.trial_id).adapter, model, spec)
+    attaching.attach(model.components, spec, training, seed=0)
+    attaching.save(run.trial(MIXED.trial_id).adapter, model.components, spec)
     with pytest.raises(FashionSweepError, match=r"has no name for the layer text_encoder_2\.text_projection"):
         export(ExportRequest(run, "kohya"))
     assert not list(run.exports.iterdir())

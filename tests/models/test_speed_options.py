@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fashion_sweep.adapters import lora
+from fashion_sweep.adapters import attaching
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.extractors import Judge
 from fashion_sweep.models.model import Batch
@@ -63,7 +63,7 @@ def gradient(config):
 
 def gradient_of(model: SDXL, config) -> torch.Tensor:
     """With regard to B, of one sample, with gradient checkpointing, as the study trains."""
-    parameters = lora.attach(model, SPEC, config.preset.training, seed=0)
+    parameters = attaching.attach(model.components, SPEC, config.preset.training, seed=0)
     model.prepare_training(["unet"], gradient_checkpointing=True)
     text = model.encode_text(["The shirt is of cotton."])
     conditioning = {name: tensor.clone() for name, tensor in text.items()}

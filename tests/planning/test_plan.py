@@ -56,7 +56,7 @@ def test_size_in_bytes_and_share_follow_from_the_count():
 def test_a_space_is_written_out_as_trials():
     config = resolved(load_run_config("exp1", "tiny"))
     assert config.sweep.space is None
-    assert len(config.sweep.specs) == 3
+    assert len(config.specs) == 3
     assert resolved(config) == config
 
 
@@ -132,7 +132,7 @@ def test_a_mistake_in_a_trial_is_told(trial, said):
 
 def test_a_trial_trains_with_its_own_values_and_the_presets_else():
     config = load_run_config("exp2", "sdxl", ["sweep.trials=[{unet: 1, learning_rate: 1e-4, steps: 7}]"])
-    training = config.training_of(config.sweep.specs[0])
+    training = config.training_of(config.specs[0])
     assert (training.learning_rate, training.steps, training.epochs, training.batch_size) == (1e-4, 7, None, 16)
 
 

@@ -109,7 +109,7 @@ def test_the_rehearsal_is_no_longer_seen_in_mlflow(rehearsed):
     ("broken", "stage"),
     [
         ("fashion_sweep.encodings.encoders.encode_images", "cache images"),
-        ("fashion_sweep.training.adapt.lora.save", "resume and save adapter"),
+        ("fashion_sweep.training.adapt.attaching.save", "resume and save adapter"),
         ("fashion_sweep.models.sdxl.model.denoise", "generate"),
         ("fashion_sweep.rehearsal.stages.mirror", "MLflow"),
     ],

@@ -48,7 +48,7 @@ def test_who_has_forgotten_is_told_where_it_is_shown(tmp_path):
 
 def test_the_spread_between_seeds_makes_forgetting_harder_to_show(tmp_path):
     run = make_run(tmp_path / "run", settings=["sweep.judge=[general]", "sweep.seeds=2"])
-    for spec, increase in zip(collect(run).config.sweep.specs[:4], (0.003, 0.003, 0.001, 0.005), strict=True):
+    for spec, increase in zip(collect(run).config.specs[:4], (0.003, 0.003, 0.001, 0.005), strict=True):
         lost = {"base_loss": 0.1, "loss_increase": increase, "loss_increase_se": 0.001, "loss_samples": 64}
         finish_trial(run, spec, 9216, {"general": judgement(16.9, **lost)})
     steady, unsteady = forgotten(collect(run), "general")

@@ -31,13 +31,13 @@ def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None, 
     records = [{"name": name, "caption": f"A shirt, {name}."} for name in dict.fromkeys(names)]
     write_json(run.catalogue("fashion"), {"records": records, "filtered": 0, "problems": []})
     REFERENCE.save(run.reference("fashion"))
-    for spec in collect(run).config.sweep.specs:
+    for spec in collect(run).config.specs:
         if (shift := shifts.get(spec.trial_id)) is None:
             continue
         features = (common + 0.1 * rng.standard_normal((n, D)) + shift).astype(np.float32)
         clip_scores = (scores + 0.1 * rng.standard_normal(n) - cost * shift).astype(np.float32)
         fid = frechet_distance(feature_stats(features), REFERENCE)
-        parameters = 9216 * sum(rank for _, rank in spec.ranks)
+        parameters = 9216 * sum(spec.adapter_values.values())
         finish_trial(run, spec, parameters, {"fashion": judgement(fid, float(clip_scores.mean()), samples=n)})
         metadata = {"prompts": json.dumps(names)}
         path = run.trial(spec.trial_id).features("fashion")

@@ -66,7 +66,7 @@ def test_a_loss_curve_that_was_damaged_is_drawn_as_far_as_it_is_known_and_says_s
 
 def test_replicates_share_a_colour_and_one_entry_of_the_legend(tmp_path):
     run = make_run(tmp_path / "run", settings=["sweep.trials=[{unet: 1}, {unet: 2}]", "sweep.seeds=3"])
-    for spec in collect(run).config.sweep.specs:
+    for spec in collect(run).config.specs:
         log_losses(run, spec, 1, 100)
     figure = loss_figure(run, collect(run))
     assert figure is not None

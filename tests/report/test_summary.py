@@ -115,7 +115,7 @@ LONG += ", {unet: 4, text_encoders: 4, learning_rate: 0.02}, {unet: 8, text_enco
 @pytest.mark.parametrize("missing", [0, 1])
 def test_the_screen_fits_with_intervals_long_names_and_what_was_registered(tmp_path, judge, trials, missing):
     settings = [f"sweep.judge={judge}", *([f"sweep.trials=[{trials}]"] if trials else [])]
-    names = [spec.trial_id for spec in collect(make_run(tmp_path / "names", "exp2", settings)).config.sweep.specs]
+    names = [spec.trial_id for spec in collect(make_run(tmp_path / "names", "exp2", settings)).config.specs]
     shifts = {name: 0.1 * index for index, name in enumerate(names[missing:])}
     run = judged_run(tmp_path / "a-name-of-a-run-that-says-all-of-what-it-was-for", shifts, settings=settings, n=200)
     if "general" in judge:

@@ -184,15 +184,15 @@ def test_images_and_captions_are_encoded_only_where_something_is_to_be_trained(r
     caches = Caches({kind: ShardedCache(tmp_path / "nothing-yet" / kind, 1) for kind in kinds}, ("a",), 4)
     ours.caches.unlink()
     write_caches(ours, caches)
-    missing = {shard.kind for shard in missing_shards(ours, load_run_config("exp4", "tiny").sweep.specs)}
+    missing = {shard.kind for shard in missing_shards(ours, load_run_config("exp4", "tiny").specs)}
     assert missing == kinds - ({"images", "captions"} if taken else set())
 
 
 def test_report_and_mlflow_say_where_the_adapter_is_from(runs):
     ours, _ = runs
-    for spec in load_run_config("exp4", "tiny").sweep.specs:
+    for spec in load_run_config("exp4", "tiny").specs:
         source = {} if spec.is_base_model else {"adapter_from": "first"}
-        finish_trial(ours, spec, 17184 * len(spec.ranks), {"general": judgement(5.0)}, **source)
+        finish_trial(ours, spec, 17184 * len(spec.adapters), {"general": judgement(5.0)}, **source)
     table = trial_tables(collect(ours))[0]
     assert "UNet rank 1 was trained in the run first." in table.caption
     assert table.rows[1][-2] == "–"

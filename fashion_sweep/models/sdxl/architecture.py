@@ -6,6 +6,7 @@ Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952.
 from collections.abc import Mapping
 
 from fashion_sweep.models.architecture import Layers, Placement
+from fashion_sweep.models.sdxl import export_keys
 from fashion_sweep.models.sdxl.layers import layers_of
 from fashion_sweep.models.sources import locate_architecture
 
@@ -30,8 +31,16 @@ class StableDiffusionXL:
         "text_encoders": Placement("text encoders", ("text_encoder", "text_encoder_2")),
     }
 
+    formats = ("diffusers", "peft", "kohya")
+
     def target_modules(self, component: str) -> tuple[str, ...]:
         return PROJECTIONS[component]
+
+    def saved_name(self, component: str, layer: str, file_format: str) -> str | None:
+        return export_keys.saved_name(component, layer, file_format)
+
+    def spellings(self, component: str, layer: str) -> set[str]:
+        return export_keys.spellings(component, layer)
 
     def layers(self, base: str, component: str) -> Layers:
         return layers_of(locate_architecture(base, "model.base"), component)

@@ -3,30 +3,22 @@
 Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952; the loaded parts are diffusers' own.
 """
 
-import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
 from diffusers.utils.logging import disable_progress_bar as disable_diffusers_bar
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
-from fashion_sweep.adapters.spellings import attach_file
 from fashion_sweep.config.preset import GenerationConfig, ModelConfig
-from fashion_sweep.config.trial_spec import COMPONENTS
 from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationRequest
+from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
 from fashion_sweep.models.sdxl.sampling import Stage, denoise, predict
-
-for _name in ("peft", "lora_base"):  # they warn of each component that an adapter leaves alone
-    logging.getLogger(f"diffusers.loaders.{_name}").addFilter(lambda record: "No LoRA keys" not in record.getMessage())
 
 AUTOENCODER_PIXELS = 2**20
 """Of all images that it gets at once, at most, but one: it works in float32, with up to 512 channels a pixel."""
@@ -41,7 +33,7 @@ class SDXL:
     def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device, without_refiner: bool = False) -> None:
         self.pipeline, self.refiner, self.device = pipeline, refiner, device
         self.without_refiner = without_refiner  # though it has one: good for training alone
-        self.components: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in COMPONENTS}
+        self.components: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in ARCHITECTURE.components}
         self.scheduler: DDIMScheduler = pipeline.scheduler
 
     @classmethod
@@ -156,33 +148,6 @@ class SDXL:
             seen |= {id(part) for part in own}
         return sizes
 
-    def load_adapter(self, path: Path, scale: float = 1.0) -> None:
-        attach_file(path, self.pipeline, self.components)
-        self._fuse(scale)
-
-    @contextmanager
-    def adapted(self, path: Path, scale: float = 1.0) -> Iterator[None]:
-        attach_file(path, self.pipeline, self.components)
-        kept = {  # subtracting what was fused would leave rounding behind
-            (part, name): layer.get_base_layer().weight.detach().to("cpu", copy=True)
-            for part, module in self.components.items()
-            for name, layer in module.named_modules()
-            if isinstance(layer, BaseTunerLayer)
-        }
-        try:
-            self._fuse(scale)
-            yield
-        finally:
-            for (part, name), weight in kept.items():
-                layer: Any = self.components[part].get_submodule(name)
-                layer.weight.data.copy_(weight)
-
-    def _fuse(self, scale: float) -> None:
-        self.pipeline.fuse_lora(
-            components=[c for c in COMPONENTS if _has_adapter(self.components[c])], lora_scale=scale
-        )
-        self.pipeline.unload_lora_weights()
-
     @torch.inference_mode()
     def sample(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
         """Base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
@@ -214,10 +179,6 @@ def _token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
         truncation=True,
         return_tensors="pt",
     ).input_ids
-
-
-def _has_adapter(module: Any) -> bool:
-    return bool(getattr(module, "peft_config", None))
 
 
 def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guidance_scale: float) -> Stage:

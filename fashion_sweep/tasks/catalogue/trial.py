@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from fashion_sweep.adapters.counting import count_parameters
-from fashion_sweep.adapters.lora import count_saved
+from fashion_sweep.adapters.formats import count_saved
+from fashion_sweep.adapters.fusing import fuse
 from fashion_sweep.adapters.metadata import own_keys
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import read_run_config
@@ -38,7 +38,7 @@ from fashion_sweep.metrics.evaluate import evaluate, flat
 from fashion_sweep.metrics.extractors import Judge, Scores
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.registry import load_model
-from fashion_sweep.models.sources import locate_architecture
+from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.specs import run_specs
 from fashion_sweep.run.status import Status
@@ -177,7 +177,7 @@ class Trial:
         model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
         if not self.spec.is_base_model:
             remote.fetch_file(self.paths.adapter)
-            model.load_adapter(self.paths.adapter)
+            fuse(self.paths.adapter, self.config.architecture, model.components)
         return model
 
     def generator(self, model: Model, name: str) -> Generator:
@@ -242,13 +242,11 @@ class Trial:
         last = metrics[-1] if metrics else {}
         adapter = None if self.spec.is_base_model else self.paths.adapter
         parameters = count_saved(adapter) if adapter else 0
-        base = locate_architecture(self.config.preset.model.base, "model.base")
-        targets = self.config.training_of(self.spec).target_modules
-        assert parameters == count_parameters(base, self.spec, targets), "the adapter file is not what was planned"
+        assert parameters == parameters_of(self.config, self.spec), "the adapter file is not what was planned"
         result = {
             "trial_id": self.spec.trial_id,
             "title": self.spec.title,
-            "ranks": dict(self.spec.ranks),
+            "ranks": self.spec.adapter_values,
             "parameters": parameters,
             "adapter_bytes": adapter.stat().st_size if adapter else 0,
             "steps": self.steps,

@@ -29,11 +29,11 @@ FIRST_CHOICE: Mapping[str, int] = {"unet": 1}
 """The study's answer."""
 
 
-def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[str, Any] | None = None) -> RunConfig:
+def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mapping[str, Any] | None = None) -> RunConfig:
     """Args:
         preset: whose `garment` section becomes its training and image size.
         garments: one a trial.
-        ranks: the placement of every adapter.
+        adapters: by placement, as sweep files have them; the same for every garment.
 
     Raises:
         ConfigError: the preset has no recipe for garments, a prompt cannot be filled in, or a garment has the name
@@ -44,7 +44,7 @@ def garment_config(preset: Preset, garments: Sequence[Garment], ranks: Mapping[s
         prompts_of(recipe, garment, (recipe.caption, *recipe.prompts))
     values = {"name": NAME, "question": QUESTION, "judge": [], "garments": list(garments)}
     try:
-        sweep = Sweep.model_validate(values | {"trials": [dict(ranks or FIRST_CHOICE), {"unet": 0}]})
+        sweep = Sweep.model_validate(values | {"trials": [dict(adapters or FIRST_CHOICE), {}]})
     except ValidationError as error:
         raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
     training, resources = recipe.training.model_copy(update={"data_set": PHOTOS}), preset.resources
@@ -70,7 +70,7 @@ def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
 
 
 def placement_like(address: str) -> dict[str, Any]:
-    """The placement of a registered adapter, with its ranks and the layers that it adapts.
+    """The placement of a registered adapter, with its options and the layers that it adapts.
 
     Raises:
         ConfigError, RunError: MLflow does not have it.

@@ -109,21 +109,24 @@ def test_the_autoencoder_gets_as_many_images_at_once_as_its_memory_allows(model,
 
 
 def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, tmp_path):
-    from fashion_sweep.adapters import lora
+    from fashion_sweep.adapters import attaching
+    from fashion_sweep.adapters.formats import read_metadata
+    from fashion_sweep.adapters.fusing import fuse
     from fashion_sweep.config.trial_spec import TrialSpec
+    from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 
     spec = TrialSpec.of({"unet": 2})
     trained = SDXL.load(config.preset.model, "cpu")
-    lora.attach(trained, spec, config.preset.training, seed=0)
+    attaching.attach(trained.components, spec, config.preset.training, seed=0)
     path = tmp_path / "pytorch_lora_weights.safetensors"
-    lora.save(path, trained, spec)
+    attaching.save(path, trained.components, spec)
     tensors = load_file(path)
     moved = {k: torch.randn_like(v, generator=None) * 0.3 if "lora_B" in k else v for k, v in tensors.items()}
-    save_file(moved, path, metadata=lora.read_metadata(path))
+    save_file(moved, path, metadata=read_metadata(path))
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
     base = SDXL.load(config.preset.model, "cpu", with_refiner=True)
     untouched = base.sample(request(), generation)
-    base.load_adapter(path)
+    fuse(path, ARCHITECTURE, base.components)
     plain = SDXL.load(config.preset.model, "cpu", with_refiner=True)
     plain.pipeline.load_lora_weights(tmp_path)
     expected = by_diffusers(plain, generation, None)

@@ -55,7 +55,7 @@ def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, mo
     monkeypatch.setattr(
         module, "Adaptation", lambda **given: seen.append(given) or SimpleNamespace(run=lambda *a: None)
     )
-    for spec in config.sweep.specs:
+    for spec in config.specs:
         paths = run.trial(spec.trial_id)
         Trial(run, paths, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths)).train()
     assert [given["config"].learning_rate for given in seen] == [0.5] * 3

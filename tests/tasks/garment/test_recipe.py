@@ -32,11 +32,11 @@ def test_a_sweep_file_has_no_garments(tmp_path):
 
 def test_an_adapter_like_another_adapts_the_same_layers_at_the_same_rank(tmp_path, monkeypatch):
     config = load_run_config("exp2", "tiny", ["sweep.trials=[{unet: 2, target_modules: [to_q]}]"])
-    (spec,) = config.sweep.specs
+    (spec,) = config.specs
     path = tmp_path / "adapter.safetensors"
     save_file({}, path, metadata=own_keys(config, spec, "mine"))
     monkeypatch.setattr(recipe, "fetch", lambda *given: Fetched("models:/x/1", path, {}, None))
     like = placement_like("models:/x@best")
-    made = garment_config(load_preset("tiny"), [GARMENT], like).sweep.specs[0]
-    assert made.configuration.ranks == TrialSpec.of({"unet": 2}).ranks
+    made = garment_config(load_preset("tiny"), [GARMENT], like).specs[0]
+    assert made.configuration.adapters == TrialSpec.of({"unet": 2}).adapters
     assert dict(made.training) == dict(spec.training)

@@ -8,13 +8,22 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from fashion_sweep.adapters.formats import kohya_name
-from fashion_sweep.adapters.lora import misfit
+from fashion_sweep.adapters import reading
+from fashion_sweep.adapters.fusing import adapted
+from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXL
 
 DOWN_UP = (".lora_down.weight", ".lora_up.weight")
 UNDERSCORED = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
 PLACE = "lora_unet_middle_block_1_proj_in"
+
+
+def misfit(path, model):
+    return reading.misfit(path, SDXL_ARCHITECTURE, model.components)
+
+
+def kohya_name(component, layer):
+    return SDXL_ARCHITECTURE.saved_name(component, layer, "kohya")
 
 
 def of_modules(component, layer):
@@ -76,7 +85,7 @@ def test_every_layer_gets_its_own_product_and_alpha_whoever_wrote_the_file(spell
             wanted[place] = 0.5 * scale * (b.flatten(1) @ a.flatten(1)).reshape(weight.shape)
     save_file(tensors, tmp_path / "theirs.safetensors")
     assert misfit(tmp_path / "theirs.safetensors", own) is None
-    with own.adapted(tmp_path / "theirs.safetensors", 0.5):
+    with adapted(tmp_path / "theirs.safetensors", SDXL_ARCHITECTURE, own.components, 0.5):
         moved = {place: layer.weight - before[place] for place, layer in layers_of(own).items()}
     assert len(wanted) > 30
     assert all(torch.allclose(moved[place], delta, atol=1e-5) for place, delta in wanted.items())
@@ -94,8 +103,8 @@ STRANGE = {
     "flux": ({"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": torch.ones(2, 2)}, None),
     "flux by kohya": ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": torch.ones(2, 2)}, None),
     "textual inversion": ({"clip_g": torch.ones(1, 9), "clip_l": torch.ones(1, 9)}, "clip_g (2 of 5 tensors have"),
-    "kohya's dora": ({f"{PLACE}.dora_scale": torch.ones(1)}, "dora_scale is of a DoRA, which cannot be drawn"),
-    "peft's dora": ({"unet.x.lora_magnitude_vector": torch.ones(1)}, "lora_magnitude_vector is of a DoRA"),
+    "kohya's dora": ({f"{PLACE}.dora_scale": torch.ones(1)}, None),
+    "peft's dora": ({"unet.x.lora_magnitude_vector": torch.ones(1)}, None),
     "loha": ({f"{PLACE}.hada_w1_a": torch.ones(2, 2)}, None),
     "a bias": ({f"{PLACE}.diff_b": torch.ones(2)}, None),
     "half a layer": ({"lora_unet_middle_block_1_proj_out.lora_down.weight": torch.ones(2, 96)}, "has no counterpart"),

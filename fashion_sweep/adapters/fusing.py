@@ -1,0 +1,43 @@
+"""Adapter files put into a model's weights, and taken out again bit for bit."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from fashion_sweep.adapters.reading import load_layers, read_layers
+from fashion_sweep.models.architecture import Architecture
+
+
+def fuse(
+    path: Path, architecture: Architecture, components: Mapping[str, nn.Module], strength: float = 1.0
+) -> Callable[[], None]:
+    """Puts an adapter file into the weights of a model's components; the returned function takes it out again.
+
+    Args:
+        path: the file, as any trainer spells it.
+        architecture: of the model.
+        components: its modules that can carry an adapter.
+        strength: 1 is that of training, 0 the base model.
+
+    Raises:
+        ConfigError: the file does not fit the model; without the file's name.
+    """
+    places = read_layers(path, architecture, components)
+    with ExitStack() as undoing:
+        for component, (kind, layers) in load_layers(path, places).items():
+            undoing.callback(kind.fuse(components[component], layers, strength))
+        return undoing.pop_all().close
+
+
+@contextmanager
+def adapted(
+    path: Path, architecture: Architecture, components: Mapping[str, nn.Module], strength: float = 1.0
+) -> Iterator[None]:
+    """The adapter file in the weights while the block runs; see `fuse`."""
+    undo = fuse(path, architecture, components, strength)
+    try:
+        yield
+    finally:
+        undo()

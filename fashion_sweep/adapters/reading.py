@@ -1,0 +1,166 @@
+"""Adapter files as trainers write them: each tensor with its place in a model, or refused by its key.
+
+The libraries' own tables leave out what they do not know with a warning, or without, and give some layers the alpha of
+others. How a layer may be called is the architecture's matter, how its parts may be called the kind's.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from fashion_sweep.adapters.formats import CONFIG_KEY
+from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
+from fashion_sweep.adapters.settings import check_settings
+from fashion_sweep.doors import ADAPTER_KINDS
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.architecture import Architecture
+
+Place = tuple[str, str]
+"""Component and layer."""
+ALPHA = "alpha"
+
+
+@dataclass
+class FileLayer:
+    """What a file holds for one layer of the model."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+    """In the file, by part; `alpha` among them where the layer has its own."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """That the file tells of the layer's component, as peft has them; empty where it tells none."""
+
+    @property
+    def parts(self) -> set[str]:
+        return set(self.keys) - {ALPHA}
+
+
+def misfit(path: Path, architecture: Architecture, components: Mapping[str, nn.Module]) -> str | None:
+    """Why the adapter file cannot be drawn with a model of these components; None where it can."""
+    try:
+        read_layers(path, architecture, components)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def read_layers(
+    path: Path, architecture: Architecture, components: Mapping[str, nn.Module]
+) -> dict[Place, tuple[AdapterKind, FileLayer]]:
+    """Where each tensor of an adapter file belongs in `components`. Values and shapes are judged, too.
+
+    Raises:
+        ConfigError: the file is no adapter, or not whole, or has no place in the model; without the file's name.
+    """
+    stems = _stems(architecture, components)
+    parts, key_of = _endings()
+    layers: dict[Place, FileLayer] = {}
+    with safe_open(path, "pt") as file:
+        keys = sorted(file.keys())
+        matches = {key: key_of.fullmatch(key) for key in keys}
+        endings = {match["ending"] for match in matches.values() if match}
+        settings = check_settings((file.metadata() or {}).get(CONFIG_KEY, "{}"), {parts[one] for one in endings})
+        _check_places(keys, [key for key, match in matches.items() if match is None or match["stem"] not in stems])
+        for key, match in matches.items():
+            assert match
+            place, part = stems[match["stem"]], parts[match["ending"]]
+            layer = layers.setdefault(place, FileLayer(settings=settings.get(place[0], {})))
+            if part in layer.keys:
+                raise ConfigError(f"{layer.keys[part]} and {key} are for one place")
+            layer.keys[part] = key
+        kinds = {component: _kind_of(component, layers) for component, _ in layers}
+        for (component, name), layer in layers.items():
+            weight = components[component].get_parameter(f"{name}.weight")
+            _check_values(file, kinds[component], layer, name, tuple(weight.shape))
+    return {place: (kinds[place[0]], layer) for place, layer in layers.items()}
+
+
+def load_layers(
+    path: Path, places: Mapping[Place, tuple[AdapterKind, FileLayer]]
+) -> dict[str, tuple[AdapterKind, dict[str, LayerTensors]]]:
+    """The tensors that `read_layers` placed, for each component with its kind by layer."""
+    loaded: dict[str, tuple[AdapterKind, dict[str, LayerTensors]]] = {}
+    with safe_open(path, "pt") as file:
+        for (component, name), (kind, layer) in places.items():
+            tensors = {part: file.get_tensor(layer.keys[part]) for part in layer.parts}
+            alpha, rank_stabilized = _alpha(name, layer.settings)
+            if ALPHA in layer.keys:
+                alpha, rank_stabilized = file.get_tensor(layer.keys[ALPHA]).item(), False
+            values = LayerTensors(tensors, alpha, rank_stabilized)
+            loaded.setdefault(component, (kind, {}))[1][name] = values
+    return loaded
+
+
+def _alpha(name: str, settings: Mapping[str, Any]) -> tuple[float | None, bool]:
+    """What peft would scale the layer by, by the settings that a file tells."""
+    patterns = settings.get("alpha_pattern") or {}
+    matching = (key for key in patterns if re.match(rf"(.*\.)?({key})$", name))
+    alpha = patterns.get(next(matching, None), settings.get("lora_alpha"))
+    return alpha, bool(settings.get("use_rslora"))
+
+
+def _endings() -> tuple[dict[str, str], re.Pattern[str]]:
+    """Part by ending, of all kinds, and the pattern that takes a key apart."""
+    kinds = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
+    parts = {ending: part for kind in kinds for part, endings in kind.spellings.items() for ending in endings}
+    parts[f".{ALPHA}"] = ALPHA
+    longest_first = sorted(parts, key=len, reverse=True)
+    return parts, re.compile(rf"(?P<stem>.+?)(?P<ending>{'|'.join(map(re.escape, longest_first))})")
+
+
+def _stems(architecture: Architecture, components: Mapping[str, nn.Module]) -> dict[str, Place]:
+    """Every name that a trainer may have for a layer."""
+    return {
+        name: (component, layer)
+        for component, module in components.items()
+        for layer, part in module.named_modules()
+        if isinstance(part, nn.Linear | nn.Conv2d)
+        for name in architecture.spellings(component, layer)
+    }
+
+
+def _check_places(keys: list[str], lost: list[str]) -> None:
+    if not keys:
+        raise ConfigError("it holds no layers")
+    if lost:
+        verb = "has" if len(lost) == 1 else "have"
+        raise ConfigError(f"the model has no place for {lost[0]} ({len(lost)} of {len(keys)} tensors {verb} none)")
+
+
+def _kind_of(component: str, layers: Mapping[Place, FileLayer]) -> AdapterKind:
+    """The first kind that has every part which the file holds of the component.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    own = [layer for (owner, _), layer in layers.items() if owner == component]
+    parts = set().union(*(layer.parts for layer in own))
+    kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
+    kind = next((kind for kind in kinds if parts <= set(kind.spellings)), None)
+    if kind is None:
+        raise ConfigError(
+            f"{next(iter(own[0].keys.values()))} and what is beside it are of different kinds of adapters"
+        )
+    return kind
+
+
+def _check_values(file: Any, kind: AdapterKind, layer: FileLayer, name: str, weight: tuple[int, ...]) -> None:
+    """Each tensor by itself first, then the layer as a whole."""
+    shapes = {part: tuple(file.get_slice(key).get_shape()) for part, key in layer.keys.items()}
+    kind.check_shapes(name, layer.keys, shapes, weight)
+    for key in layer.keys.values():
+        if not torch.isfinite(file.get_tensor(key).float()).all():
+            raise ConfigError(f"{key} holds values that are not finite")
+    if missing := [part for part in kind.spellings if part not in layer.keys]:
+        key = next(iter(layer.keys.values()))
+        raise ConfigError(
+            f"{key} has no counterpart: {name} needs {' and '.join(kind.spellings)}, and has no {missing[0]}"
+        )
+    if (key := layer.keys.get(ALPHA, "")) and (math.prod(shapes[ALPHA]) != 1 or file.get_tensor(key).item() <= 0):
+        raise ConfigError(f"{key} must be one number above 0")

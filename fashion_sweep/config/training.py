@@ -1,0 +1,54 @@
+"""How adapters are trained: what a preset says under `training`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeInt as Count
+
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.search_space import TargetModule
+from fashion_sweep.config.sweep import SetName
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class TrainingConfig(Frozen):
+    data_set: SetName | None = None
+    """Which of `data` is trained on; the others are only judged on. null: the only one that there is."""
+    epochs: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    """Optimizer steps; exactly one of `epochs` and `steps` is set."""
+    batch_size: PositiveInt = 16
+    """Global: over all workers and accumulation steps."""
+    micro_batch_size: PositiveInt | None = None
+    """Samples a worker sends through the model at once, its share of the batch at most; null: all of that. With the
+    same value, any number of workers gives the same adapter; halved where memory does not suffice."""
+    learning_rate: PositiveFloat = 1e-5
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    weight_decay: NonNegativeFloat = 1e-2
+    schedule: Literal["cosine", "constant"] = "cosine"
+    max_grad_norm: PositiveFloat = 1.0
+    lora_alpha: PositiveFloat = 1.0
+    target_modules: tuple[TargetModule, ...] | None = Field(None, min_length=1)
+    """Names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`; null: query, key,
+    value and output projections of every attention module."""
+    seed: Count = 0
+    autocast: Literal["bf16", "no"] = "bf16"
+    tf32: bool = True
+    """Lets CUDA devices compute float32 as TF32 in training; features never are."""
+    gradient_checkpointing: bool = False
+    image: Size
+    views: PositiveInt = 4
+    """Augmented views (crop, flip) kept per training image."""
+    validation_fraction: float = Field(0.05, gt=0, lt=1)
+    validation_every: PositiveInt = 50
+    """Steps between two validations, which are also the reports to Ray Tune."""
+    checkpoint_every: PositiveInt = 100
+    """Steps between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingConfig":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("exactly one of epochs and steps must be set")
+        return self

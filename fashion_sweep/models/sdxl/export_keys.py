@@ -1,0 +1,108 @@
+"""How files of other tools name the layers of Stable Diffusion XL: data for `adapters.formats` and `adapters.reading`.
+
+Key schemes: diffusers, `load_lora_weights`; peft, `PeftModel.from_pretrained`; kohya-ss sd-scripts, whose names are
+those of Stability's own checkpoint; kohya's with diffusers' block names; and those of diffusers before peft.
+"""
+
+import re
+
+BLOCKS_APART = 3
+"""Of Stability's numbering: two layers a block, and one that changes the resolution."""
+OUTSIDE_BLOCKS = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+}
+IN_RESNET = {
+    "time_emb_proj": "emb_layers.1",
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+UNDERSCORED = {"unet": ("lora_unet_",), "text_encoder": ("lora_te1_", "lora_te_"), "text_encoder_2": ("lora_te2_",)}
+"""What kohya's names begin with."""
+OLD_ATTENTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+
+
+def saved_name(component: str, layer: str, file_format: str) -> str | None:
+    """The name of a layer in a file of that format, without the ending that tells its part; None: it has none.
+
+    Args:
+        component: of the model.
+        layer: as the component has it, with or without the `text_model.` that depends on transformers' version.
+        file_format: `diffusers`, `peft` (a file a component) or `kohya`.
+    """
+    if file_format == "kohya":
+        name = unet_name(layer) if component == "unet" else _text_encoder_name(component, layer)
+        return name and name.replace(".", "_")
+    if file_format == "peft":
+        own = _plain(component, layer) if component == "text_encoder" else _full(component, layer)
+        return f"base_model.model.{own}"
+    return f"{component}.{_full(component, layer)}"
+
+
+def spellings(component: str, layer: str) -> set[str]:
+    """Every name that a trainer may give the layer in a file."""
+    plain = _plain(component, layer)
+    own = {plain, layer} if component == "unet" else {plain, layer, f"text_model.{plain}"}
+    names = {f"{component}.{name}" for name in own} | {f"{component}.{name}" for name in _old(plain)}
+    underscored = own if component == "unet" else own - {plain}
+    names |= {f"{prefix}{name}".replace(".", "_") for prefix in UNDERSCORED[component] for name in underscored}
+    if component == "unet" and (name := unet_name(layer)):
+        names.add(name.replace(".", "_"))
+    return names
+
+
+def unet_name(layer: str) -> str | None:
+    """The name of a layer of the UNet in kohya's scheme, with dots; None: it has none.
+
+    Stability numbers the blocks through, each a list of resnet, attention and change of resolution.
+    """
+    if layer in OUTSIDE_BLOCKS:
+        return f"lora_unet_{OUTSIDE_BLOCKS[layer]}"
+    if found := re.fullmatch(r"down_blocks\.(\d)\.downsamplers\.0\.conv", layer):
+        return f"lora_unet_input_blocks.{(int(found[1]) + 1) * BLOCKS_APART}.0.op"
+    if found := re.fullmatch(r"up_blocks\.(\d)\.upsamplers\.0\.conv", layer):
+        return f"lora_unet_output_blocks.{(int(found[1]) + 1) * BLOCKS_APART - 1}.2.conv"
+    side, block, kind, place, rest = "mid", "0", "", "0", ""
+    if found := re.fullmatch(r"(down|up)_blocks\.(\d)\.(attentions|resnets)\.([0-2])\.(.+)", layer):
+        side, block, kind, place, rest = found.groups()
+    elif found := re.fullmatch(r"mid_block\.(attentions|resnets)\.([01])\.(.+)", layer):
+        kind, place, rest = found.groups()
+    if kind == "resnets":
+        rest = IN_RESNET.get(rest, "")
+    if not rest:
+        return None
+    if side == "mid":
+        return f"lora_unet_middle_block.{1 if kind == 'attentions' else 2 * int(place)}.{rest}"
+    first = int(block) * BLOCKS_APART + int(place)
+    number = f"input_blocks.{first + 1}" if side == "down" else f"output_blocks.{first}"
+    return f"lora_unet_{number}.{1 if kind == 'attentions' else 0}.{rest}"
+
+
+def _text_encoder_name(component: str, layer: str) -> str | None:
+    inside = re.fullmatch(r"encoder\.layers\.\d+\.(self_attn|mlp)\.\w+", _plain(component, layer))
+    number = 2 if component == "text_encoder_2" else 1
+    return f"lora_te{number}_text_model.{inside[0]}" if inside else None
+
+
+def _plain(component: str, layer: str) -> str:
+    """Without the `text_model.` that text encoders' names have, or lack, as transformers' version has it."""
+    return layer if component == "unet" else layer.removeprefix("text_model.")
+
+
+def _full(component: str, layer: str) -> str:
+    """With it, which every version of diffusers and ComfyUI reads; the projection lies outside."""
+    outside = component == "unet" or layer == "text_projection"
+    return layer if outside else f"text_model.{_plain(component, layer)}"
+
+
+def _old(layer: str) -> list[str]:
+    """As attention processors were named."""
+    head, _, last = layer.rpartition(".")
+    if inside := re.fullmatch(r"(.+\.attn[12])\.(to_[qkv]|to_out)(\.0)?", layer):
+        return [f"{inside[1]}.processor.{inside[2]}"]
+    return [f"text_model.{head}.{OLD_ATTENTION[last]}"] if last in OLD_ATTENTION else []
