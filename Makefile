@@ -10,7 +10,7 @@ run: .venv/installed
 	$(BIN)/python -m fashion_sweep run $(SWEEP)
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Small data sets on disk and the embedded models, shared by the tests."""
 
+import gc
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,21 @@ import torch
 from PIL import Image
 
 from fashion_sweep.config.loading import load_run_config
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `-n`: a file's tests go together, for what they share; those that start Ray follow each other, from the
+    beginning on, since they take longest."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(item.config.rootpath).as_posix()))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("ray",))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: the garbage collector need not go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def count_work(config: RunConfig) -> dict[str, Flops] | None:
     return known if len(known) == len(counted) else None
 
 
+@cache
 def count_flops(model: ModelConfig, evaluation: EvaluationConfig, size: Size) -> Flops | None:
     """None where the architecture is not at hand: a hub id that this package has no configs of."""
     base = Path(locate_architecture(model.base, "model.base"))

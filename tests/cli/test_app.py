@@ -142,7 +142,6 @@ def test_too_few_images_for_a_fid_are_refused(command, tmp_path):
     assert "3 images are too few for FID with 64 features" in err
 
 
-@pytest.mark.timeout(280)
 def check_against_the_images(run):
     """Prompts, scores and metrics of the base model once more, from its features and the photographs themselves."""
     config, catalogue = read_run_config(run.config), read_catalogue(run.catalogue("fashion"))
@@ -162,6 +161,8 @@ def check_against_the_images(run):
         assert told[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-3)), name
 
 
+@pytest.mark.timeout(280)
+@pytest.mark.xdist_group("ray")
 def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_again(command, runs_root, fashion_root):
     noise_image(90, 60).convert("CMYK").save(fashion_root / "images" / "MEN-001.jpg")
     settings = [

@@ -42,6 +42,7 @@ SETTINGS = (
     "sweep.trials=[{unet: 1, steps: 5}, {unet: 2}]",
 )
 SHORT, LONG = "unet-r1-steps5", "unet-r2"
+pytestmark = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture(scope="module")

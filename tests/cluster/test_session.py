@@ -20,6 +20,8 @@ from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths
 
+pytestmark = pytest.mark.xdist_group("ray")
+
 
 def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(tmp_path: Path) -> None:
     with (

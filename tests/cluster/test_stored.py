@@ -18,6 +18,7 @@ from fashion_sweep.storage.files import write_text
 from fashion_sweep.storage.sync import in_step
 
 TRIALS = ("dies-once", "other")
+pytestmark = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from fashion_sweep.run.retries import Attempts
 
 ONE_CPU = Resources(max_failures=0)
 TRIALS = ("meets-1", "meets-2", "broken", "dies-once")
+pytestmark = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture(scope="module")
