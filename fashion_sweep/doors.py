@@ -52,6 +52,7 @@ ADAPTER_KINDS = Door(
     "adapter_kinds",
     {
         "lora": "fashion_sweep.adapters.lora:LORA",
+        "dora": "fashion_sweep.adapters.dora:DORA",
     },
 )
 """Kinds of adapters: `adapters.kind.AdapterKind`."""

@@ -1,0 +1,104 @@
+"""DoRA: LoRA that turns each row of a weight, and a trained length for every row. Imports torch only when it is used.
+
+Source: Liu et al., DoRA (2024), https://arxiv.org/abs/2402.09353; the weight is m (W + s B A) / |W + s B A|, with
+a norm for each output and s = lora_alpha / rank.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fashion_sweep.adapters.kind import LayerTensors
+from fashion_sweep.adapters.lora import IN_MODULES, SPELLINGS, Lora, LoraOptions
+from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Dora(Lora):
+    """See `adapters.kind.AdapterKind` for the members' contracts."""
+
+    name, title = "dora", "DoRA"
+    formats: Mapping[str, Mapping[str, str]] = {
+        "diffusers": IN_MODULES | {"magnitude": "lora_magnitude_vector.weight"},
+        "peft": IN_MODULES | {"magnitude": "lora_magnitude_vector"},
+    }
+    """Not kohya's: where its readers take a norm for each output, it is that of W alone. transformers 5 reads the
+    magnitudes of a diffusers file by their whole name."""
+    spellings = SPELLINGS | {"magnitude": (".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".dora_scale")}
+    settings = ("use_dora",)
+
+    def tag(self, options: LoraOptions) -> str:
+        return f"dora-r{options.rank}"
+
+    def label(self, options: LoraOptions) -> str:
+        return f"DoRA rank {options.rank}"
+
+    def count(self, layers: Mapping[str, tuple[int, int]], options: LoraOptions) -> int:
+        return super().count(layers, options) + sum(outputs for _, outputs in layers.values())
+
+    def attach(
+        self,
+        module: "nn.Module",
+        component: str,
+        targets: Sequence[str],
+        options: LoraOptions,
+        training: TrainingConfig,
+        seed: int,
+    ) -> "dict[str, nn.Parameter]":
+        import torch
+
+        parameters = super().attach(module, component, targets, options, training, seed)
+        for name, parameter in parameters.items():
+            layer, is_magnitude, _ = name.removeprefix(f"{component}.").partition(".lora_magnitude_vector.")
+            if is_magnitude:  # in float32, as the forward pass takes the norm: their quotient is exactly 1
+                weight = module.get_parameter(f"{layer}.base_layer.weight")
+                parameter.data = torch.linalg.norm(weight.detach().float(), dim=1)
+        return parameters
+
+    def check_shapes(
+        self,
+        layer: str,
+        keys: Mapping[str, str],
+        shapes: Mapping[str, tuple[int, ...]],
+        weight: tuple[int, ...],
+    ) -> None:
+        super().check_shapes(layer, keys, shapes, weight)
+        outputs, inputs, rest = weight[0], weight[1], (1,) * (len(weight) - 2)
+        own = shapes.get("magnitude")
+        if own is not None and own not in ((outputs,), (outputs, 1, *rest), (1, inputs, *rest)):
+            raise ConfigError(f"{keys['magnitude']} has the shape {[*own]}, for which a layer of {weight} has no place")
+
+    def fuse(self, module: "nn.Module", layers: Mapping[str, LayerTensors], strength: float) -> Callable[[], None]:
+        from fashion_sweep.adapters import low_rank
+
+        return low_rank.fuse(module, layers, strength, _turned)
+
+    def sd_scripts_keys(self, options: LoraOptions) -> dict[str, Any]:
+        raise AssertionError("kohya's files have no place for a DoRA")
+
+    def _config(self, targets: Sequence[str], options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
+        return super()._config(targets, options, training) | {"use_dora": True}
+
+
+def _turned(weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":
+    """The weight that training ended with, in float32 until the end; other strengths go in a line to it and beyond.
+
+    Magnitudes are those of outputs, or of inputs in some trainers' files: of the axis that they are long on.
+    """
+    import torch
+
+    from fashion_sweep.adapters import low_rank
+
+    magnitude = layer.tensors["magnitude"].to(weight.device, torch.float32)
+    if magnitude.ndim == 1:
+        magnitude = magnitude.view(-1, *[1] * (weight.ndim - 1))
+    base = weight.float()
+    direction = base + low_rank.product(base, layer, low_rank.scale(layer))
+    axes = [axis for axis, size in enumerate(magnitude.shape) if size == 1]
+    turned = magnitude / torch.linalg.vector_norm(direction, dim=axes, keepdim=True) * direction
+    return (turned if strength == 1 else base + strength * (turned - base)).to(weight.dtype)
+
+
+DORA = Dora()
