@@ -237,10 +237,10 @@ def test_a_stranger_s_record_of_another_shape_is_told(facts, tmp_path):
 @pytest.mark.parametrize(
     "said",
     [
-        {"number": 0, "values": {"../../x": 1}, "parameters": 1},
-        {"number": 0, "values": {"unet": "../../x"}, "parameters": 1},
-        {"number": 0, "values": {"unet": 3}, "parameters": 1},
-        {"number": 0, "values": {"unet": 2, "target_modules": ["../x"]}, "parameters": 1},
+        {"number": 0, "architecture": "sdxl", "values": {"../../x": 1}, "parameters": 1},
+        {"number": 0, "architecture": "sdxl", "values": {"unet": "../../x"}, "parameters": 1},
+        {"number": 0, "architecture": "sdxl", "values": {"unet": 3}, "parameters": 1},
+        {"number": 0, "architecture": "sdxl", "values": {"unet": 2, "target_modules": ["../x"]}, "parameters": 1},
         {},
         [1],
     ],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fashion_sweep.adapters.counting import parameters_per_rank
+from fashion_sweep.adapters.counting import count_parameters
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.models.sdxl.layers import built_layers, clip_layers, layers_of, unet_layers
 from fashion_sweep.models.sources import locate_architecture
 
@@ -105,7 +106,7 @@ def test_what_a_config_may_say_besides_is_left_to_diffusers(key):
 
 def test_a_network_of_another_kind_is_counted_by_building_it(config_of):
     config = random_unet(2) | {"conv_in_kernel": 5}
-    widened, plain = parameters_per_rank(config_of("unet", config), "unet"), unet_layers(random_unet(2))
+    widened, plain = count_parameters(config_of("unet", config), TrialSpec.of({"unet": 1})), unet_layers(random_unet(2))
     assert plain is not None
     projections = {"to_q", "to_k", "to_v", "0"}
     assert widened == sum(sum(w) for name, w in plain.linear.items() if name.split(".")[-1] in projections)
