@@ -70,5 +70,12 @@ LAYOUTS = Door(
     },
 )
 """How a data set lies on disk: `data.listing.Layout`."""
-TASKS = Door("task", "tasks", {})
+TASKS = Door(
+    "task",
+    "tasks",
+    {
+        "catalogue": "fashion_sweep.tasks.catalogue.task:CATALOGUE",
+        "garment": "fashion_sweep.tasks.garment.task:GARMENT",
+    },
+)
 """What a trial learns and is judged by: `tasks.task.Task`."""

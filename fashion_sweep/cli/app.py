@@ -132,12 +132,12 @@ def report(
     if output is not None:
         raise RunError("--output is for several runs; the report of one lies in its folder")
     from fashion_sweep.config.loading import read_run_config
-    from fashion_sweep.tasks.task import subject_of
+    from fashion_sweep.tasks.task import task_of
 
     paths = existing_run(runs[0])
-    subject = subject_of(read_run_config(paths.config))
-    subject.write_report(paths, None)
-    subject.show(paths, console)
+    task = task_of(read_run_config(paths.config))
+    task.write_report(paths)
+    task.show(paths, console)
 
 
 def _compare(runs: list[RunPaths], output: Path | None, console: "Console") -> None:

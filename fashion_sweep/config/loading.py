@@ -51,7 +51,7 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
         target = sweep_values if in_sweep else preset_values
         _set(target, key.removeprefix("sweep.").split("."), value, key)
         given.add(key)
-    if "garments" in sweep_values:
+    if "garments" in sweep_values or sweep_values.get("task") == "garment":
         raise ConfigError(f"{sweep_path.name}: garments are no part of a sweep file; garment train takes their photos")
     chosen = _validate(Preset, preset_values, preset_path, given)
     if sweep_values.get("judge") is None:

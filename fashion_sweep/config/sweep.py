@@ -70,6 +70,8 @@ class Sweep(Frozen):
     """Instead of `trials`."""
     search: Search | None = None
     """Of the space; null: all of it is run."""
+    task: str = "catalogue"
+    """What trials learn and are judged by: an entry of `doors.TASKS`."""
     garments: list[Garment] = Field([])
     """Where there are any, each is a trial: the one adapter of `trials`, trained on that garment's photo alone."""
     seeds: PositiveInt = 1
@@ -108,6 +110,8 @@ class Sweep(Frozen):
             raise ValueError(f"search.stop_early: needs trials of one length, but space.training has {lengths.pop()}")
 
     def _check_garments(self) -> None:
+        if bool(self.garments) != (self.task == "garment"):
+            raise ValueError("garments: are what the task garment is about, and no other task")
         if not self.garments:
             return
         adapted = [values for values in self.trials if not TrialSpec.of(values).is_base_model]

@@ -14,6 +14,7 @@ from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
 from fashion_sweep.encodings.parts import CachePart, Captions, Images, Loss, Prior, Reference
+from fashion_sweep.generation.drawing import draw
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Judge
 from fashion_sweep.models.model import Conditioning, Framing, Model
@@ -98,13 +99,16 @@ def _prior(model: Model, part: Prior, catalogue: Catalogue, rows: slice, alive: 
     generator = Generator(model, generation, size, (size.height, size.width), None, on_step=alive)
     numbers = range(part.rows(0, 0))[rows]
     captions = [part.caption(kind) for kind in part.kinds for _ in range(part.prior.images)][rows]
+    shape = model.latent_shape(size.height, size.width)
     latents = []
-    for number, caption in zip(numbers, captions, strict=True):
+
+    def keep(indices: range, images: Tensor) -> None:
+        noise = standard_normal(generation.seed, "prior/posterior", numbers[indices.start], shape=shape)
+        pixels = to_model_range(images.movedim(1, -1).cpu().numpy())
+        latents.append(model.encode_images(pixels, noise[None])[0].half().cpu())
         alive()
-        pixels = generator.images([caption], [(generation.seed, number)], 1).movedim(1, -1).cpu().numpy()
-        shape = model.latent_shape(size.height, size.width)
-        noise = standard_normal(generation.seed, "prior/posterior", number, shape=shape)
-        latents.append(model.encode_images(to_model_range(pixels), noise[None])[0].half().cpu())
+
+    draw(generator, captions, [(generation.seed, number) for number in numbers], keep, batch_size=1)
     own = Framing((size.height, size.width), (0, 0), (size.height, size.width))
     framing = dict(model.encode_framing([own] * len(latents)))
     return {LATENTS: torch.stack(latents)} | framing | encode_captions(model, captions, alive)

@@ -4,15 +4,13 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from fashion_sweep.config.preset import ModelConfig, Preset
 from fashion_sweep.doors import ARCHITECTURES
@@ -21,7 +19,7 @@ from fashion_sweep.handover.adapters import find_adapter, split_scale
 from fashion_sweep.handover.requests import Row, Wish, check_wish, make_rows, settings_told
 from fashion_sweep.models.checks import check_model, check_size
 from fashion_sweep.report.grid import write_grid
-from fashion_sweep.storage.files import replacing
+from fashion_sweep.run.events import Observer
 
 if TYPE_CHECKING:
     from fashion_sweep.generation.generator import Generator
@@ -130,36 +128,54 @@ def _generator(model: "Model", row: Row, on_step: Callable[[], None]) -> "Genera
     )
 
 
+class _Announcing(Observer):
+    """Says which image is drawn, and moves a bar on with each of its steps."""
+
+    def __init__(self, progress: Progress, console: Console, images: int, steps: int) -> None:
+        self.progress, self.console, self.images = progress, console, images
+        self.bar: TaskID = progress.add_task("", total=steps)
+        self.row, self.first = "", 1
+
+    @contextmanager
+    def stage(self, name: str, **facts: Any) -> Iterator[None]:
+        doing = f"{self.row}, image {self.first + facts['first']} of {self.images}"
+        self.progress.update(self.bar, description=f"{doing}, steps")
+        if not self.console.is_terminal:
+            self.console.print(doing, style="dim", markup=False, soft_wrap=True)
+        yield
+
+
 def _draw(wish: Wish, rows: Sequence[Row], model: "Model", targets: Sequence[Path], console: Console) -> list[Path]:
     """One image at a time: its bytes depend on its own adapter, prompt and seed, not on what else is wished for."""
+    from fashion_sweep.generation.drawing import draw
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    steps = [row.preset.generation.num_inference_steps for row in rows]
-    each = len(targets) // len(rows)
-    numbered = enumerate(targets, start=1)
+    steps = sum(row.preset.generation.num_inference_steps for row in rows)
+    drawn = wish.draws(len(rows))
+    prompts, draws = [prompt for prompt, _ in drawn], [(seed, 0) for _, seed in drawn]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=each * sum(steps))
-        for row in rows:
+        announcing = _Announcing(progress, console, len(targets), len(drawn) * steps)
+        for number, row in enumerate(rows):
+            first = number * len(drawn)
+            announcing.row, announcing.first = row.title, first + 1
             with _applied(model, row):
-                generator = _generator(model, row, lambda: progress.advance(task))
-                for prompt, seed in wish.draws(len(rows)):
-                    number, path = next(numbered)
-                    doing = f"{row.title}, image {number} of {len(targets)}"
-                    progress.update(task, description=f"{doing}, steps")
-                    if not console.is_terminal:
-                        console.print(doing, style="dim", markup=False, soft_wrap=True)
-                    image = generator.images([prompt], [(seed, 0)], batch_size=1)[0]
-                    pixels = image.permute(1, 2, 0).cpu().numpy()
-                    said = {"prompt": prompt, "seed": seed, **row.description()}
-                    _save(path, pixels, {**said, "parameters": row.parameters(prompt, seed)})
+                generator = _generator(model, row, lambda: progress.advance(announcing.bar))
+                keep = _saving(row, drawn, targets[first : first + len(drawn)])
+                draw(generator, prompts, draws, keep, batch_size=1, observer=announcing)
     return list(targets)
 
 
-def _save(path: Path, pixels: Any, said: Mapping[str, Any]) -> None:
-    info = PngInfo()
-    for key, value in said.items():
-        info.add_text(key, str(value))
-    with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, pnginfo=info)
+def _saving(row: Row, drawn: Sequence[tuple[str, int]], targets: Sequence[Path]) -> Callable[[range, Any], None]:
+    """Writes a row's images, which tell what they come from."""
+    from fashion_sweep.generation.drawing import save_png
+
+    def keep(indices: range, images: Any) -> None:
+        for index, image in zip(indices, images, strict=True):
+            prompt, seed = drawn[index]
+            origin = {"prompt": prompt, "seed": seed, **row.description()}
+            save_png(targets[index], image, {**origin, "parameters": row.parameters(prompt, seed)})
+
+    return keep
 
 
 def _grid(wish: Wish, rows: Sequence[Row], images: Sequence[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ from fashion_sweep.rehearsal.flops import Flops
 from fashion_sweep.rehearsal.forecast import ImagePace, Pace
 from fashion_sweep.rehearsal.meter import Meter, Work, caching
 from fashion_sweep.rehearsal.scale import Scale, placement, representatives
-from fashion_sweep.rehearsal.watched import Timings
+from fashion_sweep.rehearsal.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Measured:
 def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pace:
     """Of this machine; `cache`: what was rehearsed is kept."""
     timings, scale, meter = measured.timings, measured.scale, measured.meter
-    passes, garments = _passes(config), config.sweep.garments
+    passes = _passes(config)
     images: dict[str, ImagePace] = {
         name: ImagePace(
             base_step=passes * timings.seconds("base", name),
             refiner_step=passes * timings.seconds("refiner", name) if scale.refiner_steps else 0.0,
             decode=timings.seconds("decoder", name),
-            features=meter.seconds(Work.CLOSENESS if garments else Work.FEATURES),
+            features=meter.seconds(Work.FEATURES),
             forward=timings.seconds("base", name),
         )
         for name in config.drawn_on
@@ -46,7 +46,7 @@ def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pa
         caption=sum(timings.seconds(encoder, first) for encoder in ("text_encoder", "text_encoder_2")),
         rows={part.kind: meter.seconds(caching(part.kind)) for part in cache.parts},
         images=images,
-        statistics=0.0 if garments else meter.seconds(Work.STATISTICS),
+        statistics=meter.seconds(Work.STATISTICS),
     )
 
 

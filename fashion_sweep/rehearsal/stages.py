@@ -8,7 +8,6 @@ import torch
 from rich.console import Console
 
 from fashion_sweep.adapters.formats import FORMATS, count_saved
-from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.encodings.caches import read_caches
@@ -20,12 +19,12 @@ from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.planning.plan import parameters_of, specs_of
 from fashion_sweep.rehearsal.flops import Flops, count_work
 from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
-from fashion_sweep.rehearsal.garment import RehearsedGarment
 from fashion_sweep.rehearsal.meter import GIB, Meter, Stage, Work, caching
 from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
 from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
-from fashion_sweep.rehearsal.watched import RehearsedTrial, Timings, WatchedStatus
+from fashion_sweep.rehearsal.timings import Timings
+from fashion_sweep.rehearsal.trial import rehearse_trial
 from fashion_sweep.tracking import mirror, remove_experiment
 
 LOADING = {"model": Work.LOAD_BASE, "pipelines": Work.LOAD_PIPELINES, "judge": Work.LOAD_JUDGE}
@@ -53,11 +52,12 @@ def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
     meter = Meter(setting.device, lambda stage: _say(stage, console), setting.run.log)
     work = count_work(setting.config)  # first: a mistake in it is not to come up after all stages
     timings, exported = Timings(), {spec.trial_id: 0 for spec in setting.specs if spec.is_base_model}
+    judged = setting.config.preset.evaluation.samples
     with meter.watching(), _threads_of_a_worker(setting):
         _fill_cache(setting, meter)
         for spec in setting.specs:
             meter.trial = spec.title
-            _rehearsed(setting, spec.trial_id, meter, timings).rehearse()
+            rehearse_trial(setting.run, spec.trial_id, setting.device, meter, timings, judged)
             if not spec.is_base_model:
                 exported[spec.trial_id] = _export(setting, spec, meter)
         meter.trial = None
@@ -116,23 +116,6 @@ def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
     for _ in range(setting.scale.cache_passes):
         with meter.stage(caching(shard.kind), rows):
             make_shard(shard)
-
-
-def _rehearsed(setting: Setting, trial_id: str, meter: Meter, timings: Timings) -> RehearsedTrial:
-    spec = next(spec for spec in setting.scaled.specs if spec.trial_id == trial_id)
-    paths = setting.run.trial(trial_id)
-    kind = RehearsedGarment if setting.config.sweep.garments else RehearsedTrial
-    return kind(
-        run=setting.run,
-        paths=paths,
-        config=setting.scaled,
-        spec=spec,
-        worker=Worker(0, 1, setting.device, lambda: None, lambda values: None),
-        status=WatchedStatus(paths, meter=meter),
-        meter=meter,
-        timings=timings,
-        judged=setting.config.preset.evaluation.samples,
-    )
 
 
 def _say(stage: Stage, console: Console) -> None:

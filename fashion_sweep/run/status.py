@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from fashion_sweep.errors import DataError, first_line
+from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import read_json, write_json
@@ -74,8 +75,11 @@ def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) ->
 
 
 @dataclass
-class Status:
-    """Opens what earlier attempts wrote. A stage that an attempt was killed in ended when that was last written."""
+class Status(Observer):
+    """Writes down where a trial is, from its events; opens what earlier attempts wrote.
+
+    A stage that an attempt was killed in ended when that was last written.
+    """
 
     paths: TrialPaths
     writes: bool = True
@@ -118,8 +122,11 @@ class Status:
         """Its first worker runs, and loads what it needs."""
         self.update(now=True, state="running", stage=STAGES["load"])
 
+    def step(self, values: Mapping[str, float]) -> None:
+        size = int(values["micro_batch_size"])
+        self.update(step=int(values["step"]), loss=values["train_loss"], micro_batch_size=size)
+
     def note(self, text: str) -> None:
-        """What a user should know of, though it stopped nothing."""
         logger.warning(text)
         self.values["notes"].append(text)
         self.update(now=True)
@@ -128,13 +135,16 @@ class Status:
         self.update(now=True, state="failed", error=error)
 
     @contextmanager
-    def stage(self, name: str, **values: Any) -> Iterator[None]:
-        """Runs a stage of `STAGES` and notes from when to when, in seconds since the epoch."""
+    def stage(self, name: str, **facts: Any) -> Iterator[None]:
+        """Notes of a stage of `STAGES` from when to when it ran, in seconds since the epoch; lets others pass."""
+        if name not in STAGES:
+            yield
+            return
         entry: list[Any] = [name, time.time(), None]
         began = time.monotonic()  # a clock that is set meanwhile makes no stage longer or shorter
         self.values["stages"].append(entry)
         self.values["started"] = self.values["started"] or entry[1]
-        self.update(now=True, state="running", stage=STAGES[name], **values)
+        self.update(now=True, state="running", stage=STAGES[name], **facts)
         yield
         entry[2] = entry[1] + time.monotonic() - began
         self.update(now=True)

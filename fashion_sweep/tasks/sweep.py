@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
 from fashion_sweep.data.listing import problems_csv
@@ -25,7 +26,7 @@ from fashion_sweep.storage.files import read_json, write_json, write_text
 from fashion_sweep.storage.sync import in_step
 from fashion_sweep.tasks.preflight import check_config
 from fashion_sweep.tasks.reuse import check_trained_alike, take_adapters
-from fashion_sweep.tasks.task import subject_of
+from fashion_sweep.tasks.task import task_of
 
 Catalogues = Mapping[str, Catalogue]
 
@@ -41,8 +42,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     check_config(config)
     if adapters_from:
         check_trained_alike(config, run, adapters_from)
-    subject, rendered = subject_of(config), rendered_sets(config)
-    given = {name: subject.open(name, config, run) for name in config.data_sets if name not in rendered}
+    task, rendered = task_of(config), rendered_sets(config)
+    given = {name: task.open(name, config, run) for name in config.data_sets if name not in rendered}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
@@ -51,8 +52,8 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), busy(run, console, opening):
-            opened = {name: given.get(name) or subject.open(name, config, run) for name in config.data_sets}
-            catalogues = {name: subject.keep(catalogue, run) for name, catalogue in opened.items()}
+            opened = {name: given.get(name) or task.open(name, config, run) for name in config.data_sets}
+            catalogues = {name: task.keep(catalogue, run) for name, catalogue in opened.items()}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
         _say_what_is_judged(config, catalogues, console)
@@ -70,9 +71,16 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
                 if trial.is_over:  # also what a run that was killed has left
                     clear_away(trial)
             with busy(run, console, "writing the report"):
-                subject.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
-        subject.show(run, console)
+                task.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
+        task.show(run, console)
     return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
+
+
+def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Is the body of a trial's workers, by whose name they find it; imports late, for only they need torch."""
+    from fashion_sweep.tasks.trial_worker import TrialWorker
+
+    TrialWorker.open(run, trial_id, worker).work()
 
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
@@ -129,8 +137,8 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
     for trial_id in waiting:
         queue(run.trial(trial_id))
-    subject = subject_of(config)
-    for problem in read_catalogue(run.catalogue(config.preset.training_set)).problems if subject.fails_unread else ():
+    fails_unread, data_set = task_of(config).fails_unread, config.preset.training_set
+    for problem in read_catalogue(run.catalogue(data_set)).problems if fails_unread else ():
         Status(run.trial(problem.file)).fail(problem.reason)
         waiting.remove(problem.file)
     if not waiting and not config.sweep.search:
@@ -152,9 +160,9 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
 
         with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
             if config.sweep.search:
-                errors = run_search(run, config, subject.train)
+                errors = run_search(run, config, run_trial)
             else:
-                errors = run_trials(run, config, waiting, subject.train)
+                errors = run_trials(run, config, waiting, run_trial)
             remote.fetch(run.root, remote.FOR_TRAINING)
             for trial_id, error in errors.items():
                 if error:

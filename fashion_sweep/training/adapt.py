@@ -16,6 +16,7 @@ from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.precision import tf32
+from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.batches import (
     CachedCaptions,
@@ -60,12 +61,10 @@ class Adaptation:
     about: Mapping[str, str] = field(default_factory=dict)
     """What the adapter file says of itself."""
 
-    def run(
-        self, model: Model, paths: TrialPaths, report: Report, progress: Report, say: Callable[[str], None]
-    ) -> None:
+    def run(self, model: Model, paths: TrialPaths, report: Report, observer: Observer) -> None:
         """Trains from the newest sound checkpoint to the end; worker 0 writes checkpoints and the adapter file.
 
-        `say` is told of checkpoints that were damaged.
+        `observer` is told of each step, and of checkpoints that were damaged.
         """
         parameters = attaching.attach(model.components, self.spec, self.config, self.seed)
         optimizer = torch.optim.AdamW(
@@ -75,7 +74,7 @@ class Adaptation:
             weight_decay=self.config.weight_decay,
             fused=True,
         )
-        step = self.agreed(lambda: newest_sound(paths.checkpoints, say))
+        step = self.agreed(lambda: newest_sound(paths.checkpoints, observer.note))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
         model.prepare_training(self.spec.adapted, self.config.gradient_checkpointing)
         accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
@@ -92,7 +91,7 @@ class Adaptation:
         )
         logger.info("trains from step %d of %d on", checkpoint.step, trainer.steps)
         with tf32(self.config.tf32):
-            trainer.train(checkpoint.step, report, progress, self._saving(paths, trainer))
+            trainer.train(checkpoint.step, report, observer.step, self._saving(paths, trainer))
         if self.rank == 0:
             attaching.save(paths.adapter, model.components, self.spec, self.about)
         accelerator.wait_for_everyone()

@@ -27,8 +27,7 @@ from fashion_sweep.planning.plan import resolved, specs_of
 from fashion_sweep.run.claim import claimed, new_run
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, read_json_lines
-from fashion_sweep.tasks.sweep import _write_inputs
-from fashion_sweep.tasks.task import train_and_judge
+from fashion_sweep.tasks.sweep import _write_inputs, run_trial
 
 SETTINGS = (
     "data.fashion.rendered_images=200",
@@ -58,7 +57,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
                 make_shard(shard)
             write_references(run)
             for spec in specs_of(config):
-                train_and_judge(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda _: None))
+                run_trial(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda _: None))
     return run
 
 

@@ -8,14 +8,9 @@ from PIL import Image
 
 from fashion_sweep.config.sweep import SamplePrompt
 from fashion_sweep.errors import TrialError
-from fashion_sweep.generation.generator import (
-    Generator,
-    collect_batches,
-    images_at_once,
-    judge_batches,
-    write_preview,
-    write_samples,
-)
+from fashion_sweep.generation.drawing import write_preview, write_samples
+from fashion_sweep.generation.generator import Generator
+from fashion_sweep.generation.judging import collect_batches, images_at_once, judge_batches
 from fashion_sweep.metrics.evaluate import evaluate
 from fashion_sweep.metrics.extractors import Judge
 from fashion_sweep.models.sources import locate
@@ -141,14 +136,14 @@ def test_kid_is_unbiased_although_each_image_has_the_caption_of_a_photograph(con
 
 def limited(generator, samples, monkeypatch):
     """The generator on a device whose memory holds only so many images."""
-    generate = generator.model.generate
+    sample = generator.model.sample
 
     def limit(request, config):
         if len(request.prompts) > samples:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return generate(request, config)
+        return sample(request, config)
 
-    monkeypatch.setattr(generator.model, "generate", limit)
+    monkeypatch.setattr(generator.model, "sample", limit)
     return replace(generator)
 
 
@@ -192,6 +187,6 @@ def test_a_preview_that_does_not_fit_into_memory_is_left_out(generator, tmp_path
     def out_of_memory(*given):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(generator.model, "generate", out_of_memory)
+    monkeypatch.setattr(generator.model, "sample", out_of_memory)
     write_preview(generator, [SamplePrompt(prompt="A shirt.", seed=0)], tmp_path / "preview.png", lambda: None)
     assert not (tmp_path / "preview.png").exists()

@@ -20,7 +20,8 @@ from fashion_sweep.config.sweep import SamplePrompt
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, FashionSweepError
-from fashion_sweep.generation.generator import Generator, write_samples
+from fashion_sweep.generation.drawing import write_samples
+from fashion_sweep.generation.generator import Generator
 from fashion_sweep.handover import adapters as module
 from fashion_sweep.handover.adapters import Adapter, find_adapter, split_scale
 from fashion_sweep.handover.generate import generate

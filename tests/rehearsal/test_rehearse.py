@@ -183,7 +183,7 @@ def test_a_call_is_divided_by_its_own_images_and_the_sample_grid_and_losses_do_n
         return forward(self, sample, *arguments, **options)
 
     monkeypatch.setattr(UNet2DConditionModel, "forward", ticking)
-    monkeypatch.setattr("fashion_sweep.rehearsal.watched.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("fashion_sweep.rehearsal.timings.time", SimpleNamespace(monotonic=lambda: clock.now))
     config = load_run_config("exp4", "tiny", QUICK[1::2])
     assert config.sweep.sample_prompts
     pace = rehearse(config, RehearsalWish(), Console(file=io.StringIO())).pace

@@ -14,10 +14,9 @@ from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.report.page import write_report
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
-from fashion_sweep.tasks.catalogue.trial import run_trial
+from fashion_sweep.tasks.catalogue.task import CATALOGUE
 from fashion_sweep.tasks.preflight import check_config
-from fashion_sweep.tasks.sweep import _write_inputs
-from fashion_sweep.tasks.task import open_data_set
+from fashion_sweep.tasks.sweep import _write_inputs, run_trial
 from tests.conftest import noise_image
 
 QUICK = ["training.steps=2", "training.views=1", "generation.num_inference_steps=2", "generation.refine_fraction=0"]
@@ -43,7 +42,7 @@ def test_a_set_called_shoes_is_trained_judged_reported_and_exported(shoes, runs_
     check_config(config)
     run.config.parent.mkdir(parents=True)
     run.config.write_text(config.to_yaml(), encoding="utf-8")
-    _write_inputs(run, config, {name: open_data_set(name, config, run) for name in config.data_sets})
+    _write_inputs(run, config, {name: CATALOGUE.open(name, config, run) for name in config.data_sets})
     for shard in missing_shards(run, specs_of(config)):
         make_shard(shard)
     forget_models()

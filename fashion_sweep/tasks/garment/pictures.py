@@ -21,9 +21,9 @@ from fashion_sweep.run.claim import RESERVED
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import as_csv, write_text
+from fashion_sweep.tasks.garment.judging import described, look_at
 from fashion_sweep.tasks.garment.recipe import prompts_of, recipe_of
 from fashion_sweep.tasks.garment.sheet import SCORE_COLUMNS, ranked, scores_of, write_regions, write_sheet
-from fashion_sweep.tasks.garment.trial import described, look_at
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
     recipe = recipe_of(preset)
     for garment in garments:
         prompts_of(recipe, garment, (recipe.caption, *recipe.prompts))
-    values = {"name": NAME, "question": QUESTION, "judge": [], "garments": list(garments)}
+    values = {"name": NAME, "question": QUESTION, "judge": [], "task": NAME, "garments": list(garments)}
     try:
         sweep = Sweep.model_validate(values | {"trials": [dict(adapters or FIRST_CHOICE), {}]})
     except ValidationError as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fashion_sweep.tasks.garment.closeness import Closeness, Cut, Look, closeness, look_of
-from fashion_sweep.tasks.garment.trial import described
+from fashion_sweep.tasks.garment.judging import described
 
 
 def flat(colour, size=(64, 48)) -> Cut:

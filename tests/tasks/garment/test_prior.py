@@ -13,11 +13,10 @@ from fashion_sweep.encodings.prepare import make_shard, missing_shards
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.run.status import Status
 from fashion_sweep.storage.files import is_whole
 from fashion_sweep.tasks.garment.recipe import PHOTOS, garment_config, open_garments
-from fashion_sweep.tasks.garment.trial import GarmentTrial
 from fashion_sweep.tasks.sweep import _write_inputs
+from fashion_sweep.tasks.trial_worker import TrialWorker
 from fashion_sweep.training.batches import CachedCaptions, PriorPictures, TrainingSet
 
 QUICK = ["garment.training.steps=4", "garment.training.views=2", "garment.training.validation_every=4"]
@@ -86,6 +85,5 @@ def test_an_adapter_is_trained_with_pictures_that_the_base_model_drew(tmp_path, 
     assert drawn is not None
     assert drawn.rows == 3  # both garments share those of their kind
     assert len({drawn.row("latents", row).numpy().tobytes() for row in range(3)}) == 3
-    spec, paths = specs_of(config)[0], run.trial("blue")
-    GarmentTrial(run, paths, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths)).train()
-    assert is_whole(paths.adapter)
+    TrialWorker.open(run, "blue", Worker(0, 1, "cpu", lambda: None, print)).train()
+    assert is_whole(run.trial("blue").adapter)

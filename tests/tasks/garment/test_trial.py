@@ -20,12 +20,10 @@ from fashion_sweep.encodings.prepare import make_shard, missing_shards
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.tasks.catalogue.trial import run_trial
 from fashion_sweep.tasks.garment.judgement import _judged, closest, judge_garments, overall
 from fashion_sweep.tasks.garment.recipe import PHOTOS, garment_config, open_garments
 from fashion_sweep.tasks.garment.report import answer, write_garment_report
-from fashion_sweep.tasks.garment.trial import GarmentTrial
-from fashion_sweep.tasks.sweep import _write_inputs
+from fashion_sweep.tasks.sweep import _write_inputs, run_trial
 from fashion_sweep.tiny import pictures
 from fashion_sweep.tiny.wardrobe import dress_up
 from fashion_sweep.tracking.store import client
@@ -64,7 +62,7 @@ def run(tmp_path_factory):
 
 
 def work(run, trial_id):
-    run_trial(run, trial_id, Worker(0, 1, "cpu", lambda: None, lambda values: None), GarmentTrial)
+    run_trial(run, trial_id, Worker(0, 1, "cpu", lambda: None, lambda values: None))
 
 
 def test_each_garment_is_a_trial_with_an_adapter_of_its_own(run):

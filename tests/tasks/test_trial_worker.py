@@ -11,8 +11,8 @@ from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Status, read_status
 from fashion_sweep.storage.files import read_json_lines
-from fashion_sweep.tasks.catalogue import trial as module
-from fashion_sweep.tasks.catalogue.trial import Trial
+from fashion_sweep.tasks import trial_worker as module
+from fashion_sweep.tasks.trial_worker import TrialWorker
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def trial_of(tmp_path):
     def make(ranks):
         spec = TrialSpec.of(ranks)
         paths = run.trial(spec.trial_id)
-        return Trial(run, paths, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths))
+        return TrialWorker(run, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths))
 
     return make
 
@@ -57,7 +57,7 @@ def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, mo
     )
     for spec in config.specs:
         paths = run.trial(spec.trial_id)
-        Trial(run, paths, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths)).train()
+        TrialWorker(run, config, spec, Worker(0, 1, "cpu", lambda: None, print), Status(paths)).train()
     assert [given["config"].learning_rate for given in seen] == [0.5] * 3
     assert [given["seed"] for given in seen] == [10, 11, 12]
     assert {given["config"].seed for given in seen} == {10}  # of the split, which all share
@@ -66,9 +66,9 @@ def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, mo
 def test_a_curve_that_was_damaged_ends_no_trial_and_is_told(trial_of):
     trial = trial_of({"unet": 1})
     for step in (1, 2):
-        trial._report({"step": step, "val_loss": 0.5})
+        trial.report({"step": step, "val_loss": 0.5})
     torn = trial.paths.metrics.read_text()[:-9]
     trial.paths.metrics.write_text(torn)
-    trial._report({"step": 3, "val_loss": 0.4})
+    trial.report({"step": 3, "val_loss": 0.4})
     assert [line["step"] for line in read_json_lines(trial.paths.metrics)] == [1, 3]
     assert read_status(trial.paths)["notes"] == ["metrics.jsonl is damaged: 1 of 2 lines are lost"]

@@ -1,0 +1,70 @@
+"""Scoring the evaluation images of a trial as they are drawn, each batch a file of its own until all are there.
+
+A last short batch is padded, since kernels differ a little by batch size. Where memory does not suffice for a batch it
+goes through the model in parts, and its file says how large they were.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from fashion_sweep.generation.drawing import SILENT, draw
+from fashion_sweep.generation.generator import Generator
+from fashion_sweep.metrics.extractors import Judge, Scores
+from fashion_sweep.run.events import Observer
+from fashion_sweep.storage.files import is_whole
+
+logger = logging.getLogger(__name__)
+AT_ONCE = "images_at_once"
+
+
+def judge_batches(
+    generator: Generator,
+    judge: Judge,
+    captions: Sequence[str],
+    folder: Path,
+    mine: slice,  # which of all batches this worker makes
+    done: Callable[[int], None],  # images finished by this worker
+    observer: Observer = SILENT,
+) -> None:
+    """Makes and scores every batch in `mine` that `folder` does not hold yet."""
+    size = generator.config.batch_size
+
+    def keep(indices: range, images: Tensor) -> None:
+        with observer.stage("features", images=len(indices)):
+            scores = judge.scores(images, captions[indices.start : indices.stop])
+        at_once = min(generator.at_once or size, size)
+        scores.save(_batch_path(folder, indices.start), {AT_ONCE: str(at_once)})
+        logger.info("images %d to %d are judged", indices.start, indices.stop - 1)
+
+    draw(
+        generator,
+        captions,
+        [(generator.config.seed, index) for index in range(len(captions))],
+        keep,
+        mine=mine,
+        is_kept=lambda indices: is_whole(_batch_path(folder, indices.start)),
+        done=done,
+        observer=observer,
+    )
+
+
+def collect_batches(folder: Path, count: int, batch_size: int) -> Scores:
+    """The scores of all `count` images, in the order of their prompts, once every batch is there."""
+    return Scores.load(_batch_path(folder, start) for start in range(0, count, batch_size))
+
+
+def images_at_once(folder: Path, count: int, batch_size: int) -> int:
+    """The fewest images that went through the model together: `batch_size`, or less where memory did not suffice."""
+    sizes = []
+    for start in range(0, count, batch_size):
+        with safe_open(_batch_path(folder, start), "pt") as file:
+            sizes.append(int((file.metadata() or {}).get(AT_ONCE, batch_size)))
+    return min(sizes)
+
+
+def _batch_path(folder: Path, start: int) -> Path:
+    return folder / f"{start:06d}.safetensors"

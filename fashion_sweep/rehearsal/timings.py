@@ -1,0 +1,91 @@
+"""What the parts of a model and the steps of a training take: an observer that times them from outside."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fashion_sweep.run.events import Observer
+
+
+@dataclass
+class Timings(Observer):
+    """Seconds and bytes of the parts of all trials."""
+
+    calls: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    """By part of the model and evaluation set, of each call while its images are made: for one sample of the call,
+    of which guidance makes two an image."""
+    steps: dict[str, list[float]] = field(default_factory=dict)
+    """By trial: of each optimizer step."""
+    weights: dict[str, int] = field(default_factory=dict)
+    """Bytes of base, refiner and judge."""
+    trial_id: str = ""
+    """Of the trial that is worked on."""
+    _moments: list[float] = field(default_factory=list)
+    """When the attempt that is going on made its steps and validations."""
+    _data_set: str | None = None
+    """That is drawn and judged; images of the sample grid, of none, are fewer at once and do not count."""
+    _draws: bool = False
+
+    @contextmanager
+    def stage(self, name: str, **facts: Any) -> Iterator[None]:
+        if name == "train":
+            self._moments.clear()
+        self._data_set = facts["data_set"] if name == "draw" else self._data_set
+        self._draws = self._draws or name == "generate"
+        try:
+            yield
+        finally:
+            self._data_set = None if name == "draw" else self._data_set
+            self._draws = self._draws and name != "generate"
+
+    def step(self, values: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if self._moments:
+            self.steps.setdefault(self.trial_id, []).append(now - self._moments[-1])
+        self._moments.append(now)
+
+    def report(self, values: Mapping[str, float]) -> None:
+        self._moments.append(time.monotonic())
+
+    def loaded(self, name: str, loaded: Any) -> None:
+        if name == "judge":
+            self.weights["judge"] = sum(map(bytes_of, {id(network): network for network in loaded}.values()))
+            return
+        self.weights |= loaded.weight_bytes
+        for part, module in loaded.parts.items():
+            self._time(part, module, loaded.device)
+
+    def _time(self, part: str, module: nn.Module, device: torch.device) -> None:
+        """Times the calls of a part of the model while it makes images that are judged."""
+        started: list[float] = []
+
+        def now() -> float:
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.monotonic()
+
+        def before(*_: Any) -> None:
+            if self._draws and self._data_set:
+                started.append(now())
+
+        def after(_: nn.Module, given: tuple[Tensor, ...], made: Any) -> None:
+            if started and self._data_set:
+                self.calls.setdefault((part, self._data_set), []).append((now() - started.pop()) / len(given[0]))
+
+        module.register_forward_pre_hook(before)
+        module.register_forward_hook(after)
+
+    def seconds(self, part: str, evaluation_set: str) -> float:
+        """Of a typical call, for one sample."""
+        return median(self.calls[part, evaluation_set])
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Of its weights."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())

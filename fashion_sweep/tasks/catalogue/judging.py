@@ -1,0 +1,85 @@
+"""Judging a trial on evaluation sets: pictures of their captions become features, and these become metrics."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from torch import distributed
+
+from fashion_sweep.data.catalogue import Record
+from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.generation.drawing import write_samples
+from fashion_sweep.generation.judging import AT_ONCE, collect_batches, images_at_once, judge_batches
+from fashion_sweep.metrics.extractors import Judge
+from fashion_sweep.models.model import Model
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import write_tensors
+from fashion_sweep.tasks.trial_worker import TrialWorker
+from fashion_sweep.training.denoising_loss import loss_increase, losses_beside_base
+
+
+def judge_trial(trial: TrialWorker) -> dict[str, Any]:
+    """Draws and judges every set of `sweep.judge`, then draws the sample prompts.
+
+    Returns:
+        By set its metrics, on worker 0; None on the others.
+    """
+    sweep = trial.config.sweep
+    with trial.observer.stage("load"):
+        model, judge = trial.load_for_pictures(), _load_judge(trial) if sweep.judge else None
+    evaluations: dict[str, Any] = {}
+    for name in sweep.judge:
+        assert judge is not None
+        with trial.observer.stage("judge", evaluation_set=name):
+            evaluations[name] = _judge_set(trial, name, model, judge)
+    with trial.observer.stage("judge"):
+        if trial.worker.rank == 0:
+            generator = trial.generator(model, trial.config.drawn_as)
+            write_samples(generator, sweep.sample_prompts, trial.paths.samples, trial.observer)
+    return evaluations
+
+
+def _load_judge(trial: TrialWorker) -> Judge:
+    judge = Judge(trial.config.preset.evaluation, trial.worker.device)
+    trial.observer.loaded("judge", [judge.clip.model, judge.extractor.model])
+    return judge
+
+
+def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dict[str, Any] | None:
+    """The metrics, on worker 0; None on the others."""
+    evaluation, generation = trial.config.preset.evaluation, trial.config.preset.generation
+    catalogue, folder = trial.catalogue(name), trial.paths.judged(name)
+    order = evaluation_order(catalogue, generation.seed)
+    judged = order[: evaluation.samples]
+    captions = [record.caption for record in judged]
+    rank, world_size = trial.worker.rank, trial.worker.world_size
+
+    def done(images: int) -> None:
+        trial.observer.update(images=images * world_size, images_total=len(captions))
+
+    with trial.observer.stage("draw", data_set=name):
+        mine = slice(rank, None, world_size)
+        judge_batches(trial.generator(model, name), judge, captions, folder, mine, done, trial.observer)
+    if world_size > 1:
+        distributed.barrier()
+        remote.fetch(folder)  # from workers on other nodes
+    if rank != 0:
+        return None
+    scores = collect_batches(folder, len(captions), generation.batch_size)
+    scores.save(trial.paths.features(name), {"prompts": json.dumps([record.name for record in judged])})
+    row = {record.name: index for index, record in enumerate(catalogue.records)}
+    reference = trial.caches.reference(name).all("features")[[row[record.name] for record in order]].numpy()
+    metrics = trial.evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference, evaluation)
+    at_once = {AT_ONCE: images_at_once(folder, len(captions), generation.batch_size)}
+    return metrics | at_once | _forgotten(trial, name, model, order)
+
+
+def _forgotten(trial: TrialWorker, name: str, model: Model, order: Sequence[Record]) -> dict[str, float]:
+    """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""
+    cache = trial.caches.loss(name)
+    if cache is None or trial.spec.is_base_model:
+        return {}
+    judged, seed = [record.caption for record in order[: cache.rows]], trial.config.preset.generation.seed
+    loss, base_loss = losses_beside_base(model, cache, judged, seed, trial.worker.alive)
+    write_tensors(trial.paths.losses(name), {"loss": loss, "base_loss": base_loss})
+    return loss_increase(loss, base_loss)

@@ -1,0 +1,214 @@
+"""What each worker of a trial does: train the adapter, have the task judge it, and write down what came out.
+
+Facts go to the trial's folder first. What is already there (adapter, judged batches) is used, not made again.
+"""
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from fashion_sweep.adapters.formats import count_saved
+from fashion_sweep.adapters.fusing import fuse
+from fashion_sweep.adapters.metadata import own_keys
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config.loading import read_run_config
+from fashion_sweep.config.preset import EvaluationConfig, RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.data.catalogue import Catalogue, read_catalogue
+from fashion_sweep.data.split import training_steps
+from fashion_sweep.doors import TASKS
+from fashion_sweep.encodings.caches import Caches, read_caches
+from fashion_sweep.generation.drawing import write_preview
+from fashion_sweep.generation.generator import Generator
+from fashion_sweep.metrics.evaluate import evaluate, flat
+from fashion_sweep.models.model import Model
+from fashion_sweep.models.registry import load_model
+from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.run.events import Observer, Observers
+from fashion_sweep.run.paths import RunPaths, TrialPaths
+from fashion_sweep.run.specs import run_specs
+from fashion_sweep.run.status import Status
+from fashion_sweep.storage import remote
+from fashion_sweep.storage.files import is_whole, read_json, read_json_lines, write_json, write_json_lines
+from fashion_sweep.training.adapt import Adaptation
+
+logger = logging.getLogger(__name__)
+Evaluate = Callable[[np.ndarray, np.ndarray, np.ndarray, EvaluationConfig], dict[str, Any]]
+"""As `metrics.evaluate.evaluate`."""
+
+
+@dataclass(frozen=True)
+class TrialWorker:
+    """One of the processes that work on a trial, with what it opens once: configuration, catalogues, caches."""
+
+    run: RunPaths
+    config: RunConfig
+    spec: TrialSpec
+    worker: Worker
+    status: Status
+    watchers: Sequence[Observer] = ()
+    """Are told of all events, after the status."""
+    evaluate: Evaluate = evaluate
+    """Makes the metrics of an evaluation set."""
+    draws_preview: bool = True
+    """Whether the first trial to be validated draws something to look at."""
+
+    @classmethod
+    def open(cls, run: RunPaths, trial_id: str, worker: Worker, **options: Any) -> "TrialWorker":
+        """Reads what the run folder says of the trial; `options` are the fields that have a default."""
+        config = read_run_config(run.config)
+        spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
+        status = Status(run.trial(trial_id), worker.rank == 0, alive=worker.alive)
+        return cls(run, config, spec, worker, status, **options)
+
+    def watched_by(self, *watchers: Observer) -> "TrialWorker":
+        """The same, whose events `watchers` are told of."""
+        return replace(self, watchers=watchers)
+
+    @cached_property
+    def paths(self) -> TrialPaths:
+        return self.run.trial(self.spec.trial_id)
+
+    @cached_property
+    def observer(self) -> Observer:
+        return Observers([self.status, *self.watchers])
+
+    @cached_property
+    def task(self) -> Any:
+        """As `tasks.task.Task`, which knows of this class."""
+        return TASKS[self.config.sweep.task]
+
+    @cached_property
+    def catalogue(self) -> Callable[[str], Catalogue]:
+        """By the data set's name, each read once."""
+        return cache(lambda name: read_catalogue(self.run.catalogue(name)))
+
+    @cached_property
+    def caches(self) -> Caches:
+        return read_caches(self.run)
+
+    @cached_property
+    def steps(self) -> int:
+        """Optimizer steps that the trial makes in all."""
+        if self.spec.is_base_model:
+            return 0
+        return training_steps(self.config.training_of(self.spec), self.catalogue(self.config.preset.training_set))
+
+    def original_size(self, name: str) -> tuple[int, int]:
+        """(height, width) that pictures are conditioned on."""
+        return self.task.original_size(self.config, name, self.catalogue(name))
+
+    def work(self) -> None:
+        """Trains and judges the trial; worker 0 writes `result.json` at the end."""
+        try:
+            if not self.spec.is_base_model and not self.worker.agreed(lambda: is_whole(self.paths.adapter)):
+                self.train()
+            evaluations = self.task.judge(self)
+            if self.worker.rank == 0:
+                self.finish(evaluations)
+            self.worker.report({"step": self.steps, **flat(evaluations)})
+        except Exception as error:
+            self.status.fail(f"{type(error).__name__}: {error}")
+            raise
+
+    def train(self) -> None:
+        """Trains from the newest checkpoint to the end, and saves the adapter."""
+        training = self.caches.training(self.config.training_of(self.spec))
+        remote.remove(self.paths.adapter_source)  # of a copy that was damaged
+        with self.observer.stage("load", step=0, steps=self.steps):
+            model = load_model(self.config.preset.model, self.worker.device)
+        words, size = self.task.trigger_words(self.config), self.original_size(self.config.preset.training_set)
+        adaptation = Adaptation(
+            spec=self.spec,
+            config=training,
+            seed=training.seed + self.spec.replicate,
+            catalogue=self.catalogue(self.config.preset.training_set),
+            images=self.caches.images,
+            captions=self.caches.captions,
+            rank=self.worker.rank,
+            workers=self.worker.world_size,
+            **self.task.trained_on(self),
+            agreed=self.worker.agreed,
+            about=own_keys(self.config, self.spec, self.run.name, size, words),
+        )
+        with self.observer.stage("train"):
+            adaptation.run(model, self.paths, partial(self._report_and_draw, model), self.observer)
+        del model, adaptation
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def _report_and_draw(self, model: Model, values: dict[str, float]) -> None:
+        """The first to be validated draws, so that there is something to look at before any trial is judged."""
+        self.report(values)
+        is_first = 0 < values["step"] <= self.config.training_of(self.spec).validation_every and self.draws_preview
+        if is_first and self.worker.rank == 0 and not any(self.paths.root.parent.glob("*/samples/preview.png")):
+            generator = self.generator(model, self.config.drawn_as)
+            write_preview(generator, self.config.sweep.sample_prompts, self.paths.preview, self.worker.alive)
+
+    def report(self, values: dict[str, float]) -> None:
+        """Into the trial's folder first, then to Ray Tune. Lines of steps that are made again are dropped."""
+        if self.worker.rank == 0:
+            logger.info(in_words(values))
+            known = read_json_lines(self.paths.metrics, self.observer.note)
+            earlier = [line for line in known if line["step"] < values["step"]]
+            write_json_lines(self.paths.metrics, [*earlier, values | {"time": time.time_ns() // 1_000_000}])
+        self.worker.report(values)
+        self.observer.report(values)
+
+    def load_for_pictures(self) -> Model:
+        """The model with the refiner, and the trial's adapter."""
+        model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
+        if not self.spec.is_base_model:
+            remote.fetch_file(self.paths.adapter)
+            fuse(self.paths.adapter, self.config.architecture, model.components)
+        self.observer.loaded("pipelines", model)
+        return model
+
+    def generator(self, model: Model, name: str) -> Generator:
+        """Draws pictures as those of the data set `name`."""
+        return Generator(
+            model=model,
+            config=self.config.preset.generation,
+            size=self.config.preset.picture_size(name),
+            original_size=self.original_size(name),
+            negative_prompt=self.task.negative_prompt(self.config, self.spec),
+        )
+
+    def finish(self, evaluations: dict[str, Any]) -> None:
+        """Writes `result.json`, with which the trial is done."""
+        metrics = read_json_lines(self.paths.metrics, self.observer.note)
+        last = metrics[-1] if metrics else {}
+        adapter = None if self.spec.is_base_model else self.paths.adapter
+        parameters = count_saved(adapter) if adapter else 0
+        assert parameters == parameters_of(self.config, self.spec), "the adapter file is not what was planned"
+        result = {
+            "trial_id": self.spec.trial_id,
+            "title": self.spec.title,
+            "ranks": self.spec.adapter_values,
+            "parameters": parameters,
+            "adapter_bytes": adapter.stat().st_size if adapter else 0,
+            "steps": self.steps,
+            "evaluations": evaluations,
+            "seconds": self.status.seconds,
+        }
+        if measured := self.task.summary(self):
+            result[self.task.name] = measured
+        if source := read_json(self.paths.adapter_source):
+            result["adapter_from"] = source["run"]
+        result |= {name: last[name] for name in ("train_loss", "val_loss", "micro_batch_size") if name in last}
+        for name, metrics in evaluations.items():
+            logger.info("%s: %s", name, in_words(metrics))
+        write_json(self.paths.result, result)
+        self.status.update(now=True, state="done")
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Values for a line of the log."""
+    return ", ".join(f"{name} {format(v, '.6g') if isinstance(v, float) else v}" for name, v in values.items())
