@@ -114,9 +114,9 @@ class Meter:
                 self._say(stage)
 
     def seconds(self, name: str) -> float:
-        """Of one sample of the last stage of that name, by when all that starts up is behind it; 0 of none."""
-        last = next((stage for stage in reversed(self.stages) if stage.name == name), None)
-        return last.seconds / last.samples if last else 0.0
+        """Of one sample of the last stage of that name, by when all that starts up is behind it."""
+        stage = {stage.name: stage for stage in self.stages}[name]
+        return stage.seconds / stage.samples
 
     def _failure(self, name: str, error: Exception) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]

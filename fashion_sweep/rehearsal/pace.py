@@ -46,7 +46,7 @@ def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pa
         caption=sum(timings.seconds(encoder, first) for encoder in ("text_encoder", "text_encoder_2")),
         rows={part.kind: meter.seconds(caching(part.kind)) for part in cache.parts},
         images=images,
-        statistics=meter.seconds(Work.STATISTICS),
+        statistics=meter.seconds(Work.STATISTICS) if config.sweep.judge else 0.0,
     )
 
 

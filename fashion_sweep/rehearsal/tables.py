@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.planning.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.planning.cost import FILE_S
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
@@ -105,7 +106,10 @@ def _pace_table(outcome: Outcome) -> Table:
 
 
 def placement_name(key: Any) -> str:
-    names, targets = key
+    """A placement key in words, with the kinds of adapters other than the usual one."""
+    adapters, targets = key
+    usual = ADAPTER_KINDS.names[0]
+    names = [name if kind == usual else f"{name} {kind}" for name, kind in adapters]
     return " and ".join(names) + (f" ({' '.join(targets)})" if targets else "")
 
 

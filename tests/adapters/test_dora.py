@@ -24,9 +24,8 @@ from fashion_sweep.planning.plan import plan
 from fashion_sweep.report.page import write_report
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
-from fashion_sweep.tasks.catalogue.trial import run_trial
-from fashion_sweep.tasks.sweep import _write_inputs
-from fashion_sweep.tasks.task import open_data_set
+from fashion_sweep.tasks.catalogue.task import CATALOGUE
+from fashion_sweep.tasks.sweep import _write_inputs, run_trial
 
 DORA = {"kind": "dora", "rank": 2}
 SPEC = TrialSpec.of({"unet": DORA, "text_encoders": DORA})
@@ -179,7 +178,7 @@ def test_a_sweep_of_lora_and_dora_is_planned_trained_judged_and_exported(fashion
     run = RunPaths(runs_root / "mine")
     run.root.mkdir(parents=True)
     run.config.write_text(config.to_yaml(), encoding="utf-8")
-    _write_inputs(run, config, {name: open_data_set(name, config, run) for name in config.data_sets})
+    _write_inputs(run, config, {name: CATALOGUE.open(name, config, run) for name in config.data_sets})
     for shard in missing_shards(run, config.specs):
         make_shard(shard)
     forget_models()

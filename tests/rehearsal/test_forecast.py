@@ -27,7 +27,7 @@ def amount(**values):
 def pace(config):
     steps = {("unet",): 0.5, ("text_encoders",): 2.0}
     return Pace(
-        step={(names, None): seconds for names, seconds in steps.items()},
+        step={(tuple((name, "lora") for name in names), None): seconds for names, seconds in steps.items()},
         forward=0.1,
         caption=0.25,
         rows={"images": 0.8, "captions": 0.3, "loss-general": 0.6, "reference-fashion": 0.5, "reference-general": 0.4},
@@ -95,8 +95,8 @@ def test_captions_that_the_limit_leaves_out_are_encoded_in_each_step_and_validat
     flops = Flops(base=1e12, refiner=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
     work = {"training": flops, "fashion": flops}
     found = reckoned_pace(left_out, work, kept(left_out, many), tflops=100, statistics=5.0)
-    assert found.step[("unet",), None] == pytest.approx(5 * (3 * 0.01 + 0.001))
-    assert found.step[("text_encoders",), None] == pytest.approx(5 * 3 * 0.011)
+    assert found.step[(("unet", "lora"),), None] == pytest.approx(5 * (3 * 0.01 + 0.001))
+    assert found.step[(("text_encoders", "lora"),), None] == pytest.approx(5 * 3 * 0.011)
     assert "captions" not in found.rows
 
 
@@ -123,8 +123,8 @@ def test_operations_become_seconds_by_the_throughput_that_is_assumed():
     flops = Flops(base=1e12, refiner=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
     work = {"training": flops, "fashion": flops}
     found = reckoned_pace(config, work, kept(config, amount()), tflops=100, statistics=5.0)
-    assert found.step[("unet",), None] == pytest.approx(5 * 3 * 0.01)
-    assert found.step[("text_encoders",), None] == pytest.approx(5 * 3 * 0.011)
+    assert found.step[(("unet", "lora"),), None] == pytest.approx(5 * 3 * 0.01)
+    assert found.step[(("text_encoders", "lora"),), None] == pytest.approx(5 * 3 * 0.011)
     image = found.images["fashion"]
     assert (image.base_step, image.refiner_step) == (pytest.approx(0.02), pytest.approx(0.04))
     assert image.decode == pytest.approx(6 / (100 / 3))

@@ -190,7 +190,7 @@ def test_a_call_is_divided_by_its_own_images_and_the_sample_grid_and_losses_do_n
     images = pace.images["general"]
     assert images.base_step == images.refiner_step == pytest.approx((10 + 8) / 4)  # four images, with guidance
     assert images.forward == pytest.approx((10 + 8) / 8)
-    assert pace.step[("unet",), None] == pytest.approx(10 + 2)
+    assert pace.step[(("unet", "lora"),), None] == pytest.approx(10 + 2)
 
 
 def test_work_that_cannot_be_counted_is_told_before_any_stage(command, monkeypatch):
