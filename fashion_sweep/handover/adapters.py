@@ -13,6 +13,7 @@ from fashion_sweep.adapters.metadata import PREFIX, judged_in, original_size_in,
 from fashion_sweep.config.loading import PRESETS, load_preset, read_run_config
 from fashion_sweep.config.preset import Preset
 from fashion_sweep.data.catalogue import read_catalogue
+from fashion_sweep.doors import TASKS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.storage import remote
@@ -134,14 +135,14 @@ def _from_disk(given: str) -> Adapter:
         label = path.stem if path.name != TrialPaths(path).adapter.name else path.parent.name
         return Adapter(str(path), label, path, trained_with=_preset_of_export(path))
     config = read_run_config(run.config)
-    catalogue = run.catalogue(config.preset.training_set)
-    has_one_size = not config.sweep.garments  # else the adapter's file tells it
+    task, name = TASKS[config.sweep.task], config.preset.training_set
+    catalogue = run.catalogue(name)
     return Adapter(
         name=str(path),
         label=f"{run.name}: {path.parent.parent.name}",
         file=path,
         trained_with=config.preset,
-        original_size=read_catalogue(catalogue).original_size if has_one_size and catalogue.is_file() else None,
+        original_size=task.original_size(config, name, read_catalogue(catalogue)) if catalogue.is_file() else None,
     )
 
 

@@ -6,8 +6,8 @@ from fashion_sweep.report.results import Results
 from fashion_sweep.report.tables import GAP
 
 
-def provenance(results: Results) -> tuple[tuple[str, str], ...]:
-    """Terms and what is said of them."""
+def provenance(results: Results, on_sets: bool = True) -> tuple[tuple[str, str], ...]:
+    """Terms and what is said of them; `on_sets`: whether trials are judged on evaluation sets."""
     facts, config = results.facts, results.config
     training = config.preset.training
     length = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
@@ -20,7 +20,7 @@ def provenance(results: Results) -> tuple[tuple[str, str], ...]:
             f"learning rate {training.learning_rate:g}, LoRA alpha {training.lora_alpha:g}, seed {training.seed}{seeds}"
             + ("; trials may set values of their own, which their titles name" if _own(results) else ""),
         ),
-        *([] if config.sweep.garments else [("Judged by", _judge(results))]),
+        *([("Judged by", _judge(results))] if on_sets else []),
         ("Hardware", _hardware(facts.get("hardware") or {})),
     ]
     if short := _short_of_memory(results):

@@ -167,7 +167,7 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
         Section("Verdict", verdict(answer(run, judged))),
         Section("Garments", tuple(garment_tables(results, judged)) if judged else ()),
         Section("Contact sheets", tuple(sheets)),
-        Section("What was run on what", (Bullets(provenance(results)),)),
+        Section("What was run on what", (Bullets(provenance(results, on_sets=False)),)),
         Section("Where the time went", (times,) if times else ()),
         Section("Garments that did not finish", (Bullets(tuple(failed)),) if failed else ()),
     ]
