@@ -53,7 +53,7 @@ def model(config):
     """The embedded SDXL with its refiner. Tests that change its weights load their own."""
     from fashion_sweep.models.sdxl.model import SDXL
 
-    return SDXL.load(config.preset.model, "cpu", with_refiner=True)
+    return SDXL.load(config.preset.model, "cpu", for_pictures=True)
 
 
 def noise_image(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from fashion_sweep.config.model_config import ModelConfig, model_config_classes
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
 from fashion_sweep.config.sweep import Sweep
@@ -236,7 +237,8 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
             by_name = get_origin(option) is dict
             inner, place = (get_args(option)[1], f"{name}.{SET}") if by_name else (option, name)
             if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from _fields(inner, f"{prefix}{place}.")
+                for one in model_config_classes() if inner is ModelConfig else [inner]:
+                    yield from _fields(one, f"{prefix}{place}.")
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.data_source import DataSource, Size
 from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.model_config import AnyModelConfig
 from fashion_sweep.config.sweep import Garment, Name, SetName, Sweep
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -17,30 +18,11 @@ from fashion_sweep.doors import ARCHITECTURES, LAYOUTS
 from fashion_sweep.errors import ConfigError, did_you_mean
 
 
-class ModelConfig(Frozen):
-    family: Literal["sdxl"] = "sdxl"
-    """Which module of `models/` knows the model."""
-    base: str = Field(min_length=1)
-    """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`; `random:` before a name:
-    its architecture with random weights."""
-    refiner: str | None = Field(None, min_length=1)
-    vae: str | None = Field(None, min_length=1)
-    """Autoencoder of base and refiner, likewise; null: the base's own. It always computes in float32."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Of the frozen weights. Adapter weights are always float32."""
-    attention: Literal["auto", "sdpa", "xformers"] = "auto"
-    """auto: xformers where its kernels run, else torch's own scaled_dot_product_attention."""
-    channels_last: bool = False
-    """Memory layout of the convolutions; may be faster on GPUs with tensor cores."""
-    compile: bool = False
-    """`torch.compile` of the UNets' transformer blocks: a minute or more before the first step, faster ones after."""
-
-
 class GenerationConfig(Frozen):
     num_inference_steps: int = Field(50, ge=1, le=999)
     guidance_scale: float = Field(5.0, ge=0)
     refine_fraction: float = Field(0.2, ge=0, lt=1)
-    """Share of the steps that the refiner makes."""
+    """Share of the steps, the last ones, that a second model makes, where the base model has one."""
     seed: Count = 0
     batch_size: PositiveInt = 8
     base_negative_prompt: str | None = None
@@ -135,7 +117,7 @@ class GarmentConfig(Frozen):
 
 class Preset(Frozen):
     name: Name
-    model: ModelConfig
+    model: AnyModelConfig
     data: dict[SetName, DataSource] = Field(min_length=1)
     """The data sets by name."""
     training: TrainingConfig
@@ -213,23 +195,23 @@ class RunConfig(Frozen):
 
     @model_validator(mode="after")
     def _sweep_is_for_this_base_model(self) -> "RunConfig":
-        if error := self.sweep.misplaced(self.preset.model.family):
+        if error := self.sweep.misplaced(self.preset.model.architecture):
             raise ConfigError(f"sweep.{error}")
         return self
 
     @property
     def architecture(self) -> Any:
         """The base model's `models.architecture.Architecture`."""
-        return ARCHITECTURES[self.preset.model.family]
+        return ARCHITECTURES[self.preset.model.architecture]
 
     @property
     def specs(self) -> list[TrialSpec]:
         """Every training of every configuration; of a search none: see `run.specs.run_specs`."""
-        return self.sweep.specs(self.preset.model.family)
+        return self.sweep.specs(self.preset.model.architecture)
 
     def spec_of(self, values: Mapping[str, Any]) -> TrialSpec:
         """The trial that a sweep file describes with `values`, on this base model."""
-        return TrialSpec.of(values, self.preset.model.family)
+        return TrialSpec.of(values, self.preset.model.architecture)
 
     def training_of(self, spec: TrialSpec) -> TrainingConfig:
         """The preset's training with what the trial sets for itself. The seed stays the preset's: it makes the split

@@ -7,11 +7,12 @@ from typing import Any
 from fashion_sweep.config.preset import EvaluationConfig, RunConfig
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior, Reference, all_parts
+from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior, Reference, Weights, all_parts
 from fashion_sweep.encodings.sharded_cache import ShardedCache, content_key
 from fashion_sweep.encodings.size import Counts, cache_size
 from fashion_sweep.errors import RunError
-from fashion_sweep.models.sources import EMBEDDED, fingerprint, locate, model_fingerprint
+from fashion_sweep.models.registry import architecture_of
+from fashion_sweep.models.sources import EMBEDDED, fingerprint, locate
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths, by_name, by_path, cache_root
 from fashion_sweep.storage.files import read_json, write_json
@@ -26,7 +27,7 @@ class Caches:
 
     parts: Mapping[str, ShardedCache]
     models: tuple[str, ...]
-    """Fingerprints of base, refiner, CLIP and the autoencoder, where it is not the base's."""
+    """Fingerprints of the base model, the base itself first, and of CLIP."""
     views: int
     """That are kept of each image trained on."""
 
@@ -61,22 +62,14 @@ def plan_caches(config: RunConfig, catalogues: dict[str, Catalogue]) -> Caches:
     images: dict[str, int] = {name: len(catalogue.records) for name, catalogue in catalogues.items()}
     captions = len(catalogues[config.preset.training_set].distinct_captions)
     size = cache_size(config, specs_of(config), Counts(images, captions, "the data"))
-    weights, parts = _fingerprints(config), {}
+    model, parts = config.preset.model, {}
+    weights = Weights(architecture_of(model).fingerprints(model), _clip_fingerprint(config.preset.evaluation))
     for kind, part in all_parts(config, size.views).items():
         if kind != Captions.KIND or not size.without_captions:
             key = content_key(part.key(catalogues[part.data_set], weights))
             rows = part.rows(images[part.data_set], captions)
             parts[kind] = ShardedCache(cache_root() / f"{kind}-{key}", rows)
-    return Caches(parts, tuple(weights.values()), size.views)
-
-
-def _fingerprints(config: RunConfig) -> dict[str, str]:
-    """Of base, refiner (empty where there is none), CLIP and the autoencoder, where it is not the base's."""
-    model = config.preset.model
-    found = {"base": model_fingerprint(model.base, "model.base")}
-    found["refiner"] = model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
-    found["clip"] = _clip_fingerprint(config.preset.evaluation)
-    return found | ({"vae": model_fingerprint(model.vae, "model.vae")} if model.vae else {})
+    return Caches(parts, (*weights.model.all.values(), weights.clip), size.views)
 
 
 def _clip_fingerprint(evaluation: EvaluationConfig) -> str:

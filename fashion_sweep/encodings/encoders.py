@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig, Size
+from fashion_sweep.config.model_config import ModelConfig
+from fashion_sweep.config.preset import EvaluationConfig, RunConfig, Size
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.images import load_rgb
@@ -136,7 +137,7 @@ def _load_model(model_config: ModelConfig) -> Model:
 
 @lru_cache(maxsize=1)
 def _load_pipelines(model_config: ModelConfig) -> Model:
-    return load_model(model_config, default_device(), with_refiner=True)
+    return load_model(model_config, default_device(), for_pictures=True)
 
 
 def shard_model(config: RunConfig) -> Model:
@@ -159,7 +160,7 @@ def shard_judge(config: RunConfig) -> Judge:
 
 
 def shard_pipelines(config: RunConfig) -> Model:
-    """The base model with its refiner, likewise."""
+    """The base model with all that drawing takes, likewise."""
     _load_model.cache_clear()
     _load_judge.cache_clear()
     return _load_pipelines(config.preset.model)

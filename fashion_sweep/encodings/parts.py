@@ -1,7 +1,7 @@
 """The parts of the shared cache: what each holds, which of them trials need, what a row of it takes. Without torch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,22 +11,25 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.metrics.sample_size import feature_dimension
+from fashion_sweep.models.architecture import Architecture, Fingerprints, TypicalWork
+from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.planning.cost import (
     BFLOAT16_FLOPS,
-    CAPTION_FLOPS,
-    DENOISER_FLOPS_PER_PIXEL,
-    ENCODER_FLOPS_PER_PIXEL,
     FILE_S,
     FLOAT32_FLOPS,
     INCEPTION_FLOPS,
-    SDXL_TEXT_WIDTH,
     TF32_FLOPS,
-    TOKENS,
     pixels,
     text_of,
-    text_widths,
-    view_bytes,
 )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Fingerprints of all models that fill the cache."""
+
+    model: Fingerprints
+    clip: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class CachePart(ABC):
     KIND: ClassVar[str]
     TITLE: ClassVar[str]
     MADE_BY: ClassVar[Literal["model", "pipelines", "judge"]] = "model"
-    """The base model; with its refiner, as pictures are drawn; or the feature extractors."""
+    """The base model; with all that drawing pictures takes; or the feature extractors."""
     FOR_TRAINING: ClassVar[bool] = False
 
     @property
@@ -59,8 +62,8 @@ class CachePart(ABC):
         return images
 
     @abstractmethod
-    def key(self, catalogue: Catalogue, weights: Mapping[str, str]) -> dict[str, Any]:
-        """Whatever its content depends on; `weights` are fingerprints."""
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+        """Whatever its content depends on."""
 
     @property
     @abstractmethod
@@ -74,13 +77,25 @@ class CachePart(ABC):
 
     @property
     def assumed_rate(self) -> float | None:
-        """Rows a second on an A100-class GPU; None for models that are not of SDXL's size."""
-        return 1 / self._sdxl_seconds if text_widths(self.config)[0] == SDXL_TEXT_WIDTH else None
+        """Rows a second on an A100-class GPU; None for models whose work is not known without counting."""
+        work = self.architecture.typical_work(self.config.preset.model)
+        return None if work is None else 1 / self._assumed_seconds(work)
 
     @property
+    def architecture(self) -> Architecture:
+        return architecture_of(self.config.preset.model)
+
     @abstractmethod
-    def _sdxl_seconds(self) -> float:
+    def _assumed_seconds(self, work: TypicalWork) -> float:
         """For a row."""
+
+    @property
+    def _view_bytes(self) -> int:
+        return self.architecture.view_bytes(self.config.preset.model, self.size)
+
+    @property
+    def _caption_bytes(self) -> int:
+        return self.architecture.caption_bytes(self.config.preset.model)
 
     @property
     def size(self) -> Size:
@@ -88,25 +103,24 @@ class CachePart(ABC):
 
 
 class Images(CachePart):
-    """`latents` views,c,h,w float16 and `time_ids` views,6 float32 of the images trained on."""
+    """`latents` views,c,h,w float16 and the conditioning of each view's framing, of the images trained on."""
 
     KIND, TITLE, FOR_TRAINING = "images", "latents of views", True
 
-    def key(self, catalogue: Catalogue, weights: Mapping[str, str]) -> dict[str, Any]:
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
         transform = {"size": self.size, "views": self.views, "seed": self.config.preset.training.seed}
-        return _autoencoder(weights) | transform | {"data": _identity(catalogue.records)}
+        return dict(weights.model.autoencoder) | transform | {"data": _identity(catalogue.records)}
 
     @property
     def row_bytes(self) -> int:
-        return self.views * view_bytes(self.config, self.size)
+        return self.views * self._view_bytes
 
     @property
     def rate_key(self) -> str:
         return f"{self.kind} {self.config.preset.model.base} {text_of(self.size)} views {self.views}"
 
-    @property
-    def _sdxl_seconds(self) -> float:
-        return FILE_S + self.views * pixels(self.size) * ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS
+    def _assumed_seconds(self, work: TypicalWork) -> float:
+        return FILE_S + self.views * pixels(self.size) * work.encoder_per_pixel / TF32_FLOPS
 
     @property
     def size(self) -> Size:
@@ -114,7 +128,7 @@ class Images(CachePart):
 
 
 class Captions(CachePart):
-    """`prompt_embeds` tokens,d and `pooled` p, float16, of the distinct captions trained on, sorted."""
+    """The conditioning, its fractions as float16, of the distinct captions trained on, sorted."""
 
     KIND, TITLE, FOR_TRAINING = "captions", "prompt embeddings", True
 
@@ -124,17 +138,15 @@ class Captions(CachePart):
     def rows(self, images: int, captions: int) -> int:
         return captions
 
-    def key(self, catalogue: Catalogue, weights: Mapping[str, str]) -> dict[str, Any]:
-        return _text_encoders(self.config, weights) | {"captions": catalogue.distinct_captions}
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+        return dict(weights.model.text) | {"captions": catalogue.distinct_captions}
 
     @property
     def row_bytes(self) -> int:
-        width, pooled = text_widths(self.config)
-        return 2 * (TOKENS * width + pooled)
+        return self._caption_bytes
 
-    @property
-    def _sdxl_seconds(self) -> float:
-        return CAPTION_FLOPS / BFLOAT16_FLOPS
+    def _assumed_seconds(self, work: TypicalWork) -> float:
+        return work.caption / BFLOAT16_FLOPS
 
 
 class Reference(CachePart):
@@ -145,8 +157,8 @@ class Reference(CachePart):
     def is_needed(self, specs: Collection[TrialSpec]) -> bool:
         return True
 
-    def key(self, catalogue: Catalogue, weights: Mapping[str, str]) -> dict[str, Any]:
-        extractor = {"features": self.config.preset.evaluation.features, "clip": weights["clip"]}
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+        extractor = {"features": self.config.preset.evaluation.features, "clip": weights.clip}
         return extractor | {"data": _identity(catalogue.records), "size": self.size}
 
     @property
@@ -157,14 +169,13 @@ class Reference(CachePart):
     def rate_key(self) -> str:
         return f"{self.kind} {self.config.preset.evaluation.features} {text_of(self.size)}"
 
-    @property
-    def _sdxl_seconds(self) -> float:
+    def _assumed_seconds(self, work: TypicalWork) -> float:
         return FILE_S + INCEPTION_FLOPS / FLOAT32_FLOPS
 
 
 class Loss(CachePart):
-    """`latents` c,h,w float16, `time_ids` 6 float32 and the base model's `loss` of the first images judged, of a set
-    that nothing is trained on."""
+    """`latents` c,h,w float16, the conditioning of the framing and the base model's `loss` of the first images judged,
+    of a set that nothing is trained on."""
 
     KIND, TITLE = "loss-{}", "{} images and their loss"
 
@@ -175,25 +186,24 @@ class Loss(CachePart):
         order = evaluation_order(catalogue, self.config.preset.generation.seed)
         return order[: self.config.preset.evaluation.loss_samples]
 
-    def key(self, catalogue: Catalogue, weights: Mapping[str, str]) -> dict[str, Any]:
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
         """Of all the records in their order: how many they are decides on the timestep of each."""
         records, seed = self.records(catalogue), self.config.preset.generation.seed
         data = {"data": _identity(records), "captions": [record.caption for record in records]}
-        return _autoencoder(weights) | _text_encoders(self.config, weights) | data | {"size": self.size, "seed": seed}
+        return dict(weights.model.autoencoder) | dict(weights.model.text) | data | {"size": self.size, "seed": seed}
 
     @property
     def row_bytes(self) -> int:
-        return view_bytes(self.config, self.size) + 4
+        return self._view_bytes + 4
 
-    @property
-    def _sdxl_seconds(self) -> float:
-        per_pixel = ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS + DENOISER_FLOPS_PER_PIXEL / BFLOAT16_FLOPS
+    def _assumed_seconds(self, work: TypicalWork) -> float:
+        per_pixel = work.encoder_per_pixel / TF32_FLOPS + work.denoiser_per_pixel / BFLOAT16_FLOPS
         return FILE_S + pixels(self.size) * per_pixel
 
 
 class Prior(CachePart):
-    """Pictures that the base model draws of each kind of garment, encoded as if they were photos: `latents` c,h,w and
-    `prompt_embeds` tokens,d and `pooled` p, float16, and `time_ids` 6 float32."""
+    """Pictures that the base model draws of each kind of garment, encoded as if they were photos: `latents` c,h,w
+    float16, and the conditioning of framing and caption."""
 
     KIND, TITLE, MADE_BY, FOR_TRAINING = "prior", "pictures of each kind", "pipelines", True
 
@@ -217,23 +227,21 @@ class Prior(CachePart):
     def rows(self, images: int, captions: int) -> int:
         return len(self.kinds) * self.prior.images
 
-    def key(self, catalogue: Catalogue, weights: Mapping[str, str]) -> dict[str, Any]:
-        drawn = {"generation": self.config.preset.generation.model_dump(mode="json"), "refiner": weights["refiner"]}
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+        drawn = {"generation": self.config.preset.generation.model_dump(mode="json"), **weights.model.drawing}
         captions = [self.caption(kind) for kind in self.kinds]
         wanted = {"captions": captions, "each": self.prior.images, "size": self.size}
-        return _autoencoder(weights) | _text_encoders(self.config, weights) | drawn | wanted
+        return dict(weights.model.autoencoder) | dict(weights.model.text) | drawn | wanted
 
     @property
     def row_bytes(self) -> int:
-        width, pooled = text_widths(self.config)
-        return view_bytes(self.config, self.size) + 2 * (TOKENS * width + pooled)
+        return self._view_bytes + self._caption_bytes
 
-    @property
-    def _sdxl_seconds(self) -> float:
+    def _assumed_seconds(self, work: TypicalWork) -> float:
         generation = self.config.preset.generation
         passes = generation.num_inference_steps * (2 if generation.guidance_scale > 1 else 1)
-        drawing = passes * DENOISER_FLOPS_PER_PIXEL / BFLOAT16_FLOPS
-        return pixels(self.size) * (drawing + 3 * ENCODER_FLOPS_PER_PIXEL / TF32_FLOPS)  # a decoder is two encoders
+        drawing = passes * work.denoiser_per_pixel / BFLOAT16_FLOPS
+        return pixels(self.size) * (drawing + 3 * work.encoder_per_pixel / TF32_FLOPS)  # a decoder is two encoders
 
     @property
     def size(self) -> Size:
@@ -249,14 +257,6 @@ def all_parts(config: RunConfig, views: int) -> dict[str, CachePart]:
     if config.sweep.garments and config.preset.garment and config.preset.garment.prior:
         parts.insert(2, Prior(config, views, trained))
     return {part.kind: part for part in parts}
-
-
-def _autoencoder(weights: Mapping[str, str]) -> dict[str, str]:
-    return {name: weights[name] for name in ("base", "vae") if name in weights}
-
-
-def _text_encoders(config: RunConfig, weights: Mapping[str, str]) -> dict[str, str]:
-    return {"base": weights["base"], "precision": config.preset.model.dtype}
 
 
 def _identity(records: Sequence[Record]) -> list[Any]:

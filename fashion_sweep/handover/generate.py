@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from fashion_sweep.config.preset import ModelConfig, Preset
-from fashion_sweep.doors import ARCHITECTURES
+from fashion_sweep.config.model_config import ModelConfig
+from fashion_sweep.config.preset import Preset
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter, split_scale
 from fashion_sweep.handover.requests import Row, Wish, check_wish, make_rows, settings_told
 from fashion_sweep.models.checks import check_model, check_size
+from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.report.grid import write_grid
 from fashion_sweep.run.events import Observer
 
@@ -87,7 +88,7 @@ def _load(rows: Sequence[Row], console: Console) -> "Model":
     from fashion_sweep.models.registry import default_device, load_model
 
     config = _model_of(preset)
-    model = load_model(config, default_device(), with_refiner=True)
+    model = load_model(config, default_device(), for_pictures=True)
     for row in rows if len(rows) > 1 else ():  # before the first image, not after half of them
         with _applied(model, row):
             pass
@@ -95,8 +96,8 @@ def _load(rows: Sequence[Row], console: Console) -> "Model":
 
 
 def _model_of(preset: Preset) -> ModelConfig:
-    """Without a refiner that makes no step."""
-    return preset.model if preset.generation.refine_fraction else preset.model.model_copy(update={"refiner": None})
+    """Without what makes no step."""
+    return architecture_of(preset.model).for_pictures(preset.model, preset.generation.refine_fraction)
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def _applied(model: "Model", row: Row) -> Iterator[None]:
 
     with ExitStack() as stack:
         if row.adapter.file:
-            architecture = ARCHITECTURES[row.preset.model.family]
+            architecture = architecture_of(row.preset.model)
             try:
                 stack.enter_context(adapted(row.adapter.file, architecture, model.components, row.scale))
             except ConfigError as error:

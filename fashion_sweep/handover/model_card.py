@@ -144,7 +144,7 @@ class Card:
         yield f"```python\n{self._python()}\n```"
         generation = self.config.preset.generation
         parts = [f"DDIM, {generation.num_inference_steps} steps", f"guidance scale {generation.guidance_scale:g}"]
-        if self.config.preset.model.refiner and generation.refine_fraction:
+        if self.config.preset.model.second_model and generation.refine_fraction:
             parts.append(f"the refiner for the last {generation.refine_fraction:.0%} of the steps")
         if self.original_size:
             parts.append("`original_size` as the photographs'")

@@ -73,7 +73,7 @@ class Row:
     def description(self) -> dict[str, Any]:
         """What its images are told to come from."""
         generation, size = self.preset.generation, self.preset.picture_size()
-        refined = generation.refine_fraction if self.preset.model.refiner else 0
+        refined = generation.refine_fraction if self.preset.model.second_model else 0
         said = {
             "adapter": self.adapter.name,
             "scale": f"{self.scale:g}",
@@ -86,7 +86,7 @@ class Row:
             "refine_fraction": f"{refined:g}",
         }
         if refined:
-            said["refiner"] = str(self.preset.model.refiner)
+            said["refiner"] = str(self.preset.model.second_model)
         if self.negative_prompt is not None:
             said["negative_prompt"] = self.negative_prompt
         return said
@@ -103,8 +103,8 @@ class Row:
             "Size": f"{size.width}x{size.height}",
             "Model": base_model_id(self.preset.model.base),
         }
-        if self.preset.model.refiner and generation.refine_fraction:
-            values["Refiner"] = base_model_id(self.preset.model.refiner)
+        if self.preset.model.second_model and generation.refine_fraction:
+            values["Refiner"] = base_model_id(self.preset.model.second_model)
             values["Refiner switch at"] = f"{1 - generation.refine_fraction:g}"
         if self.adapter.file is not None:
             values["Lora"] = f"{self.adapter.label} x {self.scale:g}"
@@ -209,7 +209,7 @@ def _how(adapter: Adapter) -> str | None:
 
 def _drawn(preset: Preset) -> str:
     generation, size = preset.generation, preset.picture_size()
-    refined = generation.refine_fraction if preset.model.refiner else 0
+    refined = generation.refine_fraction if preset.model.second_model else 0
     refiner = f", {refined:.0%} of them by the refiner" if refined else ""
     steps = f"{generation.num_inference_steps} steps{refiner}"
     return f"{steps}, guidance {generation.guidance_scale:g}, {size.height}x{size.width}"

@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from fashion_sweep.config.model_config import RANDOM
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.models.precision import tf32
-from fashion_sweep.models.sources import EMBEDDED, RANDOM, locate
+from fashion_sweep.models.sources import EMBEDDED, locate
 from fashion_sweep.storage.files import write_tensors
 
 # open_clip warns of random weights, by the root logger; they are there only where they are asked for

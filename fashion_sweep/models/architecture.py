@@ -1,8 +1,14 @@
 """What is asked of a family of base models before any of its weights are there. Imports no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.model_config import ModelConfig
+
+if TYPE_CHECKING:
+    from fashion_sweep.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,63 @@ class Layers:
     """Input and output width by the layer's name."""
     parameters: int = 0
     """Of all its layers, the linear ones included."""
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What encodings depend on of a base model, as parts of the keys of the shared cache."""
+
+    autoencoder: Mapping[str, str]
+    """Whatever latents depend on."""
+    text: Mapping[str, str]
+    """Whatever the conditioning of captions depends on."""
+    drawing: Mapping[str, str]
+    """Whatever pictures depend on besides."""
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Of the three together."""
+        return {**self.autoencoder, **self.text, **self.drawing}
+
+
+@dataclass(frozen=True)
+class TypicalWork:
+    """Floating-point operations, for forecasts before anything is counted or measured."""
+
+    denoiser_per_pixel: float
+    """Of one forward pass, by pixels of the image."""
+    encoder_per_pixel: float
+    """Of the autoencoder's encoder; its decoder takes twice that."""
+    caption: float
+    """Of encoding one."""
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations for one sample of one size; a multiplication and its addition are two."""
+
+    base: float
+    """Of one forward pass of the denoiser."""
+    second: float
+    """Of the model that makes the last steps, likewise; 0 where there is none."""
+    text: float
+    """Of encoding one caption."""
+    encode: float
+    decode: float
+
+
+@dataclass(frozen=True)
+class TokenLengths:
+    """How long captions are, with their begin and end, in the tokens of one tokenizer."""
+
+    tokenizer: str
+    limit: int
+    """What the text encoder takes."""
+    shortest: int
+    median: float
+    longest: int
+    cut: int
+    """Captions that lose their end."""
 
 
 class Architecture(Protocol):
@@ -59,4 +122,57 @@ class Architecture(Protocol):
 
         Raises:
             ConfigError: the model is nowhere, or something else.
+        """
+
+    config_class: type[ModelConfig]
+    """Of the `model` section of presets."""
+
+    def check(self, model: Any) -> None:
+        """Finds what is wrong with the model as far as that can be told in a second; `model`: a `config_class`.
+
+        Raises:
+            ConfigError: a part of it is nowhere, something else, or learnt what cannot be trained or drawn.
+        """
+
+    def size_divisor(self, model: Any) -> int:
+        """What the height and width of every image must divide by, in pixels."""
+
+    def locate(self, base: str) -> str:
+        """The folder or file of the weights, or the hub id where they are not on this disk."""
+
+    def fingerprints(self, model: Any) -> Fingerprints:
+        """What tells the model's encodings from those of others."""
+
+    def view_bytes(self, model: Any, size: Size) -> int:
+        """Bytes that the cache takes for one picture: latents as float16, and the conditioning of its framing."""
+
+    def caption_bytes(self, model: Any) -> int:
+        """Bytes that the cache takes for the conditioning of one caption."""
+
+    def typical_work(self, model: Any) -> TypicalWork | None:
+        """None for models of another size than the usual one."""
+
+    def operations(self, model: Any, size: Size) -> Operations | None:
+        """Counted from configs alone; None where these are not at hand."""
+
+    def tokenizer_fingerprints(self, base: str) -> Sequence[str]:
+        """One for each tokenizer that lies beside the weights."""
+
+    def tokenizers(self, base: str) -> Mapping[str, Any]:
+        """By name: transformers' tokenizers, from the model's files or as they are known to be."""
+
+    def caption_lengths(self, base: str, counts: Mapping[str, int]) -> list[TokenLengths]:
+        """Of the captions in `counts`, each as often as it says there, by each tokenizer."""
+
+    def for_pictures(self, model: Any, refine_fraction: float) -> Any:
+        """The same configuration without what makes no step of a picture."""
+
+    def for_training(self, model: Any) -> Any:
+        """The same configuration without what has no part in training."""
+
+    def load(self, config: Any, device: str, for_pictures: bool) -> "Model":
+        """The base model with frozen weights; `for_pictures`: with all that drawing takes.
+
+        Raises:
+            ConfigError: its weights are not on this disk, and not to be had.
         """

@@ -16,8 +16,8 @@ from fashion_sweep.data.sets import render_if_needed
 from fashion_sweep.data.split import split
 from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.errors import ConfigError, did_you_mean
-from fashion_sweep.models.sdxl.caption_lengths import TokenLengths, caption_lengths, find_tokenizers
-from fashion_sweep.models.sources import fingerprint
+from fashion_sweep.models.architecture import TokenLengths
+from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.run.paths import data_findings, data_index
 from fashion_sweep.storage.files import read_json, write_json
 
@@ -67,7 +67,7 @@ class DataCheck:
     distinct_captions: int
     most_repeated_caption: tuple[str, int]
     tokens: list[TokenLengths]
-    """Of each tokenizer of the base model; of CLIP's, which SDXL has, where its own are not on this machine."""
+    """Of each tokenizer of the base model; of those that it is known to have, where its own are not on this machine."""
     duplicate_files: int
     """Files whose content another file has, too: how many more there are than contents."""
     duplicate_examples: list[list[str]]
@@ -158,10 +158,10 @@ def _token_lengths(name: str, root: str, index: Index, counts: Counter[str], pre
     path = data_findings(name, root)
     known = read_json(path, {})
     known = known if index.key and known.get("index") == index.key else {"index": index.key, "tokens": {}}
-    folders = find_tokenizers(preset.model.base)
-    key = f"{[fingerprint(str(folder)) for folder in folders]} {_bounds(preset.data[name])}"
+    architecture, base = architecture_of(preset.model), preset.model.base
+    key = f"{architecture.tokenizer_fingerprints(base)} {_bounds(preset.data[name])}"
     if key not in known["tokens"]:
-        known["tokens"][key] = [asdict(lengths) for lengths in caption_lengths(folders, counts)]
+        known["tokens"][key] = [asdict(lengths) for lengths in architecture.caption_lengths(base, counts)]
         write_json(path, known)
     return [TokenLengths(**lengths) for lengths in known["tokens"][key]]
 

@@ -1,20 +1,14 @@
-"""Floating-point operations of a model's parts, counted by torch on the meta device, from configs alone."""
+"""Floating-point operations of what a run does to a sample, from configs alone."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from fashion_sweep.config.data_source import Size
-from fashion_sweep.config.preset import EvaluationConfig, ModelConfig, RunConfig
-from fashion_sweep.models.sources import locate_architecture
+from fashion_sweep.config.model_config import ModelConfig
+from fashion_sweep.config.preset import EvaluationConfig, RunConfig
+from fashion_sweep.models.architecture import Operations
+from fashion_sweep.models.registry import architecture_of
 
-TOKENS = 77
 CLIP_FLOPS = 175e9
 """Of CLIP ViT-L/14 on one image and its caption."""
 INCEPTION_FLOPS = 11.4e9
@@ -22,16 +16,9 @@ INCEPTION_FLOPS = 11.4e9
 
 
 @dataclass(frozen=True)
-class Flops:
-    """Operations for one sample of one size; a multiplication and its addition are two."""
+class Flops(Operations):
+    """Those of the base model, and of what judges its pictures."""
 
-    base: float
-    """Of one forward pass of the UNet."""
-    refiner: float
-    text: float
-    """Of both text encoders on one caption."""
-    encode: float
-    decode: float
     features: float
     reference: float
 
@@ -47,66 +34,13 @@ def count_work(config: RunConfig) -> dict[str, Flops] | None:
 
 @cache
 def count_flops(model: ModelConfig, evaluation: EvaluationConfig, size: Size) -> Flops | None:
-    """None where the architecture is not at hand: a hub id that this package has no configs of."""
-    base = Path(locate_architecture(model.base, "model.base"))
-    if not (base / "vae").is_dir():
-        return None
-    refiner = Path(locate_architecture(model.refiner, "model.refiner")) if model.refiner else None
-    if refiner is not None and not refiner.is_dir():
-        return None
-    from diffusers import AutoencoderKL
-
-    with torch.device("meta"):
-        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(base, subfolder="vae"))
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    latents = torch.empty(1, vae.config.latent_channels, size.height // factor, size.width // factor, device="meta")
-    image = torch.empty(1, 3, size.height, size.width, device="meta")
+    """None where the architecture is not at hand."""
+    operations = architecture_of(model).operations(model, size)
     inception = evaluation.features != "tiny-clip"
+    if operations is None:
+        return None
     return Flops(
-        base=_unet(base, latents),
-        refiner=_unet(refiner, latents) if refiner else 0.0,
-        text=sum(_text(base, name) for name in ("text_encoder", "text_encoder_2")),
-        encode=_count(lambda: vae.encode(image)),
-        decode=_count(lambda: vae.decode(latents)),
+        **asdict(operations),
         features=CLIP_FLOPS + INCEPTION_FLOPS if inception else 0.0,
         reference=INCEPTION_FLOPS if inception else 0.0,
     )
-
-
-def _unet(folder: Path, latents: torch.Tensor) -> float:
-    from diffusers import UNet2DConditionModel
-
-    with torch.device("meta"):
-        unet: Any = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder, subfolder="unet"))
-        config = unet.config
-        width = config.addition_time_embed_dim
-        pooled = _pooled_width(folder)
-        numbers = (config.projection_class_embeddings_input_dim - pooled) // width
-        added = {"text_embeds": torch.empty(1, pooled), "time_ids": torch.empty(1, numbers)}
-        text = torch.empty(1, TOKENS, config.cross_attention_dim)
-        step = torch.empty(1)
-    return _count(lambda: unet(latents, step, encoder_hidden_states=text, added_cond_kwargs=added))
-
-
-def _pooled_width(folder: Path) -> int:
-    from transformers import CLIPTextConfig
-
-    return int(CLIPTextConfig.from_pretrained(folder, subfolder="text_encoder_2").projection_dim)
-
-
-def _text(folder: Path, name: str) -> float:
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    with torch.device("meta"):
-        encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder, subfolder=name))
-    # Each token meets every weight of the linear layers once; attention among 77 tokens is less than 2 % of that.
-    weights = sum(layer.weight.numel() for layer in encoder.modules() if isinstance(layer, nn.Linear))
-    return 2.0 * TOKENS * weights
-
-
-@torch.no_grad()
-def _count(call: Callable[[], Any]) -> float:
-    counter = FlopCounterMode(display=False)
-    with counter:
-        call()
-    return float(counter.get_total_flops())

@@ -29,7 +29,7 @@ class ImagePace:
     def image(self, preset: Preset) -> float:
         """From noise to features, at the preset's number of steps."""
         generation = preset.generation
-        refined = round(generation.num_inference_steps * generation.refine_fraction) if preset.model.refiner else 0
+        refined = round(generation.num_inference_steps * generation.refine_fraction) if preset.model.second_model else 0
         base = generation.num_inference_steps - refined
         return base * self.base_step + refined * self.refiner_step + self.decode + self.features
 

@@ -78,7 +78,7 @@ def reckoned_pace(
         images={
             name: ImagePace(
                 base_step=passes * flops[name].base / pace,
-                refiner_step=passes * flops[name].refiner / pace,
+                refiner_step=passes * flops[name].second / pace,
                 decode=flops[name].decode / autoencoder,
                 features=flops[name].features / extractor,
                 forward=flops[name].base / pace,

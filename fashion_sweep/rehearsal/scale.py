@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fashion_sweep.config.model_config import randomly_filled
 from fashion_sweep.config.preset import CacheConfig, Preset, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.models.sources import EMBEDDED, RANDOM
+from fashion_sweep.models.sources import EMBEDDED
 from fashion_sweep.planning.plan import feasible, parameters_of
 from fashion_sweep.rehearsal.samples import SAMPLES
 from fashion_sweep.tasks.garment.recipe import recipe_of
@@ -33,7 +34,7 @@ class Scale:
     def of(cls, preset: Preset, device: str) -> "Scale":
         small = is_short_of_gpus(preset, device)
         share = preset.training.batch_size // preset.resources.workers_per_trial
-        refines = bool(preset.model.refiner and preset.generation.refine_fraction)
+        refines = bool(preset.model.second_model and preset.generation.refine_fraction)
         return cls(
             steps=2 if small else 6,
             batch_size=1 if small else share,
@@ -51,21 +52,14 @@ def is_short_of_gpus(preset: Preset, device: str) -> bool:
 def with_random_weights(preset: Preset) -> Preset:
     """The same, with `random:` before the name of every model whose weights are not in this package."""
     model, evaluation = preset.model, preset.evaluation
-    names: dict[str, Any] = {"base": _random(model.base)}
-    if model.refiner:
-        names["refiner"] = _random(model.refiner)
     judges: dict[str, Any] = {}
     if not evaluation.clip_model.startswith(EMBEDDED):
-        judges = {"clip_model": _random(evaluation.clip_model), "clip_pretrained": None}
+        judges = {"clip_model": randomly_filled(evaluation.clip_model), "clip_pretrained": None}
     if evaluation.features == "inception-v3":
         judges["features"] = "random-inception-v3"
     return preset.model_copy(
-        update={"model": model.model_copy(update=names), "evaluation": evaluation.model_copy(update=judges)}
+        update={"model": model.with_random_weights(), "evaluation": evaluation.model_copy(update=judges)}
     )
-
-
-def _random(name: str) -> str:
-    return name if name.startswith(RANDOM) else RANDOM + name
 
 
 def with_roots(config: RunConfig, roots: Mapping[str, Path]) -> RunConfig:

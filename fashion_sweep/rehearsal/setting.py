@@ -148,7 +148,7 @@ def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
 def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
     if not wish.random_weights:
         return []
-    random = ["base", *(["refiner"] if config.preset.model.refiner else [])]
+    random = ["base", *(["refiner"] if config.preset.model.second_model else [])]
     random += ["InceptionV3"] if config.preset.evaluation.features.startswith("random") else []
     random += ["CLIP"] if config.preset.evaluation.clip_model.startswith("random") else []
     return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]

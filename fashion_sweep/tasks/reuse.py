@@ -11,6 +11,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import training_steps
 from fashion_sweep.errors import RunError
+from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.run.claim import differing
 from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.specs import run_specs
@@ -64,8 +65,10 @@ def _shared(config: RunConfig, other: RunPaths) -> list[TrialSpec]:
 
 
 def _model(config: RunConfig) -> dict[str, Any]:
-    """Of the base model; the refiner has no part in training."""
-    return config.preset.model.model_dump(exclude={"refiner"})
+    """Of the base model, what has a part in training."""
+    model = config.preset.model
+    values: dict[str, Any] = architecture_of(model).for_training(model).model_dump()
+    return values
 
 
 def _data_differences(run: RunPaths, other: RunPaths) -> list[str]:

@@ -164,7 +164,7 @@ class TrialWorker:
 
     def load_for_pictures(self) -> Model:
         """The model with the refiner, and the trial's adapter."""
-        model = load_model(self.config.preset.model, self.worker.device, with_refiner=True)
+        model = load_model(self.config.preset.model, self.worker.device, for_pictures=True)
         if not self.spec.is_base_model:
             remote.fetch_file(self.paths.adapter)
             fuse(self.paths.adapter, self.config.architecture, model.components)

@@ -16,7 +16,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.doors import ADAPTER_KINDS
-from fashion_sweep.models.sources import locate
+from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
 from fashion_sweep.tracking.values import trial_params
@@ -155,7 +155,7 @@ def _describe(store: "MlflowClient", run_id: str, config: RunConfig, spec: Trial
     model = Model(artifact_path=FOLDER, run_id=run_id)
     model.add_flavor(
         "diffusers",
-        base_model=locate(config.preset.model.base, "model.base"),
+        base_model=architecture_of(config.preset.model).locate(config.preset.model.base),
         adapter_type=ADAPTER_KINDS[spec.adapters[0].kind].family,
         adapter_weights=".",
         diffusers_version=installed_version("diffusers"),

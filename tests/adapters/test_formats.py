@@ -36,7 +36,7 @@ from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.layers import layers_of
 from fashion_sweep.models.sdxl.model import SDXL
-from fashion_sweep.models.sources import locate, locate_architecture
+from fashion_sweep.models.sdxl.sources import locate, locate_architecture
 
 SPECS = {
     "unet": (TrialSpec.of({"unet": 4}), None),

@@ -9,7 +9,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.model import Batch
 from fashion_sweep.models.sdxl.model import SDXL
-from fashion_sweep.models.sources import locate, locate_architecture
+from fashion_sweep.models.sdxl.sources import locate, locate_architecture
 
 SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
 

@@ -18,7 +18,6 @@ from safetensors.numpy import save_file
 from fashion_sweep.adapters.formats import CONFIG_KEY
 from fashion_sweep.adapters.reading import misfit
 from fashion_sweep.config.loading import load_run_config
-from fashion_sweep.config.preset import ModelConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter
@@ -26,6 +25,7 @@ from fashion_sweep.handover.model_card import Card
 from fashion_sweep.metrics.extractors import Inception
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl.architecture import SDXL
+from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.tiny import WEIGHTS
 
@@ -40,13 +40,13 @@ class Marks:
         return os.mkdir, (str(self.path),)
 
 
-def rebuilt(tmp_path: Path, index: Any = None, **parts: Any) -> ModelConfig:
+def rebuilt(tmp_path: Path, index: Any = None, **parts: Any) -> SDXLConfig:
     """The embedded base model in a folder of its own, with other parts."""
     folder = tmp_path / "model"
     shutil.copytree(WEIGHTS / "base", folder)
     path = folder / "model_index.json"
     path.write_text(json.dumps(index or json.loads(path.read_text()) | parts))
-    return ModelConfig(base=str(folder), dtype="float32")
+    return SDXLConfig(base=str(folder), dtype="float32")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_the_image_is_that_of_the_sample_grid_for_the_same_prompt_seed_and_size_
     wish = Wish((PROMPT,), (3,), (str(trained.parent.parent),), output=tmp_path / "ours.png")
     generate(wish, None, QUICK, QUIET)
     preset = load_preset("tiny", QUICK)
-    model = load_model(preset.model, "cpu", with_refiner=True)
+    model = load_model(preset.model, "cpu", for_pictures=True)
     fuse(adapter, ARCHITECTURE, model.components)
     generator = Generator(model, preset.generation, preset.picture_size("fashion"), (400, 300), None)
     write_samples(generator, [SamplePrompt(prompt=PROMPT, seed=3)], tmp_path)
@@ -199,7 +199,7 @@ def test_size_steps_guidance_and_refiner_are_as_wished_for_and_told_in_the_image
     preset = load_preset("tiny", ["generation.num_inference_steps=7", "generation.refine_fraction=0"])
     generation = preset.generation.model_copy(update={"refine_fraction": 1 / 7, "guidance_scale": 2.5})
     size = preset.picture_size("fashion").model_copy(update={"height": 80, "width": 56})
-    model = load_model(preset.model, "cpu", with_refiner=True)
+    model = load_model(preset.model, "cpu", for_pictures=True)
     expected = Generator(model, generation, size, (80, 56), "a hat").images([PROMPT], [(0, 0)], batch_size=1)[0]
     assert np.array_equal(pixels(path), expected.permute(1, 2, 0).numpy())
 

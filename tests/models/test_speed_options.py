@@ -20,7 +20,7 @@ def generation(config):
 
 
 def loaded(config, **changes) -> SDXL:
-    return SDXL.load(config.preset.model.model_copy(update=changes), "cpu", with_refiner=True)
+    return SDXL.load(config.preset.model.model_copy(update=changes), "cpu", for_pictures=True)
 
 
 @pytest.mark.parametrize("option", ["channels_last", "compile"])

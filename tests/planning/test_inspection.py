@@ -89,7 +89,11 @@ def test_tokenizers_are_found_in_the_layout_that_sdxl_is_published_in(tmp_path):
 def test_the_second_time_nothing_is_read(root, monkeypatch):
     first, _ = check_data("fashion", preset(root))
     assert first.headers_read == 21
-    for name in ("planning.inspection.caption_lengths", "data.locations.open_binary", "data.images.open_binary"):
+    for name in (
+        "models.sdxl.caption_lengths.caption_lengths",
+        "data.locations.open_binary",
+        "data.images.open_binary",
+    ):
         monkeypatch.setattr(f"fashion_sweep.{name}", lambda *arguments: pytest.fail("read again"))
     second, _ = check_data("fashion", preset(root))
     assert second.headers_read == 0

@@ -25,7 +25,7 @@ def amount(**values):
 
 
 def pace(config):
-    steps = {("unet",): 0.5, ("text_encoders",): 2.0}
+    steps = {(("unet", "lora"),): 0.5, (("text_encoders", "lora"),): 2.0}
     return Pace(
         step={(tuple((name, "lora") for name in names), None): seconds for names, seconds in steps.items()},
         forward=0.1,
@@ -92,7 +92,7 @@ def test_captions_that_the_limit_leaves_out_are_encoded_in_each_step_and_validat
     (frozen, trained), (frozen_left_out, trained_left_out) = (foretold(c, many).trials for c in (cached, left_out))
     assert frozen_left_out.training == pytest.approx(frozen.training + 2 * 50 * 0.25)  # two validations
     assert trained_left_out == trained
-    flops = Flops(base=1e12, refiner=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
+    flops = Flops(base=1e12, second=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
     work = {"training": flops, "fashion": flops}
     found = reckoned_pace(left_out, work, kept(left_out, many), tflops=100, statistics=5.0)
     assert found.step[(("unet", "lora"),), None] == pytest.approx(5 * (3 * 0.01 + 0.001))
@@ -120,7 +120,7 @@ def test_disk_is_rows_times_their_bytes():
 
 def test_operations_become_seconds_by_the_throughput_that_is_assumed():
     config = config_of("sweep.trials=[{unet: 1}, {text_encoders: 1}]")
-    flops = Flops(base=1e12, refiner=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
+    flops = Flops(base=1e12, second=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
     work = {"training": flops, "fashion": flops}
     found = reckoned_pace(config, work, kept(config, amount()), tflops=100, statistics=5.0)
     assert found.step[(("unet", "lora"),), None] == pytest.approx(5 * 3 * 0.01)
@@ -137,7 +137,7 @@ def test_operations_of_sdxl_are_those_of_its_size():
     flops = count_flops(preset.model, preset.evaluation, preset.picture_size("fashion"))
     # 2.57e9 weights meet 64 x 45 positions, most of them at a quarter or a sixteenth of the resolution
     assert 1.0e12 < flops.base < 1.4e12
-    assert 1.0e12 < flops.refiner < 1.4e12
+    assert 1.0e12 < flops.second < 1.4e12
     assert count_flops(with_random_weights(preset).model, preset.evaluation, preset.training.image) == flops
 
 

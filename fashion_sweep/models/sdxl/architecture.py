@@ -3,12 +3,22 @@
 Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fashion_sweep.models.architecture import Layers, Placement
-from fashion_sweep.models.sdxl import export_keys
-from fashion_sweep.models.sdxl.layers import layers_of
-from fashion_sweep.models.sources import locate_architecture
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.errors import ConfigError, first_line
+from fashion_sweep.models.architecture import Fingerprints, Layers, Operations, Placement, TokenLengths, TypicalWork
+from fashion_sweep.models.sdxl import caption_lengths, cost, export_keys
+from fashion_sweep.models.sdxl.config import SDXLConfig
+from fashion_sweep.models.sdxl.layers import COMPONENTS, layers_of
+from fashion_sweep.models.sdxl.schedule import check_schedules
+from fashion_sweep.models.sdxl.sources import locate, locate_architecture, model_fingerprint
+from fashion_sweep.models.sources import fingerprint
+
+if TYPE_CHECKING:
+    from fashion_sweep.models.model import Model
 
 PROJECTIONS = {
     "unet": ("to_q", "to_k", "to_v", "to_out.0"),
@@ -16,13 +26,19 @@ PROJECTIONS = {
     "text_encoder_2": ("q_proj", "k_proj", "v_proj", "out_proj"),
 }
 """Query, key, value and output of every attention module: what is adapted where a preset names no layers."""
+FILES = {
+    "model.base": "/models/sd_xl_base_1.0.safetensors",
+    "model.refiner": "/models/sd_xl_refiner_1.0.safetensors",
+    "model.vae": "/models/sdxl_vae.safetensors",
+}
+"""For example."""
 
 
 class StableDiffusionXL:
     """See `models.architecture.Architecture` for the members' contracts."""
 
     name = "sdxl"
-    components = ("unet", "text_encoder", "text_encoder_2")
+    components = COMPONENTS
     text_components = ("text_encoder", "text_encoder_2")
     placements: Mapping[str, Placement] = {
         "unet": Placement("UNet", ("unet",)),
@@ -44,6 +60,73 @@ class StableDiffusionXL:
 
     def layers(self, base: str, component: str) -> Layers:
         return layers_of(locate_architecture(base, "model.base"), component)
+
+    config_class = SDXLConfig
+
+    def check(self, model: SDXLConfig) -> None:
+        for key, name in _names(model, with_refiner=True).items():
+            locate(name, key)
+        check_schedules(model)
+
+    def size_divisor(self, model: SDXLConfig) -> int:
+        return cost.size_divisor(model)
+
+    def locate(self, base: str) -> str:
+        return locate(base, "model.base")
+
+    def fingerprints(self, model: SDXLConfig) -> Fingerprints:
+        base = {"base": model_fingerprint(model.base, "model.base")}
+        vae = {"vae": model_fingerprint(model.vae, "model.vae")} if model.vae else {}
+        refiner = model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
+        return Fingerprints(base | vae, base | {"precision": model.dtype}, {"refiner": refiner})
+
+    def view_bytes(self, model: SDXLConfig, size: Size) -> int:
+        return cost.view_bytes(model, size)
+
+    def caption_bytes(self, model: SDXLConfig) -> int:
+        return cost.caption_bytes(model)
+
+    def typical_work(self, model: SDXLConfig) -> TypicalWork | None:
+        return cost.typical_work(model)
+
+    def operations(self, model: SDXLConfig, size: Size) -> Operations | None:
+        from fashion_sweep.models.sdxl.operations import count_operations
+
+        return count_operations(model, size)
+
+    def tokenizer_fingerprints(self, base: str) -> Sequence[str]:
+        return [fingerprint(str(folder)) for folder in caption_lengths.find_tokenizers(base)]
+
+    def tokenizers(self, base: str) -> Mapping[str, Any]:
+        return caption_lengths.open_tokenizers(caption_lengths.find_tokenizers(base))
+
+    def caption_lengths(self, base: str, counts: Mapping[str, int]) -> list[TokenLengths]:
+        return caption_lengths.caption_lengths(caption_lengths.find_tokenizers(base), counts)
+
+    def for_pictures(self, model: SDXLConfig, refine_fraction: float) -> SDXLConfig:
+        return model if refine_fraction else self.for_training(model)
+
+    def for_training(self, model: SDXLConfig) -> SDXLConfig:
+        return model.model_copy(update={"refiner": None})
+
+    def load(self, config: SDXLConfig, device: str, for_pictures: bool) -> "Model":
+        from fashion_sweep.models.sdxl.model import SDXL as LoadedSDXL
+
+        try:
+            return LoadedSDXL.load(config, device, for_pictures)
+        except (OSError, ValueError) as error:
+            names = _names(config, for_pictures)
+            which = " or ".join(f"{key} {name}" for key, name in names.items())
+            away = [key for key, name in names.items() if not Path(locate(name, key)).exists()]
+            remedy = f"give weights that are on disk, for instance --set {away[0]}={FILES[away[0]]}" if away else ""
+            raise ConfigError(f"{which} cannot be loaded{remedy and f'; {remedy}'} ({first_line(error)})") from error
+
+
+def _names(model: SDXLConfig, with_refiner: bool) -> dict[str, str]:
+    """Of all that is loaded, by key."""
+    refiner = model.refiner if with_refiner else None
+    named = {"model.base": model.base, "model.refiner": refiner, "model.vae": model.vae}
+    return {key: name for key, name in named.items() if name is not None}
 
 
 SDXL = StableDiffusionXL()

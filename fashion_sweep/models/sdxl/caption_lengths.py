@@ -1,31 +1,18 @@
 """How long captions are in the tokens of a base model's tokenizers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fashion_sweep.models.architecture import TokenLengths
+from fashion_sweep.models.sdxl.sources import locate
 from fashion_sweep.models.sdxl.tokenizers import CONTEXT, clip_tokenizer
-from fashion_sweep.models.sources import locate
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
 CHUNK = 1024
-
-
-@dataclass(frozen=True)
-class TokenLengths:
-    """Of captions with their begin and end."""
-
-    tokenizer: str
-    limit: int
-    """What the text encoder takes."""
-    shortest: int
-    median: float
-    longest: int
-    cut: int
-    """Captions that lose their end."""
 
 
 def find_tokenizers(base: str) -> list[Path]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Config = Mapping[str, Any]
+COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
+"""The networks that can carry an adapter."""
 
 UNET_DEFAULTS: dict[str, Any] = {
     "in_channels": 4,

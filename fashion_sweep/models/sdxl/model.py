@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
-from fashion_sweep.config.preset import GenerationConfig, ModelConfig
+from fashion_sweep.config.preset import GenerationConfig
 from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationRequest
-from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
+from fashion_sweep.models.sdxl.config import SDXLConfig
+from fashion_sweep.models.sdxl.layers import COMPONENTS
 from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
 from fashion_sweep.models.sdxl.sampling import Stage, denoise, predict
 
@@ -33,16 +34,16 @@ class SDXL:
     def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device, without_refiner: bool = False) -> None:
         self.pipeline, self.refiner, self.device = pipeline, refiner, device
         self.without_refiner = without_refiner  # though it has one: good for training alone
-        self.components: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in ARCHITECTURE.components}
+        self.components: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in COMPONENTS}
         self.scheduler: DDIMScheduler = pipeline.scheduler
 
     @classmethod
-    def load(cls, config: ModelConfig, device: str | torch.device, with_refiner: bool = False) -> "SDXL":
+    def load(cls, config: SDXLConfig, device: str | torch.device, for_pictures: bool = False) -> "SDXL":
         """Frozen weights in `config.dtype`; the autoencoder in float32, since bf16 decoding shows."""
         disable_diffusers_bar()
         disable_transformers_bar()
         pipeline = open_base(config)
-        refiner = open_refiner(config, pipeline) if with_refiner and config.refiner else None
+        refiner = open_refiner(config, pipeline) if for_pictures and config.refiner else None
         attention = choose_attention(config.attention, device)
         for pipe in filter(None, [pipeline, refiner]):
             pipe.to(device)

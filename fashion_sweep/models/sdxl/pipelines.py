@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 
-from fashion_sweep.config.preset import ModelConfig
+from fashion_sweep.config.model_config import RANDOM
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.random_weights import random_pipeline
 from fashion_sweep.models.sdxl.schedule import check_alike, schedule_of
+from fashion_sweep.models.sdxl.sources import architecture_of, check_parts, locate
 from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
-from fashion_sweep.models.sources import RANDOM, architecture_of, check_parts, is_file, locate
+from fashion_sweep.models.sources import is_file
 
 SCALING_FACTOR = 0.13025
 """Of latents, where an autoencoder does not tell its own; diffusers' default is that of Stable Diffusion 1."""
@@ -26,14 +28,14 @@ WEIGHTS = re.compile(
 """Files of a component: plain, or of a variant such as `fp16`, each whole or in numbered parts."""
 
 
-def open_base(config: ModelConfig) -> Any:
+def open_base(config: SDXLConfig) -> Any:
     """Weights in `config.dtype`, those of the autoencoder in float32; with a `DDIMScheduler`."""
     pipeline = _open(StableDiffusionXLPipeline, config.base, "model.base", config.dtype, _own_vae(config))
     _check_vae(pipeline, config)
     return pipeline
 
 
-def open_refiner(config: ModelConfig, base: Any) -> Any:
+def open_refiner(config: SDXLConfig, base: Any) -> Any:
     """With the base's autoencoder: the refiner goes on from the base's latents."""
     assert config.refiner
     refiner = _open(StableDiffusionXLImg2ImgPipeline, config.refiner, "model.refiner", config.dtype, base.vae)
@@ -41,7 +43,7 @@ def open_refiner(config: ModelConfig, base: Any) -> Any:
     return refiner
 
 
-def _check_vae(pipeline: Any, config: ModelConfig) -> None:
+def _check_vae(pipeline: Any, config: SDXLConfig) -> None:
     vae = pipeline.vae
     ours, wanted = vae.config.latent_channels, pipeline.unet.config.in_channels
     if ours != wanted:
@@ -53,7 +55,7 @@ def _check_vae(pipeline: Any, config: ModelConfig) -> None:
         vae.register_to_config(scaling_factor=SCALING_FACTOR)
 
 
-def _own_vae(config: ModelConfig) -> Any | None:
+def _own_vae(config: SDXLConfig) -> Any | None:
     """None where diffusers takes it from the base's folder along with the rest."""
     if config.vae is not None:
         return _open_vae(config.vae, "model.vae")

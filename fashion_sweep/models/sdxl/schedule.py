@@ -13,9 +13,10 @@ from typing import Any
 
 from safetensors import safe_open
 
-from fashion_sweep.config.preset import ModelConfig
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.sources import architecture_of, is_file, locate
+from fashion_sweep.models.sdxl.config import SDXLConfig
+from fashion_sweep.models.sdxl.sources import architecture_of, locate
+from fashion_sweep.models.sources import is_file
 from fashion_sweep.storage.files import read_json
 
 CONFIG = Path("scheduler", "scheduler_config.json")
@@ -62,7 +63,7 @@ PREDICTIONS = {"epsilon": {}, "v": {"prediction_type": "v_prediction"}}
 """Values of `modelspec.prediction_type`, which sd-scripts writes."""
 
 
-def check_schedules(model: ModelConfig) -> None:
+def check_schedules(model: SDXLConfig) -> None:
     """Of base and refiner, as far as they are on this disk.
 
     Raises:
@@ -74,7 +75,7 @@ def check_schedules(model: ModelConfig) -> None:
         check_alike(model, base, refiner)
 
 
-def check_alike(model: ModelConfig, base: Mapping[str, Any], refiner: Mapping[str, Any]) -> None:
+def check_alike(model: SDXLConfig, base: Mapping[str, Any], refiner: Mapping[str, Any]) -> None:
     """The refiner goes on from the base's latents, at the base's timesteps.
 
     Raises:

@@ -101,13 +101,13 @@ def check_tokens(preset: Preset) -> None:
     """Raises:
     ConfigError: a word that stands for the garment is one that a text encoder knows, or too long.
     """
-    from fashion_sweep.models.sdxl.caption_lengths import find_tokenizers, open_tokenizers
+    from fashion_sweep.models.registry import architecture_of
     from fashion_sweep.tasks.garment.tokens import check_rare
 
     recipe = recipe_of(preset)
     if recipe.token == recipe.attribute_token:
         raise ConfigError(f"garment.attribute_token: {recipe.token!r} stands for the garment already; take another")
-    check_rare((recipe.token, recipe.attribute_token), open_tokenizers(find_tokenizers(preset.model.base)))
+    check_rare((recipe.token, recipe.attribute_token), architecture_of(preset.model).tokenizers(preset.model.base))
 
 
 def recipe_of(preset: Preset) -> GarmentConfig:

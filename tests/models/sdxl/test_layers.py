@@ -9,7 +9,7 @@ import pytest
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.models.sdxl.layers import built_layers, clip_layers, layers_of, unet_layers
-from fashion_sweep.models.sources import locate_architecture
+from fashion_sweep.models.sdxl.sources import locate_architecture
 
 PACKAGED = [
     ("stabilityai/stable-diffusion-xl-base-1.0", ("unet", "text_encoder", "text_encoder_2")),

@@ -124,10 +124,10 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
     moved = {k: torch.randn_like(v, generator=None) * 0.3 if "lora_B" in k else v for k, v in tensors.items()}
     save_file(moved, path, metadata=read_metadata(path))
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
-    base = SDXL.load(config.preset.model, "cpu", with_refiner=True)
+    base = SDXL.load(config.preset.model, "cpu", for_pictures=True)
     untouched = base.sample(request(), generation)
     fuse(path, ARCHITECTURE, base.components)
-    plain = SDXL.load(config.preset.model, "cpu", with_refiner=True)
+    plain = SDXL.load(config.preset.model, "cpu", for_pictures=True)
     plain.pipeline.load_lora_weights(tmp_path)
     expected = by_diffusers(plain, generation, None)
     ours = base.sample(request(), generation)
@@ -137,7 +137,7 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
 
 def test_bf16_weights_work_and_keep_latents_and_size_conditioning_in_float32(config, model):
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5})
-    rounded = SDXL.load(config.preset.model.model_copy(update={"dtype": "bfloat16"}), "cpu", with_refiner=True)
+    rounded = SDXL.load(config.preset.model.model_copy(update={"dtype": "bfloat16"}), "cpu", for_pictures=True)
     seen = []
     rounded.pipeline.unet.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["added_cond_kwargs"]["time_ids"]), with_kwargs=True

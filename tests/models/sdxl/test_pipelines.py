@@ -15,12 +15,14 @@ from fashion_sweep.adapters.metadata import base_model_id
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models import sources as locate
+from fashion_sweep.models import sources
 from fashion_sweep.models.checks import check_size
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl import pipelines
+from fashion_sweep.models.sdxl import sources as locate
 from fashion_sweep.models.sdxl.model import SDXL
 from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
+from fashion_sweep.models.sources import fingerprint
 from fashion_sweep.tasks.preflight import check_config
 from fashion_sweep.tiny import WEIGHTS
 from tests.models.sdxl import original_format
@@ -54,7 +56,7 @@ def tiny_architecture(monkeypatch):
 
 
 def loaded(config, **changes) -> SDXL:
-    return SDXL.load(config.preset.model.model_copy(update=changes), "cpu", with_refiner=True)
+    return SDXL.load(config.preset.model.model_copy(update=changes), "cpu", for_pictures=True)
 
 
 def test_single_file_checkpoints_draw_the_images_of_the_folders_they_were_made_from(
@@ -126,7 +128,7 @@ def test_a_folder_of_links_has_the_fingerprint_of_what_they_lead_to(tmp_path):
     (tmp_path / "links").mkdir()
     for path in (tmp_path / "there").iterdir():
         (tmp_path / "links" / path.name).symlink_to(path)
-    assert locate.fingerprint(str(tmp_path / "links")) == locate.fingerprint(str(WEIGHTS / "base"))
+    assert fingerprint(str(tmp_path / "links")) == fingerprint(str(WEIGHTS / "base"))
 
 
 @pytest.mark.parametrize("kept", [(), ("vae",)], ids=["all", "but-one"])
@@ -171,25 +173,25 @@ def test_a_files_fingerprint_is_that_of_its_contents(tmp_path):
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     for path in (first, second):
         save_file({"x": torch.zeros(3)}, path)
-    assert locate.fingerprint(str(first)) == locate.fingerprint(str(second))
+    assert fingerprint(str(first)) == fingerprint(str(second))
     save_file({"x": torch.ones(3)}, second)
-    assert locate.fingerprint(str(first)) != locate.fingerprint(str(second))
+    assert fingerprint(str(first)) != fingerprint(str(second))
 
 
 def test_large_weights_are_read_once_for_their_fingerprint_and_again_when_they_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(locate, "LARGE", 1)
+    monkeypatch.setattr(sources, "LARGE", 1)
     folder, read, digest = tmp_path / "weights", [], hashlib.file_digest
     weights = folder / "a.safetensors"
     folder.mkdir()
     monkeypatch.setattr(hashlib, "file_digest", lambda file, name: read.append(file.name) or digest(file, name))
     weights.write_bytes(b"first")
-    before = locate.fingerprint(str(folder))
-    assert locate.fingerprint(str(folder)) == before
+    before = fingerprint(str(folder))
+    assert fingerprint(str(folder)) == before
     assert len(read) == 1
     os.utime(weights, ns=(5, 5))
-    assert locate.fingerprint(str(folder)) == before
+    assert fingerprint(str(folder)) == before
     weights.write_bytes(b"other")
-    assert locate.fingerprint(str(folder)) != before
+    assert fingerprint(str(folder)) != before
     assert len(read) == 3
 
 

@@ -8,15 +8,15 @@ from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.encodings.caches import plan_caches
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.sources import CONFIGS, locate
 from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
-from fashion_sweep.models.sources import ARCHITECTURES, locate
 
 RANDOM = ["model.base=random:embedded:base", "model.refiner=random:embedded:refiner"]
 
 
 @pytest.fixture(scope="module")
 def random_model():
-    return SDXL.load(load_preset("tiny", RANDOM).model, "cpu", with_refiner=True)
+    return SDXL.load(load_preset("tiny", RANDOM).model, "cpu", for_pictures=True)
 
 
 def test_a_random_model_has_the_layers_of_the_real_one_and_other_weights(random_model, model):
@@ -72,7 +72,7 @@ def test_the_packaged_architectures_are_of_the_published_size(model, unet):
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     with torch.device("meta"):
-        folder = str(ARCHITECTURES / model)
+        folder = str(CONFIGS / model)
         network = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder, subfolder="unet"))
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder, subfolder="vae"))
     assert sum(parameter.numel() for parameter in network.parameters()) == unet

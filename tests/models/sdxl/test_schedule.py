@@ -9,11 +9,11 @@ import torch
 from diffusers import DDIMScheduler
 from safetensors.torch import save_file
 
-from fashion_sweep.config.preset import ModelConfig
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models import sources as locate
 from fashion_sweep.models.checks import check_model
 from fashion_sweep.models.sdxl import pipelines, schedule
+from fashion_sweep.models.sdxl import sources as locate
+from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.model import SDXL as Model
 from fashion_sweep.models.sdxl.pipelines import open_base
 from fashion_sweep.models.sdxl.schedule import CONFIG, NEVER, SDXL, schedule_of
@@ -30,16 +30,16 @@ def of(config: object) -> dict:
     return schedule_of("embedded:base", "model.base", lambda folder: config)
 
 
-def folder_with(tmp_path: Path, config: dict) -> ModelConfig:
+def folder_with(tmp_path: Path, config: dict) -> SDXLConfig:
     """The embedded base model with another scheduler config."""
     folder = tmp_path / "model"
     shutil.copytree(WEIGHTS / "base", folder)
     (folder / CONFIG).write_text(json.dumps(config))
-    return ModelConfig(base=str(folder), dtype="float32")
+    return SDXLConfig(base=str(folder), dtype="float32")
 
 
 def test_what_a_model_does_not_say_is_sdxls_and_latents_are_never_clipped():
-    packaged = read_json(locate.ARCHITECTURES / "stable-diffusion-xl-base-1.0" / CONFIG)
+    packaged = read_json(locate.CONFIGS / "stable-diffusion-xl-base-1.0" / CONFIG)
     assert of({}) == of({"clip_sample": True, "thresholding": True}) == of(packaged) == SDXL | NEVER
     told = {"timestep_spacing": "trailing", "set_alpha_to_one": True, "steps_offset": 0, "beta_end": 0.02}
     assert of({"_class_name": "DDIMScheduler", **told}) == SDXL | NEVER | told
@@ -75,7 +75,7 @@ def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(model,
         monkeypatch.setattr(module, "architecture_of", lambda key: WEIGHTS / "base")
     marks = {mark: torch.tensor([]) for mark in ("v_pred", "ztsnr")}
     save_file(original_format.whole(model.pipeline) | marks, tmp_path / "vpred.safetensors")
-    single = Model.load(ModelConfig(base=str(tmp_path / "vpred.safetensors"), dtype="float32"), "cpu")
+    single = Model.load(SDXLConfig(base=str(tmp_path / "vpred.safetensors"), dtype="float32"), "cpu")
     of_folder = Model.load(folder_with(tmp_path, V | ZERO_SNR), "cpu")
     latents, noise, steps = torch.randn(3, 4, 16, 12), torch.randn(3, 4, 16, 12), torch.tensor([0, 400, 999])
     calls = single.scheduler.add_noise, single.training_target
@@ -133,7 +133,7 @@ def test_a_single_file_of_edm_is_refused_by_the_tensor_that_tells(tensor, tmp_pa
     file = tmp_path / "edm.safetensors"
     save_file({tensor: torch.ones(1), locate.SINGLE_FILES["model.base"][1]: torch.zeros(1)}, file)
     with pytest.raises(ConfigError, match=f"is a model of EDM, by its tensor {tensor}"):
-        check_model(ModelConfig(base=str(file)))
+        check_model(SDXLConfig(base=str(file)))
 
 
 def test_a_refiner_of_other_noise_than_the_base_is_refused(tmp_path):
@@ -141,7 +141,7 @@ def test_a_refiner_of_other_noise_than_the_base_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"has prediction_type epsilon.*v_prediction; set model\.refiner=null"):
         check_model(other)
     with pytest.raises(ConfigError, match=r"set model\.refiner=null"):
-        Model.load(other, "cpu", with_refiner=True)
+        Model.load(other, "cpu", for_pictures=True)
 
 
 def changed(path: Path, without: set[str] = frozenset(), **said) -> None:

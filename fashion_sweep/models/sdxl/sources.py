@@ -1,0 +1,113 @@
+"""Where the weights of Stable Diffusion XL come from: its folders, its single files, its configs in this package."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from fashion_sweep.config.model_config import RANDOM
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.models import sources
+from fashion_sweep.models.sources import SUFFIX, fingerprint, is_file
+from fashion_sweep.storage.files import read_json
+
+PARTS = {
+    "scheduler": ("diffusers", r"\w+Scheduler"),
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "vae": ("diffusers", "AutoencoderKL"),
+    "text_encoder": ("transformers", "CLIPTextModel"),
+    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
+    "tokenizer": ("transformers", "CLIPTokenizer(Fast)?"),
+    "tokenizer_2": ("transformers", "CLIPTokenizer(Fast)?"),
+    "image_encoder": ("transformers", "CLIPVisionModelWithProjection"),
+    "feature_extractor": ("transformers", "CLIP(ImageProcessor|FeatureExtractor)"),
+}
+"""Library and class of what a pipeline's folder may consist of."""
+CONFIGS = Path(__file__).parent / "configs"
+"""Configs, without weights, of models on the hub, in folders of their names."""
+SINGLE_FILES = {
+    "model.base": ("stable-diffusion-xl-base-1.0", "conditioner.embedders.1.model.ln_final.weight"),
+    "model.refiner": ("stable-diffusion-xl-refiner-1.0", "conditioner.embedders.0.model.ln_final.weight"),
+    "model.vae": ("stable-diffusion-xl-base-1.0", "decoder.conv_in.weight"),
+}
+"""By key: the architecture of a single-file checkpoint, and a tensor by which one is known."""
+
+
+def locate(name: str, key: str) -> str:
+    """As `sources.locate`, and what is on this disk is known to be of SDXL; for `random:<name>` a folder with configs.
+
+    Raises:
+        ConfigError: as there, or it is something else.
+    """
+    if name.startswith(RANDOM):
+        real = name.removeprefix(RANDOM)
+        packaged = CONFIGS / real
+        folder = packaged if packaged.is_dir() else Path(locate_architecture(real, key))
+        if not (folder / "model_index.json").is_file():
+            raise ConfigError(f"{key}: {name!r} can be built from a folder with configs alone, or from {_packaged()}")
+        return str(folder)
+    location = sources.locate(name, key)
+    if Path(location).is_dir():
+        check_parts(name, key, read_json(Path(location) / "model_index.json", {}))
+    elif Path(location).is_file():
+        _check_file(Path(location), key)
+    return location
+
+
+def check_parts(name: str, key: str, index: Any) -> None:
+    """diffusers imports whatever module `model_index.json` names.
+
+    Raises:
+        ConfigError: it names something that is no part of SDXL.
+    """
+    if not isinstance(index, dict):
+        raise ConfigError(f"{key}: the model_index.json of {name} holds no parts of a pipeline")
+    for part, entry in index.items():
+        if (part not in PARTS and not isinstance(entry, list)) or entry == [None, None]:
+            continue
+        library, pattern = PARTS.get(part, ("", ""))
+        named = entry if isinstance(entry, list) and len(entry) == 2 else ["", ""]
+        if named[0] != library or not re.fullmatch(pattern, str(named[1])):
+            raise ConfigError(f"{key}: {name} wants {entry} for its {part}, which is no part of a Stable Diffusion XL")
+
+
+def architecture_of(key: str) -> Path:
+    """The folder with the configs of what a single-file checkpoint at `key` holds."""
+    return CONFIGS / SINGLE_FILES[key][0]
+
+
+def _check_file(path: Path, key: str) -> None:
+    """By its header alone, so that a file of gigabytes is told from another in no time."""
+    if path.suffix != SUFFIX or key not in SINGLE_FILES:
+        raise ConfigError(f"{key}: {path} is a file that cannot be read; give a folder, or a {SUFFIX} checkpoint")
+    architecture, tensor = SINGLE_FILES[key]
+    try:
+        with safe_open(path, "np") as file:
+            names = set(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise ConfigError(f"{key}: {path} is no whole {SUFFIX} file ({error})") from error
+    if not any(name.endswith(tensor) for name in names):
+        kind = "autoencoder" if key == "model.vae" else f"single-file checkpoint of {architecture}"
+        raise ConfigError(f"{key}: {path} holds no {kind}: it has no tensor {tensor}")
+
+
+def locate_architecture(name: str, key: str) -> str:
+    """A folder with at least the configs of the model's components: for known hub ids and files that of this package.
+
+    Raises:
+        ConfigError: as `locate`.
+    """
+    location = locate(name, key)
+    packaged = architecture_of(key) if is_file(location) else CONFIGS / Path(name).name
+    return location if Path(location).is_dir() or not packaged.is_dir() else str(packaged)
+
+
+def model_fingerprint(name: str, key: str) -> str:
+    """Of what `name` stands for: its weights and configs, or its configs and that it is random."""
+    kind = RANDOM if name.startswith(RANDOM) else ""
+    return kind + fingerprint(locate(name, key))
+
+
+def _packaged() -> str:
+    return ", ".join(sorted(path.name for path in CONFIGS.iterdir()))
