@@ -28,13 +28,13 @@ def train(run: RunPaths, trial_id: str, worker: Worker) -> None:
     if trial_id == "dies-once" and not (run.root / "died").exists():
         (run.root / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if trial_id in ("sound", "broken"):
+        _meet(run)
     if trial_id == "broken":
         raise ValueError("the loss is a banana\nand more of it")
-    if trial_id.startswith("meets"):
-        _meet(run, trial_id)
 
 
-def _meet(run: RunPaths, trial_id: str) -> None:
+def _meet(run: RunPaths) -> None:
     """Returns only if another trial is in here at the same time."""
     (run.root / f"here-{os.getpid()}").touch()
     deadline = time.monotonic() + 60
@@ -77,11 +77,9 @@ def wait_for_ever(run: RunPaths, trial_id: str, worker: Worker) -> None:
     time.sleep(600)
 
 
-def refuse_to_step(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    raise TrialError("loss=nan at step 1, samples a.jpg")
-
-
-def hang_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
+def refuse_or_hang_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    if trial_id == "nan":
+        raise TrialError("loss=nan at step 1, samples a.jpg")
     if not (run.root / "hung").exists():
         (run.root / "hung").touch()
         time.sleep(600)
@@ -109,23 +107,6 @@ def freeze_at(folder: Path, number: int, alive: Alive) -> int:
         (folder / "frozen").touch()
         os.kill(os.getpid(), signal.SIGSTOP)
     return number
-
-
-def agree(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Each worker finds something else."""
-    agreed = worker.agreed(lambda: 7 + worker.rank)
-    (run.root / f"agreed-{worker.rank}").write_text(str(agreed))
-    worker.report({"step": 1})
-
-
-def meet_at_sum(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Each rank contributes its rank; the sum goes to a file of each."""
-    import torch
-
-    total = torch.tensor([float(worker.rank)])
-    torch.distributed.all_reduce(total)
-    (run.root / f"rank-{worker.rank}").write_text(f"{worker.world_size} {total.item():g}")
-    worker.report({"step": 1, "loss": float(worker.rank)})
 
 
 def square(number: int, alive: Alive) -> int:
@@ -172,15 +153,20 @@ def state_of_this_node(_: int, alive: Alive) -> str:
     return str(list_nodes()[0].state)
 
 
-def wait_for_the_other(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Worker 0 has done its part, and waits for longer than a trial may stand still; the other one works on."""
+def work_together(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Each rank contributes its rank to a sum, and finds something else. Worker 0 has then done its part, and waits for
+    longer than a trial may stand still; the other one works on."""
+    import torch
+
+    total = torch.tensor([float(worker.rank)])
+    torch.distributed.all_reduce(total)
+    (run.root / f"sum-{worker.rank}").write_text(f"{worker.world_size} {total.item():g}")
+    (run.root / f"agreed-{worker.rank}").write_text(str(worker.agreed(lambda: 7 + worker.rank)))
     Status(run.trial(trial_id), writes=worker.rank == 0, alive=worker.alive).update(
         now=True, state="running", stage="x"
     )
     for _ in range(150 if worker.rank else 1):
         worker.alive()
         time.sleep(0.1)
-    from torch import distributed
-
-    distributed.barrier()
+    torch.distributed.barrier()
     worker.report({"step": 1})

@@ -12,6 +12,7 @@ from ray.cluster_utils import Cluster
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.tune import run_trials
 from fashion_sweep.config.preset import Resources
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import write_text
@@ -21,17 +22,28 @@ TRIALS = ("dies-once", "other")
 pytestmark = pytest.mark.xdist_group("ray")
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setenv("PYTHONPATH", jobs.SEARCH_PATH)
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one node has, another does not see."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def cluster(scratch: Path) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", jobs.SEARCH_PATH)
+        yield from _started(scratch, environment)
+
+
+def _started(scratch: Path, environment: pytest.MonkeyPatch) -> Iterator[Cluster]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         dashboard = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": probe.getsockname()[1]}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_node(tmp_path / "head"), **dashboard})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_node(scratch / "head"), **dashboard})
     try:
         for name in ("a", "b"):
-            cluster.add_node(num_cpus=1, **_node(tmp_path / name))
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+            cluster.add_node(num_cpus=1, **_node(scratch / name))
+        environment.setenv("RAY_ADDRESS", cluster.address)
         yield cluster
     finally:
         cluster.shutdown()
@@ -39,6 +51,14 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 
 def _node(scratch: Path) -> dict[str, dict[str, str]]:
     return {"env_vars": {"FASHION_SWEEP_SCRATCH": str(scratch)}}
+
+
+def test_a_trial_that_can_never_fit_is_a_mistake_in_the_config(cluster: Cluster, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"1 worker with 1 CPU and 512 GPU each.*resources.gpus_per_worker"),
+        ray_session(RunPaths(tmp_path), Resources(gpus_per_worker=512)),
+    ):
+        pass
 
 
 def test_trials_go_on_from_what_is_stored_on_whichever_node_they_run(

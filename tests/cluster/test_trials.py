@@ -15,11 +15,11 @@ from fashion_sweep.cluster.shards import RETRIES, map_shards
 from fashion_sweep.cluster.tune import DRIVER, run_trials
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.retries import Attempts
 
 ONE_CPU = Resources(max_failures=0)
-TRIALS = ("meets-1", "meets-2", "broken", "dies-once")
+TRIALS = ("sound", "broken", "dies-once")
 pytestmark = pytest.mark.xdist_group("ray")
 
 
@@ -50,24 +50,31 @@ def test_trials_that_fit_run_side_by_side_and_one_that_fails_leaves_the_others_a
 def test_what_made_each_attempt_fail_is_kept(session: RunPaths, outcome: object) -> None:
     errors = {name: [one["error"] for one in Attempts(session.trial(name)).failures] for name in TRIALS}
     assert errors == {
-        "meets-1": [],
+        "sound": [],
         "broken": ["ValueError: the loss is a banana"] * 2,
         "dies-once": ["a worker was killed, or ran out of memory"],
-        "meets-2": [],
     }
 
 
-def test_an_error_that_would_come_again_is_not_tried_again(session: RunPaths) -> None:
-    outcome = run_trials(session, jobs.configured(Resources(max_failures=3)), ["nan"], jobs.refuse_to_step)
-    assert outcome == {"nan": "TrialError: loss=nan at step 1, samples a.jpg"}
+@pytest.fixture(scope="module")
+def outcome_beside_a_hanging_trial(session: RunPaths) -> dict[str, str | None]:
+    resources = Resources(stall_minutes=12 / 60, max_failures=3)  # on a busy machine a start may stall, too
+    return run_trials(session, jobs.configured(resources), ["hangs-once", "nan"], jobs.refuse_or_hang_once)
+
+
+def test_an_error_that_would_come_again_is_not_tried_again(
+    session: RunPaths, outcome_beside_a_hanging_trial: dict[str, str | None]
+) -> None:
+    assert outcome_beside_a_hanging_trial["nan"] == "TrialError: loss=nan at step 1, samples a.jpg"
     assert session.trial("nan").log.read_text().count("Traceback") == 1
 
 
-def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(session: RunPaths) -> None:
-    resources = Resources(stall_minutes=12 / 60, max_failures=3)  # on a busy machine a start may stall, too
-    assert run_trials(session, jobs.configured(resources), ["hangs-once"], jobs.hang_once) == {"hangs-once": None}
+def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(
+    session: RunPaths, outcome_beside_a_hanging_trial: dict[str, str | None]
+) -> None:
+    assert outcome_beside_a_hanging_trial["hangs-once"] is None
     assert "stalled: no sign of life for" in Attempts(session.trial("hangs-once")).failures[0]["error"]
-    assert "in hang_once" in session.trial("hangs-once").log.read_text()
+    assert "in refuse_or_hang_once" in session.trial("hangs-once").log.read_text()
 
 
 def test_a_trial_is_begun_again_when_the_process_that_looks_after_its_workers_hangs(session: RunPaths) -> None:
@@ -76,11 +83,17 @@ def test_a_trial_is_begun_again_when_the_process_that_looks_after_its_workers_ha
     assert "stalled: no sign of life for" in Attempts(session.trial(trial_id)).failures[0]["error"]
 
 
-def test_a_worker_that_waits_for_another_which_works_does_not_hang(session: RunPaths) -> None:
+@pytest.fixture(scope="module")
+def pair(session: RunPaths) -> TrialPaths:
+    """A trial of two workers."""
     resources = Resources(stall_minutes=10 / 60, workers_per_trial=2)
-    assert run_trials(session, jobs.configured(resources), ["uneven"], jobs.wait_for_the_other) == {"uneven": None}
-    assert Attempts(session.trial("uneven")).failures == []
-    assert not session.trial("uneven").signs_of_life.exists()
+    assert run_trials(session, jobs.configured(resources), ["pair"], jobs.work_together) == {"pair": None}
+    return session.trial("pair")
+
+
+def test_a_worker_that_waits_for_another_which_works_does_not_hang(pair: TrialPaths) -> None:
+    assert Attempts(pair).failures == []
+    assert not pair.signs_of_life.exists()
 
 
 @pytest.mark.parametrize("trial_id", ["broken", "dies-once"])
@@ -108,15 +121,11 @@ def test_a_trials_log_has_what_its_worker_and_its_children_said(
     assert ("Traceback" in log and "cluster_jobs.py" in log) == (trial_id == "broken")
 
 
-def test_workers_of_a_trial_have_ranks_and_talk_to_each_other(session: RunPaths) -> None:
-    resources = Resources(workers_per_trial=2, max_failures=0)
-    assert run_trials(session, jobs.configured(resources), ["pair"], jobs.meet_at_sum) == {"pair": None}
-    assert [(session.root / f"rank-{rank}").read_text() for rank in (0, 1)] == ["2 1", "2 1"]
+def test_workers_of_a_trial_have_ranks_and_talk_to_each_other(session: RunPaths, pair: TrialPaths) -> None:
+    assert [(session.root / f"sum-{rank}").read_text() for rank in (0, 1)] == ["2 1", "2 1"]
 
 
-def test_workers_go_by_what_the_first_of_them_finds(session: RunPaths) -> None:
-    resources = Resources(workers_per_trial=2, max_failures=0)
-    assert run_trials(session, jobs.configured(resources), ["agreeing"], jobs.agree) == {"agreeing": None}
+def test_workers_go_by_what_the_first_of_them_finds(session: RunPaths, pair: TrialPaths) -> None:
     assert [(session.root / f"agreed-{rank}").read_text() for rank in (0, 1)] == ["7", "7"]
 
 

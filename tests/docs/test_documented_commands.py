@@ -34,8 +34,6 @@ SMALLER = {
     ("garment", "train"): GARMENT,
     ("data", "check"): RENDERED,
 }
-UNDER_RAY = ("run", "exp2", "--name", "first")
-"""The one run whose trials are."""
 FEWER = {("garment", "generate"): ["--seeds", "2"]}
 OF_OTHERS = {"--no-restart"}
 """Options of tools that are not ours."""
@@ -58,15 +56,15 @@ class Session:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
-            work_here(patch, trials=tuple(call) != UNDER_RAY)
+            work_here(patch)
             patch.setattr(sys, "argv", ["fashion-sweep", *made_small(call)])
             with pytest.raises(SystemExit) as ended:
                 main()
         assert not ended.value.code, call
 
 
-def work_here(patch: pytest.MonkeyPatch, trials: bool) -> None:
-    """Shards, and trials where these are meant, are done in this process: what takes long is the start of Ray's."""
+def work_here(patch: pytest.MonkeyPatch) -> None:
+    """Shards and trials are done in this process: what takes long is the start of Ray's. `tests/cli` has one there."""
 
     def run_trials(run: RunPaths, _: RunConfig, names: Sequence[str], train: TrainFn) -> dict[str, None]:
         return {name: train(run, name, Worker(0, 1, "cpu", lambda: None, lambda _: None)) for name in names}
@@ -77,9 +75,8 @@ def work_here(patch: pytest.MonkeyPatch, trials: bool) -> None:
         return made
 
     patch.setattr("fashion_sweep.cluster.shards.map_shards", map_shards)
-    if trials:
-        patch.setattr("fashion_sweep.cluster.session.ray_session", lambda *_: nullcontext("without Ray"))
-        patch.setattr("fashion_sweep.cluster.tune.run_trials", run_trials)
+    patch.setattr("fashion_sweep.cluster.session.ray_session", lambda *_: nullcontext("without Ray"))
+    patch.setattr("fashion_sweep.cluster.tune.run_trials", run_trials)
 
 
 def made_small(call: list[str]) -> list[str]:

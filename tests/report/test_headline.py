@@ -45,7 +45,7 @@ def with_images(comparison: Comparison, count: int) -> Comparison:
 @pytest.fixture(scope="module")
 def cases():
     found = []
-    for seed in range(160):
+    for seed in range(80):
         comparison, along_an_axis = compared(seed)
         verdict = decide(comparison, MARGINS, along_an_axis)
         found.append((comparison, verdict, headline(comparison, verdict, 0.95, CAPTIONS)))
