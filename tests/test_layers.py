@@ -98,6 +98,14 @@ def test_nothing_that_a_run_does_imports_how_the_embedded_weights_were_made():
     assert {name_of(path).rpartition(".")[0] for path in users} == {OUTSIDE_A_RUN}
 
 
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_objects_in_a_bucket_are_fetched_where_a_stage_begins_and_nowhere_else(path):
+    if name_of(path) == "fashion_sweep.run.stage_inputs" or name_of(path).startswith("fashion_sweep.storage"):
+        return
+    assert "remote.fetch" not in path.read_text(encoding="utf-8")
+    assert not {name for name in imported_by(path) if name.startswith("fashion_sweep.storage.remote.fetch")}
+
+
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_quick_commands_do_not_load_torch(module):
     code = f"import sys, fashion_sweep.{module}; sys.exit(bool({{'torch', 'ray', 'mlflow'}} & set(sys.modules)))"

@@ -10,6 +10,7 @@ from typer import Option
 from fashion_sweep.errors import RunError
 from fashion_sweep.run.claim import RESERVED
 from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.run.stage_inputs import fetch_run
 from fashion_sweep.storage import remote
 
 KNOWN_RUNS = 8
@@ -59,7 +60,7 @@ def _stored(run: str, stored: remote.Remote, without: Sequence[str]) -> RunPaths
     known = sorted(set(stored.bucket.folders()) - RESERVED, reverse=True)
     paths = RunPaths(runs_root() / name)
     if name in known and (run == name or Path(run).resolve() == paths.root):
-        remote.fetch(paths.root, without)
+        fetch_run(paths, without)
     elif (Path(run) / paths.config.name).is_file():
         return RunPaths(Path(run).resolve())
     if not paths.config.is_file():

@@ -16,6 +16,7 @@ from ray.tune.experiment import Trial
 from fashion_sweep.errors import StorageError
 from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.retries import Attempts
+from fashion_sweep.run.stage_inputs import fetch_signs_of_life, fetch_standing
 from fashion_sweep.run.status import read_status
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import write_text
@@ -71,8 +72,7 @@ class Watch(tune.Callback):
                     self._seen[trial_id] = signs, time.monotonic()
 
     def _end(self, paths: TrialPaths, actor: Any) -> None:
-        remote.fetch_file(paths.status)
-        remote.fetch_file(paths.attempts)
+        fetch_standing(paths)
         known = read_status(paths)
         doing = f"{known.get('stage', 'starting')}, step {known.get('step', 0)}, image {known.get('images', 0)}"
         error = f"stalled: no sign of life for {self._patience_s / 60:g} min ({doing}); see its log"
@@ -87,7 +87,7 @@ def _signs_of_life(paths: TrialPaths) -> dict[str, str]:
     """Those of the workers. The trial's actor counts while there are none, for it may wait for a machine as long as it
     has to; later its life says nothing of theirs."""
     folder, names = paths.signs_of_life, remote.names(paths.signs_of_life)
-    remote.fetch(folder)
+    fetch_signs_of_life(paths)
     return {name: _text(folder / name) for name in (names - {ACTOR}) or names}
 
 

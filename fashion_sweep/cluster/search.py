@@ -30,6 +30,7 @@ from fashion_sweep.planning.plan import feasible, parameters_of, trials_wanted
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.retries import queue
 from fashion_sweep.run.specs import Suggestion, suggestions
+from fashion_sweep.run.stage_inputs import fetch_outcome
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import read_json, read_json_lines, sqlite_address, write_json
 
@@ -91,7 +92,7 @@ class StudySearcher(Searcher):
         return {"trial_id": suggestion.trial_id}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        remote.fetch(self._run.trial(self._running[trial_id].trial_id).root, remote.FOR_TRAINING)
+        fetch_outcome(self._run.trial(self._running[trial_id].trial_id))
         self._tell(self._running[trial_id])
         remote.put(self._run.study)
 

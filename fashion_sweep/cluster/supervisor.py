@@ -26,6 +26,7 @@ from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import StorageError
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.retries import Attempts, clear_away
+from fashion_sweep.run.stage_inputs import fetch_for_trial, fetch_standing
 from fashion_sweep.run.status import Status
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.sync import appended
@@ -60,8 +61,7 @@ def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, tra
 def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName) -> str | None:
     """None, or what made the last attempt fail."""
     paths = run.trial(trial_id)
-    for known in (paths.status, paths.attempts, paths.result):
-        remote.fetch_file(known)
+    fetch_standing(paths)
     if paths.result.is_file():  # it was over when this trial's process died
         clear_away(paths)
         return None
@@ -71,7 +71,7 @@ def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: Do
     sign = SignOfLife(paths, ACTOR, resources.stall_minutes * 60)
     while attempts.begin(resources.max_failures):
         remote.remove_folder(paths.signs_of_life)
-        remote.fetch_file(paths.status)  # which the workers of the last attempt wrote
+        fetch_standing(paths)  # which the workers of the last attempt wrote
         Status(paths).start()
         reports = Queue(actor_options={"num_cpus": 0, "label_selector": here})
         training = _Training(_trainer(run, trial_id, resources, train_fn, reports))
@@ -166,11 +166,10 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
         sign.give()
 
     alive()
-    run.fetch_inputs()
-    remote.fetch(paths.root, send=True)
+    fetch_for_trial(run, paths)
     if remote.current() and world_size > 1:  # what one has kept of an attempt that was cut short is for all
         distributed.barrier()
-        remote.fetch(paths.root)
+        fetch_for_trial(run, paths)
     log = log_of(paths, rank)
     worker_output_to(log, rank)
 

@@ -10,7 +10,7 @@ from fashion_sweep.data.catalogue import Catalogue, load_catalogue
 from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import cache_root, data_index
-from fashion_sweep.storage import remote
+from fashion_sweep.run.stage_inputs import fetch_index
 from fashion_sweep.tiny import RENDERED
 
 WORLD_SEED = 0
@@ -32,7 +32,7 @@ def locate_data(name: str, source: DataSource) -> tuple[str, bool]:
 def open_data(name: str, source: DataSource) -> Catalogue:
     """Renders the embedded world's data set where that is asked for, then opens what is not indexed yet."""
     root = render_if_needed(name, source)
-    remote.fetch_file(data_index(name, root))
+    fetch_index(name, root)
     return load_catalogue(LAYOUTS[source.layout], root, source, data_index(name, root))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fashion_sweep.config.preset import EvaluationConfig, RunConfig
@@ -44,6 +45,11 @@ class Caches:
     def prior(self) -> ShardedCache | None:
         """None where there is no prior preservation."""
         return self.parts.get(Prior.KIND)
+
+    def folders(self, for_training: bool) -> list[Path]:
+        """Those of the parts that training reads, or judging."""
+        in_training = (Images.KIND, Captions.KIND, Prior.KIND)
+        return [cache.root for kind, cache in self.parts.items() if (kind in in_training) == for_training]
 
     def reference(self, name: str) -> ShardedCache:
         return self.parts[Reference.KIND.format(name)]

@@ -22,6 +22,7 @@ from fashion_sweep.errors import RunError
 from fashion_sweep.metrics.fid import feature_stats
 from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.run.paths import RunPaths, cache_rates
+from fashion_sweep.run.stage_inputs import fetch_caches, fetch_for_encoding, fetch_rates
 from fashion_sweep.run.status import Alive
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, write_json
@@ -49,8 +50,9 @@ class Made:
 
 def write_references(run: RunPaths) -> None:
     """Statistics of the real images, so that the run folder alone can be judged again."""
-    caches = read_caches(run)
-    for name in read_run_config(run.config).sweep.judge:
+    caches, judge = read_caches(run), read_run_config(run.config).sweep.judge
+    fetch_caches(caches.reference(name).root for name in judge if not is_whole(run.reference(name)))
+    for name in judge:
         if not is_whole(run.reference(name)):
             feature_stats(caches.reference(name).all("features").numpy()).save(run.reference(name))
 
@@ -84,7 +86,7 @@ def make_shard(shard: Shard, alive: Alive = lambda: None) -> Made:
 
 def write_rates(run: RunPaths, made: Sequence[Made]) -> None:
     """Tells `plan` how fast each part was filled: by the median shard, since GPUs warm up at a worker's first one."""
-    remote.fetch_file(cache_rates())
+    fetch_rates()
     config, caches, rates = read_run_config(run.config), read_caches(run), read_json(cache_rates(), {})
     parts = all_parts(config, caches.views)
     for kind in sorted({shard.kind for shard in made}):
@@ -119,7 +121,7 @@ def _fetch_inputs(run: RunPaths) -> None:
     """To a node that has a copy of its own of the runs folder. What is rendered is rendered there, for that is
     quicker than to fetch so many small files."""
     if remote.current():
-        run.fetch_inputs()
+        fetch_for_encoding(run)
         config = read_run_config(run.config)
         for name in rendered_sets(config):
             render_if_needed(name, config.preset.data[name])

@@ -93,11 +93,11 @@ class ShardedCache:
 
     def _map(self, shard: int) -> Any:
         """Raises DataError: it is missing, torn, without checksum, or has another number of rows."""
-        if not self.path(shard).exists():
-            remote.fetch(self.root)  # all at once, for who reads one shard soon reads the others
         try:
             file = safe_open(self.path(shard), "pt")
-        except (SafetensorError, FileNotFoundError) as error:
+        except FileNotFoundError as error:  # the copy's; what is in object storage may be sound
+            raise DataError(f"{self.path(shard)}: cache shard is missing; run again to have it made") from error
+        except SafetensorError as error:
             raise self._damaged(shard, error) from error
         rows = {file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118
         if rows != {len(self.shards[shard])}:

@@ -16,6 +16,7 @@ from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.doors import TASKS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths, TrialPaths, runs_root
+from fashion_sweep.run.stage_inputs import fetch_for_drawing
 from fashion_sweep.storage import remote
 from fashion_sweep.tracking import fetch
 
@@ -107,9 +108,7 @@ def _title(tags: Mapping[str, str]) -> str:
 def _fetched(given: str) -> Path:
     """`RUN/trials/TRIAL` of a runs folder in object storage, with what is known of its training."""
     path = runs_root() / given
-    remote.fetch(path, remote.FOR_TRAINING)
-    if path.is_dir():
-        RunPaths(path.parent.parent).fetch_inputs()
+    fetch_for_drawing(RunPaths(path.parent.parent), TrialPaths(path))
     return path
 
 

@@ -14,6 +14,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.sweep import NAME
 from fashion_sweep.errors import RunError
 from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.run.stage_inputs import fetch_run
 from fashion_sweep.storage import locks, remote
 from fashion_sweep.storage.files import remove_unfinished, write_text
 from fashion_sweep.storage.lease import is_leased, leased
@@ -50,7 +51,7 @@ def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
         if stored := remote.current():
             stored.bucket.check()
             held.enter_context(leased(stored.bucket, f"{run.name}/{run.lock.name}", f"{stored.bucket.url}/{run.name}"))
-            remote.fetch(run.root, remote.FOR_TRAINING, send=True)
+            fetch_run(run, send=True)
         held.enter_context(_locked(run, config))
         yield
 

@@ -204,11 +204,6 @@ class RunPaths:
     """Ray Tune's and Ray Train's own storage."""
     log = Inside("log.txt")
 
-    def fetch_inputs(self) -> None:
-        """What workers go by, where the runs folder is in object storage."""
-        remote.fetch_file(self.config)
-        remote.fetch(self.data)
-
     def trial(self, trial_id: str) -> TrialPaths:
         return TrialPaths(self.trials / trial_id)
 

@@ -19,6 +19,7 @@ from fashion_sweep.run.paths import RunPaths, by_name
 from fashion_sweep.run.retries import clear_away, queue
 from fashion_sweep.run.run_id import identity
 from fashion_sweep.run.specs import run_specs, suggestions
+from fashion_sweep.run.stage_inputs import fetch_run
 from fashion_sweep.run.status import Status
 from fashion_sweep.run.timing import Clock
 from fashion_sweep.storage import remote
@@ -163,7 +164,7 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
                 errors = run_search(run, config, run_trial)
             else:
                 errors = run_trials(run, config, waiting, run_trial)
-            remote.fetch(run.root, remote.FOR_TRAINING)
+            fetch_run(run)
             for trial_id, error in errors.items():
                 if error:
                     Status(run.trial(trial_id)).fail(error)

@@ -31,6 +31,7 @@ from fashion_sweep.metrics.evaluate import evaluate, flat
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.run import stage_inputs
 from fashion_sweep.run.events import Observer, Observers
 from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.specs import run_specs
@@ -109,7 +110,11 @@ class TrialWorker:
         """Trains and judges the trial; worker 0 writes `result.json` at the end."""
         try:
             if not self.spec.is_base_model and not self.worker.agreed(lambda: is_whole(self.paths.adapter)):
+                stage_inputs.fetch_caches(self.caches.folders(for_training=True))
                 self.train()
+            stage_inputs.fetch_for_judging(
+                self.paths, [] if self.worker.rank else self.caches.folders(for_training=False)
+            )
             evaluations = self.task.judge(self)
             if self.worker.rank == 0:
                 self.finish(evaluations)
@@ -166,7 +171,6 @@ class TrialWorker:
         """The model with the refiner, and the trial's adapter."""
         model = load_model(self.config.preset.model, self.worker.device, for_pictures=True)
         if not self.spec.is_base_model:
-            remote.fetch_file(self.paths.adapter)
             fuse(self.paths.adapter, self.config.architecture, model.components)
         self.observer.loaded("pipelines", model)
         return model

@@ -19,6 +19,7 @@ from fashion_sweep.errors import ConfigError, DataError, RunError
 from fashion_sweep.handover.adapters import find_adapter
 from fashion_sweep.run.claim import claimed, new_run
 from fashion_sweep.run.paths import RunPaths, cache_root, runs_root
+from fashion_sweep.run.stage_inputs import fetch_caches, fetch_for_encoding
 from fashion_sweep.storage import bucket, lease, remote
 from fashion_sweep.storage.files import replacing, write_json, write_text
 from fashion_sweep.storage.sync import appended, in_step
@@ -187,7 +188,7 @@ def _wait_for(what):
         time.sleep(0.01)
 
 
-def test_shards_of_the_cache_are_known_by_the_listing_and_fetched_when_they_are_read(there, on):
+def test_shards_of_the_cache_are_known_by_the_listing_and_fetched_before_they_are_read(there, on):
     rows = torch.arange(200.0)[:, None]
     with on("a"):
         cache = ShardedCache(cache_root() / "images-1", 200)
@@ -197,15 +198,20 @@ def test_shards_of_the_cache_are_known_by_the_listing_and_fetched_when_they_are_
         theirs = ShardedCache(cache_root() / "images-1", 200)
         assert theirs.missing() == [1]
         assert not theirs.root.exists()
+        with pytest.raises(DataError, match="cache shard is missing"):
+            theirs.row("x", 5)
+        fetch_caches([theirs.root])
         assert theirs.row("x", 5).item() == 5
         theirs.write(1, {"x": rows[128:]})
     with on("a"):
         assert cache.missing() == []
+        fetch_caches([cache.root])
         assert torch.equal(cache.all("x"), rows)
     with on("c"):
         damaged = ShardedCache(cache_root() / "images-1", 200)
         shard = there / "cache" / "images-1" / "00001.safetensors"
         shard.write_bytes(shard.read_bytes()[:-4] + b"abcd")
+        fetch_caches([damaged.root])
         with pytest.raises(DataError, match="not what was written"):
             damaged.row("x", 130)
         assert damaged.missing() == [1]
@@ -214,6 +220,7 @@ def test_shards_of_the_cache_are_known_by_the_listing_and_fetched_when_they_are_
         assert damaged.missing() == [1]  # the copy here was sound
     with on("d"):
         torn = ShardedCache(cache_root() / "images-1", 200)
+        fetch_caches([torn.root])
         with pytest.raises(DataError, match="cannot be read"):
             torn.row("x", 0)
         assert torn.missing() == [0, 1]
@@ -228,7 +235,7 @@ def test_a_run_and_its_data_are_found_by_name_on_a_node_that_has_them_elsewhere(
     with on("b") as root:
         run = pickle.loads(sent)
         assert run.root == root / "run"
-        run.fetch_inputs()
+        fetch_for_encoding(run)
         assert [(r.name, r.path) for r in read_catalogue(run.catalogue("fashion")).records] == _paths(root)
 
 

@@ -12,7 +12,7 @@ from fashion_sweep.generation.drawing import write_samples
 from fashion_sweep.generation.judging import AT_ONCE, collect_batches, images_at_once, judge_batches
 from fashion_sweep.metrics.extractors import Judge
 from fashion_sweep.models.model import Model
-from fashion_sweep.storage import remote
+from fashion_sweep.run import stage_inputs
 from fashion_sweep.storage.files import write_tensors
 from fashion_sweep.tasks.trial_worker import TrialWorker
 from fashion_sweep.training.denoising_loss import loss_increase, losses_beside_base
@@ -62,7 +62,7 @@ def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dic
         judge_batches(trial.generator(model, name), judge, captions, folder, mine, done, trial.observer)
     if world_size > 1:
         distributed.barrier()
-        remote.fetch(folder)  # from workers on other nodes
+        stage_inputs.fetch_made(folder)
     if rank != 0:
         return None
     scores = collect_batches(folder, len(captions), generation.batch_size)

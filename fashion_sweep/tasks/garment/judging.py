@@ -15,7 +15,7 @@ from fashion_sweep.data.images import load_rgb
 from fashion_sweep.generation.drawing import draw, save_png
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.extractors import Clip
-from fashion_sweep.storage import remote
+from fashion_sweep.run import stage_inputs
 from fashion_sweep.storage.files import is_whole, read_json, write_json
 from fashion_sweep.tasks.garment.closeness import Look, closeness, cut_out, look_of
 from fashion_sweep.tasks.garment.recipe import Drawing, drawings_of
@@ -36,7 +36,7 @@ def judge_trial(trial: TrialWorker) -> None:
             _draw(trial, trial.generator(model, data_set), drawings)
         if trial.worker.world_size > 1:
             distributed.barrier()
-            remote.fetch(trial.paths.pictures)
+            stage_inputs.fetch_made(trial.paths.pictures, trial.run.photos)
         if trial.worker.rank == 0:
             with trial.observer.stage("features", images=len(drawings) + len(trial.config.sweep.garments)):
                 compared = _closeness(trial, clip, drawings)
@@ -93,9 +93,7 @@ def _look_of_photo(clip: Clip, photo: Path, kind: str, alive: Callable[[], None]
     """Kept beside it, for each trial compares its pictures with all photos."""
     alive()
     kept = photo.with_suffix(".look.safetensors")
-    remote.fetch_file(kept)
     if not is_whole(kept):
-        remote.fetch_file(photo)
         (look,) = look_at(clip, [(photo, kind)])
         look.save(kept)
     return Look.load(kept)

@@ -17,8 +17,8 @@ from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.handover.generate import DEFAULT_FOLDER, generate
 from fashion_sweep.handover.requests import Wish
 from fashion_sweep.metrics.extractors import Clip
-from fashion_sweep.run.claim import RESERVED
 from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.run.stage_inputs import fetch_configs, fetch_for_drawing
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import as_csv, write_text
 from fashion_sweep.tasks.garment.judging import described, look_at
@@ -47,9 +47,7 @@ def find_garment(name: str) -> Known:
     Raises:
         ConfigError: none has.
     """
-    if stored := remote.current():
-        for folder in set(stored.bucket.folders()) - RESERVED:
-            remote.fetch_file(RunPaths(runs_root() / folder).config)
+    fetch_configs()
     configs = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
     known, without = set[str](), list[str]()
     for path in configs:
@@ -89,13 +87,12 @@ def draw_garment(
     folder = output or DEFAULT_FOLDER / known.garment.name
     if folder.suffix:
         raise ConfigError(f"--output {folder}: is a folder for the pictures; give it a name without {folder.suffix}")
-    remote.fetch_file(known.run.trial(known.garment.name).adapter)
+    fetch_for_drawing(known.run, known.run.trial(known.garment.name))
     wish = Wish(prompts=prompts, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder)
     files = generate(wish, None, (), console)[: wish.images]
     evaluation = known.config.preset.evaluation
     clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device("cpu"))
     photo = photo_of(known.run.photos, known.garment.name)
-    remote.fetch_file(photo)
     theirs, *ours = look_at(clip, [(path, known.garment.kind) for path in (photo, *files)])
     name = known.garment.name
     pictures = [
