@@ -63,7 +63,7 @@ class DataCheck:
     """width, height, aspect_ratio, kilobytes."""
     distinct_sizes: int
     common_sizes: list[CommonSize]
-    captions_in_file: int
+    captions: int
     distinct_captions: int
     most_repeated_caption: tuple[str, int]
     tokens: list[TokenLengths]
@@ -115,7 +115,7 @@ def check_data(name: str, preset: Preset) -> tuple[DataCheck, Catalogue]:
         problem_files=_examples(catalogue.problems),
         filter=_bounds(source),
         bytes=sum(row.bytes for row in index.rows),
-        captions_in_file=index.captions,
+        captions=index.captions,
         distinct_captions=len(counts),
         most_repeated_caption=counts.most_common(1)[0],
         tokens=_token_lengths(name, root, index, counts, preset),

@@ -17,7 +17,7 @@ def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
     read = f"{check.headers_read:,} headers were read now" if check.headers_read else "all headers were known"
     said = [
         f"{check.root}: {check.bytes / 1e9:.3g} GB of images; {read}.",
-        f"Captions: {check.captions_in_file:,} in the caption file; {check.distinct_captions:,} distinct among the "
+        f"Captions: {check.captions:,} in all; {check.distinct_captions:,} distinct among the "
         f"{check.kept:,} that are used"
         + (f", the most common {times:,} times: {_short(caption)}" if times > 1 else "")
         + ".",

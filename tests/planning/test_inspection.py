@@ -49,7 +49,7 @@ def test_everything_is_counted(root):
     assert check.duplicate_examples == [["17.jpg", "3.jpg"]]
     assert check.duplicate_files == 1
     assert (check.training, check.validation, check.judged) == (18, 1, 19)
-    assert check.captions_in_file == 22
+    assert check.captions == 22
     assert check.most_repeated_caption[1] == 3
 
 
