@@ -183,7 +183,7 @@ def _validate(
 
 
 def _explain(error: Any, path: Path, given: Collection[str], prefix: str) -> str:
-    key = (prefix + ".".join(str(part) for part in error["loc"])).removesuffix(".")
+    key = (prefix + ".".join(str(part) for part in error["loc"] if part != "[key]")).removesuffix(".")
     by_setting = any(_within(name, key) or _within(key, name) for name in given)
     where, shown_prefix = ("--set", "") if by_setting else (path.name, prefix)
     shown = key.removeprefix(shown_prefix)

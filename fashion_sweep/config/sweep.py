@@ -16,7 +16,17 @@ LONGEST_NAME = 60
 """Characters."""
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 """Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
-SetName = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=LONGEST_NAME)]
+TAKEN = "caches"
+
+
+def not_taken(name: str) -> str:
+    """A data set's name, unless a run has a file of its own beside those of the data sets that is called so."""
+    if name == TAKEN:
+        raise ValueError(f"a run keeps a file called {name}; give the data set another name")
+    return name
+
+
+SetName = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=LONGEST_NAME), AfterValidator(not_taken)]
 """Of a data set: letters, digits, `_` and `-`."""
 
 

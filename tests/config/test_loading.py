@@ -192,6 +192,7 @@ def test_rank_zero_everywhere_is_the_base_model(tmp_path):
         (("exp2", "tiny", ["data.fashoin.root=/a"]), "did you mean 'fashion'?"),
         (("exp2", "tiny", ["data.shoes.layout=foldr"]), "unknown data layout; did you mean 'folder'? (not 'foldr')"),
         (("exp2", "tiny", ["data.fashion.rot=/a"]), "'data.fashion.rot'; did you mean 'data.fashion.root'?"),
+        (("exp2", "tiny", ["data.caches.layout=folder"]), "--set: data.caches: a run keeps a file called caches; give"),
         (("exp2", "tiny", ["data.my/shoes.layout=folder"]), "data.my/shoes"),
         (("exp2", "tiny", ["data.fashion=[]"]), "data.fashion"),
         (("exp2", "tiny", ["training.image.shorter_side=10"]), "smaller than the 64x48 crop"),
