@@ -140,7 +140,7 @@ def test_a_folder_that_run_would_refuse_is_rehearsed_even_with_one_image_and_tha
     root = write_fashion(tmp_path / "one", {"only.jpg": (60, 90)})
     code, out, err = command("exp2", *ONE, "--set", f"data.fashion.root={root}")
     assert code == 0, err
-    assert "warning: run would refuse this: data.fashion: 1 images are too few for FID" in out
+    assert "warning: run would refuse this: data.fashion: 1 images are too few to train" in out
 
 
 def test_a_limit_of_the_cache_is_rehearsed_as_it_would_be_run(runs_root):
