@@ -96,7 +96,7 @@ class ShardedCache:
         try:
             file = safe_open(self.path(shard), "pt")
         except FileNotFoundError as error:  # the copy's; what is in object storage may be sound
-            raise DataError(f"{self.path(shard)}: cache shard is missing; run again to have it made") from error
+            raise DataError(f"{self.path(shard)}: cache shard is missing; run again to have it made again") from error
         except SafetensorError as error:
             raise self._damaged(shard, error) from error
         rows = {file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118

@@ -103,7 +103,7 @@ STRANGE = {
     "flux": ({"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": torch.ones(2, 2)}, None),
     "flux by kohya": ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": torch.ones(2, 2)}, None),
     "textual inversion": ({"clip_g": torch.ones(1, 9), "clip_l": torch.ones(1, 9)}, "clip_g (2 of 5 tensors have"),
-    "kohya's dora": ({f"{PLACE}.dora_scale": torch.ones(1)}, None),
+    "kohya's dora": ({f"{PLACE}.dora_scale": torch.ones(1)}, "has the shape [1], for which a layer of"),
     "peft's dora": ({"unet.x.lora_magnitude_vector": torch.ones(1)}, None),
     "loha": ({f"{PLACE}.hada_w1_a": torch.ones(2, 2)}, None),
     "a bias": ({f"{PLACE}.diff_b": torch.ones(2)}, None),

@@ -153,7 +153,7 @@ def test_csv_has_a_row_a_trial_with_what_is_known_and_empty_gaps(tmp_path, monke
 def test_replicates_of_a_configuration_are_one_point(tmp_path):
     run = make_run(tmp_path / "run", settings=["sweep.trials=[{unet: 1}]", "sweep.seeds=2"])
     for replicate, fid in enumerate((16.0, 17.0)):
-        finish_trial(run, TrialSpec.of({"unet": 1}, replicate), 9216, {"fashion": judgement(fid)})
+        finish_trial(run, TrialSpec.of({"unet": 1}, replicate=replicate), 9216, {"fashion": judgement(fid)})
     (point,) = points(collect(run), "fashion", None)
     assert (point.title, point.fid) == ("UNet rank 1", Interval(16.5, 16.5, 16.5))
 

@@ -12,6 +12,7 @@ from fashion_sweep.encodings.encoders import encode_captions, encode_images
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
 from fashion_sweep.training.loop import Share
@@ -49,13 +50,17 @@ def trained(world, folder, *, stop_at=None, said=None, **changes):
     reports = []
     model = SDXL.load(load_run_config("exp2", "tiny").preset.model, "cpu")
 
-    def progress(values):
-        if values["step"] == stop_at:
-            raise KeyboardInterrupt
+    class Killer(Observer):
+        def step(self, values):
+            if values["step"] == stop_at:
+                raise KeyboardInterrupt
+
+        def note(self, text):
+            said.append(text)
 
     paths = TrialPaths(folder)
     try:
-        adaptation(world, **changes).run(model, paths, reports.append, progress, said.append)
+        adaptation(world, **changes).run(model, paths, reports.append, Killer())
     except KeyboardInterrupt:
         return None, reports
     return load_file(paths.adapter), reports

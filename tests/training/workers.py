@@ -12,6 +12,7 @@ from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import FashionSweepError
 from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
 
@@ -42,7 +43,7 @@ def _work(rank: int, workers: int, folder: Path, world: World, limits: dict[int,
     adaptation = Adaptation(TrialSpec.of({"unet": 1}), config, 0, *world, rank=rank, workers=workers)
     reports: list = []
     try:
-        adaptation.run(SDXL.load(preset.model, "cpu"), TrialPaths(folder), reports.append, lambda values: None, print)
+        adaptation.run(SDXL.load(preset.model, "cpu"), TrialPaths(folder), reports.append, Observer())
     except FashionSweepError as error:
         (folder / f"error-{rank}.txt").write_text(str(error))
     torch.save(reports, folder / f"reports-{rank}.pt")
