@@ -56,10 +56,6 @@ ADAPTER_KINDS = Door(
     },
 )
 """Kinds of adapters: `adapters.kind.AdapterKind`."""
-METRICS = Door("metric", "metrics", {})
-"""Numbers about generated pictures: `metrics.metric.Metric`."""
-EXTRACTORS = Door("feature extractor", "extractors", {})
-"""Networks whose features metrics compare."""
 LAYOUTS = Door(
     "data layout",
     "layouts",
