@@ -41,7 +41,7 @@ SETTINGS = (
     "sweep.trials=[{unet: 1, steps: 5}, {unet: 2}]",
 )
 SHORT, LONG = "unet-r1-steps5", "unet-r2"
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def tell(process: subprocess.Popen[str], line: str) -> None:
     process.stdin.flush()
 
 
-def wait_until(condition: Callable[[], bool], sweep: subprocess.Popen[str], timeout_s: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], sweep: subprocess.Popen[str], timeout_s: float = 240) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

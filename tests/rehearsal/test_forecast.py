@@ -25,7 +25,7 @@ def amount(**values):
 
 
 def pace(config):
-    steps = {(("unet", "lora"),): 0.5, (("text_encoders", "lora"),): 2.0}
+    steps = {("unet",): 0.5, ("text_encoders",): 2.0}
     return Pace(
         step={(tuple((name, "lora") for name in names), None): seconds for names, seconds in steps.items()},
         forward=0.1,

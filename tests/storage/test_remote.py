@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -291,6 +292,15 @@ def test_two_nodes_do_not_work_in_one_run(there, on, config):
     assert not (there / "mine" / ".lock").exists()
 
 
+@pytest.fixture
+def interruptible():
+    """A shell has what it starts in the background ignore Ctrl-C; a run takes it anyhow."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_lease_that_nobody_renews_is_taken_and_its_holder_stops_when_it_comes_back(there, on, config, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_S", 0.05)
     monkeypatch.setattr(lease, "AGAIN_S", 2.0)
