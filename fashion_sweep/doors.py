@@ -56,6 +56,27 @@ ADAPTER_KINDS = Door(
     },
 )
 """Kinds of adapters: `adapters.kind.AdapterKind`."""
+METRICS = Door(
+    "metric",
+    "metrics",
+    {
+        "fid": "fashion_sweep.metrics.fid:FID",
+        "kid": "fashion_sweep.metrics.kid:KID",
+        "clip_score": "fashion_sweep.metrics.clip_score:CLIP_SCORE",
+    },
+)
+"""Numbers about generated pictures: `metrics.metric.Metric`."""
+EXTRACTORS = Door(
+    "feature extractor",
+    "extractors",
+    {
+        "tiny-clip": "fashion_sweep.metrics.extractors:TINY_CLIP",
+        "open_clip": "fashion_sweep.metrics.extractors:OPEN_CLIP",
+        "inception-v3": "fashion_sweep.metrics.extractors:INCEPTION_V3",
+        "random-inception-v3": "fashion_sweep.metrics.extractors:RANDOM_INCEPTION_V3",
+    },
+)
+"""Networks whose features metrics compare."""
 LAYOUTS = Door(
     "data layout",
     "layouts",

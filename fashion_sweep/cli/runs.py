@@ -52,7 +52,7 @@ def resume(run: RunFolder) -> None:
 def status(run: RunFolder, as_json: Annotated[bool, Option("--json", help="As JSON.")] = False) -> None:
     """Tell what of a run is done, running, waiting or failed, and why."""
     from fashion_sweep.report.console import Terminal
-    from fashion_sweep.report.standing import show_standing, standing
+    from fashion_sweep.report.run_status import show_standing, standing
     from fashion_sweep.run.claim import is_claimed
     from fashion_sweep.storage import remote
 

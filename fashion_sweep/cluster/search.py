@@ -10,7 +10,7 @@ from collections import deque
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
@@ -25,6 +25,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.search_space import Search, StopEarly
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import training_steps
+from fashion_sweep.doors import METRICS
 from fashion_sweep.errors import RunError
 from fashion_sweep.planning.plan import feasible, parameters_of, trials_wanted
 from fashion_sweep.run.paths import RunPaths
@@ -34,7 +35,6 @@ from fashion_sweep.run.stage_inputs import fetch_outcome
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import read_json, read_json_lines, sqlite_address, write_json
 
-MAXIMISED = {"clip_score"}
 STUDY = "search"
 TRIES = 100
 """How often Optuna is asked again where it suggests what has been suggested before."""
@@ -119,7 +119,7 @@ class StudySearcher(Searcher):
         paths = self._run.trial(suggestion.trial_id)
         told = suggestion.number if number is None else number
         if paths.result.is_file():
-            judged_on = self._config.sweep.judge[0]
+            judged_on = self._config.sweep.first_judged
             values = objective_values(read_json(paths.result), self._search, judged_on)
             self._study.tell(told, values, skip_if_finished=True)
         elif paths.stopped.is_file():
@@ -195,13 +195,17 @@ def open_study(run: RunPaths, search: Search) -> optuna.Study:
             storage=sqlite_address(run.study),
             study_name=STUDY,
             load_if_exists=True,
-            directions=["maximize" if name in MAXIMISED else "minimize" for name in search.objectives],
+            directions=[_direction(name) for name in search.objectives],
         )
     except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
         raise RunError(
             f"{run.study} is damaged; remove it to go on: trials that were begun are kept, what Optuna learnt is lost"
         ) from error
     return study
+
+
+def _direction(objective: str) -> Literal["maximize", "minimize"]:
+    return "maximize" if objective in METRICS and METRICS[objective].better == "higher" else "minimize"
 
 
 def sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:

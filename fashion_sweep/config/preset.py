@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.data_source import DataSource, Size
@@ -14,7 +14,7 @@ from fashion_sweep.config.model_config import AnyModelConfig
 from fashion_sweep.config.sweep import Garment, Name, SetName, Sweep
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.doors import ARCHITECTURES, LAYOUTS
+from fashion_sweep.doors import ARCHITECTURES, EXTRACTORS, LAYOUTS
 from fashion_sweep.errors import ConfigError, did_you_mean
 
 
@@ -42,8 +42,8 @@ class GenerationConfig(Frozen):
 class EvaluationConfig(Frozen):
     samples: PositiveInt
     """Generated images per trial and evaluation set."""
-    features: Literal["tiny-clip", "inception-v3", "random-inception-v3"]
-    """Extractor for FID and KID; the random one is for rehearsals."""
+    features: str
+    """Extractor for FID and KID, one of `doors.EXTRACTORS`; the random one is for rehearsals."""
     clip_model: str = Field(pattern=r"^(embedded:\w+|(random:)?[\w.-]+)$")
     """open_clip model name, or `embedded:clip`; `random:` before a name: with random weights. No folder or repository:
     open_clip would run the code that these ask for."""
@@ -52,6 +52,13 @@ class EvaluationConfig(Frozen):
     kid_subset_size: int = Field(1000, ge=2)
     loss_samples: int = Field(256, ge=2)
     """Images of a set that nothing was trained on, whose denoising loss tells what an adapter has forgotten."""
+
+    @field_validator("features")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in EXTRACTORS:
+            raise ValueError(f"there is no extractor {name!r}{did_you_mean(name, EXTRACTORS.names)}")
+        return name
 
 
 class Resources(Frozen):
@@ -186,7 +193,7 @@ class RunConfig(Frozen):
     @property
     def drawn_on(self) -> list[str]:
         """The data sets in whose image sizes pictures are drawn."""
-        return self.sweep.judge or [self.preset.training_set]
+        return list(self.sweep.judge) or [self.preset.training_set]
 
     @property
     def drawn_as(self) -> str:

@@ -24,7 +24,6 @@ from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import did_you_mean
 
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
-Objective = Literal["fid", "clip_score", "parameters", "kid"]
 LARGEST_RANK = 4096
 """More than the width of any layer: a larger rank says nothing new."""
 MOST_TRIALS = 100_000
@@ -97,14 +96,15 @@ class Search(Frozen):
 
     trials: PositiveInt = 16
     """How many are begun."""
-    objectives: list[Objective] = Field(["fid"], min_length=1)
-    """Of several, Optuna looks for trials that are not beaten in all at once."""
+    objectives: list[str] = Field(["fid"], min_length=1)
+    """`parameters`, and metrics of the first evaluation set. Of several,
+    Optuna looks for trials that are not beaten in all at once."""
     stop_early: StopEarly | None = None
     seed: Count = 0
 
     @field_validator("objectives")
     @classmethod
-    def _once_each(cls, names: list[Objective]) -> list[Objective]:
+    def _once_each(cls, names: list[str]) -> list[str]:
         if len(set(names)) < len(names):
             raise ValueError("an objective is listed twice")
         return names

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.judging import BySet, Choice, MetricName, Metrics, Published, in_order, measured
 from fashion_sweep.config.search_space import Search, Space, trial_values
 from fashion_sweep.config.trial_spec import TRAINING_AXES, TrialSpec, placement_error
 
@@ -33,27 +34,6 @@ SetName = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=LONGEST_NAME), 
 class SamplePrompt(Frozen):
     prompt: str
     seed: Count
-
-
-class Published(Frozen):
-    """A row of the study's own table: another model and extractor, shown beside ours and never mixed in."""
-
-    configuration: str
-    parameters: Count | None = None
-    samples: PositiveInt | None = None
-    """Generated images behind the row."""
-    fid: float
-    clip_score: float
-
-
-class Choice(Frozen):
-    """How the best configuration is chosen: margins below which a difference does not matter, fixed beforehand."""
-
-    fid_margin: PositiveFloat | None = None
-    """null: 0.5, or 3 % of the best FID where that is more."""
-    clip_score_margin: PositiveFloat = 0.3
-    level: float = Field(default=0.95, gt=0.5, lt=1)
-    """One-sided confidence of each bound."""
 
 
 class Garment(Frozen):
@@ -86,10 +66,13 @@ class Sweep(Frozen):
     """Where there are any, each is a trial: the one adapter of `trials`, trained on that garment's photo alone."""
     seeds: PositiveInt = 1
     """How often each configuration is trained, each time with another seed."""
-    judge: list[SetName]
-    """The data sets to judge on; a sweep file that says nothing judges on the one that is trained on. Empty: adapters
-    are trained and draw the sample prompts, and nothing is measured."""
-    choose: Choice = Choice()
+    judge: Annotated[dict[SetName, Metrics], BySet]
+    """By data set to judge on, the metrics of its verdict; `[fashion]` is short for `{fashion: [fid, clip_score]}`. A
+    sweep file that says nothing judges on the set that is trained on. Empty: adapters are trained and draw the sample
+    prompts, and nothing is measured."""
+    show: list[MetricName] | None = None
+    """Metrics that are measured and shown without a say in the verdict; null: KID, where FID has one."""
+    choose: Choice = Choice(margins={})
     sample_prompts: list[SamplePrompt] = Field([])
     """Columns of the sample grid."""
     published: dict[SetName, list[Published]] = Field({})
@@ -100,8 +83,8 @@ class Sweep(Frozen):
             raise ValueError("exactly one of trials and space must be given")
         self._check_search()
         self._check_garments()
-        if len(set(self.judge)) < len(self.judge):
-            raise ValueError("judge: an evaluation set is listed twice")
+        if unused := set(self.choose.margins) - {name for names in self.judge.values() for name in names}:
+            raise ValueError(f"choose.margins.{min(unused)}: is of no verdict; name it in judge: {{SET: [METRIC]}}")
         return self
 
     def _check_search(self) -> None:
@@ -116,6 +99,9 @@ class Sweep(Frozen):
             raise ValueError("search: needs numbers to go by; name what to judge")
         if self.seeds > 1:
             raise ValueError("seeds: a search trains each of its trials once; leave it at 1")
+        known = ["parameters", *self.metrics_on(self.first_judged)]
+        if unknown := [name for name in self.search.objectives if name not in known]:
+            raise ValueError(f"search.objectives: {unknown[0]!r} is not measured; one of {', '.join(known)}")
         if self.search.stop_early and (lengths := {"steps", "epochs"} & set(self.space.training)):
             raise ValueError(f"search.stop_early: needs trials of one length, but space.training has {lengths.pop()}")
 
@@ -130,6 +116,20 @@ class Sweep(Frozen):
         names = [garment.name.casefold() for garment in self.garments]
         if repeated := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"garments: two are called {repeated!r}")
+
+    @property
+    def first_judged(self) -> str:
+        """The evaluation set that a search goes by."""
+        return next(iter(self.judge))
+
+    def metrics_on(self, name: str) -> list[str]:
+        """All that is measured on an evaluation set: for its verdict, and to be shown beside."""
+        return measured(self.judge[name], self.show)
+
+    @property
+    def metrics(self) -> list[str]:
+        """All that is measured on any evaluation set."""
+        return in_order(metric for name in self.judge for metric in self.metrics_on(name))
 
     @property
     def published_and_judged(self) -> dict[str, list[Published]]:

@@ -8,10 +8,13 @@ from typing import Any
 from fashion_sweep.config.preset import EvaluationConfig, RunConfig
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior, Reference, Weights, all_parts
+from fashion_sweep.encodings.cache_part import Weights
+from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior, all_parts
+from fashion_sweep.encodings.reference_part import reference_kind
 from fashion_sweep.encodings.sharded_cache import ShardedCache, content_key
 from fashion_sweep.encodings.size import Counts, cache_size
 from fashion_sweep.errors import RunError
+from fashion_sweep.metrics.extractors import FEATURES
 from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.models.sources import EMBEDDED, fingerprint, locate
 from fashion_sweep.planning.plan import specs_of
@@ -51,8 +54,9 @@ class Caches:
         in_training = (Images.KIND, Captions.KIND, Prior.KIND)
         return [cache.root for kind, cache in self.parts.items() if (kind in in_training) == for_training]
 
-    def reference(self, name: str) -> ShardedCache:
-        return self.parts[Reference.KIND.format(name)]
+    def reference(self, name: str, kept_as: str = FEATURES) -> ShardedCache:
+        """Features of a set's real images, by the name under which they are kept."""
+        return self.parts[reference_kind(name, kept_as)]
 
     def loss(self, name: str) -> ShardedCache | None:
         """None for what is trained on."""

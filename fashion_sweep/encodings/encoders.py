@@ -14,10 +14,13 @@ from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
-from fashion_sweep.encodings.parts import CachePart, Captions, Images, Loss, Prior, Reference
+from fashion_sweep.encodings.cache_part import CachePart
+from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior
+from fashion_sweep.encodings.reference_part import Reference
 from fashion_sweep.generation.drawing import draw
 from fashion_sweep.generation.generator import Generator
-from fashion_sweep.metrics.extractors import Judge
+from fashion_sweep.metrics.judge import Judge
+from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.models.model import Conditioning, Framing, Model
 from fashion_sweep.models.registry import default_device, load_model
 from fashion_sweep.rng import standard_normal
@@ -74,7 +77,7 @@ def _features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, al
     features = []
     for records in _batches(catalogue.records[rows], alive):
         pixels = np.stack([centre_view(load_rgb(record.path), part.size).pixels for record in records])
-        features.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1)))
+        features.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1), part.extractor))
     return {"features": torch.cat(features)}
 
 
@@ -148,15 +151,16 @@ def shard_model(config: RunConfig) -> Model:
 
 
 @lru_cache(maxsize=1)
-def _load_judge(evaluation_config: EvaluationConfig) -> Judge:
-    return Judge(evaluation_config, default_device())
+def _load_judge(evaluation_config: EvaluationConfig, metrics: tuple[str, ...]) -> Judge:
+    comparing = [metric for metric in metrics_of(metrics) if metric.compares_features]
+    return Judge(evaluation_config, comparing, default_device())
 
 
 def shard_judge(config: RunConfig) -> Judge:
     """The feature extractors, likewise."""
     _load_model.cache_clear()
     _load_pipelines.cache_clear()
-    return _load_judge(config.preset.evaluation)
+    return _load_judge(config.preset.evaluation, tuple(config.sweep.metrics))
 
 
 def shard_pipelines(config: RunConfig) -> Model:

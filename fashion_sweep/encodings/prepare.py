@@ -19,10 +19,9 @@ from fashion_sweep.encodings.encoders import ENCODERS, LOADERS
 from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.size import trials_size
 from fashion_sweep.errors import RunError
-from fashion_sweep.metrics.fid import feature_stats
 from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.run.paths import RunPaths, cache_rates
-from fashion_sweep.run.stage_inputs import fetch_caches, fetch_for_encoding, fetch_rates
+from fashion_sweep.run.stage_inputs import fetch_for_encoding, fetch_rates
 from fashion_sweep.run.status import Alive
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, write_json
@@ -46,15 +45,6 @@ class Made:
     seconds: float
     hardware: str
     """Of one worker."""
-
-
-def write_references(run: RunPaths) -> None:
-    """Statistics of the real images, so that the run folder alone can be judged again."""
-    caches, judge = read_caches(run), read_run_config(run.config).sweep.judge
-    fetch_caches(caches.reference(name).root for name in judge if not is_whole(run.reference(name)))
-    for name in judge:
-        if not is_whole(run.reference(name)):
-            feature_stats(caches.reference(name).all("features").numpy()).save(run.reference(name))
 
 
 def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:

@@ -15,8 +15,9 @@ from fashion_sweep.data.catalogue import inside
 from fashion_sweep.data.sets import locate_data
 from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.encodings.parts import all_parts
+from fashion_sweep.encodings.reference_part import Reference
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.metrics.sample_size import feature_dimension
+from fashion_sweep.metrics.extractors import dimension_of
 from fashion_sweep.run.paths import cache_rates, data_index
 from fashion_sweep.storage.files import read_json
 
@@ -89,11 +90,14 @@ def trials_size(config: RunConfig, parameters: Collection[int], images: Mapping[
     data set."""
     adapters, evaluation = 4.0 * sum(parameters), config.preset.evaluation
     judged = sum(min(evaluation.samples, images[name]) for name in config.sweep.judge)
-    scores = 4.0 * (feature_dimension(evaluation) + 1)  # of an image: its features, and its CLIP score
+    references = [part for part in all_parts(config, 1).values() if isinstance(part, Reference)]
+    widths = {part.extractor: dimension_of(part.extractor, evaluation) for part in references}
+    kept = 4.0 * (sum(widths.values()) + 1)  # of an image: its features, and its CLIP score
+    influences = 8.0 * len(config.sweep.metrics)
     return {
         "adapters, here and in MLflow": 2 * adapters,
         "checkpoints": 2 * 3 * adapters,  # two, each of adapter and both moments
-        "features of judged images": 2 * len(parameters) * judged * scores,  # by batch, and together
+        "features of judged images": len(parameters) * judged * (2 * kept + influences),  # by batch, and together
     }
 
 

@@ -8,14 +8,16 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from safetensors import safe_open
 from torch import Tensor
 
 from fashion_sweep.generation.drawing import SILENT, draw
 from fashion_sweep.generation.generator import Generator
-from fashion_sweep.metrics.extractors import Judge, Scores
+from fashion_sweep.metrics.judge import Judge
+from fashion_sweep.metrics.per_image import load_per_image
 from fashion_sweep.run.events import Observer
-from fashion_sweep.storage.files import is_whole
+from fashion_sweep.storage.files import is_whole, write_tensors
 
 logger = logging.getLogger(__name__)
 AT_ONCE = "images_at_once"
@@ -35,9 +37,10 @@ def judge_batches(
 
     def keep(indices: range, images: Tensor) -> None:
         with observer.stage("features", images=len(indices)):
-            scores = judge.scores(images, captions[indices.start : indices.stop])
+            kept = judge.per_image(images, captions[indices.start : indices.stop])
         at_once = min(generator.at_once or size, size)
-        scores.save(_batch_path(folder, indices.start), {AT_ONCE: str(at_once)})
+        rows = {name: values.numpy() for name, values in kept.items()}
+        write_tensors(_batch_path(folder, indices.start), rows, {AT_ONCE: str(at_once)})
         logger.info("images %d to %d are judged", indices.start, indices.stop - 1)
 
     draw(
@@ -52,9 +55,9 @@ def judge_batches(
     )
 
 
-def collect_batches(folder: Path, count: int, batch_size: int) -> Scores:
-    """The scores of all `count` images, in the order of their prompts, once every batch is there."""
-    return Scores.load(_batch_path(folder, start) for start in range(0, count, batch_size))
+def collect_batches(folder: Path, count: int, batch_size: int) -> dict[str, np.ndarray]:
+    """What is kept of all `count` images, in the order of their prompts, once every batch is there."""
+    return load_per_image(_batch_path(folder, start) for start in range(0, count, batch_size))
 
 
 def images_at_once(folder: Path, count: int, batch_size: int) -> int:

@@ -20,15 +20,16 @@ from fashion_sweep.adapters.metadata import (
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
-from fashion_sweep.handover.model_card import Card, corrected_fid
-from fashion_sweep.report.results import Results, TrialResult, collect
+from fashion_sweep.handover.model_card import Card, corrected_values
+from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.report.results import Evaluation, Results, TrialResult, collect
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, write_text
 from fashion_sweep.tracking.registry import winner
 
-TOLD = ("fid", "kid", "kid_se", "features", "samples", "clip_score", "clip_score_se", "clip_model")
-"""Of each evaluation set, in the file's metadata."""
+MEASURED_ON = ("features", "samples", "clip_model")
+"""Told of each evaluation set beside its metrics, in the file's metadata."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,7 @@ def _metadata(
     request: ExportRequest, results: Results, trial: TrialResult, verdicts: Mapping[str, Any], card: Card
 ) -> dict[str, str]:
     config, words = results.config, request.trigger_words
-    metrics = {
-        name: {key: value for key in TOLD if (value := getattr(judged, key)) is not None}
-        | ({"fid_corrected": fid} if (fid := corrected_fid(verdicts.get(name), trial)) is not None else {})
-        for name, judged in trial.evaluations.items()
-    }
+    metrics = {name: _numbers(judged, verdicts.get(name), trial) for name, judged in trial.evaluations.items()}
     said = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model)
     said |= judged_key(config) | metrics_key(metrics)
     title, started = f"{results.run}: {trial.title}", str(results.facts.get("started", ""))
@@ -157,6 +154,16 @@ def _metadata(
             config, trial.spec, card.file.removesuffix(".safetensors"), card.base_model, trial.steps
         )
     return said
+
+
+def _numbers(judged: Evaluation, verdict: Mapping[str, Any] | None, trial: TrialResult) -> dict[str, Any]:
+    """The metrics on an evaluation set, with what they were measured on, and biased ones also less their bias."""
+    metrics, values = metrics_of(judged.metrics), judged.as_json()
+    names = [key for one in metrics for key in (one.name, f"{one.name}_se")]
+    numbers = {key: values[key] for key in (*names, *MEASURED_ON) if values.get(key) is not None}
+    corrected = corrected_values(verdict, trial)
+    biased = [one.name for one in metrics if one.is_biased and one.name in corrected]
+    return numbers | {f"{name}_corrected": corrected[name] for name in biased}
 
 
 def _write(folder: Path, card: Card, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:

@@ -12,10 +12,11 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.sweep import Garment
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import shown
+from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.models.sources import EMBEDDED
 from fashion_sweep.report.markdown import plain
-from fashion_sweep.report.results import Judgement, TrialResult
-from fashion_sweep.report.tables import GAP
+from fashion_sweep.report.results import Evaluation, TrialResult
+from fashion_sweep.report.words import GAP
 
 TAGS = ("text-to-image", "stable-diffusion-xl", "diffusers")
 
@@ -108,27 +109,24 @@ class Card:
     def _metrics(self) -> str:
         if not self.trial.evaluations:
             return "Not judged."
-        columns = ("judged on", "FID ↓", "FID∞ ↓", "KID x 1000 ↓", "extractor", "CLIP score ↑", "CLIP model", "n")
-        rows = [self._row(name, judged) for name, judged in self.trial.evaluations.items()]
-        note = (
-            "n images, on prompts and noise that all trials of the run share. FID∞ is FID less its bias at n images. "
-            "FID and KID compare only with those of the same extractor and n."
-        )
+        metrics = metrics_of(self.config.sweep.metrics)
+        headings = [one.heading(less_bias) for one in metrics for less_bias in (False, True)[: 1 + one.is_biased]]
+        columns = ("judged on", *headings, "extractor", "CLIP model", "n")
+        rows = [self._row(name, judged, metrics) for name, judged in self.trial.evaluations.items()]
+        notes = ["n images, on prompts and noise that all trials of the run share."]
+        notes += [f"{one.title}∞ is {one.title} less its bias at n images." for one in metrics if one.is_biased]
+        notes.append("Numbers compare only with those of the same extractor, CLIP model and n.")
         lines = [columns, tuple("---" for _ in columns), *rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{note}"
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{' '.join(notes)}"
 
-    def _row(self, name: str, judged: Judgement) -> tuple[str, ...]:
-        corrected = corrected_fid(self.verdicts.get(name), self.trial)
-        return (
-            f"{name} (what it was trained on)" if name == self.config.preset.training_set else f"{name} prompts",
-            _number(judged.fid),
-            _number(corrected),
-            _number(None if judged.kid is None else 1000 * judged.kid),
-            _cell(judged.features),
-            _number(judged.clip_score),
-            _cell(judged.clip_model),
-            GAP if judged.samples is None else f"{judged.samples:,}",
-        )
+    def _row(self, name: str, judged: Evaluation, metrics: Sequence[Metric]) -> tuple[str, ...]:
+        corrected, cells = corrected_values(self.verdicts.get(name), self.trial), list[str]()
+        for metric in metrics:
+            values = [judged.value(metric), *([corrected.get(metric.name)] if metric.is_biased else [])]
+            cells += [GAP if value is None else metric.shown(value) for value in values]
+        judged_on = f"{name} (what it was trained on)" if name == self.config.preset.training_set else f"{name} prompts"
+        count = GAP if judged.samples is None else f"{judged.samples:,}"
+        return (judged_on, *cells, _cell(judged.features), _cell(judged.clip_model), count)
 
     def _use(self) -> Iterable[str]:
         if self.format == "kohya" and self.base_model.startswith(EMBEDDED):
@@ -200,12 +198,11 @@ class Card:
         return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
-def corrected_fid(verdict: Mapping[str, Any] | None, trial: TrialResult) -> float | None:
-    """FID less its bias, of the configuration."""
+def corrected_values(verdict: Mapping[str, Any] | None, trial: TrialResult) -> dict[str, float]:
+    """The metrics of the verdict as it goes by them, less their bias, of the trial's configuration."""
     estimates = (verdict or {}).get("estimates") or {}
     known = estimates.get(trial.spec.configuration.title) or {}
-    value: float | None = (known.get("fid") or {}).get("value")
-    return value
+    return {name: one["value"] for name, one in known.items()}
 
 
 def _code(text: str) -> str:

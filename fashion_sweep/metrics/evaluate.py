@@ -1,59 +1,81 @@
-"""From per-image features and scores to the numbers of a trial, each with what it was measured on."""
+"""From what is kept of each image to the metrics of a trial, each with what it was measured on."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
-from fashion_sweep.metrics.fid import feature_stats, frechet_distance
-from fashion_sweep.metrics.kid import kid
+from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of
+from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
+
+
+def compared_extractors(metrics: Sequence[Metric]) -> list[str]:
+    """Whose features of the real images the metrics need."""
+    comparing = [metric for metric in metrics if metric.compares_features]
+    return list(dict.fromkeys(name for metric in comparing for name in metric.extractors))
+
+
+def real_statistics(
+    metrics: Sequence[Metric], features: Mapping[str, np.ndarray], evaluation: EvaluationConfig
+) -> dict[str, np.ndarray]:
+    """What the metrics need of the real images beside their features, for `RealImages`: made once per run."""
+    named = by_extractor(features, compared_extractors(metrics), evaluation)
+    return {f"{metric.name}.{part}": value for metric in metrics for part, value in metric.statistics(named).items()}
 
 
 def evaluate(
-    features: np.ndarray,  # n,d of generated images
-    clip_scores: np.ndarray,  # n
-    reference: np.ndarray,  # m,d of real images; the first n are those whose captions were the prompts
-    config: EvaluationConfig,
-) -> dict[str, Any]:
-    """FID, KID and CLIP score with their sample counts and extractors.
+    metrics: Sequence[Metric], kept: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig
+) -> dict[str, Estimate]:
+    """The metrics by name.
+
+    Args:
+        metrics: those to compute.
+        kept: of each generated image, in the order of judging.
+        real: the real images; features are named as `kept` are.
+        evaluation: the preset's settings.
 
     Raises:
         TrialError: a value is not finite.
     """
-    kid_estimate = kid(features, _strangers_first(reference, len(features), config), config.kid_subset_size)
-    metrics = {
-        "fid": frechet_distance(feature_stats(features), feature_stats(reference)),
-        "kid": kid_estimate.value,
-        "kid_se": kid_estimate.standard_error,
-        "clip_score": float(np.mean(clip_scores, dtype=np.float64)),
-        "clip_score_se": float(np.std(clip_scores, ddof=1, dtype=np.float64) / math.sqrt(len(clip_scores))),
-    }
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise TrialError(f"{name} is {value} on {len(features)} images")
-    measured_on = {
-        "samples": len(features),
-        "reference_samples": len(reference),
-        "features": config.features,
-        "feature_dim": features.shape[1],
-        "clip_model": config.clip_model,
-    }
-    return metrics | measured_on
+    names = compared_extractors(metrics)
+    images = by_extractor(kept, names, evaluation)
+    real = RealImages(by_extractor(real.features, names, evaluation), real.statistics)
+    estimates = {}
+    for metric in metrics:
+        estimates[metric.name] = found = metric.estimate(images, real, evaluation)
+        if not (math.isfinite(found.value) and math.isfinite(found.standard_error or 0.0)):
+            raise TrialError(f"{metric.title} is {found.value} on {len(found.influence)} images")
+    return estimates
 
 
-def _strangers_first(reference: np.ndarray, samples: int, config: EvaluationConfig) -> np.ndarray:
-    """Turned so that no generated image meets the photograph of its own caption: KID takes the two as independent."""
-    size = config.kid_subset_size
-    return np.roll(reference, -(samples if len(reference) >= samples + size else size), axis=0)
+def as_result(
+    metrics: Sequence[Metric], estimates: Mapping[str, Estimate], real: RealImages, evaluation: EvaluationConfig
+) -> dict[str, Any]:
+    """The metrics as `result.json` has them: values, standard errors, sample counts and extractors."""
+    result: dict[str, Any] = {}
+    for name, estimate in estimates.items():
+        result[name] = estimate.value
+        if estimate.standard_error is not None:
+            result[f"{name}_se"] = estimate.standard_error
+    if not estimates:
+        return {}
+    result["samples"] = len(next(iter(estimates.values())).influence)
+    if real.features:
+        result["reference_samples"] = len(next(iter(real.features.values())))
+    extractors = {name for metric in metrics for name in metric.extractors}
+    if FEATURES in extractors:
+        result |= {"features": evaluation.features, "feature_dim": dimension_of(FEATURES, evaluation)}
+    return result | ({"clip_model": evaluation.clip_model} if CLIP in extractors else {})
 
 
-def flat(evaluations: dict[str, Any]) -> dict[str, float]:
+def for_tune(evaluations: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, float]:
     """`fid_fashion` and so on, for Ray Tune; nothing on the workers that hold no metrics."""
     return {
-        f"{metric}_{name}": metrics[metric]
-        for name, metrics in evaluations.items()
-        if metrics
-        for metric in ("fid", "kid", "clip_score")
+        f"{metric.name}_{data_set}": values[metric.name]
+        for data_set, values in evaluations.items()
+        for metric in metrics
+        if values and metric.name in values
     }

@@ -1,134 +1,134 @@
-"""Feature extractors for FID and KID, and the CLIP that scores image against caption.
+"""Feature extractors by name: which network each is, and how wide its features are. Imports no torch."""
 
-Images come as uint8 N,3,H,W and features leave as float32 N,d: both what torch-fidelity and open_clip define, so
-that numbers from the same extractor can be compared with those of other tools.
-"""
-
-import logging
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import open_clip
-import torch
-from PIL import Image
-from safetensors.torch import load_file
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fashion_sweep.config.model_config import RANDOM
 from fashion_sweep.config.preset import EvaluationConfig
-from fashion_sweep.models.precision import tf32
+from fashion_sweep.doors import EXTRACTORS
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sources import EMBEDDED, locate
-from fashion_sweep.storage.files import write_tensors
 
-# open_clip warns of random weights, by the root logger; they are there only where they are asked for
-logging.getLogger().addFilter(lambda record: "No pretrained weights loaded" not in record.getMessage())
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+FEATURES = "features"
+"""Stands for the extractor that the preset names."""
+CLIP = "open_clip"
+"""The extractor that CLIP score and metrics on CLIP embeddings need."""
+Value = TypeVar("Value")
 
 
-class Clip:
-    """An open_clip model with its own preprocessing (shorter-edge resize, centre crop) and tokenizer."""
+class Network(Protocol):
+    """A loaded extractor."""
 
-    def __init__(self, name: str, pretrained: str | None, device: torch.device) -> None:
+    model: Any
+    """A torch module."""
+
+    def image_features(self, images: "Tensor") -> "Tensor":
+        """uint8 N,3,H,W → N,d float32."""
+
+
+class Extractor(ABC):
+    """A network that turns images into features. A new one is a subclass and a line in `doors.EXTRACTORS`."""
+
+    @abstractmethod
+    def network(self, evaluation: EvaluationConfig) -> str:
+        """What the network is; extractors of which this is equal are one and the same."""
+
+    @abstractmethod
+    def dimension(self, evaluation: EvaluationConfig) -> int:
+        """How many features an image has, without loading weights."""
+
+    @abstractmethod
+    def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
+        """The network with its weights."""
+
+    def check(self, evaluation: EvaluationConfig) -> None:  # noqa: B027
+        """Raises:
+        ConfigError: the settings do not fit it.
+        """
+
+
+class OpenClip(Extractor):
+    """The CLIP of `evaluation.clip_model`."""
+
+    def network(self, evaluation: EvaluationConfig) -> str:
+        return f"{evaluation.clip_model} {evaluation.clip_pretrained}"
+
+    def dimension(self, evaluation: EvaluationConfig) -> int:
+        name = evaluation.clip_model
         if name.startswith(EMBEDDED):
-            name = f"local-dir:{locate(name, 'evaluation.clip_model')}"
-        elif name.startswith(RANDOM):
-            name, pretrained = name.removeprefix(RANDOM), None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model, _, self.preprocess = open_clip.create_model_and_transforms(
-                name, pretrained=pretrained, device=device, weights_only=True
-            )
-        self.model, self.tokenizer, self.device = model.eval(), open_clip.get_tokenizer(name), device
+            path = Path(locate(name, "evaluation.clip_model")) / "open_clip_config.json"
+            return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["embed_dim"])
+        package = find_spec("open_clip")  # which would import torch
+        assert package is not None
+        assert package.origin is not None
+        path = Path(package.origin).parent / "model_configs" / f"{name.removeprefix(RANDOM)}.json"
+        if not path.is_file():
+            raise ConfigError(f"evaluation.clip_model: open_clip has no model {name!r}")
+        return int(json.loads(path.read_text(encoding="utf-8"))["embed_dim"])
 
-    @torch.inference_mode()
-    def image_features(self, images: Tensor) -> Tensor:
-        """uint8 N,3,H,W → N,d float32, not normalised."""
-        pictures = [Image.fromarray(image.permute(1, 2, 0).cpu().numpy()) for image in images]
-        pixels = torch.stack([self.preprocess(picture) for picture in pictures]).to(self.device)
-        return self.model.encode_image(pixels).float().cpu()
+    def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
+        from fashion_sweep.metrics.networks import Clip
 
-    @torch.inference_mode()
-    def text_features(self, captions: Sequence[str]) -> Tensor:
-        """N,d float32, not normalised."""
-        return self.model.encode_text(self.tokenizer(list(captions)).to(self.device)).float().cpu()
-
-    def scores(self, image_features: Tensor, captions: Sequence[str]) -> Tensor:
-        """100 x cosine between each image and its caption: N float32. Source: https://arxiv.org/abs/2104.08718."""
-        return 100 * functional.cosine_similarity(image_features, self.text_features(captions))
+        return Clip(evaluation.clip_model, evaluation.clip_pretrained, device)
 
 
-class Inception:
-    """InceptionV3 pool features (2048) as in the original FID, by torch-fidelity."""
+class TinyClip(OpenClip):
+    """The same where it is the embedded one, whose features are few enough for a FID of few images."""
 
-    def __init__(self, device: torch.device, random: bool = False) -> None:
-        self.device = device
-        self.model = _inception(None if random else _published()).to(device)
-
-    @torch.inference_mode()
-    def image_features(self, images: Tensor) -> Tensor:
-        """uint8 N,3,H,W → N,2048 float32."""
-        return self.model(images.to(self.device))[0].float().cpu()
+    def check(self, evaluation: EvaluationConfig) -> None:
+        if not evaluation.clip_model.startswith(EMBEDDED):
+            raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
 
 
-def _published() -> dict[str, Tensor]:
-    """InceptionV3's weights, which are published as a pickle: only tensors are taken from it, whoever changed it."""
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+class InceptionV3(Extractor):
+    """The network of the original FID, with its published weights or with random ones."""
 
-    url: str = URL_INCEPTION_V3  # its name carries the start of the SHA-256
-    return torch.hub.load_state_dict_from_url(url, check_hash=True, weights_only=True, map_location="cpu")
+    def __init__(self, random: bool) -> None:
+        self.random = random
 
+    def network(self, evaluation: EvaluationConfig) -> str:
+        return f"inception-v3{', random' * self.random}"
 
-def _inception(weights: Mapping[str, Tensor] | None) -> Any:
-    """The network with these weights; None leaves them as they are drawn, the same each time."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    def dimension(self, evaluation: EvaluationConfig) -> int:
+        return 2048
 
-    class Bare(FeatureExtractorInceptionV3):
-        def load_state_dict(self, *arguments: Any, **options: Any) -> None:
-            """Nothing: the constructor insists on unpickling some file, for which an empty one has to do."""
+    def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
+        from fashion_sweep.metrics.networks import Inception
 
-    with tempfile.NamedTemporaryFile() as nothing, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        torch.save({}, nothing.name)
-        network = Bare("inception-v3", ["2048"], feature_extractor_weights_path=nothing.name)
-    if weights is not None:
-        FeatureExtractorInceptionV3.load_state_dict(network, weights)
-    return network
+        return Inception(device, self.random)
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Of N images: `features` N,d float32 and `clip_scores` N float32."""
-
-    features: Tensor
-    clip_scores: Tensor
-
-    def save(self, path: Path, metadata: dict[str, str] | None = None) -> None:
-        write_tensors(path, {"features": self.features.numpy(), "clip_scores": self.clip_scores.numpy()}, metadata)
-
-    @classmethod
-    def load(cls, paths: Iterable[Path]) -> "Scores":
-        """Those of several files, one after the other."""
-        parts = [load_file(path) for path in paths]
-        return cls(*(torch.cat([part[name] for part in parts]) for name in ("features", "clip_scores")))
+def extractor(name: str, evaluation: EvaluationConfig) -> Extractor:
+    """The extractor of that name, `features` being the preset's."""
+    found: Extractor = EXTRACTORS[evaluation.features if name == FEATURES else name]
+    return found
 
 
-class Judge:
-    """Features for FID and KID, and CLIP scores, of a batch of images."""
+def network_of(name: str, evaluation: EvaluationConfig) -> str:
+    return extractor(name, evaluation).network(evaluation)
 
-    def __init__(self, config: EvaluationConfig, device: str | torch.device) -> None:
-        self.clip = Clip(config.clip_model, config.clip_pretrained, torch.device(device))
-        random = config.features == "random-inception-v3"
-        self.extractor: Any = self.clip if config.features == "tiny-clip" else Inception(torch.device(device), random)
 
-    def features(self, images: Tensor) -> Tensor:
-        """uint8 N,3,H,W → N,d float32. TF32 is off: it moves FID."""
-        with tf32(False):
-            return self.extractor.image_features(images)
+def dimension_of(name: str, evaluation: EvaluationConfig) -> int:
+    return extractor(name, evaluation).dimension(evaluation)
 
-    def scores(self, images: Tensor, captions: Sequence[str]) -> Scores:
-        features = self.features(images)
-        clip_features = features if self.extractor is self.clip else self.clip.image_features(images)
-        return Scores(features, self.clip.scores(clip_features, captions))
+
+def kept_as(name: str, evaluation: EvaluationConfig) -> str:
+    """The name under which features are kept: one for extractors that are the same network."""
+    return FEATURES if network_of(name, evaluation) == network_of(FEATURES, evaluation) else name
+
+
+def by_extractor(kept: Mapping[str, Value], names: Iterable[str], evaluation: EvaluationConfig) -> dict[str, Value]:
+    """What was kept, also under the names of the extractors that it is of."""
+    return dict(kept) | {name: kept[kept_as(name, evaluation)] for name in names}
+
+
+OPEN_CLIP, TINY_CLIP = OpenClip(), TinyClip()
+INCEPTION_V3, RANDOM_INCEPTION_V3 = InceptionV3(random=False), InceptionV3(random=True)

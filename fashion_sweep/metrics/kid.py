@@ -3,22 +3,20 @@
 Source: Bińkowski et al., Demystifying MMD GANs (2018), https://arxiv.org/abs/1801.01401.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Kid:
-    value: float
-    standard_error: float
-    """From subsets that do not overlap."""
+from fashion_sweep.config.preset import EvaluationConfig
+from fashion_sweep.metrics.extractors import FEATURES
+from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
 
 
-def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Kid:
+def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Estimate:
     """Mean over disjoint subsets: the k-th `subset_size` features against the k-th of the reference.
 
     features N,d and reference M,d are each in a random order, and row i of one tells nothing of row i of the other.
+    The standard error is that of the mean over subsets.
 
     Raises:
         ValueError: there are fewer than two subsets, so that nothing is known of the error.
@@ -26,26 +24,59 @@ def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Kid:
     count = min(len(features), len(reference)) // subset_size
     if count < 2 or subset_size < 2:
         raise ValueError(f"KID needs two subsets of {subset_size} on each side")
-    values = np.array(
-        [
-            squared_mmd(features[start : start + subset_size], reference[start : start + subset_size])
-            for start in range(0, count * subset_size, subset_size)
-        ]
-    )
-    return Kid(float(values.mean()), float(values.std(ddof=1) / np.sqrt(count)))
+    values, influence = np.empty(count), np.zeros(len(features))
+    for number in range(count):
+        rows = slice(number * subset_size, (number + 1) * subset_size)
+        values[number], influence[rows] = squared_mmd(features[rows], reference[rows])
+    influence *= len(features) / (count * subset_size)  # images beyond the last subset move nothing
+    return Estimate(float(values.mean()), influence, standard_error=float(values.std(ddof=1) / np.sqrt(count)))
 
 
-def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased estimate; x n,d and y m,d."""
+def squared_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    """The unbiased estimate for x n,d and y m,d, and the influence (n) of each row of x, y being given.
+
+    The influence is the first-order projection of the U-statistic: twice what a row adds to the mean over pairs.
+    """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     n, m = len(x), len(y)
-    within_x, within_y = _kernel(x, x), _kernel(y, y)
-    return float(
+    within_x, within_y, across = _kernel(x, x), _kernel(y, y), _kernel(x, y)
+    value = float(
         (within_x.sum() - np.trace(within_x)) / (n * (n - 1))
         + (within_y.sum() - np.trace(within_y)) / (m * (m - 1))
-        - 2 * _kernel(x, y).mean()
+        - 2 * across.mean()
     )
+    added = 2 * ((within_x.sum(axis=1) - np.diag(within_x)) / (n - 1) - across.mean(axis=1))
+    return value, added - added.mean()
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+class Kid(Metric):
+    """How far generated images are from real ones by a kernel on their features; unbiased at any number of images."""
+
+    name, title, short, better = "kid", "KID", "KID", "lower"
+    margin = Margin(0.3, share=0.03)
+    scale, digits = 1000.0, 1
+    extractors = (FEATURES,)
+
+    def estimate(self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig) -> Estimate:
+        generated, size = images[FEATURES], evaluation.kid_subset_size
+        return kid(generated, _strangers_first(real.features[FEATURES], len(generated), size), size)
+
+    def least_images(self, evaluation: EvaluationConfig) -> int:
+        return 2 * evaluation.kid_subset_size
+
+    def shortage(self, images: int, evaluation: EvaluationConfig) -> str | None:
+        if images >= self.least_images(evaluation):
+            return None
+        return f"too few for two KID subsets of {evaluation.kid_subset_size}; set a smaller evaluation.kid_subset_size"
+
+
+def _strangers_first(reference: np.ndarray, samples: int, size: int) -> np.ndarray:
+    """Turned so that no generated image meets the photograph of its own caption: KID takes the two as independent."""
+    return np.roll(reference, -(samples if len(reference) >= samples + size else size), axis=0)
+
+
+KID = Kid()

@@ -13,7 +13,8 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.encodings.caches import read_caches
 from fashion_sweep.encodings.encoders import LOADERS, forget_models
 from fashion_sweep.encodings.parts import all_parts
-from fashion_sweep.encodings.prepare import Shard, make_shard, missing_shards, write_references
+from fashion_sweep.encodings.prepare import Shard, make_shard, missing_shards
+from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import TrialError
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.planning.plan import parameters_of, specs_of
@@ -108,7 +109,7 @@ def _fill_cache(setting: Setting, meter: Meter) -> None:
                 _make(shard, setting, meter)
             forget_models()
     with meter.stage(Work.REFERENCES):
-        write_references(setting.run)
+        write_real_statistics(setting.run)
 
 
 def _make(shard: Shard, setting: Setting, meter: Meter) -> None:

@@ -12,7 +12,8 @@ from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
 from fashion_sweep.rehearsal.scale import is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalWish
 from fashion_sweep.rehearsal.stages import Outcome
-from fashion_sweep.report.tables import GAP, Table, duration
+from fashion_sweep.report.tables import Table, duration
+from fashion_sweep.report.words import GAP
 from fashion_sweep.tasks.garment.recipe import drawings_of
 
 DAY = 24 * HOUR

@@ -1,7 +1,7 @@
 """A trial as `run` does it, killed on the way, gone on with, and judged; its events go to a meter."""
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
-from fashion_sweep.metrics.evaluate import evaluate
+from fashion_sweep.metrics.evaluate import evaluate, real_statistics
+from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
 from fashion_sweep.rehearsal.meter import Meter, Planned, Work
 from fashion_sweep.rehearsal.timings import Timings
 from fashion_sweep.run.events import Observer
@@ -61,14 +62,22 @@ class StandInStatistics:
     images: int
 
     def __call__(
-        self, features: np.ndarray, clip_scores: np.ndarray, reference: np.ndarray, evaluation: EvaluationConfig
-    ) -> dict[str, Any]:
+        self,
+        metrics: Sequence[Metric],
+        kept: Mapping[str, np.ndarray],
+        real: RealImages,
+        evaluation: EvaluationConfig,
+    ) -> dict[str, Estimate]:
         if all(stage.name != Work.STATISTICS for stage in self.meter.stages):
             with self.meter.stage(Work.STATISTICS):
-                draw, shape = np.random.default_rng(0), (self.images, features.shape[1])
-                drawn, real = (draw.standard_normal(shape, "f4") for _ in range(2))
-                evaluate(drawn, np.zeros(self.images, "f4"), real, evaluation)
+                drawn, features = self._stand_ins(kept, seed=0), self._stand_ins(real.features, seed=1)
+                statistics = real_statistics(metrics, features, evaluation)
+                evaluate(metrics, drawn, RealImages(features, statistics), evaluation)
         return {}
+
+    def _stand_ins(self, kept: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        draw = np.random.default_rng(seed)
+        return {name: draw.standard_normal((self.images, *rows.shape[1:]), "f4") for name, rows in kept.items()}
 
 
 def rehearse_trial(run: RunPaths, trial_id: str, device: str, meter: Meter, timings: Timings, judged: int) -> None:

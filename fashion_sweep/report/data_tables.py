@@ -1,10 +1,13 @@
 """What `data check` says of a data set, as tables and sentences."""
 
+from fashion_sweep.config.judging import DECIDING, measured
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.data.catalogue import OUTSIDE
-from fashion_sweep.metrics.sample_size import too_few_to_judge
+from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.metrics.sample_size import too_few
 from fashion_sweep.planning.inspection import DataCheck, Spread
-from fashion_sweep.report.tables import GAP, Table
+from fashion_sweep.report.tables import Table
+from fashion_sweep.report.words import GAP
 
 
 def data_tables(check: DataCheck) -> list[Table]:
@@ -31,8 +34,11 @@ def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
         said.append(f"Split: {check.training:,} images train, {check.validation:,} validate.")
     fewer = f", all there are, for {evaluation.samples:,} are asked for" if check.judged < evaluation.samples else ""
     said.append(f"Judged, where a sweep judges {check.name}: {check.judged:,} captions{fewer}.")
-    if problem := too_few_to_judge(check.name, check.kept, evaluation):
-        said.append(f"A run would refuse to judge this: {problem}; sweep.judge=[] trains without judging.")
+    usual = metrics_of(measured(DECIDING, None))
+    if problem := too_few(usual, min(evaluation.samples, check.kept), evaluation):
+        said.append(
+            f"A run would refuse to judge this: data.{check.name}: {problem}; sweep.judge=[] trains without judging."
+        )
     if check.kept < check.images / 2 and OUTSIDE in check.dropped:
         without = " ".join(f"--set data.{check.name}.{name}=null" for name in check.filter)
         said.append(f"Most images are not used; {without} sets the filter aside.")

@@ -31,7 +31,7 @@ def forgotten(results: Results, name: str) -> list[Forgotten]:
     """By configuration, in the sweep's order; none where it was not measured."""
     groups: dict[str, list[tuple[float, float, float, int | None]]] = {}
     for trial in results.trials:
-        judged = trial.judged(name)
+        judged = trial.on(name)
         base, increase, se = judged.base_loss, judged.loss_increase, judged.loss_increase_se
         if base is not None and increase is not None and se is not None:
             groups.setdefault(trial.spec.configuration.title, []).append((base, increase, se, judged.loss_samples))

@@ -14,12 +14,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.errors import DataError
+from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
-from fashion_sweep.report.shown import Shown, counts, milestone, reached
-from fashion_sweep.report.tables import GAP, duration
+from fashion_sweep.report.status_text import Shown, counts, milestone, reached
+from fashion_sweep.report.tables import duration
+from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths, near
 from fashion_sweep.run.status import read_status, state_of
 from fashion_sweep.storage.files import read_json
@@ -197,15 +200,15 @@ class LiveTable:
         """Those of the finished trial that are known."""
         try:
             result = read_json(self._run.trial(trial_id).result, {})
-            sets = result.get("evaluations") or {}
+            sets, judge = result.get("evaluations") or {}, read_run_config(self._run.config).sweep.judge
             seconds = [value for value in map(number, (result.get("seconds") or {}).values()) if value is not None]
         except (OSError, DataError, AttributeError):
             return []
         shown = [
-            f"{name}{f' on {judged_on}' if len(sets) > 1 else ''} {value:.2f}"
+            f"{metric.title}{f' on {judged_on}' if len(sets) > 1 else ''} {metric.shown(metric.scale * value)}"
             for judged_on, judged in sets.items()
-            for key, name in (("fid", "FID"), ("clip_score", "CLIP score"))
-            if (value := number(judged.get(key))) is not None
+            for metric in metrics_of(judge.get(judged_on, ()))
+            if (value := number(judged.get(metric.name))) is not None
         ]
         return [*shown, duration(sum(seconds))] if seconds else shown
 

@@ -5,16 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.report.answer import answer
-from fashion_sweep.report.conclusion import as_json, conclude
+from fashion_sweep.report.early_stopping import rung_table, rungs
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
-from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult, collect, numbers
-from fashion_sweep.report.rungs import rung_table, rungs
+from fashion_sweep.report.run_answer import answer_of
 from fashion_sweep.report.sections import Pictures, sections
 from fashion_sweep.report.spreadsheet import results_csv
-from fashion_sweep.report.tables import GAP, forgetting_tables
+from fashion_sweep.report.tables import forgetting_tables
+from fashion_sweep.report.verdict import Verdicts, as_json, verdicts_of
+from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import write_json, write_text
 
@@ -32,17 +32,15 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     from fashion_sweep.report.plots import write_plots  # matplotlib takes half a second to import
 
     results = collect(run)
-    conclusions = conclusions_of(run, results)
-    _write_results(run, results, conclusions, results.seconds if seconds is None else seconds)
+    verdicts = verdicts_of(run, results)
+    _write_results(run, results, verdicts, results.seconds if seconds is None else seconds)
     results = collect(run)
-    plots = write_plots(run, results, conclusions)
-    losses = next((path for path in plots if path.stem == "loss"), None)
-    pictures = Pictures([path for path in plots if path != losses], _write_sample_grid(run, results), losses)
-    said = sections(
+    plots, losses = write_plots(run, results, verdicts)
+    blocks = sections(
         results,
-        answer(results, conclusions),
-        conclusions,
-        pictures,
+        answer_of(results, verdicts),
+        verdicts,
+        Pictures(plots, _write_sample_grid(run, results), losses),
         forgetting=forgetting_tables(results),
         early=rung_table(run, results),
     )
@@ -50,17 +48,11 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     title = f"{sweep.name}: {sweep.question}"
     started = str(results.facts.get("started") or GAP)
     subtitle = f"Run {results.run}, preset {results.config.preset.name}, started {started[:16].replace('T', ' ')}"
-    write_text(run.report, as_markdown(title, said, run.root))
-    write_text(run.page, as_html(title, subtitle, said))
+    write_text(run.report, as_markdown(title, blocks, run.root))
+    write_text(run.page, as_html(title, subtitle, blocks))
 
 
-def conclusions_of(run: RunPaths, results: Results) -> dict[str, Any]:
-    """By evaluation set; one that allows none is left out."""
-    found = {name: conclude(run, results, name) for name in results.config.sweep.judge}
-    return {name: conclusion for name, conclusion in found.items() if conclusion is not None}
-
-
-def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, seconds: Mapping[str, float]) -> None:
+def _write_results(run: RunPaths, results: Results, verdicts: Verdicts, seconds: Mapping[str, float]) -> None:
     write_json(
         run.results,
         {
@@ -68,8 +60,8 @@ def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, se
             "sweep": results.config.sweep.name,
             "preset": results.config.preset.name,
             "question": results.config.sweep.question,
-            **_answer(results, conclusions),
-            "verdicts": {name: as_json(conclusion) for name, conclusion in conclusions.items()},
+            **_answer(results, verdicts),
+            "verdicts": {name: as_json(verdict) for name, verdict in verdicts.items()},
             "trials": [_as_json(trial) for trial in results.trials],
             "rungs": [asdict(rung) for rung in rungs(run, results)],
             "published": results.config.sweep.model_dump(mode="json")["published"],
@@ -77,17 +69,18 @@ def _write_results(run: RunPaths, results: Results, conclusions: Conclusions, se
             "seconds": numbers(seconds),
         },
     )
-    write_text(run.table, results_csv(results, conclusions))
+    write_text(run.table, results_csv(results, verdicts))
 
 
-def _answer(results: Results, conclusions: Conclusions) -> dict[str, str]:
-    found = answer(results, conclusions)
-    return {"headline": found.headline, "answer": found.paragraph}
+def _answer(results: Results, verdicts: Verdicts) -> dict[str, str]:
+    answer = answer_of(results, verdicts)
+    return {"headline": answer.headline, "answer": answer.paragraph}
 
 
 def _as_json(trial: TrialResult) -> dict[str, Any]:
     values = asdict(trial)
     del values["spec"]
+    values["evaluations"] = {name: one.as_json() for name, one in trial.evaluations.items()}
     return {"trial_id": trial.spec.trial_id, "title": trial.title, "ranks": trial.spec.adapter_values, **values}
 
 

@@ -3,7 +3,7 @@
 Colours are Okabe and Ito's, which readers with any common colour blindness tell apart.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from fashion_sweep.report.conclusion import Conclusion, Interval
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.labels import MOST_TITLES, label_points, numbered, write_key
 from fashion_sweep.report.losses import loss_figure
-from fashion_sweep.report.points import Conclusions, Point, points
-from fashion_sweep.report.results import Results
+from fashion_sweep.report.results import Evaluation, Results
+from fashion_sweep.report.sections import Picture
+from fashion_sweep.report.verdict import Interval, Verdict, Verdicts
+from fashion_sweep.report.words import joined
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import replacing
 
@@ -33,21 +36,36 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "svg.hashsalt": "fashion_sweep",  # the same run gives the same file
 }
-FID, CLIP_SCORE = "FID", "CLIP score"
-BETTER = {FID: "lower is better", CLIP_SCORE: "higher is better"}
 
 
-def write_plots(run: RunPaths, results: Results, conclusions: Conclusions) -> list[Path]:
-    """Writes all plots that the run has numbers for; the PNG files, in the order to show them, the losses last."""
+def write_plots(run: RunPaths, results: Results, verdicts: Verdicts) -> tuple[list[Picture], Path | None]:
+    """Writes all plots that the run has numbers for: the pictures, in the order to show them, and the losses."""
     with own_style():
-        figures: dict[str, Figure | None] = {}
+        pictures = []
         for name in results.config.sweep.judge:
-            conclusion = conclusions.get(name)
-            shown = points(results, name, conclusion)
-            figures[f"parameters-{name}"] = _quality(results, name, shown, conclusion)
-            figures[f"quality-{name}"] = _trade_off(results, name, shown, conclusion)
-        figures["loss"] = loss_figure(run, results)
-        return [write_figure(run.plots / name, figure) for name, figure in figures.items() if figure is not None]
+            verdict = verdicts.get(name)
+            bars = ", with 95 % intervals and the Pareto front" if verdict else ""
+            shown = configurations(results, name, verdict)
+            for stem, (what, figure) in _figures(results, name, shown, verdict).items():
+                if figure is not None:
+                    pictures.append(Picture(write_figure(run.plots / stem, figure), f"{what} on {name}{bars}"))
+        losses = loss_figure(run, results)
+        return pictures, None if losses is None else write_figure(run.plots / "loss", losses)
+
+
+def _figures(
+    results: Results, name: str, shown: Sequence[Configuration], verdict: Verdict | None
+) -> dict[str, tuple[str, Figure | None]]:
+    """By file name: what each shows, and the plot; the metrics of the verdict against size, then against each other."""
+    first, *others = results.deciding(name)
+    titles = joined([metric.title for metric in (first, *others)])
+    size = _quality(results, name, shown, verdict)
+    figures = {f"parameters-{name}": (f"{titles} against the number of trained parameters", size)}
+    for metric in others:
+        stem = f"quality-{name}" if metric is others[0] else f"quality-{name}-{metric.name}"
+        figure = _trade_off(results, name, (first, metric), shown, verdict)
+        figures[stem] = (f"{metric.title} against {first.title}", figure)
+    return figures
 
 
 @contextmanager
@@ -66,84 +84,99 @@ def write_figure(stem: Path, figure: Figure) -> Path:
     return stem.with_suffix(".png")
 
 
-def _quality(results: Results, name: str, shown: Sequence[Point], conclusion: Conclusion | None) -> Figure | None:
-    """FID and CLIP score against the number of trained parameters."""
-    if not any(point.fid or point.clip_score for point in shown):
+def _quality(results: Results, name: str, shown: Sequence[Configuration], verdict: Verdict | None) -> Figure | None:
+    """The metrics of the verdict against the number of trained parameters, side by side."""
+    metrics = results.deciding(name)
+    if not any(one.metrics for one in shown):
         return None
-    judged = results.judgements(name)[0]
-    labels = numbered([point.title for point in shown])
-    figure = Figure(figsize=(10, 4.6) if len(shown) <= MOST_TITLES else (13, 5.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    fid = f"FID{' less its bias' if conclusion else ''}"
-    left.set(title=f"{fid} on {name}: {judged.features or 'unknown'} features, {judged.samples or '?'} images")
-    right.set(title=f"CLIP score on {name}: {judged.clip_model or 'unknown model'}")
-    _legend(figure, conclusion)
+    judged = results.evaluations_on(name)[0]
+    labels = numbered([one.title for one in shown])
+    few = len(shown) <= MOST_TITLES
+    width = (5 if few else 6.5) * max(len(metrics), 1.4)
+    figure = Figure(figsize=(width, 4.6 if few else 5.4), layout="constrained")
+    plots = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for axes, metric in zip(plots, metrics, strict=True):
+        axes.set(title=f"{_less_bias(metric, verdict)} on {name}: {_source(metric, judged)}")
+    _legend(figure, verdict)
     write_key(figure, labels)
-    against_parameters(left, shown, FID, labels, lambda point: point.fid)
-    against_parameters(right, shown, CLIP_SCORE, labels, lambda point: point.clip_score)
+    for axes, metric in zip(plots, metrics, strict=True):
+        against_parameters(axes, shown, metric, labels)
     return figure
 
 
-def against_parameters(
-    axes: Axes,
-    shown: Sequence[Point],
-    metric: str,
-    labels: Mapping[str, str],
-    of: Callable[[Point], Interval | None],
-) -> None:
+def axis_title(metric: Metric) -> str:
+    return f"{metric.title} ({metric.better} is better)"
+
+
+def _less_bias(metric: Metric, verdict: Verdict | None) -> str:
+    return metric.title + (" less its bias" if verdict and metric.is_biased else "")
+
+
+def _source(metric: Metric, judged: Evaluation) -> str:
+    source = judged.source(metric).removeprefix("on ").removeprefix("by ")
+    return f"{source}, {judged.samples or '?'} images" if metric.compares_features else source
+
+
+def against_parameters(axes: Axes, shown: Sequence[Configuration], metric: Metric, labels: Mapping[str, str]) -> None:
     """Labelled points over a logarithmic axis; the base model, at 0 parameters, is a line across."""
-    known = [(point, point.parameters, value) for point in shown if point.parameters and (value := of(point))]
-    axes.set(xlabel="trained parameters", ylabel=f"{metric} ({BETTER[metric]})")
-    for point, size, value in known:
-        draw_point(axes, point, Interval(size, size, size), value)
+    known = [(one, one.parameters, value) for one in shown if one.parameters and (value := one.value(metric))]
+    axes.set(xlabel="trained parameters", ylabel=axis_title(metric))
+    for one, size, value in known:
+        draw_point(axes, one, Interval(size, size, size), value)
     if known:
         logarithmic(axes, [size for _, size, _ in known])
     values = [value for _, _, value in known]
     margin(axes, values)
-    base = next((of(point) for point in shown if point.parameters == 0), None)
+    base = next((one.value(metric) for one in shown if one.parameters == 0), None)
     if base is not None:
-        _base_line(axes, base, values)
+        _base_line(axes, metric, base, values)
     known.sort(key=lambda item: not item[0].on_front)
     bars = [Bbox([[size, value.low], [size, value.high]]) for _, size, value in known]
-    label_points(axes, [(size, value.value, labels[point.title]) for point, size, value in known], bars)
+    label_points(axes, [(size, value.value, labels[one.title]) for one, size, value in known], bars)
 
 
-def _trade_off(results: Results, name: str, shown: Sequence[Point], conclusion: Conclusion | None) -> Figure | None:
-    """CLIP score against FID: what lies at the upper left is good in both."""
-    known = [(point, point.fid, point.clip_score) for point in shown if point.fid and point.clip_score]
+def _trade_off(
+    results: Results,
+    name: str,
+    metrics: tuple[Metric, Metric],
+    shown: Sequence[Configuration],
+    verdict: Verdict | None,
+) -> Figure | None:
+    """The second metric against the first: what lies in one corner is good in both."""
+    across, up = metrics
+    known = [(one, x, y) for one in shown if (x := one.value(across)) and (y := one.value(up))]
     if len(known) < 2:
         return None
-    judged = results.judgements(name)[0]
-    labels = numbered([point.title for point in shown])
+    judged = results.evaluations_on(name)[0]
+    labels = numbered([one.title for one in shown])
     figure = Figure(figsize=(8, 5.2) if len(shown) <= MOST_TITLES else (10, 5.6), layout="constrained")
     axes = figure.subplots()
-    fid = f"FID{' less its bias' if conclusion else ''}"
+    corner = f"{'lower' if up.better == 'lower' else 'upper'} {'left' if across.better == 'lower' else 'right'}"
     axes.set(
-        xlabel=f"{fid}, {judged.features or 'unknown'} features, {judged.samples or '?'} images (lower is better)",
-        ylabel=f"CLIP score, {judged.clip_model or 'unknown model'} (higher is better)",
-        title=f"CLIP score against FID on {name}; upper left is better in both",
+        xlabel=f"{_less_bias(across, verdict)}, {_source(across, judged)} ({across.better} is better)",
+        ylabel=f"{_less_bias(up, verdict)}, {_source(up, judged)} ({up.better} is better)",
+        title=f"{up.title} against {across.title} on {name}; {corner} is better in both",
     )
-    _legend(figure, conclusion)
+    _legend(figure, verdict)
     write_key(figure, labels)
     adapted, base = [item for item in known if item[0].parameters], [item for item in known if not item[0].parameters]
-    if base and (
-        _far(base[0][1], [fid for _, fid, _ in adapted]) or _far(base[0][2], [score for _, _, score in adapted])
-    ):
+    if base and (_far(base[0][1], [x for _, x, _ in adapted]) or _far(base[0][2], [y for _, _, y in adapted])):
         _, x, y = base[0]
-        note = f"base model: FID {x.value:.2f}, CLIP score {y.value:.2f}, off the scale"
+        values = f"{across.title} {across.shown(x.value)}, {up.title} {up.shown(y.value)}"
+        note = f"base model: {values}, off the scale"
         axes.text(0.99, 0.01, note, transform=axes.transAxes, color=GREY, ha="right", va="bottom", fontsize=9.5)
         known = adapted
     bars = []
-    for point, x, y in known:
-        draw_point(axes, point, x, y)
+    for one, x, y in known:
+        draw_point(axes, one, x, y)
         bars += [Bbox([[x.low, y.value], [x.high, y.value]]), Bbox([[x.value, y.low], [x.value, y.high]])]
     axes.margins(0.12)
     known.sort(key=lambda item: not item[0].on_front)
-    label_points(axes, [(x.value, y.value, labels[point.title]) for point, x, y in known], bars)
+    label_points(axes, [(x.value, y.value, labels[one.title]) for one, x, y in known], bars)
     return figure
 
 
-def draw_point(axes: Axes, point: Point, x: Interval, y: Interval, colour: str = BLUE) -> None:
+def draw_point(axes: Axes, point: Configuration, x: Interval, y: Interval, colour: str = BLUE) -> None:
     """A marker with bars as long as the intervals; hollow where another configuration is shown to be better."""
     axes.errorbar(
         x.value,
@@ -160,16 +193,16 @@ def draw_point(axes: Axes, point: Point, x: Interval, y: Interval, colour: str =
     )
 
 
-def _legend(figure: Figure, conclusion: Conclusion | None) -> None:
-    if conclusion is None:
+def _legend(figure: Figure, verdict: Verdict | None) -> None:
+    if verdict is None:
         return
     axes = figure.axes[0]
-    trained = f"{conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''}"
+    trained = f"{verdict.seeds} training{'s' if verdict.seeds > 1 else ''}"
     handles = [
         axes.plot([], [], "o", color=BLUE, markerfacecolor=face, markersize=7, label=label)[0]
         for face, label in ((BLUE, "on the Pareto front, as measured"), ("white", "not on it"))
     ]
-    bars = f"95 % interval: {conclusion.images:,} images, {trained}"
+    bars = f"95 % interval: {verdict.images:,} images, {trained}"
     handles.append(axes.plot([], [], color=BLUE + "66", label=bars)[0])
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
 
@@ -199,11 +232,11 @@ def _far(base: Interval, values: Sequence[Interval]) -> bool:
     return high - low < (max(high, base.high) - min(low, base.low)) / 3
 
 
-def _base_line(axes: Axes, base: Interval, values: Sequence[Interval]) -> None:
+def _base_line(axes: Axes, metric: Metric, base: Interval, values: Sequence[Interval]) -> None:
     """Across the plot; only noted in a corner where it lies far off."""
     if _far(base, values):
         above = base.value > max(value.high for value in values)
-        text = f"base model: {base.value:.2f}, off the scale {'↑' if above else '↓'}"
+        text = f"base model: {metric.shown(base.value)}, off the scale {'↑' if above else '↓'}"
         axes.text(0.98, 0.97 if above else 0.03, text, transform=axes.transAxes, color=GREY, ha="right",
                   va="top" if above else "bottom", fontsize=9.5)  # fmt: skip
         return
@@ -211,5 +244,5 @@ def _base_line(axes: Axes, base: Interval, values: Sequence[Interval]) -> None:
     axes.axhline(base.value, color=GREY, linestyle="--", linewidth=1.5)
     if base.high > base.low:
         axes.axhspan(base.low, base.high, color=GREY, alpha=0.12, linewidth=0)
-    axes.annotate(f"base model {base.value:.2f}", (0.98, base.value), xycoords=("axes fraction", "data"), xytext=(0, 5),
-                  textcoords="offset points", color=GREY, ha="right", fontsize=9.5)  # fmt: skip
+    axes.annotate(f"base model {metric.shown(base.value)}", (0.98, base.value), xycoords=("axes fraction", "data"),
+                  xytext=(0, 5), textcoords="offset points", color=GREY, ha="right", fontsize=9.5)  # fmt: skip

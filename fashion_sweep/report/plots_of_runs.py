@@ -1,47 +1,50 @@
 """The plot of several runs: quality against size, a colour and a marker for each run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fashion_sweep.report.conclusion import Interval
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.configurations import Configuration
 from fashion_sweep.report.losses import COLOURS
-from fashion_sweep.report.plots import BETTER, CLIP_SCORE, FID, logarithmic, margin, own_style, write_figure
-from fashion_sweep.report.points import Point
+from fashion_sweep.report.plots import axis_title, logarithmic, margin, own_style, write_figure
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SHIFT = 1.13
 """Factor between the sizes at which runs show one number of parameters, so that their bars lie beside each other."""
 
 
-def write_plot(stem: Path, titles: Mapping[str, str], shown: Mapping[str, Sequence[Point]]) -> Path | None:
+def write_plot(
+    stem: Path, metrics: Sequence[Metric], titles: Mapping[str, str], shown: Mapping[str, Sequence[Configuration]]
+) -> Path | None:
     """None where there is nothing to draw.
 
     Args:
+        stem: of the files.
+        metrics: those of all runs' verdicts.
         titles: by metric.
-        shown: points on one evaluation set, by run.
+        shown: configurations on one evaluation set, by run.
     """
-    if not any(point.parameters and (point.fid or point.clip_score) for found in shown.values() for point in found):
+    if not any(one.parameters and one.metrics for found in shown.values() for one in found):
         return None
     with own_style():
-        figure = Figure(figsize=(10, 4.8), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        _draw(left, shown, lambda point: point.fid)
-        _draw(right, shown, lambda point: point.clip_score)
-        for axes, metric in ((left, FID), (right, CLIP_SCORE)):
-            axes.set(xlabel="trained parameters", ylabel=f"{metric} ({BETTER[metric]})", title=titles[metric])
-        handles, labels = left.get_legend_handles_labels()
+        figure = Figure(figsize=(5 * max(len(metrics), 1.4), 4.8), layout="constrained")
+        plots = figure.subplots(1, len(metrics), squeeze=False)[0]
+        for axes, metric in zip(plots, metrics, strict=True):
+            _draw(axes, shown, metric)
+            axes.set(xlabel="trained parameters", ylabel=axis_title(metric), title=titles[metric.name])
+        handles, labels = plots[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
         return write_figure(stem, figure)
 
 
-def _draw(axes: Axes, shown: Mapping[str, Sequence[Point]], of: Callable[[Point], Interval | None]) -> None:
+def _draw(axes: Axes, shown: Mapping[str, Sequence[Configuration]], metric: Metric) -> None:
     sizes, values = [], []
     for index, (run, found) in enumerate(shown.items()):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-        known = [(point.parameters, value) for point in found if point.parameters and (value := of(point))]
+        known = [(one.parameters, value) for one in found if one.parameters and (value := one.value(metric))]
         shift = SHIFT ** (index - (len(shown) - 1) / 2)
         axes.errorbar(
             [size * shift for size, _ in known],
@@ -54,7 +57,7 @@ def _draw(axes: Axes, shown: Mapping[str, Sequence[Point]], of: Callable[[Point]
             markersize=6,
             label=run,
         )
-        base = next((value for point in found if point.parameters == 0 and (value := of(point))), None)
+        base = next((one.value(metric) for one in found if one.parameters == 0), None)
         if base is not None:
             axes.axhline(base.value, color=colour, linestyle="--", linewidth=1.2, label=f"{run}: base model")
         sizes += [size for size, _ in known]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fashion_sweep.report.results import Results
-from fashion_sweep.report.tables import GAP
+from fashion_sweep.report.words import GAP
 
 
 def provenance(results: Results, on_sets: bool = True) -> tuple[tuple[str, str], ...]:

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.metrics.fid import enough_samples
+from fashion_sweep.metrics.extractors import CLIP, FEATURES
+from fashion_sweep.metrics.metric import Metric, metrics_of
+from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.specs import run_specs
 from fashion_sweep.run.status import read_status, state_of
@@ -21,19 +24,22 @@ State = Literal["done", "failed", "stopped", "unfinished"]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class MetricValue:
+    """A metric of one trial, as computed."""
+
+    value: float
+    standard_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
     """What one evaluation set says of one trial."""
 
-    fid: float | None = None
-    kid: float | None = None
-    """Squared MMD, as computed; the tables show it times 1000."""
-    kid_se: float | None = None
-    clip_score: float | None = None
-    """0 to 100."""
-    clip_score_se: float | None = None
+    metrics: Mapping[str, MetricValue] = field(default_factory=dict)
+    """Those that are known, by name."""
     samples: int | None = None
     features: str | None = None
-    """Extractor behind FID and KID."""
+    """Extractor that the preset names, behind FID and KID."""
     feature_dim: int | None = None
     clip_model: str | None = None
     reference_samples: int | None = None
@@ -46,14 +52,30 @@ class Judgement:
     images_at_once: int | None = None
     """That went through the model together; fewer than a batch where memory did not suffice."""
 
-    @property
-    def too_few_samples(self) -> bool:
-        """Fewer and the covariance is so poor that FID is mostly bias."""
-        return (
-            self.samples is not None
-            and self.feature_dim is not None
-            and not enough_samples(self.samples, self.feature_dim)
-        )
+    def value(self, metric: Metric) -> float | None:
+        """In the units of tables; None where it is not known."""
+        known = self.metrics.get(metric.name)
+        return None if known is None else metric.scale * known.value
+
+    def rank(self, metric: Metric) -> float:
+        """Smaller for better values; infinite where there is none."""
+        value = self.value(metric)
+        return math.inf if value is None else value if metric.better == "lower" else -value
+
+    def source(self, metric: Metric) -> str:
+        """What the metric is measured by."""
+        if FEATURES in metric.extractors:
+            return f"on {self.features or GAP} features"
+        own = [name for name in metric.extractors if name != CLIP]
+        return f"by {' and '.join([self.clip_model or GAP] * (CLIP in metric.extractors) + own)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Flat, as `result.json` has it."""
+        values = asdict(self)
+        for name, one in values.pop("metrics").items():
+            values |= {name: one["value"]}
+            values |= {f"{name}_se": error} if (error := one["standard_error"]) is not None else {}
+        return values
 
 
 @dataclass(frozen=True)
@@ -70,7 +92,7 @@ class TrialResult:
     val_loss: float | None = None
     micro_batch_size: int | None = None
     """At the end; smaller than configured where memory did not suffice."""
-    evaluations: Mapping[str, Judgement] = field(default_factory=dict)
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     garment: Mapping[str, float] = field(default_factory=dict)
     """Where it is a garment's: how close its pictures come to its photo."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -79,8 +101,8 @@ class TrialResult:
     def title(self) -> str:
         return self.spec.title
 
-    def judged(self, evaluation_set: str) -> Judgement:
-        return self.evaluations.get(evaluation_set, Judgement())
+    def on(self, evaluation_set: str) -> Evaluation:
+        return self.evaluations.get(evaluation_set, Evaluation())
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,15 @@ class Results:
     seconds: Mapping[str, float]
     """Where the time went, by stage of the run; empty while the run has not said."""
 
-    def judgements(self, evaluation_set: str) -> list[Judgement]:
+    def deciding(self, evaluation_set: str) -> tuple[Metric, ...]:
+        """The metrics of the verdict on this set."""
+        return metrics_of(self.config.sweep.judge[evaluation_set])
+
+    def measured(self, evaluation_set: str) -> tuple[Metric, ...]:
+        """Those, and what is shown beside them."""
+        return metrics_of(self.config.sweep.metrics_on(evaluation_set))
+
+    def evaluations_on(self, evaluation_set: str) -> list[Evaluation]:
         """Of the trials that were judged on this set."""
         return [trial.evaluations[evaluation_set] for trial in self.trials if evaluation_set in trial.evaluations]
 
@@ -111,12 +141,12 @@ def collect(run: RunPaths) -> Results:
     results = Results(
         run=run.name,
         config=config,
-        trials=tuple(_trial(run, spec, config.sweep.judge) for spec in run_specs(run, config)),
+        trials=tuple(_trial(run, spec, config.sweep) for spec in run_specs(run, config)),
         facts=_facts(run),
         seconds=numbers(read_what_may_be_lost(run.results).get("seconds")),
     )
     for name in config.sweep.judge:
-        extractors = {(judged.features, judged.clip_model) for judged in results.judgements(name)}
+        extractors = {(one.features, one.clip_model) for one in results.evaluations_on(name)}
         if len(extractors) > 1:
             raise RunError(
                 f"{run.name}: trials were judged on {name} by different models: {sorted(map(str, extractors))}"
@@ -124,7 +154,7 @@ def collect(run: RunPaths) -> Results:
     return results
 
 
-def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
+def _trial(run: RunPaths, spec: TrialSpec, sweep: Sweep) -> TrialResult:
     paths = run.trial(spec.trial_id)
     status = read_status(paths)
     state = state_of(paths, status)
@@ -138,7 +168,7 @@ def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
     evaluations = values.get("evaluations")
     if not isinstance(evaluations, dict) or not all(isinstance(judged, dict) for judged in evaluations.values()):
         raise DataError(f"{paths.result} is damaged: it has no evaluations; remove it to have the trial judged again")
-    if missing := [name for name in judge if name not in evaluations]:
+    if missing := [name for name in sweep.judge if name not in evaluations]:
         raise DataError(f"{paths.result} is damaged: nothing on {missing[0]}; remove it to have the trial judged again")
     return TrialResult(
         spec=spec,
@@ -150,7 +180,7 @@ def _trial(run: RunPaths, spec: TrialSpec, judge: Sequence[str]) -> TrialResult:
         train_loss=number(values.get("train_loss")),
         val_loss=number(values.get("val_loss")),
         micro_batch_size=_whole(values.get("micro_batch_size")),
-        evaluations={name: _judgement(judged) for name, judged in evaluations.items()},
+        evaluations={name: _evaluation(evaluations[name], sweep.metrics_on(name)) for name in sweep.judge},
         garment=numbers(values.get("garment")),
         seconds=numbers(values.get("seconds")),
     )
@@ -166,13 +196,10 @@ def _stopped(spec: TrialSpec, reached: Mapping[str, Any], suggestion: Mapping[st
     )
 
 
-def _judgement(values: Mapping[str, Any]) -> Judgement:
-    return Judgement(
-        fid=number(values.get("fid")),
-        kid=number(values.get("kid")),
-        kid_se=number(values.get("kid_se")),
-        clip_score=number(values.get("clip_score")),
-        clip_score_se=number(values.get("clip_score_se")),
+def _evaluation(values: Mapping[str, Any], metrics: Sequence[str]) -> Evaluation:
+    known = {name: value for name in metrics if (value := number(values.get(name))) is not None}
+    return Evaluation(
+        metrics={name: MetricValue(value, number(values.get(f"{name}_se"))) for name, value in known.items()},
         samples=_whole(values.get("samples")),
         features=_text(values.get("features")),
         feature_dim=_whole(values.get("feature_dim")),

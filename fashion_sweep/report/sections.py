@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from fashion_sweep.report.answer import Answer
-from fashion_sweep.report.conclusion import Conclusion, Interval
-from fashion_sweep.report.points import Conclusions, Point, points
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.provenance import provenance
-from fashion_sweep.report.results import Results, TrialResult
-from fashion_sweep.report.tables import GAP, Table, published_tables, time_table, trial_tables
+from fashion_sweep.report.results import Evaluation, Results, TrialResult
+from fashion_sweep.report.run_answer import Answer
+from fashion_sweep.report.tables import Table, count, published_tables, time_table, trial_tables
+from fashion_sweep.report.verdict import Interval, Verdict, Verdicts
+from fashion_sweep.report.words import GAP, in_all
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Section:
 class Pictures:
     """Those that were made."""
 
-    plots: Sequence[Path]
+    plots: Sequence[Picture]
     grid: Path | None
     losses: Path | None
 
@@ -60,7 +62,7 @@ class Pictures:
 def sections(
     results: Results,
     answer: Answer,
-    conclusions: Conclusions,
+    verdicts: Verdicts,
     pictures: Pictures,
     forgetting: Sequence[Table] = (),
     early: Table | None = None,
@@ -74,81 +76,78 @@ def sections(
     """
     failed = [(trial.title, trial.error or _unended(trial)) for trial in results.trials if trial.state != "done"]
     found = [
-        Section("Verdict", verdict(answer)),
-        Section("Numbers", _numbers(results, conclusions)),
-        Section("Quality against size", tuple(_plot(path, conclusions) for path in pictures.plots)),
+        Section("Verdict", verdict_texts(answer)),
+        Section("Numbers", _numbers(results, verdicts)),
+        Section("Quality against size", tuple(pictures.plots)),
         Section("Samples", _grid(pictures.grid)),
         Section("Losses", _losses(pictures.losses)),
         Section("Stopping early", (early,) if early else ()),
         Section("Forgetting", tuple(forgetting)),
         Section("What was run on what", (Bullets(provenance(results)),)),
-        Section("The study's table beside ours", _published(results, conclusions)),
+        Section("The study's table beside ours", _published(results, verdicts)),
         Section("Where the time went", _times(results)),
         Section("Trials that did not finish", (Bullets(tuple(failed)),) if failed else ()),
     ]
     return [section for section in found if section.blocks]
 
 
-def verdict(answer: Answer) -> tuple[Text, ...]:
+def verdict_texts(answer: Answer) -> tuple[Text, ...]:
     """The headline, and the careful paragraph smaller below it."""
     below = (Text(answer.paragraph, "small"),) if answer.paragraph else ()
     return (Text(answer.headline, "strong"), *below)
 
 
-def estimate_table(results: Results, name: str, conclusion: Conclusion) -> Table:
+def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
     """One row a configuration, with the intervals that the verdict goes by."""
+    metrics, judged = results.deciding(name), results.evaluations_on(name)[0]
     rows = [
         (
-            point.title + (" (chosen)" if point.title == conclusion.chosen else ""),
-            GAP if point.parameters is None else f"{point.parameters:,}",
-            with_interval(point.fid),
-            with_interval(point.clip_score),
-            _standing(point, conclusion),
+            one.title + (" (chosen)" if one.title == verdict.chosen else ""),
+            count(one.parameters),
+            *(with_interval(metric, one.value(metric)) for metric in metrics),
+            _on_front(one, verdict),
         )
-        for point in points(results, name, conclusion)
+        for one in configurations(results, name, verdict)
     ]
-    judged = results.judgements(name)[0]
+    less = f"less the bias of {verdict.images:,} images, "
+    parts = [
+        f"{one.title}∞ is {one.title} {less}{judged.source(one)}"
+        if one.is_biased
+        else f"{one.title} {judged.source(one)}"
+        for one in metrics
+    ]
     caption = (
-        f"FID∞ is FID less the bias of {conclusion.images:,} images, on {judged.features or GAP} features; CLIP score "
-        f"by {judged.clip_model or GAP}; {conclusion.seeds} training{'s' if conclusion.seeds > 1 else ''} each. "
-        "Pareto front: yes, if no other with as few parameters measures better in both; no, if one is shown to."
+        f"{'; '.join(parts)}; {verdict.seeds} training{'s' if verdict.seeds > 1 else ''} each. Pareto front: yes, "
+        f"if no other with as few parameters measures better{in_all(len(metrics))}; no, if one is shown to."
     )
-    columns = ("configuration", "parameters", "FID∞ ↓ (95 %)", "CLIP ↑ (95 %)", "front")
+    headings = [f"{metric.heading(less_bias=True, narrow=True)} (95 %)" for metric in metrics]
+    columns = ("configuration", "parameters", *headings, "front")
     return Table(f"Configurations on {name}, with 95 % intervals", columns, tuple(rows), caption)
 
 
-def _standing(point: Point, conclusion: Conclusion) -> str:
-    if point.on_front:
+def _on_front(one: Configuration, verdict: Verdict) -> str:
+    if one.on_front:
         return "yes"
-    return "perhaps" if point.title in conclusion.possible else "no"
+    return "perhaps" if one.title in verdict.possible else "no"
 
 
-def with_interval(value: Interval | None) -> str:
+def with_interval(metric: Metric, value: Interval | None) -> str:
     """A value and what it may be, where that is known."""
     if value is None:
         return GAP
     width = value.high - value.low
-    digits = 1 if width > 1 else 2
-    return f"{value.value:.2f}" + (f" ({value.low:.{digits}f} to {value.high:.{digits}f})" if width else "")
+    digits = metric.digits - 1 if width > 1 else metric.digits
+    interval = f" ({value.low:.{digits}f} to {value.high:.{digits}f})" if width else ""
+    return metric.shown(value.value) + interval
 
 
-def _numbers(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
+def _numbers(results: Results, verdicts: Verdicts) -> tuple[Block, ...]:
     blocks: list[Block] = []
     for name, table in zip(results.config.sweep.judge, trial_tables(results), strict=True):
-        if name in conclusions:
-            blocks.append(estimate_table(results, name, conclusions[name]))
+        if name in verdicts:
+            blocks.append(estimate_table(results, name, verdicts[name]))
         blocks.append(replace(table, title=f"Trials on {name}, as computed"))
     return tuple(blocks)
-
-
-def _plot(path: Path, conclusions: Conclusions) -> Picture:
-    kind, _, name = path.stem.partition("-")
-    bars = ", with 95 % intervals and the Pareto front" if name in conclusions else ""
-    what = {
-        "parameters": "FID and CLIP score against the number of trained parameters",
-        "quality": "CLIP score against FID",
-    }
-    return Picture(path, f"{what.get(kind, kind)} on {name}{bars}")
 
 
 def _grid(grid: Path | None) -> tuple[Block, ...]:
@@ -164,7 +163,7 @@ def _losses(losses: Path | None) -> tuple[Block, ...]:
     return () if losses is None else (Picture(losses, "Validation and training loss by step"),)
 
 
-def _published(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
+def _published(results: Results, verdicts: Verdicts) -> tuple[Block, ...]:
     tables = results.config.sweep.published_and_judged
     if not tables:
         return ()
@@ -173,40 +172,57 @@ def _published(results: Results, conclusions: Conclusions) -> tuple[Block, ...]:
         "configurations within each table, never a number of one with a number of the other."
     )
     beside = [
-        Beside((_ours(results, name, conclusions.get(name)), theirs))
+        Beside((_ours(results, name, verdicts.get(name)), theirs))
         for name, theirs in zip(tables, published_tables(results), strict=True)
     ]
-    orders = [Text(said) for name in tables if (said := _same_order(results, name, conclusions.get(name)))]
+    orders = [Text(text) for name in tables if (text := _same_order(results, name, verdicts.get(name)))]
     return (warning, *beside, *orders)
 
 
-def _same_order(results: Results, name: str, conclusion: Conclusion | None) -> str | None:
-    """Whether FID puts the configurations that both tables have into the same order."""
-    ours = {point.title: point.fid.value for point in points(results, name, conclusion) if point.fid}
-    theirs = {row.configuration: row.fid for row in results.config.sweep.published[name] if row.configuration in ours}
+def _same_order(results: Results, name: str, verdict: Verdict | None) -> str | None:
+    """Whether the first metric puts the configurations that both tables have into the same order."""
+    metric = results.deciding(name)[0]
+    sign = 1 if metric.better == "lower" else -1
+    shown = configurations(results, name, verdict)
+    ours = {one.title: sign * value.value for one in shown if (value := one.value(metric))}
+    rows = results.config.sweep.published_and_judged[name]
+    theirs = {
+        row.configuration: sign * row.metrics[metric.name]
+        for row in rows
+        if row.configuration in ours and metric.name in row.metrics
+    }
     if len(theirs) < 2:
         return None
     mine, study = (sorted(theirs, key=values.__getitem__) for values in (ours, theirs))
+    than = " < " if metric.better == "lower" else " > "
     if mine == study:
-        return f"By FID the order on {name} is the study's: {' < '.join(mine)}."
-    return f"By FID the order on {name} is not the study's: ours {' < '.join(mine)}; the study's {' < '.join(study)}."
-
-
-def _ours(results: Results, name: str, conclusion: Conclusion | None) -> Table:
-    judged = next(iter(results.judgements(name)), None)
-    features, samples = (judged.features, judged.samples) if judged else (None, None)
-    bias = " less its bias" if conclusion else ""
-    title = (
-        f"Ours on {name}: preset {results.config.preset.name}, FID{bias} on {features or GAP} features, "
-        f"{samples or GAP} images"
+        return f"By {metric.title} the order on {name} is the study's: {than.join(mine)}."
+    return (
+        f"By {metric.title} the order on {name} is not the study's: ours {than.join(mine)}; the study's "
+        f"{than.join(study)}."
     )
-    columns = ("configuration", "parameters", "FID", "CLIP score")
-    return Table(title, columns, tuple(_short(point) for point in points(results, name, conclusion)))
 
 
-def _short(point: Point) -> tuple[str, ...]:
-    values = [GAP if value is None else f"{value.value:.2f}" for value in (point.fid, point.clip_score)]
-    return (point.title, GAP if point.parameters is None else f"{point.parameters:,}", *values)
+def _ours(results: Results, name: str, verdict: Verdict | None) -> Table:
+    metrics = results.deciding(name)
+    judged = next(iter(results.evaluations_on(name)), Evaluation())
+    biased = [
+        f"{one.title}{' less its bias' * (verdict is not None)} {judged.source(one)}"
+        for one in metrics
+        if one.is_biased
+    ]
+    title = ", ".join(
+        [f"Ours on {name}: preset {results.config.preset.name}", *biased, f"{judged.samples or GAP} images"]
+    )
+    rows = [
+        (
+            one.title,
+            count(one.parameters),
+            *(GAP if (value := one.value(metric)) is None else metric.shown(value.value) for metric in metrics),
+        )
+        for one in configurations(results, name, verdict)
+    ]
+    return Table(title, ("configuration", "parameters", *(metric.title for metric in metrics)), tuple(rows))
 
 
 def _times(results: Results) -> tuple[Block, ...]:

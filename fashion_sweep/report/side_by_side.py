@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fashion_sweep.errors import RunError
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
-from fashion_sweep.report.page import conclusions_of
-from fashion_sweep.report.points import Conclusions, Point, points
-from fashion_sweep.report.results import Judgement, Results, collect
+from fashion_sweep.report.results import Evaluation, Results, collect
 from fashion_sweep.report.sections import Bullets, Picture, Section, with_interval
 from fashion_sweep.report.spreadsheet import table_csv, trial_rows
-from fashion_sweep.report.tables import GAP, Table
+from fashion_sweep.report.tables import Table, count
+from fashion_sweep.report.verdict import Verdicts, verdicts_of
+from fashion_sweep.report.words import GAP, joined
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, write_text
 
@@ -33,7 +35,7 @@ class Compared:
 
     run: RunPaths
     results: Results
-    conclusions: Conclusions
+    verdicts: Verdicts
 
 
 def folder_name(runs: Sequence[RunPaths]) -> str:
@@ -54,28 +56,31 @@ def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
     found = [(run, collect(run)) for run in runs]
     names = common_sets([results for _, results in found])
     for name in names:
-        check_alike({run.name: results.judgements(name) for run, results in found}, name)
+        check_alike({run.name: results.evaluations_on(name) for run, results in found}, name)
         _check_references(runs, name)
-    compared = [Compared(run, results, conclusions_of(run, results)) for run, results in found]
+    compared = [Compared(run, results, verdicts_of(run, results)) for run, results in found]
     for name in names:
-        _check_bias([one for one in compared if one.results.judgements(name)], name)
+        _check_bias([one for one in compared if one.results.evaluations_on(name)], name)
     tables, pictures = [], []
     for name in names:
-        shown = {one.run.name: points(one.results, name, one.conclusions.get(name)) for one in compared}
-        tables.append(_table(compared, name, shown))
-        plot = write_plot(folder / f"parameters-{name}", _titles(compared, name), shown)
-        description = f"FID and CLIP score on {name} against the number of trained parameters"
+        metrics = common_metrics([one.results for one in compared], name)
+        shown = {one.run.name: configurations(one.results, name, one.verdicts.get(name)) for one in compared}
+        titles = _titles(compared, name, metrics)
+        tables.append(_table(compared, name, metrics, shown))
+        plot = write_plot(folder / f"parameters-{name}", metrics, titles, shown)
+        what = joined([metric.title for metric in metrics])
+        description = f"{what} on {name} against the number of trained parameters"
         pictures += [] if plot is None else [Picture(plot, description)]
-    said = [
+    blocks = [
         Section("Numbers", tuple(tables)),
         Section("Quality against size", tuple(pictures)),
         Section("Runs", (Bullets(tuple(_described(one) for one in compared)),)),
     ]
-    said = [section for section in said if section.blocks]
+    blocks = [section for section in blocks if section.blocks]
     title, subtitle = " and ".join(run.name for run in runs), "Runs side by side"
-    write_text(folder / "side-by-side.md", as_markdown(title, said, folder))
-    write_text(folder / "side-by-side.html", as_html(title, subtitle, said))
-    rows = [{"run": one.run.name, **row} for one in compared for row in trial_rows(one.results, names, one.conclusions)]
+    write_text(folder / "side-by-side.md", as_markdown(title, blocks, folder))
+    write_text(folder / "side-by-side.html", as_html(title, subtitle, blocks))
+    rows = [{"run": one.run.name, **row} for one in compared for row in trial_rows(one.results, names, one.verdicts)]
     write_text(folder / "side-by-side.csv", table_csv(rows))
     return tables
 
@@ -89,7 +94,15 @@ def common_sets(found: Sequence[Results]) -> list[str]:
     return list(common)
 
 
-def check_alike(judged: Mapping[str, Sequence[Judgement]], name: str) -> None:
+def common_metrics(found: Sequence[Results], name: str) -> list[Metric]:
+    """Metrics of the verdict on a set in all runs."""
+    common = [metric for metric in found[0].deciding(name) if all(metric in one.deciding(name) for one in found)]
+    if not common:
+        raise RunError(f"the runs cannot share a table, for their verdicts on {name} have no metric in common")
+    return common
+
+
+def check_alike(judged: Mapping[str, Sequence[Evaluation]], name: str) -> None:
     """That numbers of one evaluation set can share a column: same models, same counts.
 
     Args:
@@ -102,7 +115,7 @@ def check_alike(judged: Mapping[str, Sequence[Judgement]], name: str) -> None:
             raise RunError(f"the runs cannot share a table, for {what} on {name} differ: {said}")
 
 
-def _values(judgements: Sequence[Judgement], attribute: str) -> list[str]:
+def _values(judgements: Sequence[Evaluation], attribute: str) -> list[str]:
     known = {getattr(judgement, attribute) for judgement in judgements}
     return sorted("unknown" if value is None else str(value) for value in known)
 
@@ -117,50 +130,52 @@ def _check_references(runs: Sequence[RunPaths], name: str) -> None:
 
 
 def _check_bias(compared: Sequence[Compared], name: str) -> None:
-    """FID less its bias is another number than FID."""
-    known = [one.run.name for one in compared if name in one.conclusions]
-    if known and len(known) < len(compared):
+    """A metric less its bias is another number than the metric."""
+    known = [one.run.name for one in compared if name in one.verdicts]
+    biased = [metric.title for one in compared for metric in one.results.deciding(name) if metric.is_biased]
+    if biased and known and len(known) < len(compared):
         others = ", ".join(one.run.name for one in compared if one.run.name not in known)
         raise RunError(
-            f"the runs cannot share a table, for FID on {name} is corrected for its bias in {', '.join(known)} only "
-            f"and not in {others}"
+            f"the runs cannot share a table, for {biased[0]} on {name} is corrected for its bias in {', '.join(known)} "
+            f"only and not in {others}"
         )
 
 
-def _titles(compared: Sequence[Compared], name: str) -> dict[str, str]:
-    """Of the plots; what the numbers rest on is the same in all runs."""
-    bias = " less its bias" if any(name in one.conclusions for one in compared) else ""
-    judged = _any_judgement(compared, name)
+def _titles(compared: Sequence[Compared], name: str, metrics: Sequence[Metric]) -> dict[str, str]:
+    """Of the plots, by metric; what the numbers rest on is the same in all runs."""
+    corrected, judged = any(name in one.verdicts for one in compared), _any_evaluation(compared, name)
+    images = f", {judged.samples or GAP} images"
     return {
-        "FID": f"FID{bias} on {name}: {judged.features or GAP} features, {judged.samples or GAP} images",
-        "CLIP score": f"CLIP score on {name}: {judged.clip_model or GAP}",
+        metric.name: f"{metric.title}{' less its bias' * (corrected and metric.is_biased)} on {name}: "
+        f"{judged.source(metric).partition(' ')[2]}{images * metric.compares_features}"
+        for metric in metrics
     }
 
 
-def _table(compared: Sequence[Compared], name: str, shown: Mapping[str, Sequence[Point]]) -> Table:
-    titles = list(dict.fromkeys(point.title for found in shown.values() for point in found))
+def _table(
+    compared: Sequence[Compared],
+    name: str,
+    metrics: Sequence[Metric],
+    shown: Mapping[str, Sequence[Configuration]],
+) -> Table:
+    titles = list(dict.fromkeys(one.title for found in shown.values() for one in found))
     rows = [
-        (
-            point.title,
-            run,
-            GAP if point.parameters is None else f"{point.parameters:,}",
-            with_interval(point.fid),
-            with_interval(point.clip_score),
-        )
+        (one.title, run, count(one.parameters), *(with_interval(metric, one.value(metric)) for metric in metrics))
         for title in titles
         for run, found in shown.items()
-        for point in found
-        if point.title == title
+        for one in found
+        if one.title == title
     ]
-    columns = ("configuration", "run", "parameters", "FID∞ ↓ (95 %)", "CLIP ↑ (95 %)")
-    judged = _any_judgement(compared, name)
+    headings = [f"{metric.heading(less_bias=True, narrow=True)} (95 %)" for metric in metrics]
+    judged = _any_evaluation(compared, name)
     real = GAP if judged.reference_samples is None else f"{judged.reference_samples:,}"
-    caption = f"{'; '.join(_titles(compared, name).values())}; {real} real images."
+    caption = f"{'; '.join(_titles(compared, name, metrics).values())}; {real} real images."
+    columns = ("configuration", "run", "parameters", *headings)
     return Table(f"Configurations on {name}", columns, tuple(rows), caption, text_columns=2)
 
 
-def _any_judgement(compared: Sequence[Compared], name: str) -> Judgement:
-    return next((judged for one in compared for judged in one.results.judgements(name)), Judgement())
+def _any_evaluation(compared: Sequence[Compared], name: str) -> Evaluation:
+    return next((judged for one in compared for judged in one.results.evaluations_on(name)), Evaluation())
 
 
 def _described(one: Compared) -> tuple[str, str]:

@@ -5,24 +5,25 @@ from typing import Any
 
 from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value
 from fashion_sweep.config.trial_spec import TRAINING_AXES
-from fashion_sweep.report.points import Conclusions
 from fashion_sweep.report.results import Results, TrialResult
+from fashion_sweep.report.verdict import Verdicts
 from fashion_sweep.storage.files import as_csv
 
-JUDGED = ("kid", "kid_se", "clip_score", "clip_score_se", "samples", "features", "clip_model")
+JUDGED = ("samples", "features", "clip_model")
 
 
-def results_csv(results: Results, conclusions: Conclusions) -> str:
-    """What is not known is empty. `fid_corrected` and the 95 % intervals are those of the configuration, which all its
-    replicates share; a component without an adapter has 0; training values are those the trial was trained with.
+def results_csv(results: Results, verdicts: Verdicts) -> str:
+    """What is not known is empty. `…_corrected` (less its bias, as tables show it) and the 95 % intervals are those of
+    the configuration, which all its replicates share; a component without an adapter has 0; training values are those
+    the trial was trained with.
     """
-    return table_csv(trial_rows(results, results.config.sweep.judge, conclusions))
+    return table_csv(trial_rows(results, list(results.config.sweep.judge), verdicts))
 
 
-def trial_rows(results: Results, names: Sequence[str], conclusions: Conclusions) -> list[dict[str, Any]]:
+def trial_rows(results: Results, names: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]]:
     """Columns of the evaluation sets `names` begin with their name."""
     columns = adapter_columns(results.config)
-    return [_row(results, trial, columns, names, conclusions) for trial in results.trials]
+    return [_row(results, trial, columns, names, verdicts) for trial in results.trials]
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -31,7 +32,7 @@ def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _row(
-    results: Results, trial: TrialResult, columns: Sequence[str], names: Sequence[str], conclusions: Conclusions
+    results: Results, trial: TrialResult, columns: Sequence[str], names: Sequence[str], verdicts: Verdicts
 ) -> dict[str, Any]:
     spec, training = trial.spec, results.config.training_of(trial.spec)
     trained = {} if spec.is_base_model else {key: getattr(training, key) for key in TRAINING_AXES}
@@ -51,13 +52,21 @@ def _row(
         "val_loss": trial.val_loss,
     }
     for name in names:
-        judged = trial.judged(name)
-        estimates = conclusions[name].estimates if name in conclusions else {}
-        known = estimates.get(spec.configuration.title, {})
-        row[f"{name}.fid"] = judged.fid
-        row[f"{name}.fid_corrected"] = getattr(known.get("fid"), "value", None)
-        for metric in ("fid", "clip_score"):
-            row |= {f"{name}.{metric}_{end}": getattr(known.get(metric), end, None) for end in ("low", "high")}
+        judged, metrics = trial.on(name), results.measured(name)
+        estimates = verdicts[name].estimates if name in verdicts else {}
+        known, deciding = estimates.get(spec.configuration.title, {}), results.deciding(name)
+        for metric in metrics:
+            key, value = f"{name}.{metric.name}", judged.metrics.get(metric.name)
+            row[key] = value and value.value
+            if any(
+                metric.name in one.metrics and one.metrics[metric.name].standard_error
+                for one in results.evaluations_on(name)
+            ):
+                row[f"{key}_se"] = value and value.standard_error
+            if metric in deciding:
+                ends = {"corrected": "value"} if metric.is_biased else {}
+                ends |= {"low": "low", "high": "high"}
+                row |= {f"{key}_{end}": getattr(known.get(metric.name), field, None) for end, field in ends.items()}
         row |= {f"{name}.{key}": getattr(judged, key) for key in JUDGED}
     return row
 

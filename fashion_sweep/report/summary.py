@@ -1,7 +1,6 @@
 """How a run ended, on one screen: the answer, the numbers behind it, where the time went, what to do next."""
 
 import io
-import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,13 +14,14 @@ from rich.text import Text
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import FashionSweepError, shown
 from fashion_sweep.planning.plan import resolved
-from fashion_sweep.report.answer import answer
-from fashion_sweep.report.conclusion import Conclusion, read_conclusions
+from fashion_sweep.report.configurations import configurations
 from fashion_sweep.report.console import Terminal
-from fashion_sweep.report.points import Conclusions, Point, points
 from fashion_sweep.report.results import Results, collect
+from fashion_sweep.report.run_answer import answer_of
 from fashion_sweep.report.sections import with_interval
-from fashion_sweep.report.tables import GAP, Table, duration, terminal
+from fashion_sweep.report.tables import Table, count, duration, terminal
+from fashion_sweep.report.verdict import Verdict, Verdicts, read_verdicts
+from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths, near
 from fashion_sweep.storage.files import read_what_may_be_lost
 
@@ -34,14 +34,14 @@ LONGEST = 53
 
 def show_summary(run: RunPaths, console: Console) -> None:
     """Prints how a sweep ended, as `show_end` has it."""
-    results, conclusions = collect(run), read_conclusions(run)
+    results, verdicts = collect(run), read_verdicts(run)
     judge = results.config.sweep.judge
 
     def tables(most: int) -> list[Table]:
-        return [_numbers(results, name, conclusions.get(name), most) for name in judge if results.judgements(name)]
+        return [_numbers(results, name, verdicts.get(name), most) for name in judge if results.evaluations_on(name)]
 
-    commands = [_next(run, results, conclusions), "ui"]
-    show_end(run, results, answer(results, conclusions).headline, tables, commands, console)
+    commands = [_next(run, results, verdicts), "ui"]
+    show_end(run, results, answer_of(results, verdicts).headline, tables, commands, console)
 
 
 def show_end(
@@ -116,33 +116,28 @@ def _broken(command: str) -> str:
     return f"{before} \\\n      {option.strip()}{last}" if len(command) > LONGEST and option else command
 
 
-def _numbers(results: Results, name: str, conclusion: Conclusion | None, most: int) -> Table:
-    """What the verdict goes by, of the best in FID where there are many; as computed where there is no verdict."""
-    found, judged = points(results, name, conclusion), results.judgements(name)[0]
-    ranking = sorted(found, key=lambda one: (conclusion is None or one.title != conclusion.best, _fid(one)))
-    few = [one for one in found if one in ranking[:most]]
+def _numbers(results: Results, name: str, verdict: Verdict | None, most: int) -> Table:
+    """What the verdict goes by, of the best in the first metric where there are many; as computed where there is no
+    verdict."""
+    metrics, judged = results.deciding(name), results.evaluations_on(name)[0]
+    shown = configurations(results, name, verdict)
+    ranking = sorted(shown, key=lambda one: (verdict is None or one.title != verdict.best, one.rank(metrics[0])))
     rows = tuple(
-        (
-            p.title,
-            GAP if p.parameters is None else f"{p.parameters:,}",
-            with_interval(p.fid),
-            with_interval(p.clip_score),
-        )
-        for p in few
+        (one.title, count(one.parameters), *(with_interval(metric, one.value(metric)) for metric in metrics))
+        for one in shown
+        if one in ranking[:most]
     )
-    fid, sure = ("FID∞ ↓", " (95 %)") if conclusion else ("FID ↓", "")
-    less = ": FID less its bias," if conclusion else ""
-    caption = (
-        f"{judged.samples or GAP} images each; FID{'∞' * bool(conclusion)}{less} on {judged.features or GAP} features; "
-        f"CLIP score by {judged.clip_model or GAP}."
-    )
-    caption += f" {len(found) - most} more rows in the report." if len(found) > most else ""
+    parts = [
+        f"{one.title}∞: {one.title} less its bias, {judged.source(one)}"
+        if verdict and one.is_biased
+        else f"{one.title} {judged.source(one)}"
+        for one in metrics
+    ]
+    caption = f"{judged.samples or GAP} images each; {'; '.join(parts)}."
+    caption += f" {len(shown) - most} more rows in the report." if len(shown) > most else ""
     first = name.capitalize() if len(results.config.sweep.judge) > 1 else "configuration"
-    return Table("", (first, "parameters", fid + sure, f"CLIP ↑{sure}"), rows, caption)
-
-
-def _fid(point: Point) -> float:
-    return math.inf if point.fid is None else point.fid.value
+    headings = [one.heading(less_bias=verdict is not None, narrow=True) + " (95 %)" * bool(verdict) for one in metrics]
+    return Table("", (first, "parameters", *headings), rows, caption)
 
 
 def _unfinished(run: RunPaths, results: Results) -> list[str]:
@@ -162,18 +157,18 @@ def _time(results: Results) -> list[str]:
     return [f"time: {duration(total)}, of it " + ", ".join(f"{stage} {s / total:.0%}" for stage, s in seconds.items())]
 
 
-def _next(run: RunPaths, results: Results, conclusions: Conclusions) -> str:
+def _next(run: RunPaths, results: Results, verdicts: Verdicts) -> str:
     """What would decide an undecided run, where that is known; else pictures by its best adapter."""
-    undecided = [one for one in conclusions.values() if one.chosen is None and one.images_needed]
+    undecided = [one for one in verdicts.values() if one.chosen is None and one.images_needed]
     if undecided and (again := _again(run, results, undecided)):
         return again
-    best = next((one.best_trial for one in conclusions.values()), None)
+    best = next((one.best_trial for one in verdicts.values()), None)
     if best is None or not run.trial(best).adapter.is_file():
         return f"status {shlex.quote(run.name)}"
     return f'generate --adapter {shlex.quote(near(run.trial(best).root))} --prompt "{PROMPT}"'
 
 
-def _again(run: RunPaths, results: Results, undecided: Sequence[Conclusion]) -> str | None:
+def _again(run: RunPaths, results: Results, undecided: Sequence[Verdict]) -> str | None:
     """The sweep once more, judged on enough images; None where its call is not known, or images are lacking."""
     config = results.config
     samples = max(one.images_needed or 0 for one in undecided)

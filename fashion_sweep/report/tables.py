@@ -9,11 +9,12 @@ from rich.text import Text
 
 from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.errors import shown
+from fashion_sweep.metrics.extractors import FEATURES
+from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.planning.plan import PlannedTrial
 from fashion_sweep.report.forgotten import forgotten
-from fashion_sweep.report.results import Judgement, Results, TrialResult
-
-GAP = "–"
+from fashion_sweep.report.results import Evaluation, Results, TrialResult
+from fashion_sweep.report.words import GAP, joined
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,27 @@ def forgetting_tables(results: Results) -> list[Table]:
 
 def published_tables(results: Results) -> list[Table]:
     """The study's own rows, apart from ours: another model, another extractor. The caption says what they allow."""
-    from fashion_sweep.report.conclusion import margins_of  # imports SciPy, which takes most of a second
-    from fashion_sweep.report.wording import published_sentence
+    from fashion_sweep.report.published import best_row, published_sentence
+    from fashion_sweep.report.verdict import margins_of  # imports SciPy, which takes most of a second
 
-    sweep = results.config.sweep
-    return [
-        Table(
-            title=f"Published for SDXL on {name}: another model, Inception features; not comparable with ours",
-            columns=("configuration", "parameters", "FID", "CLIP score"),
-            rows=tuple(
-                (row.configuration, _count(row.parameters), f"{row.fid:.2f}", f"{row.clip_score:.2f}") for row in rows
-            ),
-            caption=published_sentence(rows, margins_of(sweep.choose, min(row.fid for row in rows))),
+    tables = []
+    for name, rows in results.config.sweep.published_and_judged.items():
+        shown = metrics_of(metric for row in rows for metric in row.metrics)
+        metrics = [one for one in results.deciding(name) if all(one.name in row.metrics for row in rows)]
+        best = {metric.name: best_row(rows, metric).metrics[metric.name] for metric in metrics}
+        margins = margins_of(results.config.sweep.choose, metrics, best)
+        values = [[GAP if (v := row.metrics.get(one.name)) is None else one.shown(v) for one in shown] for row in rows]
+        tables.append(
+            Table(
+                title=f"Published for SDXL on {name}: another model, Inception features; not comparable with ours",
+                columns=("configuration", "parameters", *(metric.title for metric in shown)),
+                rows=tuple(
+                    (row.configuration, count(row.parameters), *cells) for row, cells in zip(rows, values, strict=True)
+                ),
+                caption=published_sentence(rows, metrics, margins),
+            )
         )
-        for name, rows in sweep.published_and_judged.items()
-    ]
+    return tables
 
 
 def time_table(results: Results) -> Table | None:
@@ -140,30 +147,30 @@ def duration(seconds: float | None) -> str:
     return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
 
 
+def sources(metrics: Sequence[Metric], judged: Evaluation, with_dimension: bool = False) -> str:
+    """What metrics are measured by, in words: those measured by the same are named together."""
+    groups: dict[str, list[str]] = {}
+    for metric in metrics:
+        dimension = f" ({judged.feature_dim or GAP} dimensions)" if FEATURES in metric.extractors else ""
+        groups.setdefault(judged.source(metric) + dimension * with_dimension, []).append(metric.title)
+    return ", ".join(f"{joined(titles)} {source}" for source, titles in groups.items())
+
+
 def _trial_table(results: Results, name: str) -> Table:
+    metrics = results.measured(name)
     return Table(
         title=f"{results.config.sweep.name} on preset {results.config.preset.name}, judged on {name}",
-        columns=(
-            "configuration",
-            "parameters",
-            "FID ↓",
-            "KID ×1000 ↓",
-            "CLIP score ↑",
-            "train",
-            "judge",
-        ),
-        rows=tuple(_row(trial, trial.judged(name)) for trial in results.trials),
+        columns=("configuration", "parameters", *(metric.heading() for metric in metrics), "train", "judge"),
+        rows=tuple(_row(trial, trial.on(name), metrics) for trial in results.trials),
         caption=_caption(results, name),
     )
 
 
-def _row(trial: TrialResult, judged: Judgement) -> tuple[str, ...]:
+def _row(trial: TrialResult, judged: Evaluation, metrics: Sequence[Metric]) -> tuple[str, ...]:
     return (
         f"{trial.title}{_how_it_ended(trial)}",
-        _count(trial.parameters),
-        GAP if judged.fid is None else f"{judged.fid:.2f}",
-        _estimate(judged.kid, judged.kid_se, scale=1000, digits=1),
-        _estimate(judged.clip_score, judged.clip_score_se),
+        count(trial.parameters),
+        *(_with_error(metric, judged) for metric in metrics),
         GAP if trial.spec.is_base_model or trial.adapter_from else duration(trial.seconds.get("train")),
         duration(trial.seconds.get("judge")),
     )
@@ -177,44 +184,44 @@ def _how_it_ended(trial: TrialResult) -> str:
 
 
 def _caption(results: Results, name: str) -> str:
-    """What the numbers rest on; FID is never shown without it."""
-    judged = results.judgements(name)
+    """What the numbers rest on; none is ever shown without it."""
+    judged, metrics = results.evaluations_on(name), results.measured(name)
     if not judged:
         return "No trial has been judged."
-    counts = _listed(f"{judgement.samples:,}" for judgement in judged if judgement.samples is not None)
-    references = _listed(
-        f"{judgement.reference_samples:,}" for judgement in judged if judgement.reference_samples is not None
-    )
-    dimensions = _listed(str(judgement.feature_dim) for judgement in judged if judgement.feature_dim is not None)
+    counts = _either(f"{one.samples:,}" for one in judged if one.samples is not None)
+    references = _either(f"{one.reference_samples:,}" for one in judged if one.reference_samples is not None)
     text = (
-        f"{counts} generated images a trial against {references} real ones; FID and KID on "
-        f"{judged[0].features or GAP} features ({dimensions} dimensions), "
-        f"CLIP score by {judged[0].clip_model or GAP}; ± is one standard error."
+        f"{counts} generated images a trial against {references} real ones; "
+        f"{sources(metrics, judged[0], with_dimension=True)}; ± is one standard error."
     )
-    if any((judgement.kid or 0) < 0 for judgement in judged):
-        text += " KID is unbiased, so it may fall below 0."
-    if any(judgement.too_few_samples for judgement in judged):
-        text += " Fewer than 2.5 images a feature dimension: FID is mostly bias here; look at KID."
+    for metric in metrics:
+        values = [value for one in judged if (value := one.value(metric)) is not None]
+        if not metric.is_biased and any(value < 0 for value in values):
+            text += f" {metric.title} is unbiased, so it may fall below 0."
+        fewest = min((one.samples for one in judged if one.samples), default=None)
+        if fewest and values and (shortage := metric.shortage(fewest, results.config.preset.evaluation)):
+            text += f" {fewest} images are {shortage}."
     for trial in results.trials:
         if trial.adapter_from:
             text += f" {trial.title} was trained in the run {trial.adapter_from}."
-    if len({judgement.samples for judgement in judged}) > 1:
-        text += " The image counts differ, so the FIDs are not comparable."
+    if len({one.samples for one in judged}) > 1:
+        text += " The image counts differ, so the numbers are not comparable."
     return text
 
 
-def _listed(values: Iterable[str]) -> str:
+def _either(values: Iterable[str]) -> str:
     return " or ".join(dict.fromkeys(values)) or "an unknown number of"
 
 
-def _estimate(value: float | None, standard_error: float | None, scale: float = 1, digits: int = 2) -> str:
-    if value is None:
+def _with_error(metric: Metric, judged: Evaluation) -> str:
+    known = judged.metrics.get(metric.name)
+    if known is None:
         return GAP
-    text = f"{value * scale:.{digits}f}"
-    return text if standard_error is None else f"{text} ± {standard_error * scale:.{digits}f}"
+    text = metric.shown(metric.scale * known.value)
+    return text if known.standard_error is None else f"{text} ± {metric.shown(metric.scale * known.standard_error)}"
 
 
-def _count(value: int | None) -> str:
+def count(value: int | None) -> str:
     return GAP if value is None else f"{value:,}"
 
 

@@ -116,8 +116,13 @@ class TrialPaths:
         return self.judged_batches / evaluation_set
 
     def features(self, evaluation_set: str) -> Path:
-        """`features` (N,d) and `clip_scores` (N,) of the judged images; the metadata's `prompts` are their records."""
+        """`features` (N,d), `clip_scores` (N,) and what else metrics keep of the judged images; the metadata's
+        `prompts` are their records."""
         return self.root / f"features-{evaluation_set}.safetensors"
+
+    def estimates(self, evaluation_set: str) -> Path:
+        """By metric the influence (N,) of each image, float64; the metadata has the values and the same `prompts`."""
+        return self.root / f"estimates-{evaluation_set}.safetensors"
 
     def losses(self, evaluation_set: str) -> Path:
         """`loss` (n,) with the adapter and `base_loss` (n,) without, of the same images and noise."""
@@ -167,7 +172,7 @@ class RunPaths:
         return self.data / f"{data_set}.json"
 
     def reference(self, evaluation_set: str) -> Path:
-        """`mean` (d), `covariance` (d,d) and `count` of the real images' features, float64."""
+        """What metrics make of the real images once per run, named `<metric>.<part>`, float64."""
         return self.data / f"reference-{evaluation_set}.safetensors"
 
     photos = Inside("data/photos")

@@ -1,4 +1,4 @@
-"""What is known of a number and of the difference of two: bias of FID, standard errors, paired differences.
+"""What is known of a metric and of the difference of two: standard errors, paired differences.
 
 All configurations were judged on the same prompts from the same noise, so image i of one is compared with image i of
 the other. The real images are taken as given: errors are those of the generated sample and, where several training
@@ -6,91 +6,53 @@ seeds were run, of training. Every error comes from an influence function: how m
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from fashion_sweep.metrics.fid import FeatureStats, feature_stats, frechet_distance
+from fashion_sweep.metrics.metric import Estimate, Metric
 from fashion_sweep.rng import numpy_generator
 
-METRICS = ("fid", "clip_score")
 AT_ONCE = 200
 """Bootstrap draws."""
-SMALLEST_ROOT = 1e-6
-"""Of the largest: smaller eigenvalues of the cross term are noise, whose inverse would drown the rest."""
-
-
-@dataclass(frozen=True)
-class Fid:
-    """FID of n images with what is known of its error. Source of the bias: Chong & Forsyth (2020), arXiv:1911.07023,
-    who measured that FID at n images exceeds its limit by C/n; C here for Gaussian features."""
-
-    value: float
-    bias: float
-    """Expected excess over the FID of infinitely many images."""
-    influence: np.ndarray
-    """n: the effect of each image on the value, times n; its mean is about 0."""
-
-    @property
-    def corrected(self) -> float:
-        return self.value - self.bias
-
-
-def fid_with_error(features: np.ndarray, reference: FeatureStats) -> Fid:
-    """features: n,d of generated images.
-
-    With R = Σr^½ and R Σ R = V diag(s²) Vᵀ: the derivative of tr (R Σ R)^½ with respect to Σ is ½ R V diag(1/s) Vᵀ R.
-    """
-    generated = feature_stats(features)
-    values, vectors = np.linalg.eigh(reference.covariance)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    squares, axes = np.linalg.eigh(root @ generated.covariance @ root)
-    s = np.sqrt(squares.clip(min=0))
-    kept = s > SMALLEST_ROOT * s.max()
-    inverse = np.divide(1, s, out=np.zeros_like(s), where=kept)
-    turned = root @ axes
-    slope = np.eye(len(s)) - (turned * inverse) @ turned.T  # of FID with respect to Σ
-    offset = features - generated.mean
-    influence = (
-        2 * offset @ (generated.mean - reference.mean)
-        + np.einsum("ni,ij,nj->n", offset, slope, offset, optimize=True)
-        - np.sum(slope * generated.covariance)
-    )
-    pairs = np.divide(s[:, None] * s, s[:, None] + s, out=np.zeros((len(s), len(s))), where=kept[:, None] & kept)
-    constant = np.trace(generated.covariance) + pairs.sum() / 2 + s.sum() / 4
-    return Fid(frechet_distance(generated, reference), float(constant / generated.count), influence)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration as judged, from one training seed or several: lists are by seed."""
+    """One configuration as judged, from one training seed or several."""
 
     name: str
     parameters: int
-    features: Sequence[np.ndarray]
-    """n,d each."""
-    clip_scores: Sequence[np.ndarray]
-    """n each."""
+    by_seed: Sequence[Mapping[str, Estimate]]
+    """Of each seed its metrics by name."""
 
 
 @dataclass(frozen=True)
-class Estimate:
+class OverSeeds:
     """A metric of one configuration: mean over its seeds, what each image does to it, and each seed's own value."""
 
     value: float
     influence: np.ndarray
     by_seed: np.ndarray
+    bias_is_rough: bool = False
+    """Some of its bias stays, at so few images."""
 
 
 @dataclass(frozen=True)
 class Measured:
+    """A configuration with the metrics by which it is compared."""
+
     name: str
     parameters: int
-    fid: Estimate
-    """Corrected for the bias of n images."""
-    clip_score: Estimate
+    """0 is the base model."""
+    metrics: Mapping[str, OverSeeds]
+    """In the units of tables, less their bias."""
+
+    @property
+    def seeds(self) -> int:
+        return len(next(iter(self.metrics.values())).by_seed)
 
 
 @dataclass(frozen=True)
@@ -121,42 +83,36 @@ class Difference:
         return float(stats.t.ppf(level, df))
 
 
-def measure(candidate: Candidate, reference: FeatureStats) -> Measured:
-    """FID (less its bias) and CLIP score with their influences, averaged over the candidate's seeds."""
-    fids = [fid_with_error(features, reference) for features in candidate.features]
+def measure(candidate: Candidate, metrics: Sequence[Metric]) -> Measured:
+    """The metrics of a candidate, less their bias, averaged over its seeds."""
     return Measured(
         candidate.name,
         candidate.parameters,
-        _averaged([fid.corrected for fid in fids], [fid.influence for fid in fids]),
-        _averaged(
-            [float(np.mean(scores, dtype=np.float64)) for scores in candidate.clip_scores],
-            [scores - np.mean(scores, dtype=np.float64) for scores in candidate.clip_scores],
-        ),
+        {metric.name: _over_seeds(metric, [one[metric.name] for one in candidate.by_seed]) for metric in metrics},
     )
 
 
-def _averaged(values: Sequence[float], influences: Sequence[np.ndarray]) -> Estimate:
-    return Estimate(float(np.mean(values)), np.asarray(np.mean(influences, axis=0, dtype=np.float64)), np.array(values))
+def _over_seeds(metric: Metric, estimates: Sequence[Estimate]) -> OverSeeds:
+    values = [metric.scale * (one.value - one.bias) for one in estimates]
+    influence = np.mean([metric.scale * one.influence for one in estimates], axis=0, dtype=np.float64)
+    rough = any(one.bias_is_rough for one in estimates)
+    return OverSeeds(float(np.mean(values)), np.asarray(influence), np.array(values), rough)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All configurations of a sweep on one evaluation set, ready to be compared pairwise.
-
-    Args:
-        measured: at the same prompts and noise, in the same order.
-        prompts: which prompt each image had; where one repeats, its images are no independent draws.
-        dimension: of the features.
-    """
+    """All configurations of a sweep on one evaluation set, ready to be compared pairwise."""
 
     measured: Sequence[Measured]
+    """At the same prompts and noise, in the same order."""
     prompts: np.ndarray
-    dimension: int
-    """Of the features."""
+    """Which prompt each image had; where one repeats, its images are no independent draws."""
+    metrics: Sequence[Metric]
+    """Those of the verdict."""
 
     def difference(self, metric: str, a: Measured, b: Measured) -> Difference:
-        first, second = getattr(a, metric), getattr(b, metric)
-        trained = [len(getattr(one, metric).by_seed) for one in (a, b) if one.parameters]
+        first, second = a.metrics[metric], b.metrics[metric]
+        trained = [len(one.metrics[metric].by_seed) for one in (a, b) if one.parameters]
         return Difference(
             first.value - second.value,
             self.image_variance(first.influence - second.influence),
@@ -164,15 +120,24 @@ class Comparison:
             self.training_df(metric),
         )
 
+    def worse_by(self, metric: Metric, ours: Measured, rival: Measured) -> Difference:
+        """By how much ours is worse than the rival."""
+        return self.difference(metric.name, *((ours, rival) if metric.better == "lower" else (rival, ours)))
+
+    def best_in(self, metric: Metric) -> Measured:
+        """The configuration with the best value of a metric, as measured."""
+        pick = min if metric.better == "lower" else max
+        return pick(self.measured, key=lambda one: one.metrics[metric.name].value)
+
     def estimate(self, metric: str, measured: Measured) -> Difference:
         """Of one configuration alone: its difference from nothing."""
-        own = getattr(measured, metric)
+        own = measured.metrics[metric]
         training = self.training_variance(metric) / len(own.by_seed) if measured.parameters else 0.0
         return Difference(own.value, self.image_variance(own.influence), training, self.training_df(metric))
 
     def training_df(self, metric: str) -> int:
         """Degrees of freedom of `training_variance`."""
-        return sum(len(getattr(measured, metric).by_seed) - 1 for measured in self.measured)
+        return sum(len(measured.metrics[metric].by_seed) - 1 for measured in self.measured)
 
     def image_variance(self, influence: np.ndarray) -> float:
         """Of a mean with these influences; those of one prompt's images are summed first."""
@@ -183,15 +148,15 @@ class Comparison:
     def training_variance(self, metric: str) -> float:
         """Between training seeds, pooled over the configurations; 0 where each has one seed. The base model, at 0
         parameters, is not trained."""
-        spreads = [getattr(measured, metric).by_seed for measured in self.measured]
+        spreads = [measured.metrics[metric].by_seed for measured in self.measured]
         degrees = self.training_df(metric)
         return sum(float(((values - values.mean()) ** 2).sum()) for values in spreads) / degrees if degrees else 0.0
 
     def simultaneous_quantile(self, level: float, draws: int = 4000) -> float:
-        """c such that all pairwise differences of both metrics stay within c standard errors at once, by the
+        """c such that all pairwise differences of all metrics stay within c standard errors at once, by the
         multiplier bootstrap of the largest. Source: Chernozhukov, Chetverikov & Kato (2013), arXiv:1212.6906."""
         firsts, seconds = np.triu_indices(len(self.measured), 1)
-        sums = [self._sums_by_prompt(metric) for metric in METRICS]
+        sums = [self._sums_by_prompt(metric.name) for metric in self.metrics]
         pairs = [(columns[:, a], columns[:, b]) for columns in sums for a, b in zip(firsts, seconds, strict=True)]
         norm = np.array([np.linalg.norm(one - other) for one, other in pairs])
         if not norm.any():
@@ -206,5 +171,5 @@ class Comparison:
 
     def _sums_by_prompt(self, metric: str) -> np.ndarray:
         """prompts,K: the influence of all images of a prompt on each configuration."""
-        influences = [getattr(measured, metric).influence for measured in self.measured]
+        influences = [measured.metrics[metric].influence for measured in self.measured]
         return np.column_stack([np.bincount(self.prompts, weights=influence) for influence in influences])

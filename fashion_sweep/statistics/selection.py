@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
+from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.statistics.comparison import Comparison, Difference, Measured
 
 PRECISE = 1.001
@@ -16,24 +17,24 @@ PRECISE = 1.001
 class Margins:
     """How much worse still counts as good; fixed before the sweep."""
 
-    fid: float
-    clip_score: float
+    by_metric: Mapping[str, float]
+    """In the units of tables."""
     level: float = 0.95
     """One-sided confidence of each bound."""
 
 
 @dataclass(frozen=True)
-class Obstacle:
-    """A bound that a configuration has to keep against a rival, in one metric."""
+class Bound:
+    """How much worse a configuration may be than a rival in one metric, and how much it is."""
 
     rival: str
-    metric: str
+    metric: Metric
     worse_by: Difference
     margin: float
     level: float
     """One-sided confidence of the bound that has to keep the margin."""
     everywhere: float
-    """Of a bound that holds for all pairs and both metrics at once: what a loser is called by."""
+    """Of a bound that holds for all pairs and all metrics at once: what a loser is called by."""
 
     @property
     def quantile(self) -> float:
@@ -83,15 +84,15 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One configuration against all others, in both metrics."""
+class Bounds:
+    """One configuration against all others, in all metrics."""
 
-    obstacles: tuple[Obstacle, ...]
+    bounds: tuple[Bound, ...]
 
     @property
-    def worst(self) -> Obstacle:
+    def worst(self) -> Bound:
         """With the least slack."""
-        return min(self.obstacles, key=lambda obstacle: obstacle.slack)
+        return min(self.bounds, key=lambda bound: bound.slack)
 
     @property
     def is_good(self) -> bool:
@@ -99,18 +100,18 @@ class Standing:
         return self.worst.slack > 0
 
     @property
-    def shown_worse_by(self) -> Obstacle | None:
+    def shown_worse_by(self) -> Bound | None:
         """The one that shows it most clearly to be worse than another; None where it is not shown."""
-        shown = [obstacle for obstacle in self.obstacles if obstacle.shown_worse]
-        return max(shown, key=lambda obstacle: obstacle.worse_by.value / obstacle.worse_by.se, default=None)
+        shown = [bound for bound in self.bounds if bound.shown_worse]
+        return max(shown, key=lambda bound: bound.worse_by.value / bound.worse_by.se, default=None)
 
     def images_needed(self, images: int) -> int | None:
         """For every margin to be kept, if the differences stay as they are; None: no number would do."""
-        return most([one.images_needed(images) for one in self.obstacles if one.slack <= 0])
+        return most([one.images_needed(images) for one in self.bounds if one.slack <= 0])
 
     def seeds_needed(self, seeds: int) -> int | None:
         """Likewise of training seeds."""
-        return most([one.seeds_needed(seeds) for one in self.obstacles if one.slack <= 0])
+        return most([one.seeds_needed(seeds) for one in self.bounds if one.slack <= 0])
 
 
 def most(counts: Sequence[int | None]) -> int | None:
@@ -120,66 +121,65 @@ def most(counts: Sequence[int | None]) -> int | None:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Selection:
     """`chosen` is None where the numbers decide nothing."""
 
     chosen: str | None
-    standings: Mapping[str, Standing]
+    bounds_of: Mapping[str, Bounds]
     """Of each configuration that has a rival."""
     front: tuple[str, ...]
-    """Configurations that no other beats in FID and CLIP score with as few parameters, as measured."""
+    """Configurations that no other beats in all metrics with as few parameters, as measured."""
     possible: tuple[str, ...]
     """Those that no other is shown to beat so: the front, and what may belong to it."""
     along_an_axis: bool
 
 
-def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Verdict:
-    """The smallest configuration that is as good as the best: not worse than any other by a margin, in either metric.
+def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Selection:
+    """The smallest configuration that is as good as the best: not worse than any other by a margin, in any metric.
 
     Along an axis, by number of parameters, the largest is tested first and the first failure ends the sequence, so
     that the chance of a wrong choice is at most 1 − level without any correction. Otherwise all are tested at once.
     """
     if len(comparison.measured) == 1:
         alone = (comparison.measured[0].name,)
-        return Verdict(None, {}, alone, alone, along_an_axis)
+        return Selection(None, {}, alone, alone, along_an_axis)
     everywhere = comparison.simultaneous_quantile(margins.level)
-    standings = {
-        measured.name: _standing(comparison, measured, margins, everywhere, along_an_axis)
+    bounds_of = {
+        measured.name: _bounds(comparison, measured, margins, everywhere, along_an_axis)
         for measured in comparison.measured
     }
     chosen = None
     if along_an_axis:
         for measured in sorted(comparison.measured, key=lambda measured: -measured.parameters):
-            if not standings[measured.name].is_good:
+            if not bounds_of[measured.name].is_good:
                 break
             chosen = measured.name
     else:
-        good = [measured for measured in comparison.measured if standings[measured.name].is_good]
+        good = [measured for measured in comparison.measured if bounds_of[measured.name].is_good]
         chosen = min(good, key=lambda measured: measured.parameters).name if good else None
-    return Verdict(chosen, standings, _front(comparison, 0.0), _front(comparison, everywhere), along_an_axis)
+    return Selection(chosen, bounds_of, _front(comparison, 0.0), _front(comparison, everywhere), along_an_axis)
 
 
-def _standing(
-    comparison: Comparison, ours: Measured, margins: Margins, everywhere: float, along_an_axis: bool
-) -> Standing:
-    found = []
-    for rival in comparison.measured:
-        if rival is ours:
-            continue
-        for metric, margin in (("fid", margins.fid), ("clip_score", margins.clip_score)):
-            worse_by = comparison.difference(metric, *((ours, rival) if metric == "fid" else (rival, ours)))
-            at_once = float(stats.norm.cdf(everywhere))
-            level = margins.level if along_an_axis else at_once
-            found.append(Obstacle(rival.name, metric, worse_by, margin, level, worse_by.quantile(at_once)))
-    return Standing(tuple(found))
+def _bounds(comparison: Comparison, ours: Measured, margins: Margins, everywhere: float, along_an_axis: bool) -> Bounds:
+    at_once = float(stats.norm.cdf(everywhere))
+    level = margins.level if along_an_axis else at_once
+    return Bounds(
+        tuple(
+            Bound(rival.name, metric, worse_by, margins.by_metric[metric.name], level, worse_by.quantile(at_once))
+            for rival in comparison.measured
+            if rival is not ours
+            for metric in comparison.metrics
+            for worse_by in [comparison.worse_by(metric, ours, rival)]
+        )
+    )
 
 
 def _front(comparison: Comparison, quantile: float) -> tuple[str, ...]:
+    level = float(stats.norm.cdf(quantile))
+
     def beaten(ours: Measured, rival: Measured) -> bool:
-        fid = comparison.difference("fid", ours, rival)
-        clip_score = comparison.difference("clip_score", rival, ours)
-        level = float(stats.norm.cdf(quantile))
-        surely = all(worse_by.value > worse_by.quantile(level) * worse_by.se for worse_by in (fid, clip_score))
+        differences = [comparison.worse_by(metric, ours, rival) for metric in comparison.metrics]
+        surely = all(one.value > one.quantile(level) * one.se for one in differences)
         return rival.parameters <= ours.parameters and surely
 
     return tuple(

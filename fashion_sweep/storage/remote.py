@@ -34,7 +34,7 @@ LOCAL = ("rehearsals", "mlflow.db", "mlflow.db.lock", "mlflow-artifacts", "mlflo
 IN_A_RUN = ("ray",)
 FOR_TRAINING = ("checkpoint", "judged")
 """Beginnings of names in a trial's folder that only its workers need."""
-FOR_REPORTS = ("adapter", "data", "features", "losses", "pictures", "plots", "samples")
+FOR_REPORTS = ("adapter", "data", "estimates", "features", "losses", "pictures", "plots", "samples")
 """And of those that make up nearly all of a run, and say nothing of how it stands."""
 
 

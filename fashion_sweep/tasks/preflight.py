@@ -1,12 +1,13 @@
 """What can be wrong with a run, found before anything is started. Imports no torch: a mistake is told in a second."""
 
-from fashion_sweep.config.preset import EvaluationConfig, RunConfig
+from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.sets import rendered_sets
 from fashion_sweep.data.split import split
 from fashion_sweep.errors import ConfigError, DataError
-from fashion_sweep.metrics.fid import SAMPLES_PER_DIMENSION, enough_samples
-from fashion_sweep.metrics.sample_size import feature_dimension, too_few_to_judge
+from fashion_sweep.metrics.extractors import extractor
+from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.metrics.sample_size import too_few
 from fashion_sweep.models.checks import check_model, check_size
 from fashion_sweep.models.sources import EMBEDDED, locate
 
@@ -19,12 +20,12 @@ def check_config(config: RunConfig) -> None:
     check_model(preset.model)
     if preset.evaluation.clip_model.startswith(EMBEDDED):
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
-    if preset.evaluation.features == "tiny-clip" and not preset.evaluation.clip_model.startswith(EMBEDDED):
-        raise ConfigError("evaluation.features: 'tiny-clip' needs evaluation.clip_model=embedded:clip")
+    extractor("features", preset.evaluation).check(preset.evaluation)
     rendered_sets(config)
     _check_sizes(config)
     _check_batches(config)
-    _check_samples(preset.evaluation)
+    if problem := too_few(metrics_of(config.sweep.metrics), preset.evaluation.samples, preset.evaluation):
+        raise ConfigError(f"evaluation.samples: {problem}")
     search, steps = config.sweep.search, preset.training.steps
     if search and search.stop_early and steps and not search.stop_early.rungs(steps):
         raise ConfigError(
@@ -45,8 +46,12 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
             f"data.{name}: {records} images are too few to train and validate with a validation_fraction of "
             f"{fraction:g}{dropped}"
         )
-    if name in config.sweep.judge and (problem := too_few_to_judge(name, records, evaluation)):
-        raise DataError(f"{problem}{dropped}; sweep.judge=[] trains without judging")
+    metrics, samples = (
+        config.sweep.metrics_on(name) if name in config.sweep.judge else (),
+        min(evaluation.samples, records),
+    )
+    if problem := too_few(metrics_of(metrics), samples, evaluation):
+        raise DataError(f"data.{name}: {problem}{dropped}; sweep.judge=[] trains without judging")
 
 
 def _check_sizes(config: RunConfig) -> None:
@@ -66,18 +71,4 @@ def _check_batches(config: RunConfig) -> None:
     if own % min(training.micro_batch_size or own, own):
         raise ConfigError(
             f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {own} samples"
-        )
-
-
-def _check_samples(evaluation: EvaluationConfig) -> None:
-    dimension = feature_dimension(evaluation)
-    if not enough_samples(evaluation.samples, dimension):
-        raise ConfigError(
-            f"evaluation.samples: {evaluation.samples} images are too few for FID with the {dimension} features of "
-            f"{evaluation.features}; it needs {round(SAMPLES_PER_DIMENSION * dimension)} or more"
-        )
-    if 2 * evaluation.kid_subset_size > evaluation.samples:
-        raise ConfigError(
-            f"evaluation.kid_subset_size: {evaluation.kid_subset_size} is more than half of the {evaluation.samples} "
-            "samples; KID needs two subsets"
         )

@@ -172,7 +172,8 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
 
 def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     from fashion_sweep.cluster.shards import map_shards
-    from fashion_sweep.encodings.prepare import check_room, make_shard, missing_shards, write_rates, write_references
+    from fashion_sweep.encodings.prepare import check_room, make_shard, missing_shards, write_rates
+    from fashion_sweep.encodings.real_images import write_real_statistics
 
     specs = specs_of(config)
     shards = missing_shards(run, specs)
@@ -182,7 +183,7 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
         with progress(run, console, "encoding images and captions", len(shards)) as advance:
             made = map_shards(make_shard, shards, config.preset.resources, advance)
         write_rates(run, made)
-    write_references(run)
+    write_real_statistics(run)
 
 
 def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:

@@ -27,7 +27,8 @@ from fashion_sweep.doors import TASKS
 from fashion_sweep.encodings.caches import Caches, read_caches
 from fashion_sweep.generation.drawing import write_preview
 from fashion_sweep.generation.generator import Generator
-from fashion_sweep.metrics.evaluate import evaluate, flat
+from fashion_sweep.metrics.evaluate import evaluate, for_tune
+from fashion_sweep.metrics.metric import Estimate, Metric, RealImages, metrics_of
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.planning.plan import parameters_of
@@ -41,7 +42,7 @@ from fashion_sweep.storage.files import is_whole, read_json, read_json_lines, wr
 from fashion_sweep.training.adapt import Adaptation
 
 logger = logging.getLogger(__name__)
-Evaluate = Callable[[np.ndarray, np.ndarray, np.ndarray, EvaluationConfig], dict[str, Any]]
+Evaluate = Callable[[Sequence[Metric], Mapping[str, np.ndarray], RealImages, EvaluationConfig], dict[str, Estimate]]
 """As `metrics.evaluate.evaluate`."""
 
 
@@ -118,7 +119,7 @@ class TrialWorker:
             evaluations = self.task.judge(self)
             if self.worker.rank == 0:
                 self.finish(evaluations)
-            self.worker.report({"step": self.steps, **flat(evaluations)})
+            self.worker.report({"step": self.steps, **for_tune(evaluations, metrics_of(self.config.sweep.metrics))})
         except Exception as error:
             self.status.fail(f"{type(error).__name__}: {error}")
             raise

@@ -25,7 +25,7 @@ from fashion_sweep.tracking.garments import entry_of_garment
 from fashion_sweep.tracking.registry import entry_of_winner, register, winner
 from fashion_sweep.tracking.runs import PARENT, Runs
 from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
-from fashion_sweep.tracking.values import Point, corrected_fids, final_metrics, final_points, finite, trial_params
+from fashion_sweep.tracking.values import Point, corrected_metrics, final_metrics, final_points, finite, trial_params
 from fashion_sweep.tracking.views import prepare_views
 
 if TYPE_CHECKING:
@@ -161,10 +161,10 @@ class Mirroring:
         with self._bearing_refusal():
             points = [*self._unanswered.get(child.info.run_id, []), *self._new_losses(child, spec, paths)]
             if state == "done":
-                many_sets = len(self._config.sweep.judge) > 1
-                final, rests_on = final_metrics(result, many_sets)
+                sweep = self._config.sweep
+                final, rests_on = final_metrics(result, sweep)
                 written = [(paths.result, final)]
-                written += [(self._run.results, corrected_fids(results.get("verdicts") or {}, spec, many_sets))]
+                written += [(self._run.results, corrected_metrics(results.get("verdicts") or {}, spec, sweep))]
                 points += final_points(written, result, self._latest(child))
                 tags |= rests_on
             self._send(child, points, params, tags)

@@ -32,7 +32,7 @@ FOLDER = "adapter"
 """Of a trial's artifacts."""
 LESS = {"samples": "judged images", "steps": "steps"}
 """Tags of a version by which it may be less than another, in words."""
-JUDGED = ("fid", "clip_score", "samples", "features")
+JUDGED_ON = ("samples", "features")
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ def _tags(run: RunPaths, config: RunConfig, won: Winner) -> dict[str, str]:
     """What the choice rests on, and what `generate` needs."""
     result = read_json(run.trial(won.spec.trial_id).result, {})
     judged = (result.get("evaluations") or {}).get(won.evaluation_set) or {}
-    tags = trial_params(config, won.spec, result) | {key: judged.get(key) for key in JUDGED}
+    told = (*config.sweep.judge[won.evaluation_set], *JUDGED_ON)
+    tags = trial_params(config, won.spec, result) | {key: judged.get(key) for key in told}
     tags |= {
         "run": run.name,
         "trial_id": won.spec.trial_id,

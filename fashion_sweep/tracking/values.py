@@ -7,13 +7,15 @@ from typing import Any, TypeGuard
 
 from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value, placements_of
 from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.metrics.metric import metrics_of
 
 Point = tuple[str, float, int, int]
 """Key, value, time in milliseconds, step."""
 BY_SEED = "closeness_by_seed"
 """Metric of a garment; its steps are seeds."""
-FINAL_METRICS = ("fid", "kid", "kid_se", "clip_score", "clip_score_se", "loss_increase", "loss_increase_se")
+FORGOTTEN = ("loss_increase", "loss_increase_se")
 
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:
@@ -40,29 +42,32 @@ def adapter_params(config: RunConfig, spec: TrialSpec) -> dict[str, Any]:
     return {f"{name}_{key}": adapter_value(placed.get(name), key) for name in names for key in adapter_columns(config)}
 
 
-def final_metrics(result: dict[str, Any], many_sets: bool) -> tuple[dict[str, Any], dict[str, str]]:
+def final_metrics(result: dict[str, Any], sweep: Sweep) -> tuple[dict[str, Any], dict[str, str]]:
     """The finished trial's metrics, and the tags that say what they rest on."""
     metrics = {f"seconds_{stage}": value for stage, value in (result.get("seconds") or {}).items()}
     tags = {"adapter_bytes": str(result.get("adapter_bytes", "unknown"))}  # as a metric it would lead MLflow's plots
     tags |= {"adapter_from": str(source)} if (source := result.get("adapter_from")) else {}
     tags |= {"micro_batch_size": str(int(size))} if (size := result.get("micro_batch_size")) else {}
     for name, judged in (result.get("evaluations") or {}).items():
-        suffix = f"_{name}" if many_sets else ""
-        metrics |= {f"{key}{suffix}": judged.get(key) for key in FINAL_METRICS}
+        suffix = f"_{name}" if len(sweep.judge) > 1 else ""
+        measured = [key for metric in sweep.metrics_on(name) for key in (metric, f"{metric}_se")]
+        metrics |= {f"{key}{suffix}": judged.get(key) for key in (*measured, *FORGOTTEN)}
         tags |= {f"{key}{suffix}": str(judged.get(key, "unknown")) for key in ("features", "samples", "clip_model")}
     metrics |= {key: value for key, value in (result.get("garment") or {}).items() if finite(value)}
     notes = [f"{key}: {value}" for key, value in tags.items()]
     return metrics, tags | {"mlflow.note.content": "\n\n".join([str(result.get("title", "")), *notes])}
 
 
-def corrected_fids(verdicts: dict[str, Any], spec: TrialSpec, many_sets: bool) -> dict[str, float]:
-    """FID less its bias, as the report has it: of the configuration, which all its replicates share."""
-    title = spec.configuration.title
-    return {
-        f"fid_corrected_{name}" if many_sets else "fid_corrected": verdict["estimates"][title]["fid"]["value"]
-        for name, verdict in verdicts.items()
-        if title in (verdict.get("estimates") or {})
-    }
+def corrected_metrics(verdicts: dict[str, Any], spec: TrialSpec, sweep: Sweep) -> dict[str, float]:
+    """Metrics less their bias, as the report has them: of the configuration, which all its replicates share."""
+    title, corrected = spec.configuration.title, {}
+    for name, verdict in verdicts.items():
+        known = (verdict.get("estimates") or {}).get(title) or {}
+        suffix = f"_{name}" if len(sweep.judge) > 1 else ""
+        for metric in metrics_of(known):
+            if metric.is_biased:
+                corrected[f"{metric.name}_corrected{suffix}"] = known[metric.name]["value"]
+    return corrected
 
 
 def final_points(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fashion_sweep.config.adapter_columns import adapter_columns, placements_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TRAINING_AXES
+from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.tracking.runs import PARENT
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 TAG = "mlflow.sharedViewState."
 TABLE, CHARTS = "newest-run-table", "newest-run-charts"
-MEANING = "fid_corrected is FID less its bias, by which the verdict goes."
 
 
 def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> None:
@@ -41,7 +41,7 @@ def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> N
             client.set_experiment_tag(experiment_id, TAG + key, wanted)
     if not tags.get("mlflow.note.content"):
         links = " and ".join(f"[{shown}]({link})" for shown, link in views_of(experiment_id))
-        client.set_experiment_tag(experiment_id, "mlflow.note.content", f"The newest run's {links}. {MEANING}")
+        client.set_experiment_tag(experiment_id, "mlflow.note.content", f"The newest run's {links}.{_meaning(config)}")
 
 
 def newest_views(client: "MlflowClient") -> list[tuple[str, str]]:
@@ -73,11 +73,11 @@ def _packed(state: dict[str, Any]) -> str:
 def _views(config: RunConfig, run_id: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """Name and state of each view, by key."""
     metrics, params = _metrics(config), _params(config)
-    best_first = {"orderByKey": f"metrics.`{metrics[0]}`", "orderByAsc": not config.sweep.garments}
+    best_first = {"orderByKey": f"metrics.`{metrics[0]}`", "orderByAsc": _ascends(config)}
     trials = {"searchFilter": f"tags.`{PARENT}` = '{run_id}'", **best_first}
     columns = [f"params.`{name}`" for name in params] + [f"metrics.`{name}`" for name in metrics]
     table = {"selectedColumns": columns, "columnOrder": columns}
-    charts = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, **_charts(config, metrics, params)}
+    charts = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, **_charts(config, params)}
     return {
         TABLE: ("Newest run: table", trials | table),
         CHARTS: ("Newest run: charts", trials | table | charts),
@@ -88,10 +88,32 @@ def _metrics(config: RunConfig) -> list[str]:
     """What the verdict goes by, first."""
     if config.sweep.garments:
         return ["closeness", "identified", "colour_delta_e"]
+    columns = []
+    for name, deciding in config.sweep.judge.items():
+        beside = [metric for metric in config.sweep.metrics_on(name) if metric not in deciding]
+        corrected = [f"{metric.name}_corrected" for metric in metrics_of(deciding) if metric.is_biased]
+        suffix = f"_{name}" if len(config.sweep.judge) > 1 else ""
+        columns += [f"{key}{suffix}" for key in (*deciding, *beside, *corrected)]
+    return columns or ["val_loss"]
+
+
+def _quality(config: RunConfig) -> list[str]:
+    """Those of the verdicts alone."""
     judge = config.sweep.judge
-    suffixes = [f"_{name}" for name in judge] if len(judge) > 1 else [""] * len(judge)
-    names = ("fid", "clip_score", "kid", "fid_corrected") if judge else ("val_loss",)
-    return [f"{name}{suffix}" for suffix in suffixes or [""] for name in names]
+    if config.sweep.garments or not judge:
+        return _metrics(config)
+    return [f"{metric}_{name}" if len(judge) > 1 else metric for name, deciding in judge.items() for metric in deciding]
+
+
+def _ascends(config: RunConfig) -> bool:
+    """Whether small values of the first metric are the best ones."""
+    first = next(iter(config.sweep.judge.values()), None)
+    return not config.sweep.garments and (first is None or metrics_of(first)[0].better == "lower")
+
+
+def _meaning(config: RunConfig) -> str:
+    biased = [metric for metric in metrics_of(config.sweep.metrics) if metric.is_biased]
+    return "".join(f" {one.name}_corrected is {one.title} less its bias, by which the verdict goes." for one in biased)
 
 
 def _params(config: RunConfig) -> list[str]:
@@ -105,10 +127,10 @@ def _params(config: RunConfig) -> list[str]:
     return ["parameters", *adapters, *varied]
 
 
-def _charts(config: RunConfig, metrics: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
+def _charts(config: RunConfig, params: Sequence[str]) -> dict[str, Any]:
     """Cards of the chart view, in two sections."""
     cards: list[dict[str, Any]] = []
-    quality = [name for name in metrics if not name.startswith(("fid_corrected", "kid"))]
+    quality = _quality(config)
 
     def card(section: str, **values: Any) -> None:
         fixed = {"uuid": f"card-{len(cards)}", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}

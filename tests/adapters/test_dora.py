@@ -15,7 +15,8 @@ from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.encodings.encoders import forget_models
-from fashion_sweep.encodings.prepare import make_shard, missing_shards, write_references
+from fashion_sweep.encodings.prepare import make_shard, missing_shards
+from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
@@ -182,7 +183,7 @@ def test_a_sweep_of_lora_and_dora_is_planned_trained_judged_and_exported(fashion
     for shard in missing_shards(run, config.specs):
         make_shard(shard)
     forget_models()
-    write_references(run)
+    write_real_statistics(run)
     for spec in config.specs:
         run_trial(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda values: None))
     write_report(run)

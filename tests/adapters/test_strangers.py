@@ -22,7 +22,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter
 from fashion_sweep.handover.model_card import Card
-from fashion_sweep.metrics.extractors import Inception
+from fashion_sweep.metrics.networks import Inception
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl.architecture import SDXL
 from fashion_sweep.models.sdxl.config import SDXLConfig

@@ -16,8 +16,10 @@ from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.data.transforms import centre_view
-from fashion_sweep.metrics.evaluate import evaluate
-from fashion_sweep.metrics.extractors import Judge
+from fashion_sweep.metrics.evaluate import as_result, evaluate, real_statistics
+from fashion_sweep.metrics.judge import Judge
+from fashion_sweep.metrics.metric import RealImages, metrics_of
+from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, write_json
 from tests.conftest import noise_image
@@ -139,7 +141,7 @@ def test_too_few_images_for_a_fid_are_refused(command, tmp_path):
     (folder / "captions.json").write_text(json.dumps({f"{i}": "A shirt." for i in range(3)}))
     code, _, err = command(*clothing(folder))
     assert code == 2
-    assert "3 images are too few for FID with 64 features" in err
+    assert "3 images are too few for FID with the 64 features of tiny-clip" in err
 
 
 def check_against_the_images(run):
@@ -150,12 +152,16 @@ def check_against_the_images(run):
     saved, order = load_file(path), evaluation_order(catalogue, config.preset.generation.seed)
     with safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["prompts"]) == [record.name for record in order[:160]]
-    judge = Judge(evaluation, "cpu")
-    scores = judge.clip.scores(saved["features"], [record.caption for record in order[:160]])
+    metrics = metrics_of(config.sweep.metrics)
+    judge = Judge(evaluation, metrics, "cpu")
+    said = Clip(evaluation.clip_model, None, torch.device("cpu")).text_features([r.caption for r in order[:160]])
+    scores = 100 * torch.nn.functional.cosine_similarity(saved["features"], said)
     assert torch.allclose(scores, saved["clip_scores"], atol=1e-3)
     pixels = np.stack([centre_view(load_rgb(record.path), size).pixels for record in order])
-    reference = judge.features(torch.from_numpy(pixels).movedim(-1, 1))
-    expected = evaluate(saved["features"].numpy(), scores.numpy(), reference.numpy(), evaluation)
+    reference = {"features": judge.features(torch.from_numpy(pixels).movedim(-1, 1), "features").numpy()}
+    real = RealImages(reference, real_statistics(metrics, reference, evaluation))
+    kept = {"features": saved["features"].numpy(), "clip_scores": scores.numpy()}
+    expected = as_result(metrics, evaluate(metrics, kept, real, evaluation), real, evaluation)
     told = read_json(run.trial("base-model").result)["evaluations"]["fashion"]
     for name, value in expected.items():
         assert told[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-3)), name

@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.data.sets import open_data
-from fashion_sweep.encodings.prepare import make_shard, missing_shards, write_references
+from fashion_sweep.encodings.prepare import make_shard, missing_shards
+from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.planning.plan import resolved, specs_of
 from fashion_sweep.run.claim import claimed, new_run
 from fashion_sweep.run.paths import RunPaths
@@ -55,7 +56,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
             _write_inputs(run, config, {"fashion": open_data("fashion", config.preset.data["fashion"])})
             for shard in missing_shards(run, specs_of(config)):
                 make_shard(shard)
-            write_references(run)
+            write_real_statistics(run)
             for spec in specs_of(config):
                 run_trial(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda _: None))
     return run

@@ -137,7 +137,7 @@ def test_a_trial_at_its_last_step_is_judged_whatever_its_loss(run):
     assert report(scheduler, "b", 30, 0.9) == "CONTINUE"
 
 
-def test_rungs_remember_what_an_earlier_invocation_reached(run):
+def test_early_stopping_remember_what_an_earlier_invocation_reached(run):
     config = load_run_config("search", "tiny")
     spec = next(iter(load_run_config("exp2", "tiny").specs))
     Suggestion(0, spec, parameters_of(config, spec)).write(run)

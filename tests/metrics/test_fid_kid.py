@@ -3,7 +3,8 @@ import pytest
 import scipy.linalg
 import torch
 
-from fashion_sweep.metrics.fid import enough_samples, feature_stats, frechet_distance
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.metrics.fid import FID, feature_stats, frechet_distance
 from fashion_sweep.metrics.kid import kid, squared_mmd
 
 
@@ -43,7 +44,8 @@ def test_features_that_are_not_finite_never_become_a_number():
 
 @pytest.mark.parametrize(("samples", "enough"), [(159, False), (160, True)])
 def test_fid_needs_two_and_a_half_samples_a_dimension(samples, enough):
-    assert enough_samples(samples, 64) is enough
+    evaluation = load_run_config("exp2", "tiny").preset.evaluation
+    assert (FID.shortage(samples, evaluation) is None) is enough
 
 
 def test_squared_mmd_agrees_with_torchmetrics():
@@ -51,7 +53,7 @@ def test_squared_mmd_agrees_with_torchmetrics():
 
     a, b = features(60, 8, 1), features(60, 8, 2, shift=0.3)
     theirs = poly_mmd(torch.from_numpy(a).double(), torch.from_numpy(b).double()).item()
-    assert squared_mmd(a, b) == pytest.approx(theirs, rel=1e-9)
+    assert squared_mmd(a, b)[0] == pytest.approx(theirs, rel=1e-9)
 
 
 def test_kid_is_unbiased_at_any_size():
@@ -69,3 +71,10 @@ def test_kids_standard_error_is_the_spread_of_repeated_estimates():
 def test_kid_without_two_subsets_is_refused():
     with pytest.raises(ValueError, match="two subsets"):
         kid(features(30, 4, 1), features(30, 4, 2), 20)
+
+
+def test_kids_influence_is_the_jackknife_s():
+    a, b = features(60, 8, 1), features(60, 8, 2, shift=0.3)
+    value, influence = squared_mmd(a, b)
+    without = np.array([squared_mmd(np.delete(a, i, axis=0), b)[0] for i in range(60)])
+    assert np.allclose(influence, 59 * (value - without), rtol=0.1, atol=0.05 * np.abs(influence).max())

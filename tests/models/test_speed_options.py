@@ -5,7 +5,8 @@ import torch
 
 from fashion_sweep.adapters import attaching
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.metrics.extractors import Judge
+from fashion_sweep.metrics.judge import Judge
+from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.models.model import Batch
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.models.sdxl.model import SDXL
@@ -84,12 +85,12 @@ def test_tf32_is_set_within_and_as_it_was_after(allowed):
 
 
 def test_features_are_computed_without_tf32_even_where_it_is_on(config, monkeypatch):
-    judge, seen = Judge(config.preset.evaluation, "cpu"), []
+    judge, seen = Judge(config.preset.evaluation, metrics_of(["fid"]), "cpu"), []
     monkeypatch.setattr(
-        judge.extractor,
+        next(iter(judge.networks.values())),
         "image_features",
         lambda images: seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)),
     )
     with tf32(True):
-        judge.features(torch.zeros(1, 3, 64, 48, dtype=torch.uint8))
+        judge.features(torch.zeros(1, 3, 64, 48, dtype=torch.uint8), "features")
     assert seen == [(False, False)]

@@ -5,11 +5,11 @@ import re
 from html.parser import HTMLParser
 
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.report import page
-from fashion_sweep.report.conclusion import Conclusion, Interval
+from fashion_sweep.report import verdict
+from fashion_sweep.report.configurations import configurations
 from fashion_sweep.report.page import write_report
-from fashion_sweep.report.points import points
 from fashion_sweep.report.results import Results, collect
+from fashion_sweep.report.verdict import Interval, Verdict
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.statistics.selection import Margins
 from fashion_sweep.storage.files import write_text
@@ -36,16 +36,16 @@ class Elements(HTMLParser):
             self.headings.append(data)
 
 
-def concluded(run: RunPaths, results: Results, name: str) -> Conclusion:
+def concluded(run: RunPaths, results: Results, name: str) -> Verdict:
     estimates = {
         trial.spec.configuration.title: {"fid": Interval(15.5, 15.1, 15.9), "clip_score": Interval(22.0, 21.5, 22.5)}
         for trial in results.trials
         if trial.state == "done"
     }
     first = next(iter(estimates))
-    return Conclusion(
+    return Verdict(
         evaluation_set=name,
-        margins=Margins(0.5, 0.3),
+        margins=Margins({"fid": 0.5, "clip_score": 0.3}),
         images=256,
         captions=1042,
         images_needed=None,
@@ -118,7 +118,7 @@ def test_a_conclusion_brings_its_headline_sentence_intervals_and_front(tmp_path,
     run = finished_run(tmp_path / "run")
     write_report(run, {})
     assert "Pareto front" not in run.page.read_text()
-    monkeypatch.setattr(page, "conclude", concluded)
+    monkeypatch.setattr(verdict, "conclude", concluded)
     write_report(run, {})
     text = run.page.read_text()
     assert '<p class="strong">Take the first.</p>' in text
@@ -133,7 +133,7 @@ def rows_of(run: RunPaths) -> list[dict[str, str]]:
 
 
 def test_csv_has_a_row_a_trial_with_what_is_known_and_empty_gaps(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "conclude", concluded)
+    monkeypatch.setattr(verdict, "conclude", concluded)
     trials = "[{}, {unet: 1, learning_rate: 0.01}, {unet: 2}]"
     run = make_run(tmp_path / "run", settings=[f"sweep.trials={trials}", "training.learning_rate=0.002"])
     finish_trial(run, TrialSpec.of({}), 0, {"fashion": judgement(19.0, None)})
@@ -154,10 +154,10 @@ def test_replicates_of_a_configuration_are_one_point(tmp_path):
     run = make_run(tmp_path / "run", settings=["sweep.trials=[{unet: 1}]", "sweep.seeds=2"])
     for replicate, fid in enumerate((16.0, 17.0)):
         finish_trial(run, TrialSpec.of({"unet": 1}, replicate=replicate), 9216, {"fashion": judgement(fid)})
-    (point,) = points(collect(run), "fashion", None)
-    assert (point.title, point.fid) == ("UNet rank 1", Interval(16.5, 16.5, 16.5))
+    (point,) = configurations(collect(run), "fashion", None)
+    assert (point.title, point.metrics["fid"]) == ("UNet rank 1", Interval(16.5, 16.5, 16.5))
 
 
 def test_without_a_conclusion_nothing_claims_a_front(tmp_path):
-    shown = points(collect(finished_run(tmp_path / "run")), "fashion", None)
+    shown = configurations(collect(finished_run(tmp_path / "run")), "fashion", None)
     assert [point.on_front for point in shown] == [None] * 5

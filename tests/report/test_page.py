@@ -10,7 +10,8 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.grid import CELL_WIDTH, write_grid
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.tables import GAP, Table, markdown, published_tables, terminal, time_table, trial_tables
+from fashion_sweep.report.tables import Table, markdown, published_tables, terminal, time_table, trial_tables
+from fashion_sweep.report.words import GAP
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
 

@@ -61,7 +61,7 @@ def test_a_loss_curve_that_was_damaged_is_drawn_as_far_as_it_is_known_and_says_s
     figure = loss_figure(run, collect(run))
     assert figure is not None
     assert "steps are missing, since metrics.jsonl was damaged: UNet rank 1" in figure.axes[0].get_title()
-    assert [path.stem for path in write_plots(run, collect(run), {})] == ["loss"]
+    assert write_plots(run, collect(run), {}) == ([], run.plots / "loss.png")
 
 
 def test_replicates_share_a_colour_and_one_entry_of_the_legend(tmp_path):
@@ -78,7 +78,7 @@ def test_a_run_of_which_nothing_is_judged_has_loss_curves_alone(tmp_path):
     run = make_run(tmp_path / "run")
     log_losses(run, TrialSpec.of({"unet": 1}), 1, 50)
     set_status(run, TrialSpec.of({"unet": 2}), "failed", error="no")
-    assert [path.stem for path in write_plots(run, collect(run), {})] == ["loss"]
+    assert write_plots(run, collect(run), {}) == ([], run.plots / "loss.png")
 
 
 def test_a_base_model_far_off_does_not_press_the_others_together(tmp_path):
@@ -86,11 +86,11 @@ def test_a_base_model_far_off_does_not_press_the_others_together(tmp_path):
     finish_trial(run, TrialSpec.of({}), 0, {"fashion": judgement(90.0)})
     for rank, fid in ((1, 5.0), (2, 5.5), (4, 6.0)):
         finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"fashion": judgement(fid)})
+    from fashion_sweep.report.configurations import configurations
     from fashion_sweep.report.plots import _quality
-    from fashion_sweep.report.points import points
 
     results = collect(run)
-    figure = _quality(results, "fashion", points(results, "fashion", None), None)
+    figure = _quality(results, "fashion", configurations(results, "fashion", None), None)
     assert figure is not None
     assert figure.axes[0].get_ylim()[1] < 10
     assert any("90.00, off the scale" in text.get_text() for text in figure.axes[0].texts)

@@ -2,9 +2,9 @@ import pytest
 
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.report.answer import answer
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
+from fashion_sweep.report.run_answer import answer_of
 from fashion_sweep.run.paths import RunPaths
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, read
 
@@ -45,7 +45,7 @@ def test_a_value_that_is_no_finite_number_is_a_gap(tmp_path, gap):
     text = run.trial("unet-r1").result.read_text()
     token = {None: "null", "12": '"12"', True: "true"}.get(gap) or ("NaN" if gap != gap else "Infinity")
     run.trial("unet-r1").result.write_text(text.replace("16.9", token))
-    assert collect(run).trials[1].judged("fashion").fid is None
+    assert collect(run).trials[1].on("fashion").metrics.get("fid") is None
     write_report(run, {})
     assert read(run.results)["trials"][1]["evaluations"]["fashion"]["fid"] is None
 
@@ -56,6 +56,6 @@ def test_results_file_holds_the_trials_the_answer_and_the_times(tmp_path):
     written = read(run.results)
     assert [trial["ranks"] for trial in written["trials"]] == [{"unet": rank} for rank in (1, 2, 4, 8, 64)]
     assert written["trials"][0]["evaluations"]["fashion"]["features"] == "tiny-clip"
-    found = answer(collect(run), {})
+    found = answer_of(collect(run), {})
     assert (written["headline"], written["answer"]) == (found.headline, found.paragraph)
     assert written["seconds"] == {"prepare": 3.0, "total": 10.0}

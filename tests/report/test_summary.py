@@ -14,7 +14,7 @@ from fashion_sweep.report.summary import show_summary
 from fashion_sweep.run.specs import Suggestion
 from fashion_sweep.storage.files import read_json, write_json
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
-from tests.report.test_conclusion import judged_run
+from tests.report.test_verdict import judged_run
 
 SECONDS = {"prepare": 38.0, "train": 183.0, "judge": 80.0, "start-up and waiting": 72.0, "total": 373.0}
 
@@ -64,7 +64,7 @@ def test_a_run_with_settings_of_its_own_is_not_told_to_be_called_again_without_t
     shifts = {"unet-r1": 0.0, "unet-r2": 0.005, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
     prompts = [f"{i}.jpg" for i in range(250)]
     run = judged_run(
-        tmp_path / "run", shifts, n=250, prompts=prompts, settings=["sweep.choose={clip_score_margin: 0.02}"]
+        tmp_path / "run", shifts, n=250, prompts=prompts, settings=["sweep.choose={margins: {clip_score: 0.02}}"]
     )
     known = [{"name": f"{i}.jpg", "caption": f"A shirt, {i}."} for i in range(100_000)]
     write_json(run.catalogue("fashion"), {"records": known, "filtered": 0, "problems": []})
@@ -134,9 +134,8 @@ def judge_alike(run, names) -> None:
         result = read_json(run.trial(name).result)
         result["evaluations"]["general"] = result["evaluations"]["fashion"]
         write_json(run.trial(name).result, result)
-        shutil.copy(run.trial(name).features("fashion"), run.trial(name).features("general"))
+        shutil.copy(run.trial(name).estimates("fashion"), run.trial(name).estimates("general"))
     shutil.copy(run.catalogue("fashion"), run.catalogue("general"))
-    shutil.copy(run.reference("fashion"), run.reference("general"))
 
 
 def test_what_is_in_the_report_is_not_printed_again(tmp_path):

@@ -10,7 +10,8 @@ from fashion_sweep.cli.options import existing_run
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.encodings.encoders import forget_models
-from fashion_sweep.encodings.prepare import make_shard, missing_shards, write_references
+from fashion_sweep.encodings.prepare import make_shard, missing_shards
+from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.report.page import write_report
@@ -65,7 +66,7 @@ def test_a_set_called_shoes_is_trained_judged_reported_and_exported_each_on_a_no
     for shard in shards:
         make_shard(replace(shard, run=run))
     forget_models()
-    write_references(node("driver"))
+    write_real_statistics(node("driver"))
     for spec in specs_of(config):
         run = node(spec.trial_id)
         fetch_for_trial(run, run.trial(spec.trial_id))

@@ -8,9 +8,13 @@ from torch import distributed
 
 from fashion_sweep.data.catalogue import Record
 from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.encodings.real_images import read_real_images
 from fashion_sweep.generation.drawing import write_samples
 from fashion_sweep.generation.judging import AT_ONCE, collect_batches, images_at_once, judge_batches
-from fashion_sweep.metrics.extractors import Judge
+from fashion_sweep.metrics.estimates_file import write_estimates
+from fashion_sweep.metrics.evaluate import as_result
+from fashion_sweep.metrics.judge import Judge
+from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.models.model import Model
 from fashion_sweep.run import stage_inputs
 from fashion_sweep.storage.files import write_tensors
@@ -40,8 +44,8 @@ def judge_trial(trial: TrialWorker) -> dict[str, Any]:
 
 
 def _load_judge(trial: TrialWorker) -> Judge:
-    judge = Judge(trial.config.preset.evaluation, trial.worker.device)
-    trial.observer.loaded("judge", [judge.clip.model, judge.extractor.model])
+    judge = Judge(trial.config.preset.evaluation, metrics_of(trial.config.sweep.metrics), trial.worker.device)
+    trial.observer.loaded("judge", judge.modules)
     return judge
 
 
@@ -65,13 +69,14 @@ def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dic
         stage_inputs.fetch_made(folder)
     if rank != 0:
         return None
-    scores = collect_batches(folder, len(captions), generation.batch_size)
-    scores.save(trial.paths.features(name), {"prompts": json.dumps([record.name for record in judged])})
-    row = {record.name: index for index, record in enumerate(catalogue.records)}
-    reference = trial.caches.reference(name).all("features")[[row[record.name] for record in order]].numpy()
-    metrics = trial.evaluate(scores.features.numpy(), scores.clip_scores.numpy(), reference, evaluation)
+    kept, prompts = collect_batches(folder, len(captions), generation.batch_size), [record.name for record in judged]
+    write_tensors(trial.paths.features(name), kept, {"prompts": json.dumps(prompts)})
+    metrics = metrics_of(trial.config.sweep.metrics_on(name))
+    real = read_real_images(trial.run, trial.config, name, catalogue, trial.caches)
+    estimates = trial.evaluate(metrics, kept, real, evaluation)
+    write_estimates(trial.paths.estimates(name), estimates, prompts)
     at_once = {AT_ONCE: images_at_once(folder, len(captions), generation.batch_size)}
-    return metrics | at_once | _forgotten(trial, name, model, order)
+    return as_result(metrics, estimates, real, evaluation) | at_once | _forgotten(trial, name, model, order)
 
 
 def _forgotten(trial: TrialWorker, name: str, model: Model, order: Sequence[Record]) -> dict[str, float]:

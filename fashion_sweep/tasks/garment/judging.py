@@ -14,7 +14,7 @@ from fashion_sweep.data.garment import photo_of
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.generation.drawing import draw, save_png
 from fashion_sweep.generation.generator import Generator
-from fashion_sweep.metrics.extractors import Clip
+from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.run import stage_inputs
 from fashion_sweep.storage.files import is_whole, read_json, write_json
 from fashion_sweep.tasks.garment.closeness import Look, closeness, cut_out, look_of

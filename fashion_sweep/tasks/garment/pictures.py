@@ -16,7 +16,7 @@ from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.handover.generate import DEFAULT_FOLDER, generate
 from fashion_sweep.handover.requests import Wish
-from fashion_sweep.metrics.extractors import Clip
+from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.run.stage_inputs import fetch_configs, fetch_for_drawing
 from fashion_sweep.storage import remote

@@ -7,14 +7,15 @@ from typing import Any
 
 from rich.console import Console
 
-from fashion_sweep.report.answer import Answer
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.provenance import provenance
 from fashion_sweep.report.results import Results, collect
-from fashion_sweep.report.sections import Bullets, Picture, Section, Text, verdict
+from fashion_sweep.report.run_answer import Answer
+from fashion_sweep.report.sections import Bullets, Picture, Section, Text, verdict_texts
 from fashion_sweep.report.summary import show_end
-from fashion_sweep.report.tables import GAP, Table, duration, time_table
+from fashion_sweep.report.tables import Table, duration, time_table
+from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import as_csv, read_json, write_json, write_text
 from fashion_sweep.tasks.garment.judgement import Estimate, Judged, closest, judge_garments, overall
@@ -164,7 +165,7 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
         sheets += [Picture(run.trial(one.garment).sheet, f"{one.garment}: the photo, and the closest of each prompt")]
     times = time_table(results)
     found = [
-        Section("Verdict", verdict(answer(run, judged))),
+        Section("Verdict", verdict_texts(answer(run, judged))),
         Section("Garments", tuple(garment_tables(results, judged)) if judged else ()),
         Section("Contact sheets", tuple(sheets)),
         Section("What was run on what", (Bullets(provenance(results, on_sets=False)),)),

@@ -6,7 +6,7 @@ from typing import Any
 
 from fashion_sweep.errors import DataError
 from fashion_sweep.report.results import number
-from fashion_sweep.report.tables import GAP
+from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.run.status import STAGES
 from fashion_sweep.storage.files import read_json

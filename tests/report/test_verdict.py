@@ -5,16 +5,18 @@ import re
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import RunError
-from fashion_sweep.metrics.fid import FeatureStats, feature_stats, frechet_distance
-from fashion_sweep.report.answer import answer
-from fashion_sweep.report.conclusion import as_json, conclude, margins_of, read_conclusions
+from fashion_sweep.metrics.clip_score import CLIP_SCORE
+from fashion_sweep.metrics.estimates_file import write_estimates
+from fashion_sweep.metrics.fid import FeatureStats, fid_estimate
+from fashion_sweep.metrics.metric import Estimate, RealImages, metrics_of
 from fashion_sweep.report.page import write_report
+from fashion_sweep.report.published import published_sentence
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.wording import published_sentence
+from fashion_sweep.report.run_answer import answer_of
+from fashion_sweep.report.verdict import as_json, conclude, margins_of, read_verdicts
 from fashion_sweep.storage.files import read_json, write_json
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
@@ -30,18 +32,23 @@ def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None, 
     names = [f"{i}.jpg" for i in range(n)] if prompts is None else prompts
     records = [{"name": name, "caption": f"A shirt, {name}."} for name in dict.fromkeys(names)]
     write_json(run.catalogue("fashion"), {"records": records, "filtered": 0, "problems": []})
-    REFERENCE.save(run.reference("fashion"))
-    for spec in collect(run).config.specs:
+    config = collect(run).config
+    for spec in config.specs:
         if (shift := shifts.get(spec.trial_id)) is None:
             continue
         features = (common + 0.1 * rng.standard_normal((n, D)) + shift).astype(np.float32)
         clip_scores = (scores + 0.1 * rng.standard_normal(n) - cost * shift).astype(np.float32)
-        fid = frechet_distance(feature_stats(features), REFERENCE)
+        found = {
+            "fid": fid_estimate(features, REFERENCE),
+            "clip_score": CLIP_SCORE.estimate(
+                {"clip_scores": clip_scores}, RealImages({}, {}), config.preset.evaluation
+            ),
+        }
+        estimates = {name: found[name] for name in config.sweep.judge["fashion"]}
         parameters = 9216 * sum(spec.adapter_values.values())
-        finish_trial(run, spec, parameters, {"fashion": judgement(fid, float(clip_scores.mean()), samples=n)})
-        metadata = {"prompts": json.dumps(names)}
-        path = run.trial(spec.trial_id).features("fashion")
-        save_file({"features": features, "clip_scores": clip_scores}, path, metadata=metadata)
+        judged = judgement(found["fid"].value, found["clip_score"].value, samples=n)
+        finish_trial(run, spec, parameters, {"fashion": judged})
+        write_estimates(run.trial(spec.trial_id).estimates("fashion"), estimates, names)
     return run
 
 
@@ -75,7 +82,7 @@ def test_a_rank_below_the_one_that_ended_the_sequence_is_not_called_unclear(tmp_
 def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
     shifts = dict.fromkeys(["unet-r1", "unet-r2"], 0.0)
     conclusion = concluded(
-        judged_run(tmp_path / "run", shifts, n=20, settings=["sweep.choose={clip_score_margin: 0.05}"])
+        judged_run(tmp_path / "run", shifts, n=20, settings=["sweep.choose={margins: {clip_score: 0.05}}"])
     )
     assert conclusion.chosen is None
     assert conclusion.sentence.startswith("Undecided on fashion: not even UNet rank 2, the largest,")
@@ -107,7 +114,10 @@ def test_where_the_one_leads_in_fid_and_the_other_in_clip_score_no_more_images_a
 
 def test_more_images_than_there_are_captions_are_called_so(tmp_path):
     run = judged_run(
-        tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=20, settings=["sweep.choose={clip_score_margin: 0.05}"]
+        tmp_path / "run",
+        {"unet-r1": 0.0, "unet-r2": 0.0},
+        n=20,
+        settings=["sweep.choose={margins: {clip_score: 0.05}}"],
     )
     assert "would decide it, more than the 20 captions there are" in concluded(run).sentence
 
@@ -120,17 +130,18 @@ def test_a_configuration_measured_worse_in_both_is_off_the_front_and_possible_un
 
 def test_margins_are_those_of_the_sweep_file(tmp_path):
     shifts = {"unet-r1": 0.2, "unet-r2": 0.0}
-    strict = concluded(judged_run(tmp_path / "a", shifts, settings=["sweep.choose={clip_score_margin: 0.1}"]))
-    loose = concluded(judged_run(tmp_path / "b", shifts, settings=["sweep.choose={clip_score_margin: 0.5}"]))
+    strict = concluded(judged_run(tmp_path / "a", shifts, settings=["sweep.choose={margins: {clip_score: 0.1}}"]))
+    loose = concluded(judged_run(tmp_path / "b", shifts, settings=["sweep.choose={margins: {clip_score: 0.5}}"]))
     assert (strict.chosen, loose.chosen) == ("UNet rank 2", "UNet rank 1")
-    by_itself, given = (load_run_config("exp2", "tiny", [f"sweep.choose={c}"]) for c in ("{}", "{fid_margin: 0.7}"))
-    assert margins_of(by_itself.sweep.choose, best_fid=100.0).fid == pytest.approx(3.0)
-    assert margins_of(given.sweep.choose, best_fid=100.0).fid == 0.7
+    by_itself, given = (load_run_config("exp2", "tiny", [f"sweep.choose={c}"]) for c in ("{}", "{margins: {fid: 0.7}}"))
+    fid, best = metrics_of(["fid"]), {"fid": 100.0}
+    assert margins_of(by_itself.sweep.choose, fid, best).by_metric["fid"] == pytest.approx(3.0)
+    assert margins_of(given.sweep.choose, fid, best).by_metric["fid"] == 0.7
 
 
 def test_the_headline_names_what_is_open_and_what_is_worse_and_what_would_decide(tmp_path):
     shifts = {"unet-r1": 1.0, "unet-r2": 0.0, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.015}
-    settings = ["sweep.choose={clip_score_margin: 0.02}"]
+    settings = ["sweep.choose={margins: {clip_score: 0.02}}"]
     conclusion = concluded(judged_run(tmp_path / "run", shifts, n=300, settings=settings))
     assert conclusion.chosen is None
     between, _, rest = conclusion.headline.partition("; ")
@@ -146,7 +157,7 @@ def test_the_largest_is_taken_where_no_smaller_one_is_as_good(tmp_path):
 
 def test_a_run_that_goes_on_tells_nobody_what_to_take(tmp_path):
     run = judged_run(tmp_path / "run", {"unet-r1": 1.0, "unet-r2": 0.0})
-    found = answer(collect(run), {"fashion": concluded(run)}).headline
+    found = answer_of(collect(run), {"fashion": concluded(run)}).headline
     assert found == (
         "So far, with 2 of 5 trials: UNet rank 2 is as good as the best of two; "
         "the smaller ones are not all shown to be."
@@ -183,29 +194,28 @@ def test_replicates_are_one_configuration_and_their_spread_widens_the_bounds(tmp
 
 def test_trials_judged_on_other_prompts_are_not_compared(tmp_path):
     run = judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=50)
-    path = run.trial("unet-r2").features("fashion")
-    tensors = {"features": np.zeros((50, D), np.float32), "clip_scores": np.zeros(50, np.float32)}
-    save_file(tensors, path, metadata={"prompts": json.dumps([f"{i}.jpg" for i in range(1, 51)])})
+    estimates = {name: Estimate(1.0, np.zeros(50)) for name in ("fid", "clip_score")}
+    write_estimates(run.trial("unet-r2").estimates("fashion"), estimates, [f"{i}.jpg" for i in range(1, 51)])
     with pytest.raises(RunError, match="judged on fashion by other prompts"):
         conclude(run, collect(run), "fashion")
 
 
-@pytest.mark.parametrize("damage", ["missing", "torn", "not finite", "rows", "extractor"])
-def test_damaged_features_are_an_error_and_never_a_configuration_less(tmp_path, damage):
+@pytest.mark.parametrize("damage", ["missing", "torn", "not finite", "rows", "metric"])
+def test_damaged_estimates_are_an_error_and_never_a_configuration_less(tmp_path, damage):
     run = judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=50)
-    path, metadata = run.trial("unet-r2").features("fashion"), {"prompts": json.dumps([f"{i}.jpg" for i in range(50)])}
-    tensors = {"features": np.zeros((50, D), np.float32), "clip_scores": np.zeros(50, np.float32)}
+    path, names = run.trial("unet-r2").estimates("fashion"), [f"{i}.jpg" for i in range(50)]
+    estimates = {name: Estimate(1.0, np.zeros(50)) for name in ("fid", "clip_score")}
     if damage == "missing":
         path.unlink()
     elif damage == "torn":
         path.write_bytes(path.read_bytes()[:300])
     elif damage == "not finite":
-        save_file(tensors | {"features": np.full((50, D), np.nan, np.float32)}, path, metadata=metadata)
+        write_estimates(path, estimates | {"fid": Estimate(1.0, np.full(50, np.nan))}, names)
     elif damage == "rows":
-        save_file(tensors | {"clip_scores": np.zeros(49, np.float32)}, path, metadata=metadata)
+        write_estimates(path, estimates, names[1:])
     else:
-        save_file(tensors | {"features": np.zeros((50, D + 1), np.float32)}, path, metadata=metadata)
-    with pytest.raises(RunError, match="features"):
+        write_estimates(path, {"fid": estimates["fid"]}, names)
+    with pytest.raises(RunError, match="estimates-fashion"):
         conclude(run, collect(run), "fashion")
 
 
@@ -227,15 +237,17 @@ def test_images_with_one_caption_are_counted_as_one_draw(tmp_path):
 def test_the_report_keeps_the_conclusion_for_others_to_read(tmp_path):
     run = judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 0.0}, n=200)
     write_report(run, {})
-    assert read_conclusions(run) == {"fashion": concluded(run)}
+    assert read_verdicts(run) == {"fashion": concluded(run)}
     assert json.loads(json.dumps(as_json(concluded(run))))["best_trial"] == concluded(run).best_trial
     assert concluded(run).sentence in run.report.read_text()
-    assert f"**{answer(collect(run), read_conclusions(run)).headline}**" in run.report.read_text()
+    assert f"**{answer_of(collect(run), read_verdicts(run)).headline}**" in run.report.read_text()
 
 
 def test_the_studys_table_does_not_show_that_rank_1_is_as_good():
     sweep = load_run_config("exp2").sweep
-    said = published_sentence(sweep.published["fashion"], margins_of(sweep.choose, 16.11))
+    metrics = metrics_of(sweep.judge["fashion"])
+    margins = margins_of(sweep.choose, metrics, {"fid": 16.11, "clip_score": 23.29})
+    said = published_sentence(sweep.published["fashion"], metrics, margins)
     assert "UNet rank 64 alone lies within the margins" in said
     assert "UNet rank 1 has a FID 0.74 above UNet rank 64 and a CLIP score 1.46 below" in said
     assert "the table does not show that it is as good" in said

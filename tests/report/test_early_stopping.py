@@ -1,9 +1,9 @@
 import pytest
 
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.report.early_stopping import rung_table, rungs
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.rungs import rung_table, rungs
 from fashion_sweep.run.specs import Suggestion
 from fashion_sweep.storage.files import write_json, write_json_lines
 from tests.report.synthetic_run import finish_trial, judgement, log_losses, make_run

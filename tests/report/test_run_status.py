@@ -7,7 +7,7 @@ from rich.console import Console
 
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.progress import progress
-from fashion_sweep.report.standing import show_standing, standing
+from fashion_sweep.report.run_status import show_standing, standing
 from fashion_sweep.run.claim import is_claimed
 from fashion_sweep.run.retries import Attempts
 from tests.report.synthetic_run import finish_trial, judgement, make_run, set_status

@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fashion_sweep.report.headline import headline, images_needed
-from fashion_sweep.report.wording import sentence
-from fashion_sweep.statistics.comparison import Comparison, Estimate, Measured
+from fashion_sweep.metrics.clip_score import CLIP_SCORE
+from fashion_sweep.metrics.fid import FID
+from fashion_sweep.report.finding import classify
+from fashion_sweep.report.verdict_headline import headline
+from fashion_sweep.report.verdict_sentence import sentence
+from fashion_sweep.statistics.comparison import Comparison, Measured, OverSeeds
 from fashion_sweep.statistics.selection import Margins, decide
 
-N, MARGINS, CAPTIONS = 60, Margins(0.5, 0.3), 500
+N, MARGINS, CAPTIONS = 60, Margins({"fid": 0.5, "clip_score": 0.3}), 500
 
 
 def compared(seed: int) -> tuple[Comparison, bool]:
@@ -19,26 +22,31 @@ def compared(seed: int) -> tuple[Comparison, bool]:
     rng = np.random.default_rng(seed)
     along_an_axis, seeds, spread = bool(rng.integers(2)), int(rng.choice([1, 2, 3])), rng.choice([0.05, 0.3, 1.0])
 
-    def estimate(mean: float) -> Estimate:
+    def estimate(mean: float) -> OverSeeds:
         influence = rng.standard_normal(N) * rng.choice([0.1, 1.0, 4.0])
         by_seed = rng.normal(mean, spread) + rng.normal(0, 0.1, seeds)
-        return Estimate(float(by_seed.mean()), influence - influence.mean(), by_seed)
+        return OverSeeds(float(by_seed.mean()), influence - influence.mean(), by_seed)
 
     names = [f"UNet rank {2**k}" if along_an_axis else f"UNet rank {2**k}, lr 0.{k}" for k in range(rng.integers(3, 8))]
-    measured = [Measured(name, 1000 * 2**k, estimate(3.0), estimate(70.0)) for k, name in enumerate(names)]
-    return Comparison(measured, np.arange(N), 64), along_an_axis
+    measured = [
+        Measured(name, 1000 * 2**k, {"fid": estimate(3.0), "clip_score": estimate(70.0)})
+        for k, name in enumerate(names)
+    ]
+    return Comparison(measured, np.arange(N), (FID, CLIP_SCORE)), along_an_axis
 
 
 def with_images(comparison: Comparison, count: int) -> Comparison:
     """The same numbers, with the errors of so many images."""
     shrink = np.sqrt(N / count)
 
-    def surer(one: Estimate) -> Estimate:
+    def surer(one: OverSeeds) -> OverSeeds:
         return replace(one, influence=one.influence * shrink)
 
     return replace(
         comparison,
-        measured=[replace(m, fid=surer(m.fid), clip_score=surer(m.clip_score)) for m in comparison.measured],
+        measured=[
+            replace(m, metrics={name: surer(one) for name, one in m.metrics.items()}) for m in comparison.measured
+        ],
     )
 
 
@@ -47,8 +55,8 @@ def cases():
     found = []
     for seed in range(31, 111):  # the fewest in a row that have all kinds
         comparison, along_an_axis = compared(seed)
-        verdict = decide(comparison, MARGINS, along_an_axis)
-        found.append((comparison, verdict, headline(comparison, verdict, 0.95, CAPTIONS)))
+        finding = classify(comparison, decide(comparison, MARGINS, along_an_axis), MARGINS, CAPTIONS)
+        found.append((finding, finding.selection, headline(finding)))
     return found
 
 
@@ -67,33 +75,33 @@ def test_every_kind_of_headline_is_among_the_cases(cases):
 
 
 def test_take_is_said_exactly_where_the_verdict_chose_and_of_the_chosen(cases):
-    for _, verdict, said in cases:
-        assert said.startswith(f"Take {verdict.chosen}: ") if verdict.chosen else not said.startswith("Take ")
+    for _, selection, said in cases:
+        assert said.startswith(f"Take {selection.chosen}: ") if selection.chosen else not said.startswith("Take ")
 
 
 def test_who_is_called_open_is_not_shown_worse(cases):
-    for comparison, verdict, said in cases:
-        left = [one.name for one in comparison.measured if not verdict.standings[one.name].shown_worse_by]
+    for finding, selection, said in cases:
+        left = [one.name for one in finding.comparison.measured if not selection.bounds_of[one.name].shown_worse_by]
         if said.startswith("Undecided: only "):
             assert left == [said.removeprefix("Undecided: only ").split(" is not shown")[0]]
         if said.startswith("Undecided between") and " worse" not in said:
-            assert len(left) == len(comparison.measured)
+            assert len(left) == len(finding.comparison.measured)
 
 
 def test_the_images_that_would_decide_do_and_the_sentence_names_as_many(cases):
-    for comparison, verdict, said in cases:
-        if needed := images_needed(comparison, verdict):
+    for finding, selection, said in cases:
+        if needed := finding.images_needed:
             assert f"About {needed:,} images would decide" in said
-            assert f"about {needed:,} images" in sentence(comparison, MARGINS, verdict, "fashion", CAPTIONS)
+            assert f"about {needed:,} images" in sentence(finding, "fashion")
             assert ("there are captions for 500" in said) == (needed > CAPTIONS)
-            assert decide(with_images(comparison, needed), MARGINS, verdict.along_an_axis).chosen is not None
+            assert decide(with_images(finding.comparison, needed), MARGINS, selection.along_an_axis).chosen is not None
         elif "More images alone" in said:
-            assert decide(with_images(comparison, 10**9), MARGINS, verdict.along_an_axis).chosen is None
+            assert decide(with_images(finding.comparison, 10**9), MARGINS, selection.along_an_axis).chosen is None
 
 
 def test_the_sentence_calls_none_closest_that_is_shown_worse(cases):
-    for comparison, verdict, _ in cases:
-        said = sentence(comparison, MARGINS, verdict, "fashion", CAPTIONS)
+    for finding, selection, _ in cases:
+        said = sentence(finding, "fashion")
         if " comes closest" in said:
             name = said.split("; ")[1].split(" comes closest")[0]
-            assert verdict.standings[name].shown_worse_by is None
+            assert selection.bounds_of[name].shown_worse_by is None

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.report.results import Results, TrialResult, number
-from fashion_sweep.report.tables import GAP, Table
+from fashion_sweep.report.tables import Table
+from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json_lines
 
 LOW = 0.5
 FEW = 5
-NAMES = {"fid": "FID", "kid": "KID", "clip_score": "CLIP score", "parameters": "parameters"}
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,18 @@ def rungs(run: RunPaths, results: Results) -> list[Rung]:
     search = results.config.sweep.search
     if search is None or search.stop_early is None:
         return []
-    stop, name = search.stop_early, _judged_by(results)
-    judged = [trial for trial in results.trials if trial.state == "done" and _value(trial, results, name) is not None]
+    stop, metric = search.stop_early, _judged_by(results)
+    judged = [
+        trial for trial in results.trials if trial.state == "done" and math.isfinite(_rank(trial, results, metric))
+    ]
     steps = max((trial.steps or 0 for trial in judged), default=0)
     curves = {trial.spec: read_json_lines(run.trial(trial.spec.trial_id).metrics) for trial in judged}
-    found = []
+    reached = []
     for step in stop.rungs(steps):
         losses = {trial.spec: _loss_at(curves[trial.spec], step, stop.metric) for trial in judged}
-        pairs = [(loss, _value(trial, results, name)) for trial in judged if (loss := losses[trial.spec]) is not None]
-        found.append(Rung(step, len(pairs), _spearman(pairs)))
-    return found
+        pairs = [(loss, _rank(trial, results, metric)) for trial in judged if (loss := losses[trial.spec]) is not None]
+        reached.append(Rung(step, len(pairs), _spearman(pairs)))
+    return reached
 
 
 def rung_table(run: RunPaths, results: Results) -> Table | None:
@@ -53,7 +56,7 @@ def rung_table(run: RunPaths, results: Results) -> Table | None:
         (f"step {rung.step}", str(rung.trials), GAP if rung.correlation is None else f"{rung.correlation:.2f}")
         for rung in found
     ]
-    name = NAMES[_judged_by(results)]
+    name = _judged_by(results).title
     caption = f"Of the trials that were judged; 1: those with the lower val_loss at this step had the better {name}."
     if any(rung.trials < FEW for rung in found):
         caption += f" Warning: fewer than {FEW} trials say little."
@@ -67,17 +70,17 @@ def rung_table(run: RunPaths, results: Results) -> Table | None:
     )
 
 
-def _judged_by(results: Results) -> str:
+def _judged_by(results: Results) -> Metric:
     """The first objective that training can move."""
-    assert results.config.sweep.search is not None
-    objectives: Sequence[str] = results.config.sweep.search.objectives
-    return next((name for name in objectives if name != "parameters"), "fid")
+    sweep = results.config.sweep
+    assert sweep.search is not None
+    moved = [name for name in sweep.search.objectives if name != "parameters"]
+    return metrics_of([(moved or sweep.judge[sweep.first_judged])[0]])[0]
 
 
-def _value(trial: TrialResult, results: Results, name: str) -> float | None:
-    """Lower is better."""
-    value: float | None = getattr(trial.judged(results.config.sweep.judge[0]), name)
-    return -value if name == "clip_score" and value is not None else value
+def _rank(trial: TrialResult, results: Results, metric: Metric) -> float:
+    """Smaller for better values; infinite where there is none."""
+    return trial.on(results.config.sweep.first_judged).rank(metric)
 
 
 def _loss_at(lines: Sequence[dict[str, Any]], step: int, metric: str) -> float | None:
@@ -85,7 +88,7 @@ def _loss_at(lines: Sequence[dict[str, Any]], step: int, metric: str) -> float |
     return next((number(line.get(metric)) for line in lines if line["step"] >= step and metric in line), None)
 
 
-def _spearman(pairs: Sequence[tuple[float, float | None]]) -> float | None:
+def _spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
     from scipy.stats import spearmanr
 
     losses, values = zip(*pairs, strict=True) if pairs else ((), ())

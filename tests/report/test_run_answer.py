@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.report.answer import answer
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import collect
+from fashion_sweep.report.run_answer import answer_of
 from fashion_sweep.run.specs import Suggestion
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
@@ -13,7 +13,7 @@ UNET_1 = TrialSpec.of({"unet": 1})
 
 
 def said(run) -> str:
-    found = answer(collect(run), {})
+    found = answer_of(collect(run), {})
     return f"{found.headline} {found.paragraph}"
 
 

@@ -1,0 +1,103 @@
+"""What a sweep file may say of judging: the metrics of each evaluation set, their margins, and published numbers."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+from pydantic import NonNegativeInt as Count
+
+from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.doors import METRICS
+from fashion_sweep.errors import did_you_mean
+
+DECIDING = ("fid", "clip_score")
+"""Metrics of the verdict, where a sweep names evaluation sets alone."""
+SHOWN_BESIDE = {"fid": "kid"}
+"""Shown with a metric of the verdict, where a sweep does not say: it needs the same features."""
+OLD_MARGINS = {"fid_margin": "fid", "clip_score_margin": "clip_score"}
+
+
+def _known(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"there is no metric {name!r}{did_you_mean(name, METRICS.names)}")
+    return name
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Metrics once each, in the order in which tables list them."""
+    wanted = set(names)
+    return [name for name in METRICS.names if name in wanted]
+
+
+def _with_metrics(judge: Any) -> Any:
+    """`[fashion]` is short for `{fashion: [fid, clip_score]}`."""
+    if not isinstance(judge, list):
+        return judge
+    if any(judge.count(name) > 1 for name in judge):
+        raise ValueError("an evaluation set is listed twice")
+    return {name: list(DECIDING) for name in judge}
+
+
+def measured(deciding: Iterable[str], shown: Iterable[str] | None) -> list[str]:
+    """The metrics of a verdict, and those that are shown beside it; `shown` None: as `SHOWN_BESIDE` has it."""
+    deciding = list(deciding)
+    return in_order(
+        [*deciding, *([SHOWN_BESIDE[name] for name in deciding if name in SHOWN_BESIDE] if shown is None else shown)]
+    )
+
+
+MetricName = Annotated[str, AfterValidator(_known)]
+Metrics = Annotated[list[MetricName], Field(min_length=1), AfterValidator(in_order)]
+BySet = BeforeValidator(_with_metrics)
+
+
+class Published(Frozen):
+    """A row of the study's own table: another model and extractor, shown beside ours and never mixed in.
+
+    Beside these keys it has the value of each metric, for instance `fid: 16.74`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FiniteFloat] = Field(init=False)
+    configuration: str
+    parameters: Count | None = None
+    samples: PositiveInt | None = None
+    """Generated images behind the row."""
+
+    @model_validator(mode="after")
+    def _metrics_are_known(self) -> "Published":
+        for name in self.metrics:
+            _known(name)
+        return self
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Its values by metric."""
+        return self.__pydantic_extra__
+
+
+class Choice(Frozen):
+    """How the best configuration is chosen: margins below which a difference does not matter, fixed beforehand."""
+
+    margins: dict[MetricName, PositiveFloat] = Field({})
+    """By metric, in the units of tables; one that is not given has its own, for instance FID 0.5, or 3 % of the best
+    FID where that is more."""
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    """One-sided confidence of each bound."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_margins_are_refused(cls, values: Any) -> Any:
+        if isinstance(values, dict) and (old := [key for key in OLD_MARGINS if key in values]):
+            margins = ", ".join(f"{OLD_MARGINS[key]}: {values[key]}" for key in old)
+            raise ValueError(f"{' and '.join(old)}: write margins: {{{margins}}}")
+        return values

@@ -1,0 +1,95 @@
+"""What every part of the shared cache tells of itself. Without torch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from fashion_sweep.config.data_source import Size
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.data.catalogue import Catalogue, Record
+from fashion_sweep.models.architecture import Architecture, Fingerprints, TypicalWork
+from fashion_sweep.models.registry import architecture_of
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Fingerprints of all models that fill the cache."""
+
+    model: Fingerprints
+    clip: str
+
+
+@dataclass(frozen=True)
+class CachePart(ABC):
+    config: RunConfig
+    views: int
+    """Kept of each image trained on."""
+    data_set: str
+    KIND: ClassVar[str]
+    TITLE: ClassVar[str]
+    MADE_BY: ClassVar[Literal["model", "pipelines", "judge"]] = "model"
+    """The base model; with all that drawing pictures takes; or the feature extractors."""
+    FOR_TRAINING: ClassVar[bool] = False
+
+    @property
+    def kind(self) -> str:
+        """Its name in folders and files."""
+        return self.KIND.format(self.data_set)
+
+    @property
+    def title(self) -> str:
+        return self.TITLE.format(self.data_set)
+
+    def is_needed(self, specs: Collection[TrialSpec]) -> bool:
+        """Whether trials of `specs` use it, if all of them are trained."""
+        return any(not spec.is_base_model for spec in specs)
+
+    def rows(self, images: int, captions: int) -> int:
+        """Of a data set with so many images and distinct captions."""
+        return images
+
+    @abstractmethod
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+        """Whatever its content depends on."""
+
+    @property
+    @abstractmethod
+    def row_bytes(self) -> int:
+        """Of one row, as `prepare.py` writes it."""
+
+    @property
+    def rate_key(self) -> str:
+        """What a row costs depends on this, besides the hardware."""
+        return f"{self.kind} {self.config.preset.model.base} {self.config.preset.model.dtype}"
+
+    @property
+    def assumed_rate(self) -> float | None:
+        """Rows a second on an A100-class GPU; None for models whose work is not known without counting."""
+        work = self.architecture.typical_work(self.config.preset.model)
+        return None if work is None else 1 / self._assumed_seconds(work)
+
+    @property
+    def architecture(self) -> Architecture:
+        return architecture_of(self.config.preset.model)
+
+    @abstractmethod
+    def _assumed_seconds(self, work: TypicalWork) -> float:
+        """For a row."""
+
+    @property
+    def _view_bytes(self) -> int:
+        return self.architecture.view_bytes(self.config.preset.model, self.size)
+
+    @property
+    def _caption_bytes(self) -> int:
+        return self.architecture.caption_bytes(self.config.preset.model)
+
+    @property
+    def size(self) -> Size:
+        return self.config.preset.picture_size(self.data_set)
+
+
+def identity(records: Sequence[Record]) -> list[Any]:
+    return [record.identity for record in records]

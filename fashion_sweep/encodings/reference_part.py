@@ -1,0 +1,70 @@
+"""The part of the shared cache with features of real images, one for each set and extractor. Without torch."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.data.catalogue import Catalogue
+from fashion_sweep.encodings.cache_part import CachePart, Weights, identity
+from fashion_sweep.metrics.evaluate import compared_extractors
+from fashion_sweep.metrics.extractors import FEATURES, dimension_of, kept_as
+from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.models.architecture import TypicalWork
+from fashion_sweep.planning.cost import (
+    FILE_S,
+    FLOAT32_FLOPS,
+    INCEPTION_FLOPS,
+    text_of,
+)
+
+
+@dataclass(frozen=True)
+class Reference(CachePart):
+    """`features` d float32 of the real images of a set that is judged, by one extractor."""
+
+    extractor: str = FEATURES
+    KIND, TITLE, MADE_BY = "reference-{}", "features of {} images", "judge"
+
+    @property
+    def kind(self) -> str:
+        return reference_kind(self.data_set, self.extractor)
+
+    @property
+    def title(self) -> str:
+        return super().title + ("" if self.extractor == FEATURES else f" by {self.extractor}")
+
+    def is_needed(self, specs: Collection[TrialSpec]) -> bool:
+        return True
+
+    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+        extractor = {"features": self._extractor, "clip": weights.clip}
+        return extractor | {"data": identity(catalogue.records), "size": self.size}
+
+    @property
+    def row_bytes(self) -> int:
+        return 4 * dimension_of(self.extractor, self.config.preset.evaluation)
+
+    @property
+    def rate_key(self) -> str:
+        return f"{self.kind} {self._extractor} {text_of(self.size)}"
+
+    def _assumed_seconds(self, work: TypicalWork) -> float:
+        return FILE_S + INCEPTION_FLOPS / FLOAT32_FLOPS
+
+    @property
+    def _extractor(self) -> str:
+        return self.config.preset.evaluation.features if self.extractor == FEATURES else self.extractor
+
+
+def reference_kind(data_set: str, extractor: str) -> str:
+    """The kind of the part with a set's features; those by the preset's extractor are named by the set alone."""
+    return Reference.KIND.format(data_set) + ("" if extractor == FEATURES else f"-{extractor}")
+
+
+def references(config: RunConfig, views: int, name: str) -> list[Reference]:
+    """The parts that the metrics of an evaluation set need: one for extractors that are the same network."""
+    names = compared_extractors(metrics_of(config.sweep.metrics_on(name)))
+    kept = dict.fromkeys(kept_as(one, config.preset.evaluation) for one in names)
+    return [Reference(config, views, name, extractor) for extractor in kept]

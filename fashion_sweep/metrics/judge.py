@@ -1,0 +1,70 @@
+"""The loaded networks of a sweep's metrics, and what they leave of a batch of images."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from fashion_sweep.config.preset import EvaluationConfig
+from fashion_sweep.metrics.extractors import extractor, kept_as, network_of
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.metrics.networks import Clip
+from fashion_sweep.models.precision import tf32
+
+
+class Judge:
+    """The networks that `metrics` need, each loaded once."""
+
+    def __init__(self, evaluation: EvaluationConfig, metrics: Sequence[Metric], device: str | torch.device) -> None:
+        self.evaluation, self.metrics = evaluation, metrics
+        needed = {network_of(name, evaluation): name for metric in metrics for name in metric.extractors}
+        self.networks = {
+            network: extractor(name, evaluation).load(evaluation, torch.device(device))
+            for network, name in needed.items()
+        }
+        comparing = [metric for metric in metrics if metric.compares_features]
+        self.compared = {network_of(name, evaluation) for metric in comparing for name in metric.extractors}
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        return [network.model for network in self.networks.values()]
+
+    def features(self, images: Tensor, name: str) -> Tensor:
+        """uint8 N,3,H,W → N,d float32, by the extractor of that name."""
+        network = network_of(name, self.evaluation)
+        # TF32 moves FID; a CLIP that only scores captions computes as torch has it by default
+        with tf32(False) if network in self.compared else nullcontext():
+            return self.networks[network].image_features(images)
+
+    def per_image(self, images: Tensor, captions: Sequence[str]) -> dict[str, Tensor]:
+        """What the metrics keep of each image, uint8 N,3,H,W, by name: rows of float32."""
+        batch, kept = SeenBatch(self, images, captions), dict[str, Tensor]()
+        for metric in self.metrics:
+            kept |= metric.per_image(batch)
+        return kept
+
+
+class SeenBatch:
+    """A batch of images with their captions, which goes through each network once; as `metric.ImageBatch`."""
+
+    def __init__(self, judge: Judge, images: Tensor, captions: Sequence[str]) -> None:
+        self._judge, self._images, self._captions = judge, images, captions
+        self._features: dict[str, Tensor] = {}
+
+    def features(self, name: str) -> Tensor:
+        """N,d float32 by the extractor of that name."""
+        network = network_of(name, self._judge.evaluation)
+        if network not in self._features:
+            self._features[network] = self._judge.features(self._images, name)
+        return self._features[network]
+
+    def kept(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The features by these extractors, under the names by which they are kept."""
+        return {kept_as(name, self._judge.evaluation): self.features(name) for name in names}
+
+    def caption_features(self, name: str) -> Tensor:
+        """N,d float32 of the captions, by an extractor that is a CLIP."""
+        clip = self._judge.networks[network_of(name, self._judge.evaluation)]
+        assert isinstance(clip, Clip)
+        return clip.text_features(self._captions)

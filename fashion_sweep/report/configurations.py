@@ -1,0 +1,56 @@
+"""What plots and tables show of a configuration: its replicates are one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.results import Results, TrialResult
+from fashion_sweep.report.verdict import Interval, Verdict
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A configuration with its numbers on one evaluation set."""
+
+    title: str
+    parameters: int | None
+    """0 is the base model."""
+    metrics: Mapping[str, Interval]
+    """Those of the verdict that are known, by name."""
+    on_front: bool | None
+    """None: not known, for want of a verdict."""
+
+    def value(self, metric: Metric) -> Interval | None:
+        return self.metrics.get(metric.name)
+
+    def rank(self, metric: Metric) -> float:
+        """Smaller for better values; infinite where there is none."""
+        value = self.value(metric)
+        return math.inf if value is None else value.value if metric.better == "lower" else -value.value
+
+
+def configurations(results: Results, name: str, verdict: Verdict | None) -> list[Configuration]:
+    """In the sweep's order. Without a verdict: values as computed, averaged over replicates, without an interval."""
+    groups: dict[TrialSpec, list[TrialResult]] = {}
+    for trial in results.trials:
+        if name in trial.evaluations:
+            groups.setdefault(trial.spec.configuration, []).append(trial)
+    if verdict is None:
+        raw = {spec: _means(trials, name, results.deciding(name)) for spec, trials in groups.items()}
+        return [Configuration(spec.title, groups[spec][0].parameters, means, None) for spec, means in raw.items()]
+    return [
+        Configuration(spec.title, trials[0].parameters, known, spec.title in verdict.front)
+        for spec, trials in groups.items()
+        if (known := verdict.estimates.get(spec.title)) is not None
+    ]
+
+
+def _means(trials: Sequence[TrialResult], name: str, metrics: Sequence[Metric]) -> dict[str, Interval]:
+    means = {}
+    for metric in metrics:
+        if known := [value for trial in trials if (value := trial.on(name).value(metric)) is not None]:
+            means[metric.name] = Interval(*[fmean(known)] * 3)
+    return means

@@ -1,0 +1,102 @@
+"""The answer of a run: the verdict of each evaluation set, and what is missing for a better one."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fashion_sweep.config.preset import EvaluationConfig
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.planning.plan import trials_wanted
+from fashion_sweep.report.forgotten import forgotten
+from fashion_sweep.report.results import Evaluation, Results
+from fashion_sweep.report.verdict import Verdicts
+from fashion_sweep.report.words import listed
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run allows one to conclude."""
+
+    headline: str
+    """One short sentence for each evaluation set."""
+    paragraph: str
+    """The same with what is shown, what is not, what it rests on, and what is missing."""
+
+
+def answer_of(results: Results, verdicts: Verdicts) -> Answer:
+    """The verdicts on all evaluation sets, to be read before any number."""
+    names = list(results.config.sweep.judge)
+    if not names:
+        nothing = "Nothing was judged, as the sweep wants it: samples and losses are all there is to go by."
+        return Answer(nothing, " ".join(_gaps(results)))
+    missing = {name: _without_verdict(results, name) for name in names if name not in verdicts}
+    headlines = [
+        missing[name].headline if name in missing else f"{_on(name, names)}{verdicts[name].headline}" for name in names
+    ]
+    sentences = [missing[name].paragraph if name in missing else verdicts[name].sentence for name in names]
+    bases = dict.fromkeys(verdicts[name].basis for name in names if name in verdicts)
+    paragraph = [*filter(None, sentences), *_forgotten(results), *bases, *_gaps(results)]
+    return Answer(_so_far(results, " ".join(headlines)), " ".join(paragraph))
+
+
+def _so_far(results: Results, headline: str) -> str:
+    """A run that goes on does not tell anybody what to take."""
+    begun, wanted = len(results.trials), max(len(results.trials), trials_wanted(results.config))
+    over = sum(trial.state != "unfinished" for trial in results.trials)
+    if over == begun == wanted:
+        return headline
+    so_far = re.sub(r"\bTake (.+?): as good", r"\1 is as good", headline)
+    return f"So far, with {over} of {wanted} trials: {so_far}"
+
+
+def _on(name: str, judge: Sequence[str]) -> str:
+    """Of which set a headline speaks, where there are several."""
+    return f"{name.capitalize()}: " if len(judge) > 1 else ""
+
+
+def _without_verdict(results: Results, name: str) -> Answer:
+    metrics = results.deciding(name)
+    judged = [trial for trial in results.trials if trial.on(name).value(metrics[0]) is not None]
+    if not judged:
+        return Answer(f"No trial has a {metrics[0].title} on {name}, so there is no answer.", "")
+    evaluation = results.config.preset.evaluation
+    numbers = [f"{trial.title}: {_numbers(trial.on(name), metrics, evaluation)}" for trial in judged]
+    text = f"On {name}, {', '.join(numbers)}"
+    if len(judged) == 1:
+        alone = f"{judged[0].title} is alone on {name}: there is nothing to compare it to."
+        return Answer(alone, f"{text}.")
+    missing = "the images' estimates are missing"
+    return Answer(f"No verdict on {name}: {missing}.", f"{text}; point estimates, for {missing}.")
+
+
+def _numbers(judged: Evaluation, metrics: Sequence[Metric], evaluation: EvaluationConfig) -> str:
+    known = [(metric, value) for metric in metrics if (value := judged.value(metric)) is not None]
+    parts = [f"{metric.title} {metric.shown(value)}" for metric, value in known]
+    few = [one.title for one, _ in known if judged.samples and one.shortage(judged.samples, evaluation)]
+    return ", ".join([*parts, *(f"too few images for a {title}" for title in few)])
+
+
+def _forgotten(results: Results) -> list[str]:
+    """Who is shown to have got worse at what it was not trained on."""
+    sentences = []
+    for name in results.config.sweep.judge:
+        if losses := forgotten(results, name):
+            worse = [f"{one.title} ({one.increase / one.base_loss:+.1%})" for one in losses if one.is_shown]
+            who = listed(worse) if worse else "no adapter"
+            sentences.append(
+                f"By the denoising loss on real {name} images, {who} is shown to have forgotten something."
+            )
+    return sentences
+
+
+def _gaps(results: Results) -> list[str]:
+    found = []
+    for state in ("failed", "unfinished"):
+        titles = [trial.title for trial in results.trials if trial.state == state]
+        if titles:
+            found.append(f"{len(titles)} of {len(results.trials)} trials {state} ({'; '.join(titles)}).")
+    if stopped := sum(trial.state == "stopped" for trial in results.trials):
+        found.append(f"{stopped} of {len(results.trials)} trials were stopped early.")
+    if len(results.trials) < (wanted := trials_wanted(results.config)):
+        found.append(f"The search has begun {len(results.trials)} of {wanted} trials.")
+    return found

@@ -1,0 +1,99 @@
+"""The verdict of a comparison in one short sentence, for people to read first. What it rests on stands below it."""
+
+from collections.abc import Sequence
+
+from fashion_sweep.report.finding import Finding
+from fashion_sweep.report.words import MOST_NAMED, listed, number_word
+
+
+def headline(finding: Finding) -> str:
+    """What to take, or between which it is undecided and what would decide."""
+    if finding.kind == "alone":
+        return f"{finding.comparison.measured[0].name} is alone: there is nothing to compare it to."
+    if finding.kind == "against the base":
+        return _against_the_base(finding)
+    if finding.kind == "chosen":
+        return _take(finding)
+    if finding.kind == "no single best":
+        metrics = finding.comparison.metrics
+        best = [f"the {metric.extreme} {metric.title}" for metric in metrics]
+        names = [finding.comparison.best_in(metric).name for metric in metrics]
+        leads = [f"{name} {what}" for name, what in zip(names[1:], best[1:], strict=True)]
+        return f"No single best: {', '.join([f'{names[0]} has {best[0]}', *leads])}."
+    return f"{_open(finding)} {_decided_by(finding)}"
+
+
+def together(names: Sequence[str]) -> str:
+    """Names as a list that says once what they begin with: "UNet rank 2, 4 and 8"."""
+    if len(names) > MOST_NAMED or (len(names) > 2 and any("," in name for name in names)):
+        return f"{len(names)} configurations"
+    heads = {name.rpartition(" ")[0] for name in names}
+    if len(names) > 1 and len(heads) == 1 and all(name.rpartition(" ")[2].isdigit() for name in names):
+        return f"{heads.pop()} {listed([name.rpartition(' ')[2] for name in names])}"
+    return listed(names)
+
+
+def _short(name: str, beside: str) -> str:
+    """A name after one that differs in rank alone: "rank 64" after "UNet rank 2"."""
+    head, rank, _ = name.rpartition(" rank ")
+    alike = rank and beside.rpartition(" rank ")[0] == head and name.rpartition(" ")[2].isdigit()
+    return name.removeprefix(f"{head} ") if alike else name
+
+
+def _take(finding: Finding) -> str:
+    chosen = finding.selection.chosen
+    assert chosen is not None
+    sizes = {one.name: one.parameters for one in finding.comparison.measured}
+    largest = max(sizes, key=sizes.__getitem__)
+    take = f"Take {chosen}: as good as the best of {number_word(len(sizes))}"
+    if not sizes[chosen]:
+        return f"{take}, with no parameters."
+    if sizes[chosen] < sizes[largest]:
+        whose = "the largest" if (short := _short(largest, chosen)) == largest else short
+        return f"{take}, with {_percent(sizes[chosen] / sizes[largest])} of {whose}'s parameters."
+    if min(sizes.values()) < sizes[chosen]:
+        return f"{take}; the smaller ones are not all shown to be."
+    return f"{take}."
+
+
+def _open(finding: Finding) -> str:
+    names, worse = [one.name for one in finding.comparison.measured], finding.worse
+    left = [name for name in names if name not in worse]
+    if len(left) == 1:
+        return f"Undecided: only {left[0]} is not shown to be worse, nor is it shown to be as good as the best."
+    between = f"all {number_word(len(names))}" if not worse and len(left) > MOST_NAMED else together(left)
+    if not worse:
+        return f"Undecided between {between}."
+    if len(worse) == 1:
+        return f"Undecided between {between}; {_short(worse[0], left[0])} is worse."
+    return f"Undecided between {between}; {together(worse)} are worse."
+
+
+def _decided_by(finding: Finding) -> str:
+    needed = finding.needed([finding.closest])
+    if needed.images is not None:
+        enough = "" if needed.images <= finding.captions else f"; there are captions for {finding.captions:,}"
+        return f"About {needed.images:,} images would decide{enough}."
+    if needed.seeds is not None:
+        return f"About {needed.seeds} training seeds would decide."
+    once = all(one.seeds == 1 for one in finding.comparison.measured)
+    return f"More images alone would not decide; more trainings of each{' (sweep.seeds=3)' * once} may."
+
+
+def _against_the_base(finding: Finding) -> str:
+    adapted, base = finding.adapter_and_base
+    better, worse, unclear = list[str](), list[str](), list[str]()
+    for metric in finding.comparison.metrics:
+        before, after = (metric.shown(one.metrics[metric.name].value) for one in (base, adapted))
+        low, high = finding.comparison.worse_by(metric, adapted, base).within(finding.margins.level)
+        if low <= 0 <= high:
+            unclear.append(metric.title)
+        else:
+            (worse if low > 0 else better).append(f"{metric.title} ({before} → {after})")
+    parts = [f"{how} in {listed(moved)}" for how, moved in (("better", better), ("worse", worse)) if moved]
+    parts += [f"not shown to differ in {' or '.join(unclear)}"] if unclear else []
+    return f"{adapted.name} against the base model: {', '.join(parts)}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"

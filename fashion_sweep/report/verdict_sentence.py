@@ -1,0 +1,174 @@
+"""The verdict of a comparison in a sentence that a reader can repeat."""
+
+from collections.abc import Sequence
+
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.finding import Finding
+from fashion_sweep.report.words import in_all, joined, listed, number_word
+from fashion_sweep.statistics.comparison import Comparison, Difference, Measured
+from fashion_sweep.statistics.selection import Bound
+
+
+def sentence(finding: Finding, evaluation_set: str) -> str:
+    """What is shown, what is not, and what would decide it."""
+    words = {
+        "alone": _alone,
+        "against the base": _against_the_base,
+        "chosen": _decided,
+        "no single best": _no_single_best,
+        "undecided": _undecided,
+    }
+    return words[finding.kind](finding, evaluation_set)
+
+
+def basis(comparison: Comparison) -> str:
+    """What the sentence rests on."""
+    seeds = {one.seeds for one in comparison.measured if one.parameters}
+    trained = (
+        "one training each, so what another training seed would change is not in these bounds"
+        if seeds == {1}
+        else f"{listed(sorted(map(str, seeds)))} training seeds each, whose spread is taken as alike for all"
+    )
+    parts = [f"{len(comparison.prompts):,} images each on common prompts and noise"]
+    for metric in comparison.metrics:
+        if metric.is_biased:
+            rough = any(one.metrics[metric.name].bias_is_rough for one in comparison.measured)
+            rest = ", of which some stays at so few images" if rough else ""
+            parts.append(f"{metric.title} less its expected bias{rest}")
+    return f"{'; '.join([*parts, trained])}."
+
+
+def _alone(finding: Finding, evaluation_set: str) -> str:
+    (one,) = finding.comparison.measured
+    values = []
+    for metric in finding.comparison.metrics:
+        estimate = finding.comparison.estimate(metric.name, one)
+        low, high = map(metric.shown, estimate.within(0.95))
+        values.append(f"{metric.title} {metric.shown(estimate.value)} ({low} to {high})")
+    return f"{one.name} has {joined(values)} on {evaluation_set}, with nothing to compare it to."
+
+
+def _decided(finding: Finding, evaluation_set: str) -> str:
+    selection = finding.selection
+    chosen = selection.chosen
+    assert chosen is not None
+    sizes = {one.name: one.parameters for one in finding.comparison.measured}
+    smaller = sorted((name for name in sizes if sizes[name] < sizes[chosen]), key=sizes.__getitem__)
+    worse = [name for name in smaller if name in finding.worse]
+    passing = [name for name in smaller if selection.bounds_of[name].is_good]
+    unclear = [name for name in smaller if name not in worse and name not in passing]
+    text = (
+        f"{chosen} is the smallest configuration that is as good as the best on {evaluation_set} ({_within(finding)})"
+    )
+    if worse:
+        text += f"; {_shown_worse(finding, worse)}"
+    if unclear:
+        decide_by = _would_decide(finding, unclear)
+        text += f"; {listed(unclear)} {'is' if len(unclear) == 1 else 'are'} not shown to be as good{decide_by}"
+    if passing:
+        come = "comes" if len(passing) == 1 else "come"
+        text += f"; {listed(passing)} would pass, but {come} after one that does not"
+    return f"{text}."
+
+
+def _undecided(finding: Finding, evaluation_set: str) -> str:
+    nearest = finding.closest
+    if finding.selection.along_an_axis:
+        text = f"not even {nearest}, the largest, is shown to be as good as the best"
+    else:
+        text = f"no configuration is shown to be as good as the best; {nearest} comes closest"
+    shown = f"; {_shown_worse(finding, finding.worse)}" if finding.worse else ""
+    bound = finding.selection.bounds_of[nearest].worst
+    return (
+        f"Undecided on {evaluation_set}: {text} ({_within(finding)}): {_stands_in_the_way(bound)}"
+        f"{_would_decide(finding, [nearest])}. So far {_leads(finding.comparison)}{shown}."
+    )
+
+
+def _no_single_best(finding: Finding, evaluation_set: str) -> str:
+    """Each is shown to be worse than some other in one of the metrics: no more images would find a best one."""
+    metrics = finding.comparison.metrics
+    numbers = "both numbers" if len(metrics) == 2 else f"all {number_word(len(metrics))} numbers"
+    best = [
+        f"the {one.extreme} {one.title} {'is ' * (one is metrics[0])}that of {_in_all(finding, one)}" for one in metrics
+    ]
+    return (
+        f"No configuration is as good as the best in {numbers} on {evaluation_set} ({_within(finding)}), and that is "
+        f"shown: {', '.join(best)}. Which of the {number_word(len(metrics))} matters more is for you to say."
+    )
+
+
+def _in_all(finding: Finding, metric: Metric) -> str:
+    """The best in a metric, with its value there and then in the others."""
+    best = finding.comparison.best_in(metric)
+    others = [one for one in finding.comparison.metrics if one is not metric]
+    values = [_value(metric, best), *(f"{one.title} {_value(one, best)}" for one in others)]
+    return f"{best.name} ({', '.join(values)})"
+
+
+def _leads(comparison: Comparison) -> str:
+    first, *others = comparison.metrics
+    best = comparison.best_in(first)
+    values = [f"{metric.title} {_value(metric, best)}" for metric in others]
+    if others and all(comparison.best_in(metric) is best for metric in others):
+        in_each = joined([f"{first.title} {_value(first, best)}", *values])
+        return f"{best.name} leads{in_all(len(values) + 1)}, with {in_each}"
+    return f"{best.name} has the {first.extreme} {joined([f'{first.title}, {_value(first, best)}', *values])}"
+
+
+def _value(metric: Metric, measured: Measured) -> str:
+    return metric.shown(measured.metrics[metric.name].value)
+
+
+def _within(finding: Finding) -> str:
+    margins = finding.margins
+    parts = [f"{one.title} within {margins.by_metric[one.name]:.2g}" for one in finding.comparison.metrics]
+    return ", ".join([*parts, f"{margins.level:.0%} confidence"])
+
+
+def _shown_worse(finding: Finding, names: Sequence[str]) -> str:
+    """With the rival and the number by which it is shown, where there are few."""
+    if len(names) > 2:
+        return f"{listed(names)} are shown to be worse"
+    bounds = [(name, finding.selection.bounds_of[name].shown_worse_by) for name in names]
+    return listed(
+        [f"{name} is shown to be worse than {one.rival} in {one.metric.title}" for name, one in bounds if one]
+    )
+
+
+def _stands_in_the_way(bound: Bound) -> str:
+    metric, value = bound.metric, bound.worse_by.value
+    reach = metric.shown(value + bound.quantile * bound.worse_by.se)
+    measured = f"{metric.shown(abs(value))} {metric.worse if value >= 0 else metric.better}"
+    return f"its {metric.title} may be up to {reach} {metric.worse} than that of {bound.rival} (measured: {measured})"
+
+
+def _would_decide(finding: Finding, names: Sequence[str]) -> str:
+    """What it would take for all of `names`, if the differences stay as they are."""
+    needed, images = finding.needed(names), len(finding.comparison.prompts)
+    if needed.images is not None:
+        enough = f", more than the {finding.captions:,} captions there are" if needed.images > finding.captions else ""
+        return f"; about {needed.images:,} images instead of {images:,} would decide it{enough}"
+    if needed.seeds is not None:
+        return f"; about {needed.seeds} training seeds instead of {finding.seeds} would decide it"
+    if any(finding.selection.bounds_of[name].images_needed(images) for name in names):
+        return ""
+    return "; more images would not help it, for the difference as measured is beyond the margin"
+
+
+def _against_the_base(finding: Finding, evaluation_set: str) -> str:
+    adapted, base = finding.adapter_and_base
+    moved = []
+    for metric in finding.comparison.metrics:
+        difference = finding.comparison.difference(metric.name, adapted, base)
+        moved.append(_moved(metric, base, adapted, difference, finding.margins.level))
+    return f"Against the base model, {adapted.name} {joined(moved)} on {evaluation_set}."
+
+
+def _moved(metric: Metric, base: Measured, adapted: Measured, difference: Difference, level: float) -> str:
+    low, high = difference.within(level)
+    change, least, most = (metric.shown(value, "+") for value in (difference.value, low, high))
+    values = f"from {_value(metric, base)} to {_value(metric, adapted)} (difference {change}, {least} to {most})"
+    if low <= 0 <= high:
+        return f"is not shown to change the {metric.title}, {values}"
+    return f"{'raises' if difference.value > 0 else 'lowers'} the {metric.title} {values}"

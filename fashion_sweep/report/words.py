@@ -1,0 +1,27 @@
+"""Lists and counts in words, and what stands for a gap."""
+
+from collections.abc import Sequence
+
+GAP = "–"
+"""Stands for what is not known."""
+MOST_NAMED = 4
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Configurations in words; of more than `MOST_NAMED` only their number."""
+    return f"{len(names)} configurations" if len(names) > MOST_NAMED else joined(names)
+
+
+def number_word(count: int) -> str:
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def in_all(count: int) -> str:
+    """` in both` of two metrics, ` in all three`; nothing of one."""
+    return {1: "", 2: " in both"}.get(count, f" in all {number_word(count)}")
