@@ -63,6 +63,7 @@ METRICS = Door(
         "fid": "fashion_sweep.metrics.fid:FID",
         "kid": "fashion_sweep.metrics.kid:KID",
         "clip_score": "fashion_sweep.metrics.clip_score:CLIP_SCORE",
+        "cmmd": "fashion_sweep.metrics.cmmd:CMMD",
     },
 )
 """Numbers about generated pictures: `metrics.metric.Metric`."""

@@ -44,9 +44,13 @@ def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None, 
                 {"clip_scores": clip_scores}, RealImages({}, {}), config.preset.evaluation
             ),
         }
+        if "cmmd" in config.sweep.metrics:
+            gap = Estimate(0.5 + shift, found["clip_score"].influence / 100)
+            found["cmmd"] = gap
         estimates = {name: found[name] for name in config.sweep.judge["fashion"]}
         parameters = 9216 * sum(spec.adapter_values.values())
         judged = judgement(found["fid"].value, found["clip_score"].value, samples=n)
+        judged |= {"cmmd": found["cmmd"].value, "cmmd_se": 0.01} if "cmmd" in found else {}
         finish_trial(run, spec, parameters, {"fashion": judged})
         write_estimates(run.trial(spec.trial_id).estimates("fashion"), estimates, names)
     return run
@@ -252,3 +256,28 @@ def test_the_studys_table_does_not_show_that_rank_1_is_as_good():
     assert "UNet rank 1 has a FID 0.74 above UNet rank 64 and a CLIP score 1.46 below" in said
     assert "the table does not show that it is as good" in said
     assert "standard error of the gap at most 0.35" in said
+
+
+def test_a_third_metric_has_its_say_and_stands_in_every_part_of_the_report(tmp_path):
+    settings = ["sweep.judge={fashion: [fid, clip_score, cmmd]}", "sweep.choose={margins: {cmmd: 0.02}}"]
+    shifts = {"unet-r1": 0.1, "unet-r2": 0.0}  # within the margins of FID and CLIP score
+    run, without = judged_run(tmp_path / "run", shifts, settings=settings), judged_run(tmp_path / "without", shifts)
+    assert (concluded(without).chosen, concluded(run).chosen) == ("UNet rank 1", "UNet rank 2")
+    write_report(run, {})
+    verdict, page = concluded(run), run.report.read_text()
+    assert "CMMD within 0.02" in verdict.sentence
+    assert "is shown to be worse than UNet rank 2 in CMMD" in verdict.sentence
+    assert list(verdict.estimates["UNet rank 1"]) == ["fid", "clip_score", "cmmd"]
+    assert "CMMD∞ ↓ (95 %)" in page
+    assert "0.600 ± 0.010" in page
+    assert "CLIP score and CMMD by embedded:clip" in page
+    assert (run.plots / "quality-fashion-cmmd.png").is_file()
+    assert "fashion.cmmd_corrected" in run.table.read_text().splitlines()[0]
+    assert read_verdicts(run) == {"fashion": verdict}
+
+
+def test_one_metric_alone_may_decide(tmp_path):
+    settings = ["sweep.judge={fashion: [cmmd]}"]
+    verdict = concluded(judged_run(tmp_path / "run", {"unet-r1": 0.5, "unet-r2": 0.0}, settings=settings))
+    assert verdict.chosen == "UNet rank 2"
+    assert "(CMMD within 0.02, 95% confidence)" in verdict.sentence
