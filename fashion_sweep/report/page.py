@@ -62,7 +62,7 @@ def _write_results(run: RunPaths, results: Results, verdicts: Verdicts, seconds:
             "question": results.config.sweep.question,
             **_answer(results, verdicts),
             "verdicts": {name: as_json(verdict) for name, verdict in verdicts.items()},
-            "trials": [_as_json(trial) for trial in results.trials],
+            "trials": [_as_json(trial, results) for trial in results.trials],
             "rungs": [asdict(rung) for rung in rungs(run, results)],
             "published": results.config.sweep.model_dump(mode="json")["published"],
             "facts": dict(results.facts),
@@ -77,10 +77,13 @@ def _answer(results: Results, verdicts: Verdicts) -> dict[str, str]:
     return {"headline": answer.headline, "answer": answer.paragraph}
 
 
-def _as_json(trial: TrialResult) -> dict[str, Any]:
+def _as_json(trial: TrialResult, results: Results) -> dict[str, Any]:
     values = asdict(trial)
     del values["spec"]
-    values["evaluations"] = {name: one.as_json() for name, one in trial.evaluations.items()}
+    values["evaluations"] = {
+        name: {metric.name: None for metric in results.measured(name)} | one.as_json()
+        for name, one in trial.evaluations.items()
+    }
     return {"trial_id": trial.spec.trial_id, "title": trial.title, "ranks": trial.spec.adapter_values, **values}
 
 

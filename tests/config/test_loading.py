@@ -133,7 +133,7 @@ SHOES = ["data.shoes.layout=folder", "data.shoes.root=/shoes", "training.data_se
 
 def test_a_data_set_of_any_name_can_be_trained_and_judged_on():
     config = load_run_config("exp2", "tiny", SHOES)
-    assert (config.preset.training_set, config.sweep.judge, config.data_sets) == ("shoes", ["shoes"], ["shoes"])
+    assert (config.preset.training_set, list(config.sweep.judge), config.data_sets) == ("shoes", ["shoes"], ["shoes"])
     config = load_run_config("exp2", "tiny", [*SHOES, "sweep.judge=[general, fashion]"])
     assert config.data_sets == ["shoes", "general", "fashion"]
 

@@ -79,7 +79,8 @@ def test_only_what_is_missing_or_damaged_is_made_again(generator, judge, whole, 
     damaged.write_bytes(damaged.read_bytes()[:-8])
     judge_batches(generator, judge, CAPTIONS, tmp_path, slice(0, None, 1), lambda images: None)
     assert all((tmp_path / name).stat().st_mtime_ns == time for name, time in before.items())
-    assert torch.equal(collect_batches(tmp_path, len(CAPTIONS), 4).features, whole.features)
+    again = collect_batches(tmp_path, len(CAPTIONS), 4)
+    assert all(np.array_equal(again[name], whole[name]) for name in whole)
 
 
 def test_sample_images_are_written_by_prompt_and_seed(generator, tmp_path):

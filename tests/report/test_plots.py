@@ -36,7 +36,8 @@ def test_many_configurations_are_numbered_and_few_are_named():
 
 def test_each_plot_is_written_as_png_and_svg(tmp_path):
     run = finished_run(tmp_path / "run")
-    written = write_plots(run, collect(run), {})
+    pictures, losses = write_plots(run, collect(run), {})
+    written = [*(picture.path for picture in pictures), losses]
     assert [path.stem for path in written] == ["parameters-fashion", "quality-fashion", "loss"]
     assert all(path.is_file() and path.with_suffix(".svg").is_file() for path in written)
 

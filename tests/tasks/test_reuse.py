@@ -190,12 +190,13 @@ def test_images_and_captions_are_encoded_only_where_something_is_to_be_trained(r
 
 def test_report_and_mlflow_say_where_the_adapter_is_from(runs):
     ours, _ = runs
-    for spec in load_run_config("exp4", "tiny").specs:
+    config = load_run_config("exp4", "tiny")
+    for spec in config.specs:
         source = {} if spec.is_base_model else {"adapter_from": "first"}
         finish_trial(ours, spec, 17184 * len(spec.adapters), {"general": judgement(5.0)}, **source)
     table = trial_tables(collect(ours))[0]
     assert "UNet rank 1 was trained in the run first." in table.caption
     assert table.rows[1][-2] == "–"
     result = json.loads(ours.trial("unet-r1").result.read_text())
-    assert final_metrics(result, many_sets=False)[1]["adapter_from"] == "first"
-    assert "adapter_from" not in final_metrics(read_json(ours.trial("base-model").result), many_sets=False)[1]
+    assert final_metrics(result, config.sweep)[1]["adapter_from"] == "first"
+    assert "adapter_from" not in final_metrics(read_json(ours.trial("base-model").result), config.sweep)[1]
