@@ -89,7 +89,10 @@ class TokenLengths:
 
 
 class Architecture(Protocol):
-    """A family of base models, by the name that presets give as `model.architecture`."""
+    """A family of base models, by the name that presets give as `model.architecture`.
+
+    A class that inherits from this one states what has no body here, and whatever else is different with it.
+    """
 
     name: str
     components: tuple[str, ...]
@@ -99,8 +102,8 @@ class Architecture(Protocol):
     placements: Mapping[str, Placement]
     """By the names that sweeps use."""
 
-    formats: tuple[str, ...]
-    """Names of `adapters.formats.FORMATS` in which layers have names."""
+    formats: tuple[str, ...] = ("diffusers", "peft")
+    """Names of `adapters.formats.FORMATS` in which layers have names; run folders have diffusers'."""
 
     def target_modules(self, component: str) -> tuple[str, ...]:
         """Names of the linear layers of `component` that are adapted unless a preset names others."""
@@ -113,9 +116,11 @@ class Architecture(Protocol):
             layer: as the component or a file of an adapter has it.
             file_format: one of `formats`.
         """
+        return {"diffusers": f"{component}.{layer}", "peft": f"base_model.model.{layer}"}.get(file_format)
 
     def spellings(self, component: str, layer: str) -> set[str]:
         """Every name that a trainer may give the layer in a file of an adapter."""
+        return {f"{component}.{layer}"}
 
     def layers(self, base: str, component: str) -> Layers:
         """The layers of a component of the model that a preset calls `base`, without its weights.
@@ -133,12 +138,14 @@ class Architecture(Protocol):
         Raises:
             ConfigError: a part of it is nowhere, something else, or learnt what cannot be trained or drawn.
         """
+        return
 
     def size_divisor(self, model: Any) -> int:
         """What the height and width of every image must divide by, in pixels."""
 
     def locate(self, base: str) -> str:
         """The folder or file of the weights, or the hub id where they are not on this disk."""
+        return base
 
     def fingerprints(self, model: Any) -> Fingerprints:
         """What tells the model's encodings from those of others."""
@@ -150,25 +157,32 @@ class Architecture(Protocol):
         """Bytes that the cache takes for the conditioning of one caption."""
 
     def typical_work(self, model: Any) -> TypicalWork | None:
-        """None for models of another size than the usual one."""
+        """None where it is not known, as for models of another size than the usual one."""
+        return None
 
     def operations(self, model: Any, size: Size) -> Operations | None:
         """Counted from configs alone; None where these are not at hand."""
+        return None
 
     def tokenizer_fingerprints(self, base: str) -> Sequence[str]:
         """One for each tokenizer that lies beside the weights."""
+        return ()
 
     def tokenizers(self, base: str) -> Mapping[str, Any]:
         """By name: transformers' tokenizers, from the model's files or as they are known to be."""
+        return {}
 
     def caption_lengths(self, base: str, counts: Mapping[str, int]) -> list[TokenLengths]:
         """Of the captions in `counts`, each as often as it says there, by each tokenizer."""
+        return []
 
     def for_pictures(self, model: Any, refine_fraction: float) -> Any:
         """The same configuration without what makes no step of a picture."""
+        return model
 
     def for_training(self, model: Any) -> Any:
         """The same configuration without what has no part in training."""
+        return model
 
     def load(self, config: Any, device: str, for_pictures: bool) -> "Model":
         """The base model with frozen weights; `for_pictures`: with all that drawing takes.

@@ -24,18 +24,18 @@ def sentence(finding: Finding, evaluation_set: str) -> str:
 def basis(comparison: Comparison) -> str:
     """What the sentence rests on."""
     seeds = {one.seeds for one in comparison.measured if one.parameters}
-    trained = (
-        "one training each, so what another training seed would change is not in these bounds"
-        if seeds == {1}
-        else f"{listed(sorted(map(str, seeds)))} training seeds each, whose spread is taken as alike for all"
-    )
     parts = [f"{len(comparison.prompts):,} images each on common prompts and noise"]
     for metric in comparison.metrics:
         if metric.is_biased:
             rough = any(one.metrics[metric.name].bias_is_rough for one in comparison.measured)
             rest = ", of which some stays at so few images" if rough else ""
             parts.append(f"{metric.title} less its expected bias{rest}")
-    return f"{'; '.join([*parts, trained])}."
+    if seeds == {1}:
+        parts.append("one training each, so what another training seed would change is not in these bounds")
+    elif seeds:
+        trained = listed(sorted(map(str, seeds)))
+        parts.append(f"{trained} training seeds each, whose spread is taken as alike for all")
+    return f"{'; '.join(parts)}."
 
 
 def _alone(finding: Finding, evaluation_set: str) -> str:

@@ -113,7 +113,7 @@ def test_disk_is_rows_times_their_bytes():
     assert parts["cache images"] == 2000 * 4 * (2 * 4 * 64 * 45 + 24)
     assert parts["cache captions"] == 100 * 2 * (77 * 2048 + 1280)
     assert parts["adapters, here and in MLflow"] == 8000
-    assert parts["features of judged images"] == 2 * 2000 * 4 * 2049
+    assert parts["features of judged images"] == 2000 * (2 * 4 * 2049 + 8 * 3)  # and influences on three metrics
     left_out = config_of("sweep.trials=[{unet: 1}]", WITHOUT_CAPTIONS)
     assert "cache captions" not in disk(left_out, kept(left_out, amount(captions=1000)), amount(), {"unet-r1": 1000})
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.errors import ConfigError, first_line
-from fashion_sweep.models.architecture import Fingerprints, Layers, Operations, Placement, TokenLengths, TypicalWork
+from fashion_sweep.models.architecture import (
+    Architecture,
+    Fingerprints,
+    Layers,
+    Operations,
+    Placement,
+    TokenLengths,
+    TypicalWork,
+)
 from fashion_sweep.models.sdxl import caption_lengths, cost, export_keys
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.layers import COMPONENTS, layers_of
@@ -34,7 +42,7 @@ FILES = {
 """For example."""
 
 
-class StableDiffusionXL:
+class StableDiffusionXL(Architecture):
     """See `models.architecture.Architecture` for the members' contracts."""
 
     name = "sdxl"
