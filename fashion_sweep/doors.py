@@ -13,6 +13,12 @@ from typing import Any
 from fashion_sweep.errors import ConfigError, did_you_mean
 
 
+def imported(place: str) -> Any:
+    """What `place` names as `module:object`."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
+
 class Door:
     """Things of one kind by name, imported on demand."""
 
@@ -33,8 +39,7 @@ class Door:
         """
         if name not in self.places:
             raise ConfigError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.places)}")
-        module, _, attribute = self.places[name].partition(":")
-        return getattr(import_module(module), attribute)
+        return imported(self.places[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self.places

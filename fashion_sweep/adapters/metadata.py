@@ -95,7 +95,7 @@ def modelspec_keys(
     families = dict.fromkeys(ADAPTER_KINDS[one.kind].family for one in spec.adapters)
     said = {
         "sai_model_spec": "1.0.0",
-        "architecture": f"stable-diffusion-xl-v1-base/{'+'.join(families)}",
+        "architecture": f"{config.architecture.names.modelspec}/{'+'.join(families)}",
         "implementation": "https://github.com/Stability-AI/generative-models" if kohya else "diffusers",
         "title": title,
         "description": description,
@@ -115,7 +115,7 @@ def sd_scripts_keys(
     told = [ADAPTER_KINDS[one.kind].sd_scripts_keys(one.options) for one in spec.adapted.values()]
     of_kind = {key: told[0][key] if all(one.get(key) == told[0][key] for one in told) else "Dynamic" for key in told[0]}
     said: dict[str, Any] = {
-        "base_model_version": "sdxl_base_v1-0",
+        "base_model_version": config.architecture.names.sd_scripts,
         "sd_model_name": base_model,
         **of_kind,
         "network_alpha": f"{training.lora_alpha:g}",

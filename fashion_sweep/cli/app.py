@@ -18,7 +18,7 @@ from fashion_sweep.cli.adapters import export, generate
 from fashion_sweep.cli.options import Preset, RunFolder, Settings, SweepName, existing_run, given_path
 from fashion_sweep.cli.runs import resume, run, status
 from fashion_sweep.errors import ConfigError, FashionSweepError, Interrupted, RunError, shown
-from fashion_sweep.planning.assumed_gpu import BFLOAT16_TFLOPS
+from fashion_sweep.planning.gpu import ASSUMED
 from fashion_sweep.process import settle_environment
 from fashion_sweep.run.paths import RunPaths, runs_root
 
@@ -96,7 +96,7 @@ def rehearse(
     gpus: Annotated[int | None, Option(help="GPUs to forecast for. Default: those of one trial.", min=1)] = None,
     tflops: Annotated[
         float, Option(help="What a GPU sustains, in bfloat16, where none can be timed.", min=1)
-    ] = BFLOAT16_TFLOPS,
+    ] = ASSUMED.bfloat16 / 1e12,
     as_json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Go through every stage of a sweep (or of a garment: rehearse garment) on two samples; forecast memory, hours

@@ -17,9 +17,12 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ARCHITECTURES, EXTRACTORS, LAYOUTS
 from fashion_sweep.errors import ConfigError, did_you_mean
 
+MOST_STEPS = 999
+"""Of a picture: base models are trained on 1000 levels of noise, of which a sampler may leave the first out."""
+
 
 class GenerationConfig(Frozen):
-    num_inference_steps: int = Field(50, ge=1, le=999)
+    num_inference_steps: int = Field(50, ge=1, le=MOST_STEPS)
     guidance_scale: float = Field(5.0, ge=0)
     refine_fraction: float = Field(0.2, ge=0, lt=1)
     """Share of the steps, the last ones, that a second model makes, where the base model has one."""

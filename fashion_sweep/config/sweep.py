@@ -155,7 +155,7 @@ class Sweep(Frozen):
         configurations = [TrialSpec.of(values, architecture) for values in self.trials]
         if self.garments:
             names = [garment.name for garment in self.garments]
-            of_garments = [replace(s, garment=name) for s in configurations if not s.is_base_model for name in names]
+            of_garments = [replace(s, item=name) for s in configurations if not s.is_base_model for name in names]
             return of_garments + [spec for spec in configurations if spec.is_base_model]
         return [
             replace(spec, replicate=replicate)

@@ -38,8 +38,8 @@ class TrialSpec:
     """What it sets for itself of `TRAINING_AXES`; all else is the preset's."""
     replicate: int = 0
     """The same configuration may be trained several times: with the preset's seed plus this."""
-    garment: str = ""
-    """The name of the one garment that it is trained on, in place of a data set."""
+    item: str = ""
+    """The name of the one thing that it is trained on, where its task is about single things; empty for a data set."""
     architecture: str = DEFAULT_ARCHITECTURE
     """The base model's, by its name in `doors.ARCHITECTURES`."""
 
@@ -81,8 +81,8 @@ class TrialSpec:
     @property
     def trial_id(self) -> str:
         """Its name in folders, tables and commands, for instance `unet-r4-lr0.001`."""
-        if self.garment:
-            return self.garment
+        if self.item:
+            return self.item
         adapters = [one.tag for one in self.adapters] or [BASE_MODEL]
         training = [TRAINING_AXES[name] + _short(value, "_") for name, value in self.training]
         name = "-".join([*adapters, *training, *([f"seed{self.replicate}"] if self.replicate else [])])
@@ -94,8 +94,8 @@ class TrialSpec:
     @property
     def title(self) -> str:
         """Its name for readers, for instance `UNet rank 4, lr 0.001`."""
-        if self.garment:
-            return self.garment
+        if self.item:
+            return self.item
         placements = ARCHITECTURES[self.architecture].placements
         titles = {
             one.placement: getattr(placements.get(one.placement), "title", one.placement) for one in self.adapters
@@ -106,7 +106,7 @@ class TrialSpec:
 
     @property
     def adapted(self) -> dict[str, PlacedAdapter]:
-        """The adapter of each component of the model that carries one, for instance of `unet`."""
+        """The adapter of each component of the model that carries one, by the component's name."""
         placements = ARCHITECTURES[self.architecture].placements
         return {part: one for one in self.adapters for part in placements[one.placement].components}
 

@@ -54,10 +54,6 @@ def render_if_needed(name: str, source: DataSource) -> str:
 
 
 def rendered_sets(config: RunConfig) -> list[str]:
-    """Those that are made here, of the embedded world. A run over garments has photos in place of data sets.
-
-    Raises:
-        ConfigError: neither a folder nor a number of images to render is given.
-    """
-    names = [] if config.sweep.garments else config.data_sets
-    return [name for name in names if locate_data(name, config.preset.data[name])[1]]
+    """Those that are made here, of the embedded world."""
+    sources = {name: config.preset.data[name] for name in config.data_sets}
+    return [name for name, source in sources.items() if source.root is None and source.rendered_images]

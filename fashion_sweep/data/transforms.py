@@ -1,4 +1,4 @@
-"""From a file's pixels to the model's size, with the crop corner that SDXL is conditioned on."""
+"""From a file's pixels to the model's size, with the crop's corner, for models that are conditioned on it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -9,8 +9,9 @@ from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
-from fashion_sweep.models.architecture import Architecture, Fingerprints, TypicalWork
+from fashion_sweep.models.architecture import Architecture, Fingerprints, Operations
 from fashion_sweep.models.registry import architecture_of
+from fashion_sweep.planning.gpu import ASSUMED, Gpu
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class CachePart(ABC):
     MADE_BY: ClassVar[Literal["model", "pipelines", "judge"]] = "model"
     """The base model; with all that drawing pictures takes; or the feature extractors."""
     FOR_TRAINING: ClassVar[bool] = False
+    ENCODER: ClassVar[str]
+    """The function that makes rows, as `module:function`: it needs torch. It is given what `MADE_BY` names, the part,
+    the catalogue, a slice of rows and `alive`, and returns what is kept by name, a row each."""
 
     @property
     def kind(self) -> str:
@@ -67,16 +71,16 @@ class CachePart(ABC):
     @property
     def assumed_rate(self) -> float | None:
         """Rows a second on an A100-class GPU; None for models whose work is not known without counting."""
-        work = self.architecture.typical_work(self.config.preset.model)
-        return None if work is None else 1 / self._assumed_seconds(work)
+        work = self.architecture.typical_operations(self.config.preset.model, self.size)
+        return None if work is None else 1 / self.seconds(work, ASSUMED)
 
     @property
     def architecture(self) -> Architecture:
         return architecture_of(self.config.preset.model)
 
     @abstractmethod
-    def _assumed_seconds(self, work: TypicalWork) -> float:
-        """For a row."""
+    def seconds(self, work: Operations, gpu: Gpu) -> float:
+        """What a row takes, of the base model's `work` on one sample of this part's size."""
 
     @property
     def _view_bytes(self) -> int:

@@ -9,7 +9,7 @@ from fashion_sweep.config.preset import EvaluationConfig, RunConfig
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.encodings.cache_part import Weights
-from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior, all_parts
+from fashion_sweep.encodings.parts import Captions, Images, Loss, all_parts
 from fashion_sweep.encodings.reference_part import reference_kind
 from fashion_sweep.encodings.sharded_cache import ShardedCache, content_key
 from fashion_sweep.encodings.size import Counts, cache_size
@@ -44,15 +44,10 @@ class Caches:
         """None where `cache.max_gb` leaves no room for them."""
         return self.parts.get(Captions.KIND)
 
-    @property
-    def prior(self) -> ShardedCache | None:
-        """None where there is no prior preservation."""
-        return self.parts.get(Prior.KIND)
-
-    def folders(self, for_training: bool) -> list[Path]:
+    def folders(self, config: RunConfig, for_training: bool) -> list[Path]:
         """Those of the parts that training reads, or judging."""
-        in_training = (Images.KIND, Captions.KIND, Prior.KIND)
-        return [cache.root for kind, cache in self.parts.items() if (kind in in_training) == for_training]
+        known = all_parts(config, self.views)
+        return [cache.root for kind, cache in self.parts.items() if for_training == known[kind].FOR_TRAINING]
 
     def reference(self, name: str, kept_as: str = FEATURES) -> ShardedCache:
         """Features of a set's real images, by the name under which they are kept."""

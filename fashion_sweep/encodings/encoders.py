@@ -14,11 +14,8 @@ from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.transforms import augmented_views, centre_view, to_model_range
-from fashion_sweep.encodings.cache_part import CachePart
-from fashion_sweep.encodings.parts import Captions, Images, Loss, Prior
+from fashion_sweep.encodings.parts import Captions, Images, Loss
 from fashion_sweep.encodings.reference_part import Reference
-from fashion_sweep.generation.drawing import draw
-from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.judge import Judge
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.models.model import Conditioning, Framing, Model
@@ -64,24 +61,24 @@ def _stacked(rows: Sequence[Conditioning]) -> dict[str, Tensor]:
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def _captions(model: Model, part: Captions, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+def captions(model: Model, part: Captions, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     return encode_captions(model, catalogue.distinct_captions[rows], alive)
 
 
-def _images(model: Model, part: Images, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+def images(model: Model, part: Images, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     training = part.config.preset.training.model_copy(update={"views": part.views})
     return encode_images(model, training, catalogue.records[rows], alive)
 
 
-def _features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    features = []
+def features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+    found = []
     for records in _batches(catalogue.records[rows], alive):
         pixels = np.stack([centre_view(load_rgb(record.path), part.size).pixels for record in records])
-        features.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1), part.extractor))
-    return {"features": torch.cat(features)}
+        found.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1), part.extractor))
+    return {"features": torch.cat(found)}
 
 
-def _base_losses(model: Model, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
+def base_losses(model: Model, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
     size, seed, judged = part.size, part.config.preset.generation.seed, part.records(catalogue)
     shape = model.latent_shape(size.height, size.width)
     latents, framings = [], []
@@ -95,36 +92,6 @@ def _base_losses(model: Model, part: Loss, catalogue: Catalogue, rows: slice, al
     captions = [record.caption for record in judged[rows]]
     sample = LossSample(stacked, framing, captions, first=rows.start, total=len(judged), seed=seed)
     return {LATENTS: stacked} | framing | {LOSS: denoising_losses(model, sample, alive)}
-
-
-def _prior(model: Model, part: Prior, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    """Each picture is drawn by itself, so that it does not depend on where a shard begins."""
-    generation, size = part.config.preset.generation, part.size
-    generator = Generator(model, generation, size, (size.height, size.width), None, on_step=alive)
-    numbers = range(part.rows(0, 0))[rows]
-    captions = [part.caption(kind) for kind in part.kinds for _ in range(part.prior.images)][rows]
-    shape = model.latent_shape(size.height, size.width)
-    latents = []
-
-    def keep(indices: range, images: Tensor) -> None:
-        noise = standard_normal(generation.seed, "prior/posterior", numbers[indices.start], shape=shape)
-        pixels = to_model_range(images.movedim(1, -1).cpu().numpy())
-        latents.append(model.encode_images(pixels, noise[None])[0].half().cpu())
-        alive()
-
-    draw(generator, captions, [(generation.seed, number) for number in numbers], keep, batch_size=1)
-    own = Framing((size.height, size.width), (0, 0), (size.height, size.width))
-    framing = dict(model.encode_framing([own] * len(latents)))
-    return {LATENTS: torch.stack(latents)} | framing | encode_captions(model, captions, alive)
-
-
-ENCODERS: Mapping[type[CachePart], Callable[[Any, Any, Catalogue, slice, Alive], dict[str, Tensor]]] = {
-    Captions: _captions,
-    Images: _images,
-    Reference: _features,
-    Loss: _base_losses,
-    Prior: _prior,
-}
 
 
 def _batches(items: Sequence[Any], alive: Alive) -> Iterable[Sequence[Any]]:

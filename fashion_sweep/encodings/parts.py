@@ -1,29 +1,26 @@
 """The parts of the shared cache: what each holds, which of them trials need, what a row of it takes. Without torch."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
 from fashion_sweep.config.data_source import Size
-from fashion_sweep.config.preset import PriorConfig, RunConfig
+from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.doors import TASKS
 from fashion_sweep.encodings.cache_part import CachePart, Weights, identity
 from fashion_sweep.encodings.reference_part import references
-from fashion_sweep.models.architecture import TypicalWork
-from fashion_sweep.planning.cost import (
-    BFLOAT16_FLOPS,
-    FILE_S,
-    TF32_FLOPS,
-    pixels,
-    text_of,
-)
+from fashion_sweep.models.architecture import Operations
+from fashion_sweep.planning.cost import FILE_S, text_of
+from fashion_sweep.planning.gpu import Gpu
 
 
 class Images(CachePart):
     """`latents` views,c,h,w float16 and the conditioning of each view's framing, of the images trained on."""
 
     KIND, TITLE, FOR_TRAINING = "images", "latents of views", True
+    ENCODER = "fashion_sweep.encodings.encoders:images"
 
     def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
         transform = {"size": self.size, "views": self.views, "seed": self.config.preset.training.seed}
@@ -37,8 +34,8 @@ class Images(CachePart):
     def rate_key(self) -> str:
         return f"{self.kind} {self.config.preset.model.base} {text_of(self.size)} views {self.views}"
 
-    def _assumed_seconds(self, work: TypicalWork) -> float:
-        return FILE_S + self.views * pixels(self.size) * work.encoder_per_pixel / TF32_FLOPS
+    def seconds(self, work: Operations, gpu: Gpu) -> float:
+        return FILE_S + self.views * work.encode / gpu.tf32
 
     @property
     def size(self) -> Size:
@@ -49,6 +46,7 @@ class Captions(CachePart):
     """The conditioning, its fractions as float16, of the distinct captions trained on, sorted."""
 
     KIND, TITLE, FOR_TRAINING = "captions", "prompt embeddings", True
+    ENCODER = "fashion_sweep.encodings.encoders:captions"
 
     def is_needed(self, specs: Collection[TrialSpec]) -> bool:
         return any(not spec.trains_conditioning for spec in specs if not spec.is_base_model)
@@ -63,8 +61,8 @@ class Captions(CachePart):
     def row_bytes(self) -> int:
         return self._caption_bytes
 
-    def _assumed_seconds(self, work: TypicalWork) -> float:
-        return work.caption / BFLOAT16_FLOPS
+    def seconds(self, work: Operations, gpu: Gpu) -> float:
+        return work.text / gpu.bfloat16
 
 
 class Loss(CachePart):
@@ -72,6 +70,7 @@ class Loss(CachePart):
     of a set that nothing is trained on."""
 
     KIND, TITLE = "loss-{}", "{} images and their loss"
+    ENCODER = "fashion_sweep.encodings.encoders:base_losses"
 
     def rows(self, images: int, captions: int) -> int:
         return min(images, self.config.preset.evaluation.loss_samples)
@@ -90,56 +89,15 @@ class Loss(CachePart):
     def row_bytes(self) -> int:
         return self._view_bytes + 4
 
-    def _assumed_seconds(self, work: TypicalWork) -> float:
-        per_pixel = work.encoder_per_pixel / TF32_FLOPS + work.denoiser_per_pixel / BFLOAT16_FLOPS
-        return FILE_S + pixels(self.size) * per_pixel
+    def seconds(self, work: Operations, gpu: Gpu) -> float:
+        return FILE_S + work.encode / gpu.tf32 + (work.base + work.text) / gpu.bfloat16
 
 
-class Prior(CachePart):
-    """Pictures that the base model draws of each kind of garment, encoded as if they were photos: `latents` c,h,w
-    float16, and the conditioning of framing and caption."""
+class Cached(Protocol):
+    """The part of a task that fills the cache."""
 
-    KIND, TITLE, MADE_BY, FOR_TRAINING = "prior", "pictures of each kind", "pipelines", True
-
-    @property
-    def kinds(self) -> list[str]:
-        return sorted({garment.kind for garment in self.config.sweep.garments})
-
-    @property
-    def prior(self) -> PriorConfig:
-        assert self.config.preset.garment is not None
-        assert self.config.preset.garment.prior is not None
-        return self.config.preset.garment.prior
-
-    def caption(self, kind: str) -> str:
-        return self.prior.caption.replace("{kind}", kind)
-
-    def rows_of(self, kind: str) -> range:
-        first = self.kinds.index(kind) * self.prior.images
-        return range(first, first + self.prior.images)
-
-    def rows(self, images: int, captions: int) -> int:
-        return len(self.kinds) * self.prior.images
-
-    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
-        drawn = {"generation": self.config.preset.generation.model_dump(mode="json"), **weights.model.drawing}
-        captions = [self.caption(kind) for kind in self.kinds]
-        wanted = {"captions": captions, "each": self.prior.images, "size": self.size}
-        return dict(weights.model.autoencoder) | dict(weights.model.text) | drawn | wanted
-
-    @property
-    def row_bytes(self) -> int:
-        return self._view_bytes + self._caption_bytes
-
-    def _assumed_seconds(self, work: TypicalWork) -> float:
-        generation = self.config.preset.generation
-        passes = generation.num_inference_steps * (2 if generation.guidance_scale > 1 else 1)
-        drawing = passes * work.denoiser_per_pixel / BFLOAT16_FLOPS
-        return pixels(self.size) * (drawing + 3 * work.encoder_per_pixel / TF32_FLOPS)  # a decoder is two encoders
-
-    @property
-    def size(self) -> Size:
-        return self.config.preset.training.image
+    def cache_parts(self, config: RunConfig, views: int) -> Sequence[CachePart]:
+        """What its trials need beside images and captions; `views`: kept of each image."""
 
 
 def all_parts(config: RunConfig, views: int) -> dict[str, CachePart]:
@@ -147,7 +105,7 @@ def all_parts(config: RunConfig, views: int) -> dict[str, CachePart]:
     judged, trained = sorted(config.sweep.judge), config.preset.training_set
     losses = [Loss(config, views, name) for name in judged if name != trained]
     compared = [part for name in judged for part in references(config, views, name)]
-    parts: list[CachePart] = [Images(config, views, trained), Captions(config, views, trained), *losses, *compared]
-    if config.sweep.garments and config.preset.garment and config.preset.garment.prior:
-        parts.insert(2, Prior(config, views, trained))
+    task: Cached = TASKS[config.sweep.task]
+    of_the_task = task.cache_parts(config, views)
+    parts = [Images(config, views, trained), Captions(config, views, trained), *of_the_task, *losses, *compared]
     return {part.kind: part for part in parts}

@@ -14,8 +14,9 @@ from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue
 from fashion_sweep.data.sets import render_if_needed, rendered_sets
+from fashion_sweep.doors import imported
 from fashion_sweep.encodings.caches import read_caches
-from fashion_sweep.encodings.encoders import ENCODERS, LOADERS
+from fashion_sweep.encodings.encoders import LOADERS
 from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.size import trials_size
 from fashion_sweep.errors import RunError
@@ -67,10 +68,11 @@ def make_shard(shard: Shard, alive: Alive = lambda: None) -> Made:
     part = all_parts(config, caches.views)[shard.kind]
     catalogue = _catalogue(run.catalogue(part.data_set))
     model = LOADERS[part.MADE_BY](config)
+    encode = imported(part.ENCODER)
     started = time.monotonic()  # what stays loaded is not part of the rate
     cache = caches.parts[shard.kind]
     rows = cache.shards[shard.index]
-    cache.write(shard.index, ENCODERS[type(part)](model, part, catalogue, slice(rows.start, rows.stop), alive))
+    cache.write(shard.index, encode(model, part, catalogue, slice(rows.start, rows.stop), alive))
     return Made(shard.kind, len(rows), time.monotonic() - started, _hardware())
 
 

@@ -21,7 +21,7 @@ def write_real_statistics(run: RunPaths) -> None:
     config, caches = read_run_config(run.config), read_caches(run)
     missing = [name for name in config.sweep.judge if not is_whole(run.reference(name))]
     if missing:
-        fetch_caches(caches.folders(for_training=False))
+        fetch_caches(caches.folders(config, for_training=False))
     for name in missing:
         features = _features(config, name, read_catalogue(run.catalogue(name)), caches)
         metrics = metrics_of(config.sweep.metrics_on(name))

@@ -9,15 +9,11 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.encodings.cache_part import CachePart, Weights, identity
 from fashion_sweep.metrics.evaluate import compared_extractors
-from fashion_sweep.metrics.extractors import FEATURES, dimension_of, kept_as
+from fashion_sweep.metrics.extractors import FEATURES, dimension_of, kept_as, operations_of
 from fashion_sweep.metrics.metric import metrics_of
-from fashion_sweep.models.architecture import TypicalWork
-from fashion_sweep.planning.cost import (
-    FILE_S,
-    FLOAT32_FLOPS,
-    INCEPTION_FLOPS,
-    text_of,
-)
+from fashion_sweep.models.architecture import Operations
+from fashion_sweep.planning.cost import FILE_S, text_of
+from fashion_sweep.planning.gpu import Gpu
 
 
 @dataclass(frozen=True)
@@ -26,6 +22,7 @@ class Reference(CachePart):
 
     extractor: str = FEATURES
     KIND, TITLE, MADE_BY = "reference-{}", "features of {} images", "judge"
+    ENCODER = "fashion_sweep.encodings.encoders:features"
 
     @property
     def kind(self) -> str:
@@ -50,8 +47,8 @@ class Reference(CachePart):
     def rate_key(self) -> str:
         return f"{self.kind} {self._extractor} {text_of(self.size)}"
 
-    def _assumed_seconds(self, work: TypicalWork) -> float:
-        return FILE_S + INCEPTION_FLOPS / FLOAT32_FLOPS
+    def seconds(self, work: Operations, gpu: Gpu) -> float:
+        return FILE_S + operations_of(self.extractor, self.config.preset.evaluation) / gpu.float32
 
     @property
     def _extractor(self) -> str:

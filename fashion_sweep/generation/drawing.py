@@ -80,7 +80,7 @@ def write_preview(
 ) -> None:
     """Writes the first sample prompts side by side in one PNG, large enough to be looked at, unless it is there.
 
-    The base model draws alone, since a model that trains has no refiner. Where memory does not suffice, it is told.
+    The base model draws alone, since a model that trains has nothing else. Where memory does not suffice, it is told.
     """
     drawn = samples[:PREVIEWED]
     if not drawn or path.is_file():

@@ -20,13 +20,12 @@ from fashion_sweep.adapters.metadata import (
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
-from fashion_sweep.handover.model_card import Card, corrected_values
+from fashion_sweep.handover.model_card import Card, corrected_values, handed_over
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.results import Evaluation, Results, TrialResult, collect
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, write_text
-from fashion_sweep.tracking.registry import winner
 
 MEASURED_ON = ("features", "samples", "clip_model")
 """Told of each evaluation set beside its metrics, in the file's metadata."""
@@ -84,13 +83,11 @@ def _trial(request: ExportRequest, results: Results) -> TrialResult:
         if request.trial not in trials:
             raise ConfigError(f"--trial {request.trial!r}: is no trial of {results.run}{_known(request.trial, trials)}")
         return trials[request.trial]
-    garments = [trial for trial in results.trials if trial.spec.garment]
-    if len(garments) == 1:
-        return garments[0]
-    won = winner(results.config, [trial.spec for trial in results.trials], read_json(request.run.results, {}))
-    if won is None:
+    specs, raw = [trial.spec for trial in results.trials], read_json(request.run.results, {})
+    best = handed_over(results.config).best(results.config, specs, raw)
+    if best is None:
         raise RunError(f"{results.run} has come to no verdict; name a trial with --trial{_known('', trials)}")
-    return trials[won.spec.trial_id]
+    return trials[best.trial_id]
 
 
 def _known(name: str, trials: Mapping[str, TrialResult]) -> str:
@@ -127,7 +124,7 @@ def _card(
         run=request.run.name,
         config=config,
         trial=trial,
-        verdicts={name: verdicts.get(name) for name in config.sweep.judge},
+        told=handed_over(config).card(config, trial, {name: verdicts.get(name) for name in config.sweep.judge}),
         format=request.format,
         file=files[request.format],
         base_model=request.base_model or base_model_id(config.preset.model.base),

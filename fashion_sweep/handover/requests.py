@@ -12,12 +12,11 @@ from typing import Any
 from fashion_sweep.adapters.metadata import base_model_id
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.loading import change_preset, load_preset
-from fashion_sweep.config.preset import Preset
+from fashion_sweep.config.preset import MOST_STEPS, Preset
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import Adapter
-
-MOST_STEPS = 999
-"""SDXL has 1000 timesteps, of which DDIM leaves the first out."""
+from fashion_sweep.models.architecture import Architecture
+from fashion_sweep.models.registry import architecture_of
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,10 @@ class Row:
     def title(self) -> str:
         return self.adapter.label if self.scale == 1 else f"{self.adapter.label} x {self.scale:g}"
 
+    @property
+    def _architecture(self) -> Architecture:
+        return architecture_of(self.preset.model)
+
     def description(self) -> dict[str, Any]:
         """What its images are told to come from."""
         generation, size = self.preset.generation, self.preset.picture_size()
@@ -86,7 +89,7 @@ class Row:
             "refine_fraction": f"{refined:g}",
         }
         if refined:
-            said["refiner"] = str(self.preset.model.second_model)
+            said[self._architecture.second_title] = str(self.preset.model.second_model)
         if self.negative_prompt is not None:
             said["negative_prompt"] = self.negative_prompt
         return said
@@ -97,15 +100,16 @@ class Row:
         lines = [prompt, *([f"Negative prompt: {self.negative_prompt}"] if self.negative_prompt else [])]
         values = {
             "Steps": generation.num_inference_steps,
-            "Sampler": "DDIM",
+            "Sampler": self._architecture.sampler,
             "CFG scale": f"{generation.guidance_scale:g}",
             "Seed": seed,
             "Size": f"{size.width}x{size.height}",
             "Model": base_model_id(self.preset.model.base),
         }
         if self.preset.model.second_model and generation.refine_fraction:
-            values["Refiner"] = base_model_id(self.preset.model.second_model)
-            values["Refiner switch at"] = f"{1 - generation.refine_fraction:g}"
+            second = self._architecture.second_title.capitalize()
+            values[second] = base_model_id(self.preset.model.second_model)
+            values[f"{second} switch at"] = f"{1 - generation.refine_fraction:g}"
         if self.adapter.file is not None:
             values["Lora"] = f"{self.adapter.label} x {self.scale:g}"
         return "\n".join([*lines, ", ".join(f"{name}: {_quoted(value)}" for name, value in values.items())])
@@ -210,8 +214,8 @@ def _how(adapter: Adapter) -> str | None:
 def _drawn(preset: Preset) -> str:
     generation, size = preset.generation, preset.picture_size()
     refined = generation.refine_fraction if preset.model.second_model else 0
-    refiner = f", {refined:.0%} of them by the refiner" if refined else ""
-    steps = f"{generation.num_inference_steps} steps{refiner}"
+    second = f", {refined:.0%} of them by the {architecture_of(preset.model).second_title}" if refined else ""
+    steps = f"{generation.num_inference_steps} steps{second}"
     return f"{steps}, guidance {generation.guidance_scale:g}, {size.height}x{size.width}"
 
 

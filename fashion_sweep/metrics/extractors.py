@@ -45,6 +45,10 @@ class Extractor(ABC):
     def dimension(self, evaluation: EvaluationConfig) -> int:
         """How many features an image has, without loading weights."""
 
+    def operations(self, evaluation: EvaluationConfig) -> float:
+        """Floating-point operations for one image, for forecasts; 0 where they hardly count."""
+        return 0.0
+
     @abstractmethod
     def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
         """The network with its weights."""
@@ -74,6 +78,10 @@ class OpenClip(Extractor):
             raise ConfigError(f"evaluation.clip_model: open_clip has no model {name!r}")
         return int(json.loads(path.read_text(encoding="utf-8"))["embed_dim"])
 
+    def operations(self, evaluation: EvaluationConfig) -> float:
+        """Of ViT-L/14 on an image and its caption; the embedded CLIP is a thousandth of that."""
+        return 0.0 if evaluation.clip_model.startswith(EMBEDDED) else 175e9
+
     def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
         from fashion_sweep.metrics.networks import Clip
 
@@ -100,6 +108,9 @@ class InceptionV3(Extractor):
     def dimension(self, evaluation: EvaluationConfig) -> int:
         return 2048
 
+    def operations(self, evaluation: EvaluationConfig) -> float:
+        return 11.4e9
+
     def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
         from fashion_sweep.metrics.networks import Inception
 
@@ -118,6 +129,10 @@ def network_of(name: str, evaluation: EvaluationConfig) -> str:
 
 def dimension_of(name: str, evaluation: EvaluationConfig) -> int:
     return extractor(name, evaluation).dimension(evaluation)
+
+
+def operations_of(name: str, evaluation: EvaluationConfig) -> float:
+    return extractor(name, evaluation).operations(evaluation)
 
 
 def kept_as(name: str, evaluation: EvaluationConfig) -> str:

@@ -49,18 +49,6 @@ class Fingerprints:
 
 
 @dataclass(frozen=True)
-class TypicalWork:
-    """Floating-point operations, for forecasts before anything is counted or measured."""
-
-    denoiser_per_pixel: float
-    """Of one forward pass, by pixels of the image."""
-    encoder_per_pixel: float
-    """Of the autoencoder's encoder; its decoder takes twice that."""
-    caption: float
-    """Of encoding one."""
-
-
-@dataclass(frozen=True)
 class Operations:
     """Floating-point operations for one sample of one size; a multiplication and its addition are two."""
 
@@ -72,6 +60,35 @@ class Operations:
     """Of encoding one caption."""
     encode: float
     decode: float
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a family is called by tools that read adapters."""
+
+    hub: str
+    """Tag on the Hugging Face hub."""
+    modelspec: str
+    """`architecture` of Stability's ModelSpec, without the kind of adapter."""
+    sd_scripts: str
+    """`ss_base_model_version` of kohya's sd-scripts."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a script that draws with an adapter is about; texts are Python."""
+
+    base: str
+    dtype: str
+    load: Sequence[str]
+    """Lines that load the adapter into `pipeline`."""
+    prompt: str
+    height: int
+    width: int
+    original_size: tuple[int, int] | None
+    """(height, width) that training was conditioned on."""
+    steps: int
+    guidance_scale: float
 
 
 @dataclass(frozen=True)
@@ -101,6 +118,19 @@ class Architecture(Protocol):
     """Those among them that read the caption: with an adapter there, captions cannot be encoded beforehand."""
     placements: Mapping[str, Placement]
     """By the names that sweeps use."""
+
+    sampler: str
+    """What pictures are drawn with, as galleries have it: for instance `DDIM`."""
+    second_title: str = "second model"
+    """What makes the last steps of pictures, where anything does."""
+
+    @property
+    def names(self) -> Names:
+        return Names(self.name, self.name, self.name)
+
+    def example_code(self, example: Example) -> tuple[list[str], list[str]] | None:
+        """A script that draws a picture: its imports and its lines; None where diffusers has no such pipeline."""
+        return None
 
     formats: tuple[str, ...] = ("diffusers", "peft")
     """Names of `adapters.formats.FORMATS` in which layers have names; run folders have diffusers'."""
@@ -156,8 +186,8 @@ class Architecture(Protocol):
     def caption_bytes(self, model: Any) -> int:
         """Bytes that the cache takes for the conditioning of one caption."""
 
-    def typical_work(self, model: Any) -> TypicalWork | None:
-        """None where it is not known, as for models of another size than the usual one."""
+    def typical_operations(self, model: Any, size: Size) -> Operations | None:
+        """As `operations`, at once and about right; None for models of another size than the usual one."""
         return None
 
     def operations(self, model: Any, size: Size) -> Operations | None:

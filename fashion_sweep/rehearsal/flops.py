@@ -6,13 +6,9 @@ from functools import cache
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.config.preset import EvaluationConfig, RunConfig
+from fashion_sweep.metrics.extractors import CLIP, FEATURES, operations_of
 from fashion_sweep.models.architecture import Operations
 from fashion_sweep.models.registry import architecture_of
-
-CLIP_FLOPS = 175e9
-"""Of CLIP ViT-L/14 on one image and its caption."""
-INCEPTION_FLOPS = 11.4e9
-"""Of InceptionV3 on one image."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +16,6 @@ class Flops(Operations):
     """Those of the base model, and of what judges its pictures."""
 
     features: float
-    reference: float
 
 
 def count_work(config: RunConfig) -> dict[str, Flops] | None:
@@ -36,11 +31,9 @@ def count_work(config: RunConfig) -> dict[str, Flops] | None:
 def count_flops(model: ModelConfig, evaluation: EvaluationConfig, size: Size) -> Flops | None:
     """None where the architecture is not at hand."""
     operations = architecture_of(model).operations(model, size)
-    inception = evaluation.features != "tiny-clip"
     if operations is None:
         return None
     return Flops(
         **asdict(operations),
-        features=CLIP_FLOPS + INCEPTION_FLOPS if inception else 0.0,
-        reference=INCEPTION_FLOPS if inception else 0.0,
+        features=operations_of(FEATURES, evaluation) + operations_of(CLIP, evaluation),
     )

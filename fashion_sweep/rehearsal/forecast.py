@@ -10,7 +10,7 @@ from fashion_sweep.data.split import held_out_count, steps_for
 from fashion_sweep.encodings.size import CacheSize, trials_size
 from fashion_sweep.rehearsal.meter import caching
 from fashion_sweep.rehearsal.scale import all_specs, placement
-from fashion_sweep.tasks.garment.recipe import drawings_of
+from fashion_sweep.tasks.task import task_of
 
 HOUR = 3600.0
 
@@ -20,7 +20,7 @@ class ImagePace:
     """Seconds that one worker needs for one image of an evaluation set."""
 
     base_step: float
-    refiner_step: float
+    second_step: float
     decode: float
     features: float
     forward: float
@@ -31,7 +31,7 @@ class ImagePace:
         generation = preset.generation
         refined = round(generation.num_inference_steps * generation.refine_fraction) if preset.model.second_model else 0
         base = generation.num_inference_steps - refined
-        return base * self.base_step + refined * self.refiner_step + self.decode + self.features
+        return base * self.base_step + refined * self.second_step + self.decode + self.features
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,8 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
         encodes = spec.trains_conditioning or without_captions
         validated = pace.forward + (pace.caption if encodes else 0.0)
         trained += validations * math.ceil(held_out / workers) * validated
-    judged = 0.0
-    if config.sweep.garments:
-        drawn = len(drawings_of(config, spec.garment))
-        judged = math.ceil(drawn / workers) * pace.images[config.drawn_as].image(preset)
+    drawn = task_of(config).pictures(config, spec)
+    judged = math.ceil(drawn / workers) * pace.images[config.drawn_as].image(preset) if drawn else 0.0
     for name in config.sweep.judge:
         count, images = min(preset.evaluation.samples, amount.records[name]), pace.images[name]
         judged += math.ceil(count / workers) * images.image(preset) + pace.statistics

@@ -31,7 +31,7 @@ class Work(StrEnum):
     TRAIN = "train and checkpoint"
     RESUME = "resume and save adapter"
     COMPARE = "compare resumed training"
-    LOAD_PIPELINES = "load base and refiner"
+    LOAD_PIPELINES = "load what draws pictures"
     JUDGE = "judge"
     GENERATE = "generate"
     FEATURES = "features"

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.size import CacheSize
-from fashion_sweep.planning.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
-from fashion_sweep.planning.cost import FILE_S
+from fashion_sweep.planning.gpu import Gpu
 from fashion_sweep.rehearsal.flops import Flops
 from fashion_sweep.rehearsal.forecast import ImagePace, Pace
 from fashion_sweep.rehearsal.meter import Meter, Work, caching
@@ -30,7 +30,7 @@ def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pa
     images: dict[str, ImagePace] = {
         name: ImagePace(
             base_step=passes * timings.seconds("base", name),
-            refiner_step=passes * timings.seconds("refiner", name) if scale.refiner_steps else 0.0,
+            second_step=passes * timings.seconds("second", name) if scale.second_steps else 0.0,
             decode=timings.seconds("decoder", name),
             features=meter.seconds(Work.FEATURES),
             forward=timings.seconds("base", name),
@@ -43,7 +43,7 @@ def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pa
     return Pace(
         step={placement(spec): seconds for spec, seconds in steps.items()},
         forward=images[first].forward * trained.height * trained.width / (size.height * size.width),
-        caption=sum(timings.seconds(encoder, first) for encoder in ("text_encoder", "text_encoder_2")),
+        caption=sum(timings.seconds(component, first) for component in config.architecture.text_components),
         rows={part.kind: meter.seconds(caching(part.kind)) for part in cache.parts},
         images=images,
         statistics=meter.seconds(Work.STATISTICS) if config.sweep.judge else 0.0,
@@ -58,30 +58,24 @@ def reckoned_pace(
     A step is the forward pass, the backward pass to the activations (as many operations: the frozen weights need no
     gradient), and with gradient checkpointing the forward pass again.
     """
-    pace, passes, own = tflops * 1e12, _passes(config), flops["training"]
-    autoencoder, extractor = pace * TF32_SHARE, pace * FLOAT32_SHARE
+    gpu, passes, own = Gpu(bfloat16=tflops * 1e12), _passes(config), flops["training"]
     through = 3 if config.preset.training.gradient_checkpointing else 2
     text = {True: through * own.text, False: own.text if cache.without_captions else 0.0}
     steps = {placement(spec): through * own.base + text[spec.trains_conditioning] for spec in _trained(config)}
-    rows = {"images": FILE_S + cache.views * own.encode / autoencoder, "captions": own.text / pace}
-    drawing = passes * config.preset.generation.num_inference_steps * own.base / pace
-    rows["prior"] = drawing + (own.decode + own.encode) / autoencoder + own.text / pace
-    for name in config.sweep.judge:
-        seen = flops[name]
-        rows[f"reference-{name}"] = FILE_S + seen.reference / extractor
-        rows[f"loss-{name}"] = FILE_S + seen.encode / autoencoder + (seen.base + seen.text) / pace
+    parts = all_parts(config, cache.views)
+    rows = {kind: part.seconds(own if part.FOR_TRAINING else flops[part.data_set], gpu) for kind, part in parts.items()}
     return Pace(
-        step={key: _share(config) * operations / pace for key, operations in steps.items()},
-        forward=own.base / pace,
-        caption=own.text / pace,
+        step={key: _share(config) * operations / gpu.bfloat16 for key, operations in steps.items()},
+        forward=own.base / gpu.bfloat16,
+        caption=own.text / gpu.bfloat16,
         rows={part.kind: rows[part.kind] for part in cache.parts},
         images={
             name: ImagePace(
-                base_step=passes * flops[name].base / pace,
-                refiner_step=passes * flops[name].second / pace,
-                decode=flops[name].decode / autoencoder,
-                features=flops[name].features / extractor,
-                forward=flops[name].base / pace,
+                base_step=passes * flops[name].base / gpu.bfloat16,
+                second_step=passes * flops[name].second / gpu.bfloat16,
+                decode=flops[name].decode / gpu.tf32,
+                features=flops[name].features / gpu.float32,
+                forward=flops[name].base / gpu.bfloat16,
             )
             for name in config.drawn_on
         },

@@ -7,25 +7,25 @@ from rich.console import Console
 
 from fashion_sweep.config.loading import load_preset, load_run_config
 from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.doors import TASKS
 from fashion_sweep.planning.plan import resolved
-from fashion_sweep.rehearsal.samples import GARMENT
 from fashion_sweep.rehearsal.setting import RehearsalWish, apart, set_up
 from fashion_sweep.rehearsal.stages import Outcome, play
 from fashion_sweep.rehearsal.tables import as_json, tables
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.tables import terminal
 from fashion_sweep.storage.files import write_json
-from fashion_sweep.tasks.garment.recipe import NAME, garment_config
 
 
 def config_of(sweep: str, preset: str | None, settings: Sequence[str]) -> RunConfig:
-    """Of a sweep; where it is called `garment`, of one garment.
+    """Of a sweep; where it is called as a task is, of an example of that.
 
     Raises:
         ConfigError: a mistake in it.
     """
-    if sweep == NAME:
-        return garment_config(load_preset(preset, settings), [GARMENT])
+    if sweep in TASKS and (example := TASKS[sweep].example(load_preset(preset, settings))):
+        config: RunConfig = example
+        return config
     return resolved(load_run_config(sweep, preset, settings))
 
 

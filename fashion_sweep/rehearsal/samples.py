@@ -7,19 +7,12 @@ from PIL import Image
 
 from fashion_sweep.config.data_source import PublishedData
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.sweep import Garment
 from fashion_sweep.data.catalogue import Catalogue, Record
-from fashion_sweep.data.garment import keep_photos
 from fashion_sweep.data.sets import open_data
 from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.tasks.garment.recipe import caption_of, recipe_of
 
 SAMPLES = 2
-PHOTO = (750, 1101)
-"""Width and height of a made-up photo of a garment."""
-GARMENT = Garment(photo="made-up-0.jpg", kind="sweater", attribute="pattern", name="made-up", digest="")
 CAPTIONS = (
     "The shirt this woman wears has long sleeves, its fabric is cotton, and it has solid color patterns.",
     "This man wears a long-sleeve shirt with color block patterns and a pair of long denim trousers.",
@@ -48,14 +41,6 @@ def made_up(folder: Path, width: int, height: int) -> Catalogue:
         Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=92)
         records.append(Record(path.name, str(path), caption, width, height))
     return Catalogue(tuple(records), 0, ())
-
-
-def made_up_garment(config: RunConfig, run: RunPaths) -> Catalogue:
-    """A made-up photo of `GARMENT`, kept in the run as that of any garment."""
-    first = made_up(run.made_up(config.preset.training_set), *PHOTO).records[0]
-    caption = caption_of(recipe_of(config.preset), GARMENT)
-    record = Record(GARMENT.name, first.path, caption, first.width, first.height)
-    return keep_photos(Catalogue((record,), 0, ()), run.photos)
 
 
 def published(name: str, config: RunConfig) -> PublishedData:

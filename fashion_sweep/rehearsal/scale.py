@@ -11,7 +11,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.models.sources import EMBEDDED
 from fashion_sweep.planning.plan import feasible, parameters_of
 from fashion_sweep.rehearsal.samples import SAMPLES
-from fashion_sweep.tasks.garment.recipe import recipe_of
+from fashion_sweep.tasks.task import task_of
 
 LONGEST_NAME = 60
 LENGTHS = ("steps", "epochs")
@@ -25,7 +25,7 @@ class Scale:
     batch_size: int
     """Samples in a step: a worker's own share of the batch, if that is not too much here."""
     base_steps: int
-    refiner_steps: int
+    second_steps: int
     images_at_once: int
     cache_passes: int
     """How often each shard is made: the second time, all that starts up is behind it."""
@@ -39,7 +39,7 @@ class Scale:
             steps=2 if small else 6,
             batch_size=1 if small else share,
             base_steps=2 if small else 4,
-            refiner_steps=(1 if small else 2) if refines else 0,
+            second_steps=(1 if small else 2) if refines else 0,
             images_at_once=1 if small else preset.generation.batch_size,
             cache_passes=1 if small else 2,
         )
@@ -73,8 +73,8 @@ def with_roots(config: RunConfig, roots: Mapping[str, Path]) -> RunConfig:
 def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: int) -> RunConfig:
     """What is rehearsed of `config`, by name apart from the real runs. `views`: as many as the real run keeps, so that
     no limit of the cache is needed here."""
-    preset = config.preset
-    images = scale.base_steps + scale.refiner_steps
+    preset = task_of(config).smaller(config.preset)
+    images = scale.base_steps + scale.second_steps
     training = preset.training.model_copy(
         update={
             "steps": scale.steps,
@@ -89,7 +89,7 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: i
     generation = preset.generation.model_copy(
         update={
             "num_inference_steps": images,
-            "refine_fraction": scale.refiner_steps / images,
+            "refine_fraction": scale.second_steps / images,
             "batch_size": scale.images_at_once,
         }
     )
@@ -97,10 +97,6 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: i
     name = f"{preset.name[: LONGEST_NAME - len('-rehearsal')]}-rehearsal"
     smaller = {"name": name, "training": training, "generation": generation, "evaluation": evaluation}
     smaller["cache"] = CacheConfig()
-    if config.sweep.garments:
-        recipe = recipe_of(preset)
-        prior = recipe.prior and recipe.prior.model_copy(update={"images": 1})
-        smaller["garment"] = recipe.model_copy(update={"seeds": 1, "prompts": recipe.prompts[:1], "prior": prior})
     sweep = config.sweep.model_copy(
         update={
             "trials": [spec.values for spec in specs],

@@ -15,10 +15,10 @@ from fashion_sweep.data.catalogue import Catalogue, write_catalogue
 from fashion_sweep.encodings.parts import Captions
 from fashion_sweep.encodings.size import CacheSize, Counts, cache_size, left_out
 from fashion_sweep.errors import ConfigError, FashionSweepError
-from fashion_sweep.planning.assumed_gpu import BFLOAT16_TFLOPS
+from fashion_sweep.planning.gpu import ASSUMED
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.rehearsal.forecast import Amount
-from fashion_sweep.rehearsal.samples import made_up, made_up_garment, opened, published, two_of
+from fashion_sweep.rehearsal.samples import made_up, opened, published, two_of
 from fashion_sweep.rehearsal.scale import (
     Scale,
     is_short_of_gpus,
@@ -30,6 +30,7 @@ from fashion_sweep.rehearsal.scale import (
 from fashion_sweep.run.paths import RunPaths, rehearsals_root
 from fashion_sweep.storage.files import write_json, write_text
 from fashion_sweep.tasks.preflight import check_catalogue, check_config
+from fashion_sweep.tasks.task import task_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RehearsalWish:
     random_weights: bool = False
     gpus: int | None = None
     """Of the cluster that the forecast is for; None: those of one trial."""
-    tflops: float = BFLOAT16_TFLOPS
+    tflops: float = ASSUMED.bfloat16 / 1e12
     """1e12 bfloat16 operations a second that one of them sustains, where none is here to be measured."""
 
 
@@ -79,12 +80,12 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     of = f"sweep [bold]{config.sweep.name}[/], preset [bold]{config.preset.name}[/]"
     console.print(f"rehearsal of {of}, on {device}", markup=True)
     console.print(f"folder {folder.root}", soft_wrap=True)
-    garment = made_up_garment(config, folder) if config.sweep.garments else None
-    real = {name: garment or opened(name, config) for name in config.data_sets}
+    stand_in = task_of(config).stand_in(config, folder)
+    real = {name: stand_in or opened(name, config) for name in config.data_sets}
     amount = _amount(config, real, wish)
     cache = cache_size(config, specs_of(config), Counts(amount.records, amount.captions, "the data"))
     notes = [*_model_notes(config, wish), *left_out(config, cache.without_captions, cache.views)]
-    samples, said, warnings = _samples(config, real, roots)
+    samples, said, warnings = _samples(config, real, roots, stand_in)
     notes += said
     if is_short_of_gpus(config.preset, device):
         notes.append("no GPU here: one worker, one sample at a time, on the CPU")
@@ -108,14 +109,15 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
 
 
 def _samples(
-    config: RunConfig, real: Mapping[str, Catalogue | None], roots: Mapping[str, Path]
+    config: RunConfig, real: Mapping[str, Catalogue | None], roots: Mapping[str, Path], stand_in: Catalogue | None
 ) -> tuple[dict[str, Catalogue], list[str], list[str]]:
     """The images to rehearse with, what they stand for, and why `run` would refuse the data."""
     samples, notes, warnings = {}, [], list[str]()
     for name, catalogue in real.items():
-        if config.sweep.garments and catalogue is not None:
-            samples[name] = catalogue
-            notes.append("a made-up photo of 750x1101 stands in for that of a garment")
+        if stand_in is not None:
+            samples[name] = stand_in
+            sizes = {f"{record.width}x{record.height}" for record in stand_in.records}
+            notes.append(f"data.{name}: what stands in is made up, of {' and '.join(sorted(sizes))} pixels")
         elif catalogue is None:
             whole = published(name, config)
             samples[name] = made_up(roots[name], whole.width, whole.height)
@@ -139,7 +141,7 @@ def _refusals(name: str, catalogue: Catalogue, config: RunConfig) -> list[str]:
 def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
     resources = config.preset.resources
     needed = resources.gpus_per_worker * resources.workers_per_trial
-    if not config.sweep.judge and not config.sweep.garments:
+    if not config.sweep.judge and not any(task_of(config).pictures(config, spec) for spec in config.specs):
         raise ConfigError("sweep.judge: is empty; a rehearsal times images by judging them: name a data set")
     if wish.gpus is not None and wish.gpus < needed:
         raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")
@@ -148,7 +150,7 @@ def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
 def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
     if not wish.random_weights:
         return []
-    random = ["base", *(["refiner"] if config.preset.model.second_model else [])]
+    random = ["base", *([config.architecture.second_title] if config.preset.model.second_model else [])]
     random += ["InceptionV3"] if config.preset.evaluation.features.startswith("random") else []
     random += ["CLIP"] if config.preset.evaluation.clip_model.startswith("random") else []
     return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]

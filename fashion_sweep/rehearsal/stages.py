@@ -44,7 +44,7 @@ class Outcome:
     pace: Pace
     disk: Mapping[str, float]
     weights: Mapping[str, int]
-    """Bytes of base, refiner and judge."""
+    """Bytes of the base model, the second one and the judge."""
     sustained: float | None
     """Operations a second of the base UNet here; None where its architecture is not at hand."""
 

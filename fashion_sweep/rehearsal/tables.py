@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from fashion_sweep.doors import ADAPTER_KINDS
-from fashion_sweep.planning.assumed_gpu import FLOAT32_SHARE, TF32_SHARE
 from fashion_sweep.planning.cost import FILE_S
+from fashion_sweep.planning.gpu import Gpu
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
 from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
 from fashion_sweep.rehearsal.scale import is_short_of_gpus
@@ -14,7 +14,7 @@ from fashion_sweep.rehearsal.setting import RehearsalWish
 from fashion_sweep.rehearsal.stages import Outcome
 from fashion_sweep.report.tables import Table, duration
 from fashion_sweep.report.words import GAP
-from fashion_sweep.tasks.garment.recipe import drawings_of
+from fashion_sweep.tasks.task import task_of
 
 DAY = 24 * HOUR
 
@@ -45,7 +45,7 @@ def gpu_memory(outcome: Outcome) -> dict[str, float]:
     preset, scale = outcome.setting.config.preset, outcome.setting.scale
     share = preset.training.batch_size // preset.resources.workers_per_trial
     at_once = preset.training.micro_batch_size or share
-    base, refiner, judge = (outcome.weights.get(name, 0) for name in ("base", "refiner", "judge"))
+    base, second, judge = (outcome.weights.get(name, 0) for name in ("base", "second", "judge"))
     grown: dict[tuple[str, str], int] = {}
     for stage in outcome.stages:
         key = (stage.name, stage.trial or "")
@@ -57,7 +57,7 @@ def gpu_memory(outcome: Outcome) -> dict[str, float]:
     }
     drawing = max((size for (name, _), size in grown.items() if name == Work.GENERATE), default=0)
     many = preset.generation.batch_size
-    found[f"generating, {many} images at once"] = base + refiner + judge + many / scale.images_at_once * drawing
+    found[f"generating, {many} images at once"] = base + second + judge + many / scale.images_at_once * drawing
     return found
 
 
@@ -83,7 +83,7 @@ def _pace_table(outcome: Outcome) -> Table:
     pace, scale = outcome.pace, outcome.setting.scale
     preset = outcome.setting.config.preset
     share = preset.training.batch_size // preset.resources.workers_per_trial
-    judging = "closeness to a photo" if outcome.setting.config.sweep.garments else "features and CLIP score"
+    judging, second = task_of(outcome.setting.config).judging, outcome.setting.config.architecture.second_title
     rows = [
         (f"training step ({placement_name(key)}), {share} samples", f"{seconds:.3g}")
         for key, seconds in pace.step.items()
@@ -93,16 +93,16 @@ def _pace_table(outcome: Outcome) -> Table:
         rows += [
             (f"{name} image, {preset.generation.num_inference_steps} steps", f"{images.image(preset):.3g}"),
             ("  a step of the base", f"{images.base_step:.3g}"),
-            ("  a step of the refiner", f"{images.refiner_step:.3g}"),
+            *([(f"  a step of the {second}", f"{images.second_step:.3g}")] if scale.second_steps else []),
             ("  decoding", f"{images.decode:.3g}"),
             (f"  {judging}", f"{images.features:.3g}"),
         ]
     rows.append(("encoding a caption", f"{pace.caption:.3g}"))
     rows += [(f"{caching(kind)}, a row", f"{seconds:.3g}") for kind, seconds in pace.rows.items()]
-    done = f"{scale.steps} training steps of {scale.batch_size} and {scale.base_steps} + {scale.refiner_steps}"
+    done = f"{scale.steps} training steps of {scale.batch_size} and {scale.base_steps} + {scale.second_steps}"
     caption = f"Extrapolated in proportion from {done} steps an image, {scale.images_at_once} at once."
     if outcome.sustained:
-        caption += f" The base UNet reached {outcome.sustained / 1e12:.3g}e12 operations a second."
+        caption += f" The base model reached {outcome.sustained / 1e12:.3g}e12 operations a second."
     return Table("Pace of one worker here", ("work", "seconds"), tuple(rows), caption)
 
 
@@ -153,9 +153,10 @@ def _assumed_here(outcome: Outcome) -> list[str]:
 def _assumed_elsewhere(outcome: Outcome, wish: RehearsalWish) -> list[str]:
     checkpointing = outcome.setting.config.preset.training.gradient_checkpointing
     through = "forward three times (gradient checkpointing)" if checkpointing else "forward twice"
+    share = Gpu(bfloat16=1)
     return [
         f"{wish.tflops:g}e12 bfloat16 operations a second sustained by each GPU (--tflops; an A100's peak is 312e12), "
-        f"{TF32_SHARE:.2g} of that by the autoencoder and {FLOAT32_SHARE:.2g} by feature extractors",
+        f"{share.tf32:.2g} of that by the autoencoder and {share.float32:.2g} by feature extractors",
         f"a training step is as many operations as {through}",
         f"{1000 * FILE_S:g} ms of a CPU core for a photograph of the cache; nothing lost to communication or start-up",
         *_amounts(outcome),
@@ -165,8 +166,8 @@ def _assumed_elsewhere(outcome: Outcome, wish: RehearsalWish) -> list[str]:
 def _amounts(outcome: Outcome) -> list[str]:
     amount, samples = outcome.setting.amount, outcome.setting.config.preset.evaluation.samples
     config = outcome.setting.config
-    if config.sweep.garments:
-        return [f"one garment, {len(drawings_of(config, ''))} pictures of it with its adapter and as many without"]
+    if drawn := max(task_of(config).pictures(config, spec) for spec in config.specs):
+        return [f"{drawn:,} pictures drawn and judged a trial"]
     sets = ", ".join(f"{count:,} {name} images" for name, count in amount.records.items())
     return [f"{sets}, {amount.captions:,} distinct captions, {samples:,} images judged a trial and set at most"]
 

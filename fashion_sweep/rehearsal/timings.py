@@ -23,7 +23,7 @@ class Timings(Observer):
     steps: dict[str, list[float]] = field(default_factory=dict)
     """By trial: of each optimizer step."""
     weights: dict[str, int] = field(default_factory=dict)
-    """Bytes of base, refiner and judge."""
+    """Bytes of the base model, the second one and the judge."""
     trial_id: str = ""
     """Of the trial that is worked on."""
     _moments: list[float] = field(default_factory=list)

@@ -2,7 +2,8 @@
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.encodings.size import CacheSize, Counts, left_out
-from fashion_sweep.planning.cost import BFLOAT16_FLOPS, FILE_S, FLOAT32_FLOPS, TF32_FLOPS
+from fashion_sweep.planning.cost import FILE_S
+from fashion_sweep.planning.gpu import ASSUMED
 from fashion_sweep.report.tables import Table, duration
 
 
@@ -30,9 +31,9 @@ def cache_sentences(config: RunConfig, size: CacheSize, counts: Counts) -> list[
     assumed = [part.title for part in size.parts if part.rows_per_second and not part.measured]
     if assumed:
         said.append(
-            f"Assumed, for an A100-class GPU that sustains {BFLOAT16_FLOPS / 1e12:.2g} TFLOP/s in bfloat16, "
-            f"{TF32_FLOPS / 1e12:.2g} in TF32 (autoencoder) and {FLOAT32_FLOPS / 1e12:.2g} in float32 (Inception), and "
-            f"{1000 * FILE_S:g} ms of a CPU core for a photograph: {', '.join(assumed)}."
+            f"Assumed, for an A100-class GPU that sustains {ASSUMED.bfloat16 / 1e12:.2g} TFLOP/s in bfloat16, "
+            f"{ASSUMED.tf32 / 1e12:.2g} in TF32 (autoencoder), {ASSUMED.float32 / 1e12:.2g} in float32 (Inception) "
+            f"and {1000 * FILE_S:g} ms of a CPU core for a photograph: {', '.join(assumed)}."
         )
     if any(part.rows_per_second is None for part in size.parts):
         said.append("The time is known once a run has filled such a cache here.")

@@ -93,8 +93,8 @@ class TrialResult:
     micro_batch_size: int | None = None
     """At the end; smaller than configured where memory did not suffice."""
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
-    garment: Mapping[str, float] = field(default_factory=dict)
-    """Where it is a garment's: how close its pictures come to its photo."""
+    summary: Mapping[str, float] = field(default_factory=dict)
+    """What the run's task found out beside the evaluations."""
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -181,7 +181,7 @@ def _trial(run: RunPaths, spec: TrialSpec, sweep: Sweep) -> TrialResult:
         val_loss=number(values.get("val_loss")),
         micro_batch_size=_whole(values.get("micro_batch_size")),
         evaluations={name: _evaluation(evaluations[name], sweep.metrics_on(name)) for name in sweep.judge},
-        garment=numbers(values.get("garment")),
+        summary=numbers(values.get(sweep.task)),
         seconds=numbers(values.get("seconds")),
     )
 

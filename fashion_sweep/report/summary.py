@@ -71,7 +71,7 @@ def show_end(
             to.print(_narrow(table))
             if after is None or table.caption != after.caption:  # of several that rest on the same, once
                 to.print(Text(shown(table.caption), style="dim italic"))
-        for line in [*_unfinished(run, results), *_time(results), *_registered(run, results)]:
+        for line in [*_unfinished(run, results), *_time(results), *_registered(run)]:
             to.print(line, markup=False)
         to.print(f"report: {near(run.page)}", soft_wrap=True, markup=False)
         for command in commands:
@@ -103,11 +103,9 @@ def _cut(name: str, room: int) -> str:
     return name if len(name) <= room else f"{name[:head]}…{name[len(name) - (room - 1 - head) :]}"
 
 
-def _registered(run: RunPaths, results: Results) -> list[str]:
-    registered, names = read_what_may_be_lost(run.mirror).get("registered"), len(results.config.sweep.garments)
-    if not registered:
-        return []
-    return [f"registered: {f'{names} adapters, each under its own name' if names > 1 else registered}"]
+def _registered(run: RunPaths) -> list[str]:
+    registered = read_what_may_be_lost(run.mirror).get("registered")
+    return [f"registered: {registered}"] if registered else []
 
 
 def _broken(command: str) -> str:

@@ -100,7 +100,7 @@ def time_table(results: Results) -> Table | None:
 
 def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep) -> Table:
     rows = [(t.title, f"{t.parameters:,}", f"{t.adapter_bytes / 1e6:.2f}", f"{100 * t.share:.3f}") for t in planned]
-    caption = "Adapters in float32; the share is that of the base model's UNet and text encoders."
+    caption = "Adapters in float32; the share is that of the parts of the base model that can be adapted."
     if sweep.search and sweep.space:
         caption += f" The search begins {sweep.search.trials} trials, chosen from these"
         caption += "".join(f", {name} {axis.low:g} to {axis.high:g}" for name, axis in sweep.space.ranges.items()) + "."

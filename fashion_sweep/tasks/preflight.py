@@ -2,7 +2,6 @@
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.data.sets import rendered_sets
 from fashion_sweep.data.split import split
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.metrics.extractors import extractor
@@ -10,6 +9,7 @@ from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.metrics.sample_size import too_few
 from fashion_sweep.models.checks import check_model, check_size
 from fashion_sweep.models.sources import EMBEDDED, locate
+from fashion_sweep.tasks.task import task_of
 
 
 def check_config(config: RunConfig) -> None:
@@ -21,7 +21,7 @@ def check_config(config: RunConfig) -> None:
     if preset.evaluation.clip_model.startswith(EMBEDDED):
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
     extractor("features", preset.evaluation).check(preset.evaluation)
-    rendered_sets(config)
+    task_of(config).check(config)
     _check_sizes(config)
     _check_batches(config)
     if problem := too_few(metrics_of(config.sweep.metrics), preset.evaluation.samples, preset.evaluation):

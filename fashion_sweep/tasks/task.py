@@ -8,23 +8,31 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 
-from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.doors import TASKS
+from fashion_sweep.encodings.parts import Cached
+from fashion_sweep.handover.model_card import HandedOver
 from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.tracking.tracked import Tracked
 
 if TYPE_CHECKING:
     from fashion_sweep.tasks.trial_worker import TrialWorker
 
 
-class Task(Protocol):
+class Task(Cached, Tracked, HandedOver, Protocol):
     """Opens its data, trains, judges, reports, shows, registers and forecasts."""
 
     name: str
     """Under which it stands in `doors.TASKS`, and its summary in a trial's result."""
     fails_unread: bool
     """Whether what cannot be read is the failure of a trial, rather than left out."""
+
+    def check(self, config: RunConfig) -> None:
+        """Raises:
+        ConfigError: what is to be opened cannot be there.
+        """
 
     def open(self, name: str, config: RunConfig, run: RunPaths) -> Catalogue:
         """The records of a data set.
@@ -64,6 +72,21 @@ class Task(Protocol):
 
     def show(self, run: RunPaths, console: Console) -> None:
         """Prints the answer and the tables of the report."""
+
+    judging: str
+    """What is done with a picture that was drawn, in words for a rehearsal."""
+
+    def example(self, preset: Preset) -> RunConfig | None:
+        """What is rehearsed where the task is named in place of a sweep; None where there are sweeps."""
+
+    def stand_in(self, config: RunConfig, run: RunPaths) -> Catalogue | None:
+        """Made-up data in the folder of a rehearsal; None where it is two of the real ones."""
+
+    def smaller(self, preset: Preset) -> Preset:
+        """What the task itself says of its size, as small as a rehearsal can be."""
+
+    def pictures(self, config: RunConfig, spec: TrialSpec) -> int:
+        """How many a trial draws to be judged, beside those for evaluation sets."""
 
 
 def task_of(config: RunConfig) -> Task:

@@ -111,10 +111,10 @@ class TrialWorker:
         """Trains and judges the trial; worker 0 writes `result.json` at the end."""
         try:
             if not self.spec.is_base_model and not self.worker.agreed(lambda: is_whole(self.paths.adapter)):
-                stage_inputs.fetch_caches(self.caches.folders(for_training=True))
+                stage_inputs.fetch_caches(self.caches.folders(self.config, for_training=True))
                 self.train()
             stage_inputs.fetch_for_judging(
-                self.paths, [] if self.worker.rank else self.caches.folders(for_training=False)
+                self.paths, [] if self.worker.rank else self.caches.folders(self.config, for_training=False)
             )
             evaluations = self.task.judge(self)
             if self.worker.rank == 0:
@@ -169,7 +169,7 @@ class TrialWorker:
         self.observer.report(values)
 
     def load_for_pictures(self) -> Model:
-        """The model with the refiner, and the trial's adapter."""
+        """The model with all that drawing takes, and the trial's adapter."""
         model = load_model(self.config.preset.model, self.worker.device, for_pictures=True)
         if not self.spec.is_base_model:
             fuse(self.paths.adapter, self.config.architecture, model.components)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.run_id import KEY, identity
@@ -21,10 +20,10 @@ from fashion_sweep.run.specs import run_specs
 from fashion_sweep.run.status import read_status, state_of
 from fashion_sweep.storage.files import read_json, read_json_lines, read_what_may_be_lost, write_json
 from fashion_sweep.tracking.artifacts import LONGEST_TAG, Artifacts
-from fashion_sweep.tracking.garments import entry_of_garment
-from fashion_sweep.tracking.registry import entry_of_winner, register, winner
+from fashion_sweep.tracking.registry import register
 from fashion_sweep.tracking.runs import PARENT, Runs
 from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
+from fashion_sweep.tracking.tracked import tracked
 from fashion_sweep.tracking.values import Point, corrected_metrics, final_metrics, final_points, finite, trial_params
 from fashion_sweep.tracking.views import prepare_views
 
@@ -58,6 +57,7 @@ class Mirroring:
         self._client, self._run = client(uri), run
         self._uri = uri
         self._config = read_run_config(run.config)
+        self._task = tracked(self._config)
         known = read_what_may_be_lost(run.mirror)
         known = known if known.get("uri") == shown(uri) else {}
         self._runs = Runs(self._client, uri, run, self._config)
@@ -66,10 +66,10 @@ class Mirroring:
         """By MLflow run: points that were sent, with their times as they were then. Should they have arrived in spite
         of all, they must not arrive again with the times at which a trial that was resumed made the same steps."""
         self._registered: str | None = known.get("registered")
-        """What became of the winner, in words."""
+        """What became of all of them, in words."""
         self._artifacts = Artifacts(self._client)
-        self._garments: dict[str, str] = {}
-        """What became of each garment's adapter, in words."""
+        self._entries: dict[str, str] = {}
+        """What became of each adapter that belongs into the registry, in words, by trial."""
         self._losses: dict[str, Losses] = {}
         self._viewed: str | None = None
         """The MLflow run for which views were prepared."""
@@ -100,38 +100,37 @@ class Mirroring:
                 prepare_views(self._client, parent, self._config)
                 self._viewed = parent.info.run_id
         results = read_what_may_be_lost(self._run.results)
-        specs = run_specs(self._run, self._config)
-        states = [self._trial(parent, spec, results, going) for spec in specs]
-        ended = self._run.report.is_file() and all(state in ENDED for state in states)
+        states = {spec: self._trial(parent, spec, results, going) for spec in run_specs(self._run, self._config)}
+        ended = self._run.report.is_file() and all(state in ENDED for state in states.values())
         self._send_parent(parent, results)
-        self._set_status(parent, ("FAILED" if "failed" in states else "FINISHED") if ended else None, None, going)
-        if self._config.sweep.garments:
-            self._register_garments(parent, specs, states)
-        elif ended and (failed := states.count("failed")):
-            self._registered = f"nothing: {failed} of {len(states)} trials failed; resume tries them again"
-        elif ended and (won := winner(self._config, specs, results)):
-            with self._bearing_refusal():
-                if trial := self._runs.child(parent, won.spec, None):
-                    entry = entry_of_winner(self._run, self._config, won)
-                    self._registered = register(self._client, self._run, self._config, entry, parent, trial)
-                    self._send(parent, tags={"registered": self._registered})
+        self._set_status(
+            parent, ("FAILED" if "failed" in states.values() else "FINISHED") if ended else None, None, going
+        )
+        self._register(parent, states, results if ended else {})
         self._save(parent)
         if self._refusals:
             more = f" (and {len(self._refusals) - 1} more)" if len(self._refusals) > 1 else ""
             raise RunError(f"not all could be sent: {self._refusals[0]}{more}")
         return self._runs.made > 0
 
-    def _register_garments(self, parent: "Run", specs: Sequence[TrialSpec], states: Sequence[str]) -> None:
-        """Each as soon as it is done, whatever becomes of the others; once, but in a thorough pass."""
-        for spec in [spec for spec, state in zip(specs, states, strict=True) if state == "done" and spec.garment]:
-            if spec.garment in self._garments and not self._artifacts.thorough:
+    def _register(self, parent: "Run", states: Mapping[TrialSpec, str], results: Mapping[str, Any]) -> None:
+        """Each adapter as soon as it belongs into the registry; once, but in a thorough pass."""
+        for spec in self._task.to_register(self._config, states, results):
+            if spec.trial_id in self._entries and not self._artifacts.thorough:
                 continue
             with self._bearing_refusal():
                 if trial := self._runs.child(parent, spec, None):
-                    entry = entry_of_garment(self._run, self._config, spec)
-                    told = register(self._client, self._run, self._config, entry, parent, trial)
-                    self._garments[spec.garment] = told
-        self._registered = "; ".join(self._garments.values()) or None
+                    entry = self._task.entry(self._run, self._config, spec, results)
+                    self._entries[spec.trial_id] = register(self._client, self._run, self._config, entry, parent, trial)
+        failed = [*states.values()].count("failed")
+        if len(self._entries) > 1:
+            self._registered = f"{len(self._entries)} adapters, each under its own name"
+        elif self._entries:
+            (self._registered,) = self._entries.values()
+        elif results and failed:
+            self._registered = f"nothing: {failed} of {len(states)} trials failed; resume tries them again"
+        if self._entries and self._registered:
+            self._send(parent, tags={"registered": self._registered})
 
     def _send_parent(self, parent: "Run", results: Mapping[str, Any]) -> None:
         note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()
@@ -165,12 +164,12 @@ class Mirroring:
                 final, rests_on = final_metrics(result, sweep)
                 written = [(paths.result, final)]
                 written += [(self._run.results, corrected_metrics(results.get("verdicts") or {}, spec, sweep))]
-                points += final_points(written, result, self._latest(child))
+                points += final_points(written, result, sweep, self._latest(child))
                 tags |= rests_on
             self._send(child, points, params, tags)
         if state == "done":
-            files = [(self._run.config, ""), (paths.adapter, "adapter"), (paths.sheet, ""), (paths.closeness, "")]
-            files += [(photo_of(self._run.photos, spec.garment), "")] if spec.garment else []
+            files = [(self._run.config, ""), (paths.adapter, "adapter")]
+            files += [(path, "") for path in self._task.artifacts(self._run, spec)]
             files += [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))]
             self._send_files(child, files)
         ended = (stopped if state == "stopped" else status).get("time")

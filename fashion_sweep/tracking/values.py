@@ -13,8 +13,6 @@ from fashion_sweep.metrics.metric import metrics_of
 
 Point = tuple[str, float, int, int]
 """Key, value, time in milliseconds, step."""
-BY_SEED = "closeness_by_seed"
-"""Metric of a garment; its steps are seeds."""
 FORGOTTEN = ("loss_increase", "loss_increase_se")
 
 
@@ -53,9 +51,15 @@ def final_metrics(result: dict[str, Any], sweep: Sweep) -> tuple[dict[str, Any],
         measured = [key for metric in sweep.metrics_on(name) for key in (metric, f"{metric}_se")]
         metrics |= {f"{key}{suffix}": judged.get(key) for key in (*measured, *FORGOTTEN)}
         tags |= {f"{key}{suffix}": str(judged.get(key, "unknown")) for key in ("features", "samples", "clip_model")}
-    metrics |= {key: value for key, value in (result.get("garment") or {}).items() if finite(value)}
+    metrics |= {key: value for key, value in task_summary(result, sweep).items() if finite(value)}
     notes = [f"{key}: {value}" for key, value in tags.items()]
     return metrics, tags | {"mlflow.note.content": "\n\n".join([str(result.get("title", "")), *notes])}
+
+
+def task_summary(result: Mapping[str, Any], sweep: Sweep) -> Mapping[str, Any]:
+    """What the run's task found out about a trial beside its evaluations: numbers, and series of numbers by step."""
+    found: Mapping[str, Any] = result.get(sweep.task) or {}
+    return found
 
 
 def corrected_metrics(verdicts: dict[str, Any], spec: TrialSpec, sweep: Sweep) -> dict[str, float]:
@@ -73,6 +77,7 @@ def corrected_metrics(verdicts: dict[str, Any], spec: TrialSpec, sweep: Sweep) -
 def final_points(
     written: Sequence[tuple[Path, Mapping[str, Any]]],
     result: Mapping[str, Any],
+    sweep: Sweep,
     latest: Mapping[str, tuple[int, int, float]],
 ) -> list[Point]:
     """The final metrics that are not there with this value.
@@ -80,6 +85,7 @@ def final_points(
     Args:
         written: metrics, each with the file that they are from.
         result: of the trial.
+        sweep: of the run.
         latest: step, time and value of the latest point of each metric that is there.
     """
     step = int(result.get("steps") or 0)
@@ -90,9 +96,12 @@ def final_points(
             if finite(value) and known != float(value):
                 # MLflow shows the last by time, and clocks have been set back
                 points.append((key, float(value), max(int(path.stat().st_mtime * 1000), before + 1), step))
-    by_seed = (result.get("garment") or {}).get(BY_SEED, {})
-    seen, now = latest.get(BY_SEED, (-1,))[0], int(written[0][0].stat().st_mtime * 1000)
-    return points + [(BY_SEED, value, now, int(seed)) for seed, value in by_seed.items() if int(seed) > seen]
+    now = int(written[0][0].stat().st_mtime * 1000)
+    for key, series in task_summary(result, sweep).items():
+        if isinstance(series, Mapping):
+            seen = latest.get(key, (-1,))[0]
+            points += [(key, value, now, int(at)) for at, value in series.items() if int(at) > seen]
+    return points
 
 
 def finite(value: Any) -> TypeGuard[float]:

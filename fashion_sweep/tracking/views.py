@@ -8,14 +8,12 @@ MLflow 3.17's own "Save view"; an MLflow that does not know it shows its plain l
 import base64
 import json
 import zlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fashion_sweep.config.adapter_columns import adapter_columns, placements_of
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.trial_spec import TRAINING_AXES
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.tracking.runs import PARENT
+from fashion_sweep.tracking.tracked import Columns, tracked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,43 +70,16 @@ def _packed(state: dict[str, Any]) -> str:
 
 def _views(config: RunConfig, run_id: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """Name and state of each view, by key."""
-    metrics, params = _metrics(config), _params(config)
-    best_first = {"orderByKey": f"metrics.`{metrics[0]}`", "orderByAsc": _ascends(config)}
+    shown = tracked(config).columns(config)
+    best_first = {"orderByKey": f"metrics.`{shown.metrics[0]}`", "orderByAsc": shown.ascends}
     trials = {"searchFilter": f"tags.`{PARENT}` = '{run_id}'", **best_first}
-    columns = [f"params.`{name}`" for name in params] + [f"metrics.`{name}`" for name in metrics]
+    columns = [f"params.`{name}`" for name in shown.params] + [f"metrics.`{name}`" for name in shown.metrics]
     table = {"selectedColumns": columns, "columnOrder": columns}
-    charts = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, **_charts(config, params)}
+    charts = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, **_charts(shown)}
     return {
         TABLE: ("Newest run: table", trials | table),
         CHARTS: ("Newest run: charts", trials | table | charts),
     }
-
-
-def _metrics(config: RunConfig) -> list[str]:
-    """What the verdict goes by, first."""
-    if config.sweep.garments:
-        return ["closeness", "identified", "colour_delta_e"]
-    columns = []
-    for name, deciding in config.sweep.judge.items():
-        beside = [metric for metric in config.sweep.metrics_on(name) if metric not in deciding]
-        corrected = [f"{metric.name}_corrected" for metric in metrics_of(deciding) if metric.is_biased]
-        suffix = f"_{name}" if len(config.sweep.judge) > 1 else ""
-        columns += [f"{key}{suffix}" for key in (*deciding, *beside, *corrected)]
-    return columns or ["val_loss"]
-
-
-def _quality(config: RunConfig) -> list[str]:
-    """Those of the verdicts alone."""
-    judge = config.sweep.judge
-    if config.sweep.garments or not judge:
-        return _metrics(config)
-    return [f"{metric}_{name}" if len(judge) > 1 else metric for name, deciding in judge.items() for metric in deciding]
-
-
-def _ascends(config: RunConfig) -> bool:
-    """Whether small values of the first metric are the best ones."""
-    first = next(iter(config.sweep.judge.values()), None)
-    return not config.sweep.garments and (first is None or metrics_of(first)[0].better == "lower")
 
 
 def _meaning(config: RunConfig) -> str:
@@ -116,40 +87,29 @@ def _meaning(config: RunConfig) -> str:
     return "".join(f" {one.name}_corrected is {one.title} less its bias, by which the verdict goes." for one in biased)
 
 
-def _params(config: RunConfig) -> list[str]:
-    """Sizes, and what else differs between trials."""
-    if config.sweep.garments:
-        return ["parameters"]
-    space = config.sweep.space
-    axes = space.training if space else {name for spec in config.specs for name, _ in spec.training}
-    varied = [name for name in TRAINING_AXES if name in axes]
-    adapters = [f"{name}_{key}" for name in placements_of(config) for key in adapter_columns(config)]
-    return ["parameters", *adapters, *varied]
-
-
-def _charts(config: RunConfig, params: Sequence[str]) -> dict[str, Any]:
+def _charts(shown: Columns) -> dict[str, Any]:
     """Cards of the chart view, in two sections."""
     cards: list[dict[str, Any]] = []
-    quality = _quality(config)
+    quality = list(shown.quality)
 
     def card(section: str, **values: Any) -> None:
         fixed = {"uuid": f"card-{len(cards)}", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
         cards.append(fixed | {"metricSectionId": section} | values)
 
-    if config.sweep.garments:  # whose adapters are of one size
-        for name in quality:
-            card("quality", type="BAR", metricKey=name, displayName=name)
-    else:
+    if shown.sizes_differ:
         for name in quality:
             card("quality", type="SCATTER", xaxis=_param("parameters"), yaxis=_metric(name))
         for first, second in zip(quality[::2], quality[1::2], strict=False):
             card("quality", type="SCATTER", xaxis=_metric(first), yaxis=_metric(second))
-        card("quality", type="PARALLEL", selectedParams=list(params), selectedMetrics=quality, showAllRuns=False)
+        params = list(shown.params)
+        card("quality", type="PARALLEL", selectedParams=params, selectedMetrics=quality, showAllRuns=False)
+    else:
+        for name in quality:
+            card("quality", type="BAR", metricKey=name, displayName=name)
     for name in ("val_loss", "train_loss"):
         as_measured = {"xAxisKey": "step", "scaleType": "linear", "lineSmoothness": 0, "useGlobalLineSmoothing": False}
         card("losses", type="LINE", metricKey=name, selectedMetricKeys=[name], displayName=name, **as_measured)
-    titles = {"quality": "Closeness to the photos" if config.sweep.garments else "Quality against size"}
-    titles |= {"losses": "Losses"}
+    titles = {"quality": shown.section, "losses": "Losses"}
     section: dict[str, Any] = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
     section |= {"columns": 2, "cardHeight": 320}
     sections = [section | {"uuid": uuid, "name": name} for uuid, name in titles.items()]

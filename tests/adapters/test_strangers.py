@@ -27,6 +27,7 @@ from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl.architecture import SDXL
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.report.results import TrialResult
+from fashion_sweep.tasks.catalogue.task import CATALOGUE
 from fashion_sweep.tiny import WEIGHTS
 
 
@@ -136,7 +137,8 @@ def test_a_model_card_is_one_whatever_its_names_say():
     config, spec = load_run_config("exp2"), TrialSpec.of({"unet": 1})
     verdicts = {"fashion": {"sentence": hostile, "basis": hostile, "best": hostile}}
     trial = TrialResult(spec, "done", adapter_from=hostile)
-    text = Card(hostile, config, trial, verdicts, "diffusers", "a.safetensors", hostile, [hostile], (1, 1)).text()
+    told = CATALOGUE.card(config, trial, verdicts)
+    text = Card(hostile, config, trial, told, "diffusers", "a.safetensors", hostile, [hostile], (1, 1)).text()
     (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert set(re.findall(r"^import (\w+)", code, re.MULTILINE)) == {"torch"}
     ast.parse(code)

@@ -14,7 +14,7 @@ from fashion_sweep.rehearsal.meter import Meter
 from fashion_sweep.rehearsal.pace import reckoned_pace
 from fashion_sweep.rehearsal.scale import representatives, with_random_weights
 
-IMAGES = ImagePace(base_step=0.01, refiner_step=0.02, decode=0.1, features=0.3, forward=0.004)
+IMAGES = ImagePace(base_step=0.01, second_step=0.02, decode=0.1, features=0.3, forward=0.004)
 WITHOUT_CAPTIONS = "cache.max_gb=0.3"
 """Of prompt embeddings of a thousand captions, latents and features, which take 0.52 GB."""
 
@@ -92,7 +92,7 @@ def test_captions_that_the_limit_leaves_out_are_encoded_in_each_step_and_validat
     (frozen, trained), (frozen_left_out, trained_left_out) = (foretold(c, many).trials for c in (cached, left_out))
     assert frozen_left_out.training == pytest.approx(frozen.training + 2 * 50 * 0.25)  # two validations
     assert trained_left_out == trained
-    flops = Flops(base=1e12, second=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
+    flops = Flops(base=1e12, second=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9)
     work = {"training": flops, "fashion": flops}
     found = reckoned_pace(left_out, work, kept(left_out, many), tflops=100, statistics=5.0)
     assert found.step[(("unet", "lora"),), None] == pytest.approx(5 * (3 * 0.01 + 0.001))
@@ -120,13 +120,13 @@ def test_disk_is_rows_times_their_bytes():
 
 def test_operations_become_seconds_by_the_throughput_that_is_assumed():
     config = config_of("sweep.trials=[{unet: 1}, {text_encoders: 1}]")
-    flops = Flops(base=1e12, second=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9, reference=1e9)
+    flops = Flops(base=1e12, second=2e12, text=1e11, encode=3e12, decode=6e12, features=3e9)
     work = {"training": flops, "fashion": flops}
     found = reckoned_pace(config, work, kept(config, amount()), tflops=100, statistics=5.0)
     assert found.step[(("unet", "lora"),), None] == pytest.approx(5 * 3 * 0.01)
     assert found.step[(("text_encoders", "lora"),), None] == pytest.approx(5 * 3 * 0.011)
     image = found.images["fashion"]
-    assert (image.base_step, image.refiner_step) == (pytest.approx(0.02), pytest.approx(0.04))
+    assert (image.base_step, image.second_step) == (pytest.approx(0.02), pytest.approx(0.04))
     assert image.decode == pytest.approx(6 / (100 / 3))
     assert found.rows["images"] == pytest.approx(FILE_S + 4 * 3 / (100 / 3))
     assert found.rows["captions"] == pytest.approx(0.001)

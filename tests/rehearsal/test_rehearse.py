@@ -31,7 +31,7 @@ STAGES = [
     "cache reference-fashion",
     "train and checkpoint",
     "resume and save adapter",
-    "load base and refiner",
+    "load what draws pictures",
     "generate",
     "features",
     "statistics",
@@ -182,7 +182,7 @@ def test_a_call_is_divided_by_its_own_images_and_the_sample_grid_and_losses_do_n
     assert config.sweep.sample_prompts
     pace = rehearse(config, RehearsalWish(), Console(file=io.StringIO())).pace
     images = pace.images["general"]
-    assert images.base_step == images.refiner_step == pytest.approx((10 + 8) / 4)  # four images, with guidance
+    assert images.base_step == images.second_step == pytest.approx((10 + 8) / 4)  # four images, with guidance
     assert images.forward == pytest.approx((10 + 8) / 8)
     assert pace.step[(("unet", "lora"),), None] == pytest.approx(10 + 2)
 

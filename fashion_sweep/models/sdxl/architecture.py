@@ -11,14 +11,16 @@ from fashion_sweep.config.data_source import Size
 from fashion_sweep.errors import ConfigError, first_line
 from fashion_sweep.models.architecture import (
     Architecture,
+    Example,
     Fingerprints,
     Layers,
+    Names,
     Operations,
     Placement,
     TokenLengths,
-    TypicalWork,
 )
 from fashion_sweep.models.sdxl import caption_lengths, cost, export_keys
+from fashion_sweep.models.sdxl.card import NAMES, example_code
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.layers import COMPONENTS, layers_of
 from fashion_sweep.models.sdxl.schedule import check_schedules
@@ -56,6 +58,14 @@ class StableDiffusionXL(Architecture):
     }
 
     formats = ("diffusers", "peft", "kohya")
+    sampler, second_title = "DDIM", "refiner"
+
+    @property
+    def names(self) -> Names:
+        return NAMES
+
+    def example_code(self, example: Example) -> tuple[list[str], list[str]]:
+        return example_code(example)
 
     def target_modules(self, component: str) -> tuple[str, ...]:
         return PROJECTIONS[component]
@@ -94,8 +104,8 @@ class StableDiffusionXL(Architecture):
     def caption_bytes(self, model: SDXLConfig) -> int:
         return cost.caption_bytes(model)
 
-    def typical_work(self, model: SDXLConfig) -> TypicalWork | None:
-        return cost.typical_work(model)
+    def typical_operations(self, model: SDXLConfig, size: Size) -> Operations | None:
+        return cost.typical_operations(model, size)
 
     def operations(self, model: SDXLConfig, size: Size) -> Operations | None:
         from fashion_sweep.models.sdxl.operations import count_operations

@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from fashion_sweep.config.data_source import Size
-from fashion_sweep.models.architecture import TypicalWork
+from fashion_sweep.models.architecture import Operations
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.sources import locate, locate_architecture
 from fashion_sweep.models.sdxl.tokenizers import CONTEXT
 from fashion_sweep.storage.files import read_json
 
 TIME_IDS, FACTOR, CHANNELS = 6, 8, 4
-WORK = TypicalWork(
-    denoiser_per_pixel=6.1e6,  # counted on the meta device
-    encoder_per_pixel=4.25e6,  # likewise
-    caption=2 * CONTEXT * (123e6 + 695e6),
-)
+UNET_PER_PIXEL, ENCODER_PER_PIXEL = 6.1e6, 4.25e6
+"""Operations by pixels of the image, counted on the meta device at 512x360; the decoder takes twice its encoder's."""
+CAPTION = 2 * CONTEXT * (123e6 + 695e6)
+"""Operations of encoding one."""
 TEXT_WIDTH = 768 + 1280
 
 
@@ -39,8 +38,13 @@ def caption_bytes(model: SDXLConfig) -> int:
     return 2 * (CONTEXT * _text_width(model) + int(_component(model, "text_encoder_2").get("projection_dim", 1280)))
 
 
-def typical_work(model: SDXLConfig) -> TypicalWork | None:
-    return WORK if _text_width(model) == TEXT_WIDTH else None
+def typical_operations(model: SDXLConfig, size: Size) -> Operations | None:
+    if _text_width(model) != TEXT_WIDTH:
+        return None
+    pixels = size.height * size.width
+    encode = ENCODER_PER_PIXEL * pixels
+    base = UNET_PER_PIXEL * pixels
+    return Operations(base=base, second=base if model.refiner else 0.0, text=CAPTION, encode=encode, decode=2 * encode)
 
 
 def _text_width(model: SDXLConfig) -> int:

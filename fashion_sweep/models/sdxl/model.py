@@ -134,7 +134,7 @@ class SDXL:
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        refiner = {"refiner": self.refiner.unet} if self.refiner else {}
+        refiner = {"second": self.refiner.unet} if self.refiner else {}
         text_encoders = {name: self.components[name] for name in TOKENS}
         return {"base": self.pipeline.unet, "decoder": self.pipeline.vae.decoder} | text_encoders | refiner
 
@@ -142,7 +142,7 @@ class SDXL:
     def weight_bytes(self) -> Mapping[str, int]:
         """What base and refiner share is the base's."""
         sizes, seen = {}, set()
-        for name, pipeline in (("base", self.pipeline), ("refiner", self.refiner)):
+        for name, pipeline in (("base", self.pipeline), ("second", self.refiner)):
             own = [part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)]
             weights = [p for part in own if id(part) not in seen for p in part.parameters()]
             sizes[name] = sum(weight.numel() * weight.element_size() for weight in weights)

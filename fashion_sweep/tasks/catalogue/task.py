@@ -1,19 +1,27 @@
 """The task of a sweep: trials learn a catalogue's photographs, and are judged on evaluation sets."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, check_tolerable
 from fashion_sweep.data.listing import problems_csv
 from fashion_sweep.data.sets import locate_data, open_data
+from fashion_sweep.encodings.cache_part import CachePart
 from fashion_sweep.errors import DataError
+from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.report.results import TrialResult
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage.files import write_text
+from fashion_sweep.tasks.catalogue.card import card_of
+from fashion_sweep.tasks.catalogue.columns import columns_of
 from fashion_sweep.tasks.preflight import check_catalogue
+from fashion_sweep.tracking.registry import Entry, entry_of_winner, winner
+from fashion_sweep.tracking.tracked import Columns
 
 if TYPE_CHECKING:
     from fashion_sweep.tasks.trial_worker import TrialWorker
@@ -50,6 +58,13 @@ class CatalogueTask:
         """The base model's alone, as in the study."""
         return config.preset.generation.base_negative_prompt if spec.is_base_model else None
 
+    def check(self, config: RunConfig) -> None:
+        for name in config.data_sets:
+            locate_data(name, config.preset.data[name])
+
+    def cache_parts(self, config: RunConfig, views: int) -> Sequence[CachePart]:
+        return ()
+
     def trained_on(self, trial: "TrialWorker") -> dict[str, Any]:
         return {}
 
@@ -70,6 +85,45 @@ class CatalogueTask:
         from fashion_sweep.report.summary import show_summary
 
         show_summary(run, console)
+
+    def columns(self, config: RunConfig) -> Columns:
+        return columns_of(config)
+
+    def artifacts(self, run: RunPaths, spec: TrialSpec) -> Sequence[Path]:
+        return ()
+
+    def to_register(
+        self, config: RunConfig, states: Mapping[TrialSpec, str], results: Mapping[str, Any]
+    ) -> Sequence[TrialSpec]:
+        """The best by the verdict, once every trial is there to be compared."""
+        best = None if "failed" in states.values() else self.best(config, list(states), results)
+        return [best] if best else []
+
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
+        won = winner(config, [spec], results)
+        assert won is not None
+        return entry_of_winner(run, config, won)
+
+    def best(self, config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> TrialSpec | None:
+        won = winner(config, specs, results)
+        return won.spec if won else None
+
+    def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
+        return card_of(config, trial, verdicts)
+
+    judging = "features and CLIP score"
+
+    def example(self, preset: Preset) -> None:
+        """None: there are sweeps to rehearse."""
+
+    def stand_in(self, config: RunConfig, run: RunPaths) -> None:
+        """None: two images of each data set stand in for it."""
+
+    def smaller(self, preset: Preset) -> Preset:
+        return preset
+
+    def pictures(self, config: RunConfig, spec: TrialSpec) -> int:
+        return 0
 
 
 CATALOGUE = CatalogueTask()

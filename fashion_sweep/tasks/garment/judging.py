@@ -25,7 +25,7 @@ from fashion_sweep.tasks.trial_worker import TrialWorker
 
 def judge_trial(trial: TrialWorker) -> None:
     """Writes pictures, `closeness.json` and contact sheets; the base model draws the prompts of all garments."""
-    evaluation, name = trial.config.preset.evaluation, trial.spec.garment
+    evaluation, name = trial.config.preset.evaluation, trial.spec.item
     with trial.observer.stage("load"):
         model = trial.load_for_pictures()
         clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device(trial.worker.device))

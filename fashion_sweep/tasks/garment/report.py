@@ -131,7 +131,7 @@ def whether_it_works(judged: Sequence[Judged]) -> Table:
 
 def garment_tables(results: Results, judged: Sequence[Judged]) -> list[Table]:
     """Whether it works, and what it is."""
-    by_name = {trial.spec.garment: trial for trial in results.trials}
+    by_name = {trial.spec.item: trial for trial in results.trials}
     measured = []
     for one in judged:
         trial = by_name[one.garment]

@@ -1,17 +1,26 @@
 """The task of a run over garments: each trial learns one photo, and is judged by how close its pictures come to it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.data.garment import keep_photos
-from fashion_sweep.encodings.parts import Prior
+from fashion_sweep.data.garment import keep_photos, photo_of
+from fashion_sweep.encodings.cache_part import CachePart
+from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.report.results import TrialResult
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.tasks.garment.recipe import open_garments, recipe_of
+from fashion_sweep.tasks.garment import rehearsing
+from fashion_sweep.tasks.garment.card import card_of
+from fashion_sweep.tasks.garment.prior import Prior
+from fashion_sweep.tasks.garment.recipe import PHOTOS, drawings_of, garment_config, open_garments, recipe_of
+from fashion_sweep.tasks.garment.registration import entry_of_garment
+from fashion_sweep.tracking.registry import Entry
+from fashion_sweep.tracking.tracked import Columns
 
 if TYPE_CHECKING:
     from fashion_sweep.tasks.trial_worker import TrialWorker
@@ -42,17 +51,22 @@ class GarmentTask:
         """None, also not the study's for the base model: what is compared is the adapter alone."""
         return None
 
+    def check(self, config: RunConfig) -> None:
+        """Photos are opened one by one, and those that cannot be read are told by name."""
+
+    def cache_parts(self, config: RunConfig, views: int) -> Sequence[CachePart]:
+        return [Prior(config, views, PHOTOS)] if recipe_of(config.preset).prior else []
+
     def trained_on(self, trial: "TrialWorker") -> dict[str, Any]:
-        own: dict[str, Any] = {"only": trial.spec.garment}
-        if trial.caches.prior is None:
+        own: dict[str, Any] = {"only": trial.spec.item}
+        cache = trial.caches.parts.get(Prior.KIND)
+        if cache is None:
             return own
         from fashion_sweep.training.batches import PriorPictures
 
-        (kind,) = (one.kind for one in trial.config.sweep.garments if one.name == trial.spec.garment)
-        part = Prior(trial.config, trial.caches.views, trial.config.preset.training_set)
-        return own | {
-            "prior": PriorPictures(trial.caches.prior, part.rows_of(kind), part.caption(kind), part.prior.weight)
-        }
+        (kind,) = (one.kind for one in trial.config.sweep.garments if one.name == trial.spec.item)
+        part = Prior(trial.config, trial.caches.views, PHOTOS)
+        return own | {"prior": PriorPictures(cache, part.rows_of(kind), part.caption(kind), part.prior.weight)}
 
     def judge(self, trial: "TrialWorker") -> dict[str, Any]:
         """No evaluation set is judged."""
@@ -64,7 +78,7 @@ class GarmentTask:
     def summary(self, trial: "TrialWorker") -> dict[str, Any]:
         from fashion_sweep.tasks.garment.judgement import summary
 
-        return summary(trial.paths, trial.spec.garment) if trial.spec.garment else {}
+        return summary(trial.paths, trial.spec.item) if trial.spec.item else {}
 
     def write_report(self, run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
         from fashion_sweep.tasks.garment.report import write_garment_report
@@ -75,6 +89,52 @@ class GarmentTask:
         from fashion_sweep.tasks.garment.report import show_garments
 
         show_garments(run, console)
+
+    def columns(self, config: RunConfig) -> Columns:
+        closeness = ["closeness", "identified", "colour_delta_e"]
+        return Columns(
+            params=["parameters"],
+            metrics=closeness,
+            quality=closeness,
+            section="Closeness to the photos",
+            ascends=False,
+            sizes_differ=False,
+        )
+
+    def artifacts(self, run: RunPaths, spec: TrialSpec) -> Sequence[Path]:
+        trial = run.trial(spec.trial_id)
+        return [trial.sheet, trial.closeness, *([photo_of(run.photos, spec.item)] if spec.item else [])]
+
+    def to_register(
+        self, config: RunConfig, states: Mapping[TrialSpec, str], results: Mapping[str, Any]
+    ) -> Sequence[TrialSpec]:
+        """Each as soon as it is done, whatever becomes of the others."""
+        return [spec for spec, state in states.items() if state == "done" and spec.item]
+
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
+        return entry_of_garment(run, config, spec)
+
+    def best(self, config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> TrialSpec | None:
+        """The only one: of several none is the best, for each is another garment's."""
+        garments = [spec for spec in specs if spec.item]
+        return garments[0] if len(garments) == 1 else None
+
+    def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
+        return card_of(config, trial)
+
+    judging = "closeness to a photo"
+
+    def example(self, preset: Preset) -> RunConfig:
+        return garment_config(preset, [rehearsing.GARMENT])
+
+    def stand_in(self, config: RunConfig, run: RunPaths) -> Catalogue:
+        return rehearsing.made_up_photo(config, run)
+
+    def smaller(self, preset: Preset) -> Preset:
+        return rehearsing.smaller(preset)
+
+    def pictures(self, config: RunConfig, spec: TrialSpec) -> int:
+        return len(drawings_of(config, spec.item))
 
 
 GARMENT = GarmentTask()

@@ -44,6 +44,7 @@ class FlowDiTArchitecture(Architecture):
         "reader": Placement("reader", ("reader",)),
     }
     config_class = FlowDiTConfig
+    sampler = "Euler"
 
     def target_modules(self, component: str) -> tuple[str, ...]:
         return PROJECTIONS

@@ -14,6 +14,7 @@ from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import is_whole
+from fashion_sweep.tasks.garment.prior import Prior
 from fashion_sweep.tasks.garment.recipe import PHOTOS, garment_config, open_garments
 from fashion_sweep.tasks.sweep import _write_inputs
 from fashion_sweep.tasks.trial_worker import TrialWorker
@@ -81,7 +82,7 @@ def test_an_adapter_is_trained_with_pictures_that_the_base_model_drew(tmp_path, 
     for shard in missing_shards(run, specs_of(config)):
         make_shard(shard)
     forget_models()
-    drawn = read_caches(run).prior
+    drawn = read_caches(run).parts.get(Prior.KIND)
     assert drawn is not None
     assert drawn.rows == 3  # both garments share those of their kind
     assert len({drawn.row("latents", row).numpy().tobytes() for row in range(3)}) == 3

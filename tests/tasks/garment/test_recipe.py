@@ -7,10 +7,10 @@ from fashion_sweep.adapters.metadata import own_keys
 from fashion_sweep.config.loading import load_preset, load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.rehearsal.samples import GARMENT
 from fashion_sweep.rehearsal.scale import with_random_weights
 from fashion_sweep.tasks.garment import recipe
 from fashion_sweep.tasks.garment.recipe import garment_config, placement_like
+from fashion_sweep.tasks.garment.rehearsing import GARMENT
 from fashion_sweep.tasks.preflight import check_config
 from fashion_sweep.tracking.fetching import Fetched
 

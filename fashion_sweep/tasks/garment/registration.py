@@ -11,11 +11,11 @@ from fashion_sweep.tracking.values import trial_params
 
 def entry_of_garment(run: RunPaths, config: RunConfig, spec: TrialSpec) -> Entry:
     """Of a trial that is done."""
-    garment = next(one for one in config.sweep.garments if one.name == spec.garment)
+    garment = next(one for one in config.sweep.garments if one.name == spec.item)
     recipe, size = config.preset.garment, config.preset.picture_size()
     assert recipe is not None
     result = read_json(run.trial(spec.trial_id).result)
-    measured = result["garment"]
+    measured = result[config.sweep.task]
     words = f"{recipe.token} {garment.kind}, {recipe.attribute_token} {garment.attribute}"
     tags = trial_params(config, spec, result) | {
         "garment": garment.name,
