@@ -15,7 +15,8 @@ import numpy as np
 from safetensors import safe_open
 
 from fashion_sweep.adapters.kind import AdapterKind
-from fashion_sweep.doors import ADAPTER_KINDS
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.models.architecture import Architecture
 from fashion_sweep.storage.files import write_json, write_tensors
@@ -122,6 +123,13 @@ FORMATS: Mapping[str, Callable[[Path, SavedAdapter, Architecture, Mapping[str, s
     "kohya": write_kohya,
 }
 """By name: writes an adapter to a path, which is a folder for `peft`."""
+
+
+def formats_of(spec: TrialSpec) -> list[str]:
+    """Those in which the trial's adapters can be written."""
+    kinds: list[AdapterKind] = [ADAPTER_KINDS[one.kind] for one in spec.adapters]
+    architecture: Architecture = ARCHITECTURES[spec.architecture]
+    return [name for name in architecture.formats if all(name in kind.formats for kind in kinds)]
 
 
 def check_format(name: str, adapter: SavedAdapter, architecture: Architecture) -> None:

@@ -36,7 +36,7 @@ def generate(
         Option("--with-base/--without-base", help="A row of the base model, too. Default: with several adapters."),
     ] = None,
     size: Annotated[str | None, Option(help="Height and width in pixels, for instance 512x360.", metavar="HxW")] = None,
-    steps: Annotated[int | None, Option(help="DDIM steps, of base and refiner together.")] = None,
+    steps: Annotated[int | None, Option(help="Denoising steps in all.")] = None,
     guidance: Annotated[float | None, Option(help="Guidance scale.")] = None,
     negative_prompt: Annotated[
         str | None,

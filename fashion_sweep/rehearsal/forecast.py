@@ -24,7 +24,7 @@ class ImagePace:
     decode: float
     features: float
     forward: float
-    """For one sample through the UNet."""
+    """For one sample through the denoiser."""
 
     def image(self, preset: Preset) -> float:
         """From noise to features, at the preset's number of steps."""

@@ -84,7 +84,7 @@ def reckoned_pace(
 
 
 def _passes(config: RunConfig) -> int:
-    """Samples in a call of a UNet for each image."""
+    """Samples in a call of the denoiser for each image."""
     return 2 if config.preset.generation.guidance_scale > 1 else 1
 
 
@@ -94,7 +94,7 @@ def _share(config: RunConfig) -> int:
 
 
 def sustained(config: RunConfig, pace: Pace, flops: dict[str, Flops]) -> float:
-    """Operations a second that the base UNet reached in the measured pace."""
+    """Operations a second that the base model's denoiser reached in the measured pace."""
     name = config.drawn_as
     return flops[name].base / pace.images[name].forward
 

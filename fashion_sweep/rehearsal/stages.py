@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 
-from fashion_sweep.adapters.formats import FORMATS, count_saved
+from fashion_sweep.adapters.formats import count_saved, formats_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.encodings.caches import read_caches
@@ -46,7 +46,7 @@ class Outcome:
     weights: Mapping[str, int]
     """Bytes of the base model, the second one and the judge."""
     sustained: float | None
-    """Operations a second of the base UNet here; None where its architecture is not at hand."""
+    """Operations a second of the base model's denoiser here; None where they cannot be counted."""
 
 
 def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
@@ -76,7 +76,7 @@ def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
     """
     counted = {"planned": parameters_of(setting.config, spec)}
     with meter.stage(Work.EXPORT):
-        for name in FORMATS:
+        for name in formats_of(spec):
             files = export(ExportRequest(setting.run, name, spec.trial_id))
             counted[name] = sum(count_saved(path) for path in files if path.suffix == ".safetensors")
         if len(set(counted.values())) > 1:

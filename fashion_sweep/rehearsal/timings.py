@@ -31,6 +31,8 @@ class Timings(Observer):
     _data_set: str | None = None
     """That is drawn and judged; images of the sample grid, of none, are fewer at once and do not count."""
     _draws: bool = False
+    _parts: set[str] = field(default_factory=set)
+    """Of the models that were loaded."""
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[None]:
@@ -59,6 +61,7 @@ class Timings(Observer):
             return
         self.weights |= loaded.weight_bytes
         for part, module in loaded.parts.items():
+            self._parts.add(part)
             self._time(part, module, loaded.device)
 
     def _time(self, part: str, module: nn.Module, device: torch.device) -> None:
@@ -82,8 +85,8 @@ class Timings(Observer):
         module.register_forward_hook(after)
 
     def seconds(self, part: str, evaluation_set: str) -> float:
-        """Of a typical call, for one sample."""
-        return median(self.calls[part, evaluation_set])
+        """Of a typical call, for one sample; 0 for a part that the model does not have."""
+        return median(self.calls[part, evaluation_set]) if part in self._parts else 0.0
 
 
 def bytes_of(module: nn.Module) -> int:

@@ -35,7 +35,7 @@ class Gradients:
 
     def give(self, workers: int) -> None:
         """The sums over all workers become the parameters' gradients; none where no backward pass came by, as at
-        CLIP's last layer, which SDXL does not use."""
+        a text encoder's last layer, where the model takes the last but one."""
         sum_over_workers(self.sums, workers)
         for parameter, part, used in zip(self.parameters, self.parts, self.used, strict=True):
             parameter.grad = part.reshape(parameter.shape).to(parameter.dtype) if used else None

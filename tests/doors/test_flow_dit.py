@@ -1,7 +1,10 @@
 """A base model from another package goes all the way of a run, and nothing of this package is different for it."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import load_file
 
 from fashion_sweep.cluster.worker import Worker
@@ -13,6 +16,8 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.planning.plan import plan, resolved, specs_of
+from fashion_sweep.rehearsal.rehearse import rehearse
+from fashion_sweep.rehearsal.setting import RehearsalWish
 from fashion_sweep.report.page import write_report
 from fashion_sweep.run.claim import claimed
 from fashion_sweep.run.paths import RunPaths
@@ -130,3 +135,11 @@ def test_a_format_that_names_layers_of_another_architecture_is_refused(run):
         ConfigError, match="--format kohya: has no names for layers of flow-dit; take --format diffusers"
     ):
         export(ExportRequest(run, "kohya", trial="transformer-r2"))
+
+
+def test_it_is_rehearsed_in_the_formats_that_it_has(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = rehearse(settings_of(), RehearsalWish(), Console(file=io.StringIO()))
+    assert outcome.parameters == {"base-model": 0, "transformer-r2": 1024, "reader-dora-r1": 768}
+    assert outcome.here.hours > 0
+    assert outcome.pace.images["fashion"].second_step == 0

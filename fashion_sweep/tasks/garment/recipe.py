@@ -17,6 +17,7 @@ from fashion_sweep.config.preset import GarmentConfig, Preset, RunConfig
 from fashion_sweep.config.sweep import Garment, Sweep
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.garment import garment_catalogue
+from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tracking import fetch
@@ -25,8 +26,6 @@ NAME = "garment"
 PHOTOS = "garments"
 """The name of the garments' photos among data sets."""
 QUESTION = "Does each garment's adapter draw that garment?"
-FIRST_CHOICE: Mapping[str, int] = {"unet": 1}
-"""The study's answer."""
 
 
 def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mapping[str, Any] | None = None) -> RunConfig:
@@ -44,7 +43,7 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
         prompts_of(recipe, garment, (recipe.caption, *recipe.prompts))
     values = {"name": NAME, "question": QUESTION, "judge": [], "task": NAME, "garments": list(garments)}
     try:
-        sweep = Sweep.model_validate(values | {"trials": [dict(adapters or FIRST_CHOICE), {}]})
+        sweep = Sweep.model_validate(values | {"trials": [dict(adapters or first_choice(preset)), {}]})
     except ValidationError as error:
         raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
     training, resources = recipe.training.model_copy(update={"data_set": PHOTOS}), preset.resources
@@ -57,6 +56,11 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
         "resources": resources.model_copy(update={"workers_per_trial": workers}),
     }
     return RunConfig(preset=preset.model_copy(update=changed), sweep=sweep)
+
+
+def first_choice(preset: Preset) -> dict[str, Any]:
+    """The study's answer: rank 1 where the architecture is adapted first."""
+    return {next(iter(ARCHITECTURES[preset.model.architecture].placements)): 1}
 
 
 def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
