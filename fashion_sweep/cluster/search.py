@@ -75,7 +75,10 @@ class StudySearcher(Searcher):
         known = suggestions(run)
         self._begun = {suggestion.trial_id: suggestion for suggestion in known}
         self._waiting = deque(suggestion for suggestion in known if not run.trial(suggestion.trial_id).is_over)
-        self._choices = Choices(space, feasible(config, space))
+        possible = feasible(config, space)
+        self._choices = Choices(space, possible)
+        self._last = set[str]() if space.ranges else {spec.trial_id for spec in possible}
+        """All trials that there can be; empty where numbers are drawn from a range."""
         self._study = open_study(run, search)
         self._running: dict[str, Suggestion] = {}
         self.remaining = len(self._waiting) + max(trials_wanted(config) - len(known), 0)
@@ -97,6 +100,8 @@ class StudySearcher(Searcher):
         remote.put(self._run.study)
 
     def _new(self) -> Suggestion | None:
+        if self._last and self._last <= self._begun.keys():
+            return None
         for _ in range(TRIES):
             self._study.sampler = sampler(self._search, len(self._study.trials))
             asked = self._study.ask()
