@@ -29,6 +29,12 @@ def attach(
     return parameters
 
 
+def detach(components: Mapping[str, nn.Module], spec: TrialSpec) -> None:
+    """Takes the adapters of `spec` off again: the components are as they were before `attach`."""
+    for component, one in spec.adapted.items():
+        ADAPTER_KINDS[one.kind].detach(components[component])
+
+
 def save(
     path: Path, components: Mapping[str, nn.Module], spec: TrialSpec, about: Mapping[str, str] | None = None
 ) -> None:

@@ -75,6 +75,9 @@ class AdapterKind(Protocol):
             seed: of the initial values, each of which is drawn by the name of its module.
         """
 
+    def detach(self, module: "nn.Module") -> None:
+        """Takes an attached adapter off again, so that the module is as it was before, bit for bit."""
+
     def collect(self, module: "nn.Module") -> tuple[Parts, dict[str, Any]]:
         """The trained tensors of a module that carries the adapter, and the settings that its files tell."""
 

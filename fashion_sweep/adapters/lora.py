@@ -78,6 +78,11 @@ class Lora:
 
         return low_rank.attach(module, component, self._config(targets, options, training), seed)
 
+    def detach(self, module: "nn.Module") -> None:
+        from fashion_sweep.adapters import low_rank
+
+        low_rank.detach(module)
+
     def collect(self, module: "nn.Module") -> tuple[Parts, dict[str, Any]]:
         from fashion_sweep.adapters import low_rank
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
@@ -29,6 +30,15 @@ def attach(module: nn.Module, component: str, config: Mapping[str, Any], seed: i
             parameter.data = _initial_value(f"{component}.{name}", parameter, seed).to(parameter.device)
             parameters[f"{component}.{name}"] = parameter
     return parameters
+
+
+def detach(module: nn.Module) -> None:
+    """Puts each layer that `attach` has wrapped back in its place."""
+    wrapped = {name: layer for name, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
+    for name, layer in wrapped.items():
+        parent, _, own = name.rpartition(".")
+        setattr(module.get_submodule(parent), own, layer.get_base_layer())
+    del module.peft_config
 
 
 def _initial_value(name: str, parameter: Tensor, seed: int) -> Tensor:

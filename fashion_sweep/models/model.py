@@ -71,6 +71,9 @@ class Model(Protocol):
     def prepare_training(self, components: Collection[str], gradient_checkpointing: bool) -> None:
         """Puts the model into training mode, once `components` carry adapters; `gradient_checkpointing`: of these."""
 
+    def finish_training(self) -> None:
+        """Undoes `prepare_training`, before the adapters are taken off."""
+
     def loss(self, batch: Batch) -> Tensor:
         """How far the denoiser is from what it is to predict: N float32, with gradients where they are enabled."""
 

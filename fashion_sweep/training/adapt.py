@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from fashion_sweep.adapters import attaching
 from fashion_sweep.config.training import TrainingConfig
@@ -64,9 +65,23 @@ class Adaptation:
     def run(self, model: Model, paths: TrialPaths, report: Report, observer: Observer) -> None:
         """Trains from the newest sound checkpoint to the end; worker 0 writes checkpoints and the adapter file.
 
-        `observer` is told of each step, and of checkpoints that were damaged.
+        Afterwards the model is as it was before. `observer` is told of each step, and of damaged checkpoints.
         """
         parameters = attaching.attach(model.components, self.spec, self.config, self.seed)
+        try:
+            self._train(model, parameters, paths, report, observer)
+        finally:  # the model may serve other trials
+            model.finish_training()
+            attaching.detach(model.components, self.spec)
+
+    def _train(
+        self,
+        model: Model,
+        parameters: Mapping[str, nn.Parameter],
+        paths: TrialPaths,
+        report: Report,
+        observer: Observer,
+    ) -> None:
         optimizer = torch.optim.AdamW(
             parameters.values(),
             lr=self.config.learning_rate,

@@ -115,6 +115,16 @@ class SDXL:
             else:  # transformers
                 module.activation_checkpointing_enable()
 
+    def finish_training(self) -> None:
+        for module in self.components.values():
+            module.eval()
+            part: Any = module
+            if hasattr(part, "disable_gradient_checkpointing"):  # diffusers
+                part.disable_gradient_checkpointing()
+            else:  # transformers
+                part.activation_checkpointing_disable()
+                part.disable_input_require_grads()  # a hook that checkpointing has added
+
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error of the predicted noise, or velocity."""
         latents, noise, timesteps = (t.to(self.device) for t in (batch.latents, batch.noise, batch.timesteps))

@@ -117,6 +117,10 @@ class FlowDiT:
         for name in components:
             self.components[name].train()
 
+    def finish_training(self) -> None:
+        for module in self.components.values():
+            module.eval()
+
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error of the velocity from picture to noise."""
         latents, noise, levels = (t.to(self.device) for t in (batch.latents, batch.noise, batch.timesteps))
