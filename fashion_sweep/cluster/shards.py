@@ -11,7 +11,6 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from fashion_sweep.cluster.capacity import worker_resources, workers_that_fit
-from fashion_sweep.cluster.hangs import LOOKS
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError
@@ -21,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
+LOOKS = 50
+"""How often within its patience a worker is looked at."""
 RETRIES = 3
 """How often a shard is tried again whose worker died: as often as Ray does it for a task."""
 

@@ -10,19 +10,18 @@ from ray.tune.execution import class_cache
 from ray.tune.logger import JsonLoggerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit
-from fashion_sweep.cluster.hangs import watching
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
+from fashion_sweep.cluster.lanes import lanes
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.ray_storage import ray_storage
-from fashion_sweep.cluster.supervisor import run_trial_on_workers
+from fashion_sweep.cluster.trial_on_lanes import TrialOnLanes
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config.preset import Resources, RunConfig
 from fashion_sweep.errors import RunError
 from fashion_sweep.run.paths import RunPaths
 
-# The function that starts a trial's workers only waits, and Train's controller runs beside it: on the head node, for
-# there a node that goes takes no trial's control with it, and a node whose work is done is idle and can go. The least
-# there is to ask for: of the CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
+# What waits for a trial runs on the head node: there a node that goes takes no trial with it. It is the least there is
+# to ask for: of the CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
 DRIVER = tune.PlacementGroupFactory([{"node:__internal_head__": 0.0001}])
 
 RESTARTS = 1000
@@ -54,10 +53,11 @@ def fit_trials(
 
     Returns, raises: as `run_trials`.
     """
-    with late_interrupt() as interrupt, watching(run, resources.stall_minutes * 60) as watch:
-        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), watch]
+    name = (train_fn.__module__, train_fn.__name__)
+    with late_interrupt() as interrupt, lanes(run, resources, name) as desk:
+        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt)]
         try:
-            results = _tuner(run, resources, train_fn, callbacks, param_space, tuning).fit()
+            results = _tuner(run, resources, desk, callbacks, param_space, tuning).fit()
         except _Interrupted:
             raise KeyboardInterrupt from None
         except RuntimeError as error:  # what Tune makes of an actor of its own that was ended for lack of memory
@@ -70,20 +70,16 @@ def fit_trials(
 def _tuner(
     run: RunPaths,
     resources: Resources,
-    train_fn: TrainFn,
+    desk: Any,
     callbacks: list[tune.Callback],
     param_space: dict[str, Any],
     tuning: dict[str, Any],
 ) -> tune.Tuner:
-    name = (train_fn.__module__, train_fn.__name__)
-
-    def trainable(config: dict[str, str]) -> None:
-        run_trial_on_workers(run, config["trial_id"], resources, name)
-
     return tune.Tuner(
-        tune.with_resources(trainable, DRIVER),
+        tune.with_resources(_with_desk(desk), DRIVER),
         param_space=param_space,
         tune_config=tune.TuneConfig(
+            reuse_actors=True,
             max_concurrent_trials=_concurrency(resources),
             trial_name_creator=lambda trial: trial.config["trial_id"],
             trial_dirname_creator=lambda trial: trial.config["trial_id"],
@@ -97,6 +93,16 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _with_desk(desk: Any) -> type[TrialOnLanes]:
+    class WithDesk(TrialOnLanes):
+        """Knows its desk."""
+
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config | {"desk": desk})
+
+    return WithDesk
 
 
 def _concurrency(resources: Resources) -> int:

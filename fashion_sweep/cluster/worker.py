@@ -8,6 +8,10 @@ from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Alive
 
 
+class Withdrawn(BaseException):
+    """Tune waits for a trial no longer: it is left at the step at which it is. No failure, so no Exception."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """One of the `world_size` processes of a trial; `torch.distributed` is initialised where it runs."""
@@ -20,6 +24,11 @@ class Worker:
     report: Callable[[dict[str, float]], None]
     """Takes the values of a step, `step` among them. A barrier: every rank calls it equally often; rank 0's
     values count."""
+
+    check: Callable[[], None] = lambda: None
+    """Raises Withdrawn where the trial is to be left; to be called by every rank equally often."""
+    stays: bool = False
+    """Whether the process goes on to other trials."""
 
     def agreed(self, find: Callable[[], int]) -> int:
         """What rank 0 finds, on every rank: all must go on in the same way, whatever a lagging file system shows

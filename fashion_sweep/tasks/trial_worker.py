@@ -3,19 +3,18 @@
 Facts go to the trial's folder first. What is already there (adapter, judged batches) is used, not made again.
 """
 
-import gc
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from fashion_sweep.adapters.formats import count_saved
-from fashion_sweep.adapters.fusing import fuse
+from fashion_sweep.adapters.fusing import adapted
 from fashion_sweep.adapters.metadata import own_keys
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import read_run_config
@@ -29,8 +28,8 @@ from fashion_sweep.generation.drawing import write_preview
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.evaluate import evaluate, for_tune
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages, metrics_of
+from fashion_sweep.models.loaded import Loaded, kept_models
 from fashion_sweep.models.model import Model
-from fashion_sweep.models.registry import load_model
 from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.run import stage_inputs
 from fashion_sweep.run.events import Observer, Observers
@@ -57,6 +56,8 @@ class TrialWorker:
     status: Status
     watchers: Sequence[Observer] = ()
     """Are told of all events, after the status."""
+    loaded: Loaded = field(default_factory=Loaded)
+    """The models that it uses, which may serve several trials."""
     evaluate: Evaluate = evaluate
     """Makes the metrics of an evaluation set."""
     draws_preview: bool = True
@@ -68,7 +69,7 @@ class TrialWorker:
         config = read_run_config(run.config)
         spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
         status = Status(run.trial(trial_id), worker.rank == 0, alive=worker.alive)
-        return cls(run, config, spec, worker, status, **options)
+        return cls(run, config, spec, worker, status, **({"loaded": kept_models()} if worker.stays else {}) | options)
 
     def watched_by(self, *watchers: Observer) -> "TrialWorker":
         """The same, whose events `watchers` are told of."""
@@ -80,7 +81,11 @@ class TrialWorker:
 
     @cached_property
     def observer(self) -> Observer:
-        return Observers([self.status, *self.watchers])
+        return Observers([self.status, *self.watchers, *([_Checks(self.worker)] if self._may_be_stopped else [])])
+
+    @property
+    def _may_be_stopped(self) -> bool:
+        return bool(self.config.sweep.search and self.config.sweep.search.stop_early)
 
     @cached_property
     def task(self) -> Any:
@@ -129,7 +134,7 @@ class TrialWorker:
         training = self.caches.training(self.config.training_of(self.spec))
         remote.remove(self.paths.adapter_source)  # of a copy that was damaged
         with self.observer.stage("load", step=0, steps=self.steps):
-            model = load_model(self.config.preset.model, self.worker.device)
+            model = self.loaded.model(self.config.preset.model, self.worker.device)
         words, size = self.task.trigger_words(self.config), self.original_size(self.config.preset.training_set)
         adaptation = Adaptation(
             spec=self.spec,
@@ -147,8 +152,7 @@ class TrialWorker:
         with self.observer.stage("train"):
             adaptation.run(model, self.paths, partial(self._report_and_draw, model), self.observer)
         del model, adaptation
-        gc.collect()
-        torch.cuda.empty_cache()
+        self.loaded.release()
 
     def _report_and_draw(self, model: Model, values: dict[str, float]) -> None:
         """The first to be validated draws, so that there is something to look at before any trial is judged."""
@@ -168,13 +172,15 @@ class TrialWorker:
         self.worker.report(values)
         self.observer.report(values)
 
-    def load_for_pictures(self) -> Model:
-        """The model with all that drawing takes, and the trial's adapter."""
-        model = load_model(self.config.preset.model, self.worker.device, for_pictures=True)
-        if not self.spec.is_base_model:
-            fuse(self.paths.adapter, self.config.architecture, model.components)
-        self.observer.loaded("pipelines", model)
-        return model
+    @contextmanager
+    def drawing_model(self) -> Iterator[Model]:
+        """The model with all that drawing takes, and while the block runs the trial's adapter."""
+        model = self.loaded.model(self.config.preset.model, self.worker.device, for_pictures=True)
+        with ExitStack() as stack:
+            if not self.spec.is_base_model:
+                stack.enter_context(adapted(self.paths.adapter, self.config.architecture, model.components))
+            self.observer.loaded("pipelines", model)
+            yield model
 
     def generator(self, model: Model, name: str) -> Generator:
         """Draws pictures as those of the data set `name`."""
@@ -212,6 +218,16 @@ class TrialWorker:
             logger.info("%s: %s", name, in_words(metrics))
         write_json(self.paths.result, result)
         self.status.update(now=True, state="done")
+
+
+class _Checks(Observer):
+    """Leaves a trial at a step, where a search has stopped it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def step(self, values: Mapping[str, float]) -> None:
+        self._worker.check()
 
 
 def in_words(values: Mapping[str, Any]) -> str:

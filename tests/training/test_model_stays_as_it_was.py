@@ -19,7 +19,11 @@ def state_of(model):
             module.training,
             getattr(module, "gradient_checkpointing", False),
             [*module._modules],
-            {key for key in module.__dict__ if not key.startswith(("_gradient_checkpointing", "gradient_checkpointing"))}
+            {
+                key
+                for key in module.__dict__
+                if not key.startswith(("_gradient_checkpointing", "gradient_checkpointing"))
+            }
             - {"_require_grads_hooks"},
             len(module._forward_hooks) + len(module._forward_pre_hooks),
         )

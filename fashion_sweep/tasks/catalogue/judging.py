@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from torch import distributed
@@ -29,17 +30,19 @@ def judge_trial(trial: TrialWorker) -> dict[str, Any]:
         By set its metrics, on worker 0; None on the others.
     """
     sweep = trial.config.sweep
-    with trial.observer.stage("load"):
-        model, judge = trial.load_for_pictures(), _load_judge(trial) if sweep.judge else None
     evaluations: dict[str, Any] = {}
-    for name in sweep.judge:
-        assert judge is not None
-        with trial.observer.stage("judge", evaluation_set=name):
-            evaluations[name] = _judge_set(trial, name, model, judge)
-    with trial.observer.stage("judge"):
-        if trial.worker.rank == 0:
-            generator = trial.generator(model, trial.config.drawn_as)
-            write_samples(generator, sweep.sample_prompts, trial.paths.samples, trial.observer)
+    with ExitStack() as stack:
+        with trial.observer.stage("load"):
+            model = stack.enter_context(trial.drawing_model())
+            judge = _load_judge(trial) if sweep.judge else None
+        for name in sweep.judge:
+            assert judge is not None
+            with trial.observer.stage("judge", evaluation_set=name):
+                evaluations[name] = _judge_set(trial, name, model, judge)
+        with trial.observer.stage("judge"):
+            if trial.worker.rank == 0:
+                generator = trial.generator(model, trial.config.drawn_as)
+                write_samples(generator, sweep.sample_prompts, trial.paths.samples, trial.observer)
     return evaluations
 
 

@@ -1,6 +1,7 @@
 """Judging a garment's trial: its pictures are drawn, and each is compared with the photo of every garment."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fashion_sweep.data.images import load_rgb
 from fashion_sweep.generation.drawing import draw, save_png
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.networks import Clip
+from fashion_sweep.models.model import Model
 from fashion_sweep.run import stage_inputs
 from fashion_sweep.storage.files import is_whole, read_json, write_json
 from fashion_sweep.tasks.garment.closeness import Look, closeness, cut_out, look_of
@@ -26,26 +28,32 @@ from fashion_sweep.tasks.trial_worker import TrialWorker
 def judge_trial(trial: TrialWorker) -> None:
     """Writes pictures, `closeness.json` and contact sheets; the base model draws the prompts of all garments."""
     evaluation, name = trial.config.preset.evaluation, trial.spec.item
-    with trial.observer.stage("load"):
-        model = trial.load_for_pictures()
-        clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device(trial.worker.device))
-        trial.observer.loaded("judge", [clip.model])
-    drawings, data_set = drawings_of(trial.config, name), trial.config.drawn_as
-    with trial.observer.stage("judge", images=0, images_total=len(drawings)):
-        with trial.observer.stage("draw", data_set=data_set):
-            _draw(trial, trial.generator(model, data_set), drawings)
-        if trial.worker.world_size > 1:
-            distributed.barrier()
-            stage_inputs.fetch_made(trial.paths.pictures, trial.run.photos)
-        if trial.worker.rank == 0:
-            with trial.observer.stage("features", images=len(drawings) + len(trial.config.sweep.garments)):
-                compared = _closeness(trial, clip, drawings)
-            write_json(trial.paths.closeness, compared)
-            if name:
-                pictures = read_json(trial.paths.closeness)["pictures"]
-                photo = photo_of(trial.run.photos, name)
-                write_sheet(trial.paths.sheet, name, photo, trial.paths.pictures, pictures)
-                write_regions(trial.paths.regions, name, drawings[0].kind, photo, trial.paths.pictures, pictures)
+    with ExitStack() as stack:
+        with trial.observer.stage("load"):
+            model = stack.enter_context(trial.drawing_model())
+            clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device(trial.worker.device))
+            trial.observer.loaded("judge", [clip.model])
+        drawings = drawings_of(trial.config, name)
+        with trial.observer.stage("judge", images=0, images_total=len(drawings)):
+            _judge(trial, model, clip, drawings)
+
+
+def _judge(trial: TrialWorker, model: Model, clip: Clip, drawings: Sequence[Drawing]) -> None:
+    name, data_set = trial.spec.item, trial.config.drawn_as
+    with trial.observer.stage("draw", data_set=data_set):
+        _draw(trial, trial.generator(model, data_set), drawings)
+    if trial.worker.world_size > 1:
+        distributed.barrier()
+        stage_inputs.fetch_made(trial.paths.pictures, trial.run.photos)
+    if trial.worker.rank == 0:
+        with trial.observer.stage("features", images=len(drawings) + len(trial.config.sweep.garments)):
+            compared = _closeness(trial, clip, drawings)
+        write_json(trial.paths.closeness, compared)
+        if name:
+            pictures = read_json(trial.paths.closeness)["pictures"]
+            photo = photo_of(trial.run.photos, name)
+            write_sheet(trial.paths.sheet, name, photo, trial.paths.pictures, pictures)
+            write_regions(trial.paths.regions, name, drawings[0].kind, photo, trial.paths.pictures, pictures)
 
 
 def _draw(trial: TrialWorker, generator: Generator, drawings: Sequence[Drawing]) -> None:
