@@ -1,4 +1,4 @@
-"""The base class of all parts of the configuration: they are frozen, and of known keys alone."""
+"""The base class of all parts of the configuration: frozen, and without unknown keys."""
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 

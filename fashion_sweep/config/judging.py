@@ -86,7 +86,7 @@ class Published(Frozen):
 
 
 class Choice(Frozen):
-    """The rule of choosing the best: margins below which a difference does not matter, fixed beforehand."""
+    """The rule for choosing the best: margins below which a difference does not matter, fixed beforehand."""
 
     margins: dict[MetricName, PositiveFloat] = Field({})
     """The margins by metric, in the units of tables.

@@ -78,7 +78,7 @@ class Resources(Frozen):
 
 class CacheConfig(Frozen):
     max_gb: PositiveFloat | None = None
-    """The most that a run's part of the shared cache may take, in 10⁹ bytes; null: as large as it becomes.
+    """The most that a run's part of the shared cache may take, in 10⁹ bytes; null: no limit.
     Beyond that prompt embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at
     least one."""
 

@@ -16,7 +16,7 @@ PHRASE = r"^\w[\w' -]*$"
 LONGEST_NAME = 60
 """The most characters of a name."""
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
-"""The name of what becomes a folder: letters, digits, `_`, `-` and `.`."""
+"""A name that also becomes a folder's name: letters, digits, `_`, `-` and `.`."""
 TAKEN = "caches"
 
 

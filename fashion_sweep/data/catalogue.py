@@ -135,7 +135,7 @@ def read_catalogue(path: Path) -> Catalogue:
 
 
 def check_tolerable(catalogue: Catalogue, root: locations.Location, listed_in: Path | None = None) -> None:
-    """Checks that few files had to be left out.
+    """Checks that not too many files had to be left out.
 
     Raises:
         DataError: more than a tenth of the files had to be left out.

@@ -35,7 +35,7 @@ WRITTEN = {
     "kind": "words are wanted, up to 60 characters without punctuation",
     "attribute": "words are wanted, up to 60 characters without punctuation",
 }
-"""The way in which the user has to write each field of a garment."""
+"""The rules for writing each field of a garment, as error messages give them."""
 TOO_LATE = "could not be read when the run began; train it in a run of its own"
 NO_IMAGE = "is no image"
 NOWHERE = "there is no such file"

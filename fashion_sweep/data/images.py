@@ -52,7 +52,7 @@ ALPHA = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
 SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """The names that ICC profiles have for the modes."""
 SAME_LEVELS = 2
-"""The levels, of 255, by which a profile may move a colour and still be sRGB, of which the bytes are kept."""
+"""The levels, of 255, up to which a profile may move colours and still count as sRGB, which keeps its bytes."""
 READER = 1
 """The version of reading, counted up when pictures that take more than decoding come out with other pixels."""
 

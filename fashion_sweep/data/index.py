@@ -21,7 +21,7 @@ from fashion_sweep.storage.files import replacing
 FORMAT = 3
 """The version of the index, counted up when the same files would be understood in another way."""
 NOT_OPENED = "cannot be opened"
-"""The reason of a file that cannot be opened now, perhaps the next time: one behind a URL may be late."""
+"""The reason for a file that cannot be opened now, but perhaps the next time: one behind a URL may be late."""
 LEADS_OUT = "link out of the data folder"
 MISNAMED = "control characters in its name"
 

@@ -9,7 +9,7 @@ T = TypeVar("T")
 THREADS = 16
 TRIED = 64
 SLOW_S = 0.001
-"""Seconds that a file takes from which threads are worth it.
+"""The seconds per file from which threads are worth it.
 A local file takes a tenth of that, and threads would only wait for Python's lock."""
 
 

@@ -11,7 +11,7 @@ from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.config.trial_spec import TRAINING_AXES, Interval, TrialSpec, within
 
 BYTES_PER_PARAMETER = 4
-"""Adapters are trained and saved in float32."""
+"""The bytes of one parameter: adapters are trained and saved in float32."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The check of whether the loss by which a search stops trials foretells what they are judged by."""
+"""Checks whether the loss by which a search stops trials foretells what they are judged by."""
 
 import math
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ def best_row(rows: Sequence[Published], metric: Metric) -> Published:
 
 
 def published_sentence(rows: Sequence[Published], metrics: Sequence[Metric], margins: Margins) -> str:
-    """Words what published means alone, without the images behind them, say of the same rule; nothing of one adapter.
+    """Says what published means alone, without the images behind them, show by the same rule; nothing of one adapter.
 
     metrics: those of the verdict that all rows have.
     """

@@ -50,7 +50,7 @@ def _so_far(results: Results, headline: str) -> str:
 
 
 def _on(name: str, judge: Sequence[str]) -> str:
-    """Says of which set a headline speaks, where there are several."""
+    """Says which set a headline is about, where there are several."""
     return f"{name.capitalize()}: " if len(judge) > 1 else ""
 
 

@@ -12,7 +12,7 @@ from fashion_sweep.run.status import STAGES
 from fashion_sweep.storage.files import read_json
 
 LINES_PER_STAGE = 4
-"""The parts of a stage: off a terminal, it is reported each time one of them is done, but for the last."""
+"""The number of parts of a stage: off a terminal, each of them but the last is reported when it is done."""
 
 
 @dataclass(frozen=True)

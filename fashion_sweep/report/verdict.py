@@ -74,7 +74,7 @@ def verdicts_of(run: RunPaths, results: Results) -> dict[str, Verdict]:
 
 
 def conclude(run: RunPaths, results: Results, name: str) -> Verdict | None:
-    """Comes to a verdict; None where no configuration is judged, or the run folder has no estimates.
+    """Draws the verdict on a set; None where no configuration is judged, or the run folder has no estimates.
 
     Raises:
         RunError: trials were judged on different images, or the estimates of one are damaged.

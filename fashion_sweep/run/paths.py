@@ -72,7 +72,7 @@ def data_findings(data_set: str, root: str) -> Path:
 
 @dataclass(frozen=True)
 class Inside:
-    """The path of this name below the `root` of a class."""
+    """A path of a fixed name below the `root` of the class that has it."""
 
     name: str
 
@@ -102,7 +102,7 @@ class TrialPaths:
     result = Inside("result.json")
     """Metrics and timings of the finished trial; a trial is finished exactly when this file exists."""
     suggestion = Inside("suggestion.json")
-    """The suggestion of a search that this trial was made of."""
+    """The suggestion of a search from which this trial was made."""
     stopped = Inside("stopped.json")
     """The step and the loss at which a search stopped the trial; not in `status`, which its workers still write."""
 

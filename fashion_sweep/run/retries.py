@@ -14,12 +14,12 @@ from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import read_what_may_be_lost, write_json
 
 UNLUCKY = 20
-"""The failures in a row that do not count and get no further, after which it is no bad luck."""
+"""The failures in a row, not counted and without progress, after which it is no longer bad luck."""
 DIED = "the trial's own process died"
 
 
 def queue(paths: TrialPaths) -> None:
-    """Has the trial wait for its turn; what earlier calls of the program came to no longer counts."""
+    """Has the trial wait for its turn; failures in earlier calls of the program no longer count."""
     Attempts(paths).renew()
     Status(paths).queue()
 

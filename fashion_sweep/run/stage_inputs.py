@@ -45,7 +45,7 @@ def fetch_for_encoding(run: RunPaths) -> None:
 
 
 def fetch_for_trial(run: RunPaths, trial: TrialPaths) -> None:
-    """Fetches what earlier attempts at a trial left, checkpoints included, before a worker begins with it anywhere."""
+    """Fetches what earlier attempts at a trial left anywhere, checkpoints included, before a worker begins with it."""
     fetch_for_encoding(run)
     remote.fetch(trial.root, send=True)
 

@@ -86,7 +86,7 @@ class Status(Observer):
     """Whether `status.json` is written; False in all of a trial's workers but the first."""
     values: dict[str, Any] = field(default_factory=dict)
     alive: Alive = lambda: None
-    """Is called at every sign of life, also of workers that do not write."""
+    """The callback for every sign of life, also of workers that do not write."""
     _written: float = 0.0
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The wall-clock time of a run, by what it went to."""
+"""The wall-clock time of a run, by what it was spent on."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping

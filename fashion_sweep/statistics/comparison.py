@@ -61,9 +61,9 @@ class Difference:
 
     value: float
     image_variance: float
-    """The variance of `value` from the sample of n images."""
+    """The variance of `value` that comes from the sample of n images."""
     training_variance: float
-    """The variance of `value` from S training seeds; 0 where only one was run, which says nothing of others."""
+    """The variance of `value` that comes from S training seeds; 0 for only one, which says nothing of others."""
     training_df: int
 
     @property

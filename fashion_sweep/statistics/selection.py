@@ -131,7 +131,7 @@ class Selection:
     front: tuple[str, ...]
     """Configurations that no other beats in all metrics with as few parameters, as measured."""
     possible: tuple[str, ...]
-    """Configurations that no other is shown to beat in that way: the front, and what may belong to it."""
+    """Configurations that no other is shown to beat in all metrics: the front, and what may belong to it."""
     along_an_axis: bool
 
 

@@ -23,14 +23,14 @@ PATIENCE_S = 300.0
 PAUSES_S = (0.5, 30.0)
 """Seconds to wait before the second attempt, and at most."""
 TAGS = ("ETag", "etag", "md5Hash", "content_md5", "mtime")
-"""The names that storages have for what tells one content of a file from another."""
+"""The names that storages give to the tag that tells one content of a file from another."""
 CHECK = ".fashion_sweep"
 """An object that is written to see whether that works; where it is, so is the runs folder."""
 
 
 class Version(NamedTuple):
     tag: str
-    """A text that is another one for another content."""
+    """A text that differs where the content of the file differs."""
     modified_ns: int
     """The time of the last change in nanoseconds, by the storage's clock."""
 

@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def private_folder(folder: Path) -> Path:
-    """Makes a folder where everybody may make some, or finds it there to be this user's; closes it to everybody else.
+    """Makes a folder for this user alone in a place open to everybody, or checks that the one there is this user's.
 
     Raises:
         RunError: somebody else has taken its name.
@@ -121,7 +121,7 @@ def _umask() -> int:
 
 
 def shortened(name: str, longest: int, length: Callable[[str], int] = len) -> str:
-    """Shortens a name to the beginning and eight digits of all of it, so that it differs where `name` does."""
+    """Shortens a name to its beginning and an eight-digit hash of all of it, so that it differs where `name` does."""
     if length(name) <= longest:
         return name
     ending, beginning = f"-{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}", name

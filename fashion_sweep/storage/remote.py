@@ -221,7 +221,7 @@ def put(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file here and there; what is not there is well."""
+    """Removes a file here and there; it is no error if it is missing."""
     if place := _placed(path):
         place[0].remove(place[1])
     else:
@@ -247,7 +247,7 @@ def fetch_file(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Removes a folder with all that is in it, here and there; what is not there is well."""
+    """Removes a folder with all that is in it, here and there; it is no error if it is missing."""
     if place := _placed(folder):
         for name in place[0].bucket.versions(place[1]):
             place[0].remove(name)

@@ -43,7 +43,7 @@ def _how_to_install(url: str) -> str:
 
 
 def unreachable(location: Location, error: Exception, what: str = "read") -> DataError:
-    """Makes one line of a storage's error; each storage has errors of its own."""
+    """Returns a storage's error as a DataError of one line; each storage has errors of its own."""
     return DataError(
         f"{os.fspath(location)}: cannot be {what} ({type(error).__name__}: {' '.join(str(error).split())})"
     )
