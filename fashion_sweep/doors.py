@@ -1,4 +1,4 @@
-"""The open doors: what a sweep can be made of, by name, and the one line that adds to it.
+"""Registries ("doors") of what a sweep can be made of, by name; one line adds an entry to one.
 
 Each entry is `module:object`, imported when it is first asked for, so that naming a thing needs none of its libraries.
 Packages that are installed beside this one add theirs as entry points of the group `fashion_sweep.<door>`.
@@ -14,25 +14,25 @@ from fashion_sweep.errors import ConfigError, did_you_mean
 
 
 def imported(place: str) -> Any:
-    """What `place` names as `module:object`."""
+    """Imports the object that `place` names as `module:object`."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)
 
 
 class Door:
-    """Things of one kind by name, imported on demand."""
+    """A registry of things of one kind by name, which are imported on demand."""
 
     def __init__(self, kind: str, group: str, own: Mapping[str, str]) -> None:
         self.kind, self.group, self.own = kind, group, own
 
     @cached_property
     def places(self) -> dict[str, str]:
-        """`module:object` by name: this package's own first, then those of installed packages in their order."""
+        """The `module:object` places by name: this package's first, then those of installed packages in their order."""
         installed = {one.name: one.value for one in entry_points(group=f"fashion_sweep.{self.group}")}
         return dict(self.own) | {name: place for name, place in installed.items() if name not in self.own}
 
     def __getitem__(self, name: str) -> Any:
-        """The thing itself.
+        """Imports and returns the object of this name.
 
         Raises:
             ConfigError: there is none of that name.
@@ -46,7 +46,7 @@ class Door:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the order in which tables list them."""
+        """The names of all entries, in the order in which tables list them."""
         return tuple(self.places)
 
 
@@ -71,7 +71,7 @@ METRICS = Door(
         "cmmd": "fashion_sweep.metrics.cmmd:CMMD",
     },
 )
-"""Numbers about generated pictures: `metrics.metric.Metric`."""
+"""Metrics of generated pictures: `metrics.metric.Metric`."""
 EXTRACTORS = Door(
     "feature extractor",
     "extractors",
@@ -92,7 +92,7 @@ LAYOUTS = Door(
         "coco": "fashion_sweep.data.layouts.coco:LAYOUT",
     },
 )
-"""How a data set lies on disk: `data.listing.Layout`."""
+"""Layouts of data sets on disk: `data.listing.Layout`."""
 TASKS = Door(
     "task",
     "tasks",
@@ -101,4 +101,4 @@ TASKS = Door(
         "garment": "fashion_sweep.tasks.garment.task:GARMENT",
     },
 )
-"""What a trial learns and is judged by: `tasks.task.Task`."""
+"""Tasks, which say what a trial learns and is judged by: `tasks.task.Task`."""

@@ -1,4 +1,4 @@
-"""The commands that use what a run has trained: `generate` and `export`."""
+"""Commands that use what a run has trained: `generate` and `export`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The command line, thin: reads words, calls the sweep, and turns errors into one line and an exit code."""
+"""The command line: reads words, calls the sweep, and turns errors into one line and an exit code."""
 
 import json
 import os
@@ -175,7 +175,7 @@ def ui(port: Annotated[int, Option(help="Port on this machine's loopback address
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Text is UTF-8 wherever it goes: into a tokenizer, a run folder, a picture, a URL.
+    """Checks that the words are UTF-8, as text is wherever it goes: into a tokenizer, a run folder, a picture, a URL.
 
     Raises:
         ConfigError: the command line has bytes that are none.
@@ -192,7 +192,7 @@ def _check_words(words: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
+    """Runs the command line: the entry point of `fashion-sweep` and `python -m fashion_sweep`."""
     try:
         settle_environment()
         _check_words(sys.argv[1:])

@@ -33,7 +33,11 @@ TWO_CAPTIONS = f"captions in {METADATA} and beside it differ"
 
 
 def find(root: str) -> Files:
-    """Raises DataError: there is no such folder."""
+    """Lists the files of a folder of images.
+
+    Raises:
+        DataError: there is no such folder.
+    """
     if not locations.is_folder(root):
         raise DataError(f"data folder {root} does not exist")
     files = locations.tree(root)
@@ -45,7 +49,11 @@ def find(root: str) -> Files:
 
 
 def read(root: str, files: Files) -> Listing:
-    """Raises DataError: nothing is captioned, a caption file cannot be read, or a `metadata.jsonl` is malformed."""
+    """Reads the captions beside the images, and those in each `metadata.jsonl`.
+
+    Raises:
+        DataError: nothing is captioned, a caption file cannot be read, or a `metadata.jsonl` is malformed.
+    """
     if not files.captions:
         raise DataError(
             f"{root}: has no captions; put a {CAPTION_SUFFIX} file of the same name beside each image, or a {METADATA}"
@@ -72,7 +80,7 @@ def read(root: str, files: Files) -> Listing:
 
 
 def _why_not(captions: list[object], named: bool) -> str | None:
-    """Why an image with these captions is left out; None where it is used."""
+    """Returns why an image with these captions is left out; None where it is used."""
     if not captions:
         return NO_TEXT if named else "image without caption"
     if bytes in map(type, captions):
@@ -83,7 +91,7 @@ def _why_not(captions: list[object], named: bool) -> str | None:
 
 
 def _metadata(root: str, path: str) -> dict[str, object]:
-    """`text` by the image's name from `root`, of one `metadata.jsonl`."""
+    """Reads one `metadata.jsonl`; returns each `text` by the image's name from `root`."""
     content = _text(root, path)
     if isinstance(content, bytes):
         raise DataError(f"{locations.join(root, path)}: cannot be read, for it is no UTF-8 text")
@@ -104,7 +112,7 @@ def _metadata(root: str, path: str) -> dict[str, object]:
 
 
 def _texts_beside(root: str, files: Files) -> dict[str, object]:
-    """The text of each file beside an image by the name before the suffix; bytes where it is no UTF-8."""
+    """Reads the text of each file beside an image, by the name before the suffix; bytes where it is no UTF-8."""
     paths = [path for path in files.captions if not _is_metadata(path)]
     return dict(zip(map(_stem, paths), over_files(partial(_text, root), paths), strict=True))
 
@@ -118,7 +126,11 @@ def _text(root: str, path: str) -> str | bytes:
 
 
 def _content(root: str, path: str) -> bytes:
-    """Raises DataError: the file cannot be read now."""
+    """Reads a file of the data set.
+
+    Raises:
+        DataError: the file cannot be read now.
+    """
     try:
         with locations.open_binary(locations.join(root, path)) as file:
             return file.read()
