@@ -41,8 +41,8 @@ def saved_name(component: str, layer: str, file_format: str) -> str | None:
         name = unet_name(layer) if component == "unet" else _text_encoder_name(component, layer)
         return name and name.replace(".", "_")
     if file_format == "peft":
-        full = _plain(component, layer) if component == "text_encoder" else _full(component, layer)
-        return f"base_model.model.{full}"
+        peft_name = _plain(component, layer) if component == "text_encoder" else _full(component, layer)
+        return f"base_model.model.{peft_name}"
     return f"{component}.{_full(component, layer)}"
 
 
