@@ -110,7 +110,7 @@ def modelspec_keys(
 def sd_scripts_keys(
     config: RunConfig, spec: TrialSpec, title: str, base_model: str, steps: int | None
 ) -> dict[str, str]:
-    """Returns the keys of sd-scripts; values that differ between adapters are `Dynamic`, its word for such files."""
+    """Returns the keys of sd-scripts; values that differ between adapters are `Dynamic`, as its files have it."""
     training = config.training_of(spec)
     entries = [ADAPTER_KINDS[one.kind].sd_scripts_keys(one.options) for one in spec.adapted.values()]
     of_kind = {

@@ -1,4 +1,4 @@
-"""CLIP score: how well each picture shows what its caption says. Source: https://arxiv.org/abs/2104.08718."""
+"""CLIP score measures how well each picture shows its caption. Source: https://arxiv.org/abs/2104.08718."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCORES = "clip_scores"
-"""What is kept of each image."""
+"""The name of the scores that are kept, one per image."""
 
 
 class ClipScore(Metric):
