@@ -18,7 +18,7 @@ SCORES = "clip_scores"
 
 
 class ClipScore(Metric):
-    """100 x cosine between the CLIP embeddings of an image and its caption, averaged over the images."""
+    """The mean over images of 100 x cosine between the CLIP embeddings of an image and its caption."""
 
     name, title, short, better = "clip_score", "CLIP score", "CLIP", "higher"
     margin = Margin(0.3)
