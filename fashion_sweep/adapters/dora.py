@@ -1,4 +1,4 @@
-"""DoRA: LoRA on the direction of each row of a weight, with a trained length per row. Imports torch only in use.
+"""DoRA: LoRA on the direction of each row of a weight, with a trained length per row. Imports torch only when used.
 
 Source: Liu et al., DoRA (2024), https://arxiv.org/abs/2402.09353; the weight is m (W + s B A) / |W + s B A|, with
 a norm for each output and s = lora_alpha / rank.

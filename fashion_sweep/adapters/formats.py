@@ -98,8 +98,8 @@ def write_diffusers(path: Path, adapter: SavedAdapter, architecture: Architectur
 def write_peft(folder: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
     """Writes a folder for each component, for `PeftModel.from_pretrained(component, folder)`."""
     for component, config in adapter.configs.items():
-        own = {key: values for key, values in adapter.tensors.items() if key[0] == component}
-        tensors = _named(replace(adapter, tensors=own, configs={component: config}), architecture, "peft")
+        of_component = {key: values for key, values in adapter.tensors.items() if key[0] == component}
+        tensors = _named(replace(adapter, tensors=of_component, configs={component: config}), architecture, "peft")
         _save(folder / component / PEFT_FILE, tensors, metadata)
         write_json(folder / component / "adapter_config.json", {**config, "inference_mode": True})
 

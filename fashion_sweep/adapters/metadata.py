@@ -159,5 +159,5 @@ def judged_in(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def metrics_key(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Returns the metrics by evaluation set, each number beside what it rests on, under their key."""
+    """Returns the metrics by evaluation set, each number beside what it rests on, as an entry of metadata."""
     return {f"{PREFIX}metrics": json.dumps(metrics, ensure_ascii=False, allow_nan=False)}

@@ -98,7 +98,7 @@ def load_layers(
 
 
 def _alpha(name: str, settings: Mapping[str, Any]) -> tuple[float | None, bool]:
-    """Returns the alpha that peft would take for the layer by the file's settings, and whether its rank is rooted."""
+    """Returns the alpha that peft takes for a layer by the file's settings, and whether the rank's root divides it."""
     patterns = settings.get("alpha_pattern") or {}
     matching = (key for key in patterns if re.match(rf"(.*\.)?({key})$", name))
     alpha = patterns.get(next(matching, None), settings.get("lora_alpha"))

@@ -96,7 +96,7 @@ class Loss(CachePart):
 
 
 class Cached(Protocol):
-    """The part of a task that fills the cache."""
+    """The interface of a task that adds parts to the cache."""
 
     def cache_parts(self, config: RunConfig, views: int) -> Sequence[CachePart]:
         """Returns the parts that the task's trials need beside images and captions; `views`: kept of each image."""

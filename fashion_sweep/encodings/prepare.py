@@ -123,7 +123,7 @@ def _fetch_inputs(run: RunPaths) -> None:
 
 @lru_cache(maxsize=2)
 def _catalogue(path: Path) -> Catalogue:
-    """Reads a catalogue once: it stays the same in a run, and reading a large one takes as long as many images."""
+    """Reads a catalogue once, for it stays the same in a run; a large one takes as long as encoding many images."""
     return read_catalogue(path)
 
 

@@ -95,7 +95,7 @@ class Row:
         return origin
 
     def parameters(self, prompt: str, seed: int) -> str:
-        """Returns the origin as the text that AUTOMATIC1111, Forge and galleries read, as far as that has words."""
+        """Returns the origin as the text that AUTOMATIC1111, Forge and galleries read, as far as it has words."""
         generation, size = self.preset.generation, self.preset.picture_size()
         lines = [prompt, *([f"Negative prompt: {self.negative_prompt}"] if self.negative_prompt else [])]
         values = {
@@ -122,7 +122,7 @@ def _quoted(value: object) -> str:
 
 
 def check_wish(wish: Wish) -> None:
-    """Checks the values that hold for every model.
+    """Checks the values of a wish that do not depend on the model.
 
     Raises:
         ConfigError: a value that no model could take.
@@ -181,7 +181,7 @@ def make_rows(
 
 
 def settings_of(adapters: Sequence[Adapter]) -> Preset | None:
-    """Returns the preset of all rows: the first adapter's whose run is known, else the first one's stored in a file."""
+    """Returns all rows' preset: of the first adapter whose run is known, else of the first whose file holds one."""
     presets = [adapter.trained_with for adapter in adapters] + [adapter.judged_as for adapter in adapters]
     return next(filter(None, presets), None)
 
@@ -222,7 +222,7 @@ def _drawn(preset: Preset) -> str:
 
 
 def base_like(like: Adapter | None) -> Adapter:
-    """Returns the base model as an adapter's row, drawn with the size conditioning of `like`."""
+    """Returns the base model in place of an adapter, drawn with the size conditioning of `like`."""
     if like is None:
         return Adapter("none: the base model", "base model")
     return Adapter("none: the base model", "base model", original_size=like.original_size)

@@ -29,7 +29,7 @@ def real_statistics(
 def evaluate(
     metrics: Sequence[Metric], kept: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig
 ) -> dict[str, Estimate]:
-    """Computes the metrics by name.
+    """Computes the metrics of generated images, by name.
 
     Args:
         metrics: those to compute.

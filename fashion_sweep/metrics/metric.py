@@ -97,7 +97,7 @@ class Metric(ABC):
         return batch.kept(self.extractors)
 
     def statistics(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Computes, once per run, what it needs of the real images beside their features, given by extractor."""
+        """Computes, once per run, what the metric needs of the real images beside `features`, given by extractor."""
         return {}
 
     @abstractmethod

@@ -64,7 +64,7 @@ class Operations:
 
 @dataclass(frozen=True)
 class Names:
-    """The names that tools which read adapters have for a family."""
+    """The names of a family in other tools that read adapters."""
 
     hub: str
     """The tag on the Hugging Face hub."""

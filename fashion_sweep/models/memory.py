@@ -8,7 +8,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tells whether a CUDA device, or the CPU's allocator, is out of memory."""
+    """Tells whether the error means that a CUDA device, or the CPU's allocator, is out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
 
 

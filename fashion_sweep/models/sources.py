@@ -14,7 +14,7 @@ EMBEDDED = "embedded:"
 SUFFIX = ".safetensors"
 WEIGHTS_AND_CONFIGS = {SUFFIX, ".json", ".txt"}
 LARGE = 2**24
-"""The bytes from which on a file takes long to read."""
+"""The size in bytes from which on a file takes long to read."""
 
 
 def locate(name: str, key: str) -> str:

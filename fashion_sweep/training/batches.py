@@ -98,8 +98,8 @@ class TrainingSet:
     num_train_timesteps: int
     prior: PriorPictures | None = None
     prior_captions: Captions | None = None
-    """The prior's one caption as tokens, where a component that reads captions is trained; None: the caption as
-    encoded beside the pictures."""
+    """The prior's one caption as tokens, for training a component that reads captions. None: the caption as encoded
+    beside the pictures."""
 
     def training_batch(self, step: int, batch_size: int, slots: Sequence[int]) -> TrainingBatch:
         """Returns the samples at `slots`, a worker's share of range(batch_size), of the global batch of `step`."""

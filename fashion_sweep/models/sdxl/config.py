@@ -13,7 +13,7 @@ class SDXLConfig(ModelConfig):
     refiner: str | None = Field(None, min_length=1)
     """The model that makes the last steps of a picture, named as the base is."""
     vae: str | None = Field(None, min_length=1)
-    """The autoencoder of base and refiner, named as the base is; null: the base's own. It computes in float32."""
+    """The autoencoder of base and refiner, named as the base is; null: the base's. It always computes in float32."""
 
     @property
     def second_model(self) -> str | None:

@@ -22,7 +22,7 @@ from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
 from fashion_sweep.models.sdxl.sampling import Stage, denoise, predict
 
 AUTOENCODER_PIXELS = 2**20
-"""The most pixels that the autoencoder gets at once, but for one image: up to 512 channels a pixel, in float32."""
+"""The most pixels that the autoencoder gets at once, or one image: it has up to 512 float32 channels a pixel."""
 TOKENS = {"text_encoder": "input_ids", "text_encoder_2": "input_ids_2"}
 """The names of the captions' tokens, by the encoder that reads them."""
 AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers

@@ -21,7 +21,7 @@ SCALING_FACTOR = 0.13025
 """The scaling of latents where an autoencoder's config has none; diffusers' default is Stable Diffusion 1's."""
 OTHER_SCALING = ("shift_factor", "latents_mean", "latents_std")
 FORCE_ZEROS = {"model.base": True, "model.refiner": False}
-"""The default of zeros for the embeddings of an absent prompt, by key of the model: as SDXL's were trained."""
+"""The default of `force_zeros_for_empty_prompt` by key of the model: as SDXL's models were trained."""
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_)?model(?:-\d+-of-\d+)?(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?\.safetensors"
 )
