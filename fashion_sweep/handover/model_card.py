@@ -1,4 +1,4 @@
-"""The model card beside an exported adapter: a README.md as the Hugging Face hub reads it."""
+"""Writes the model card of an exported adapter: a README.md as the Hugging Face hub reads it."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,23 +21,23 @@ from fashion_sweep.report.words import GAP
 
 @dataclass(frozen=True)
 class TaskCard:
-    """What a task says of one of its adapters."""
+    """The parts of a model card that the task of the run writes."""
 
     sections: Mapping[str, Sequence[str]]
-    """Paragraphs by title: how good it is."""
+    """The paragraphs on how good the adapter is, by title."""
     prompt: str
-    """For an example."""
+    """The prompt of the example."""
     caption: str | None = None
-    """One that it was trained on, where all are alike."""
+    """A caption that the adapter was trained on, where all are alike."""
     has_words: bool = False
     """Whether the prompt holds the trigger words already."""
 
 
 class HandedOver(Protocol):
-    """The part of a task that exports ask."""
+    """The interface of a task for exports."""
 
     def best(self, config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> TrialSpec | None:
-        """The trial that is exported where none is named; None: the run came to no such answer.
+        """Returns the trial that is exported where none is named; None: the run came to no such answer.
 
         Args:
             config: of the run.
@@ -46,18 +46,18 @@ class HandedOver(Protocol):
         """
 
     def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
-        """What the model card of a trial says; verdicts: by evaluation set, None where there is none."""
+        """Returns the task's parts of a trial's model card; verdicts: by evaluation set, None where there is none."""
 
 
 def handed_over(config: RunConfig) -> HandedOver:
-    """The task of a run."""
+    """Returns the task of a run, as exports use it."""
     task: HandedOver = TASKS[config.sweep.task]
     return task
 
 
 @dataclass(frozen=True)
 class Card:
-    """All that the card tells."""
+    """The content of a model card."""
 
     run: str
     config: RunConfig
@@ -65,11 +65,11 @@ class Card:
     told: TaskCard
     format: str
     file: str
-    """Name of the exported file; of a peft export nothing."""
+    """The name of the exported file; empty for a peft export."""
     base_model: str
     trigger_words: Sequence[str]
     original_size: tuple[int, int] | None
-    """(height, width) that training was conditioned on."""
+    """The (height, width) that training was conditioned on."""
 
     def text(self) -> str:
         paragraphs = [self._front_matter(), f"# {plain(self.run)}: {self.trial.title}", self._introduction()]
@@ -132,7 +132,7 @@ class Card:
         yield f"Judged with {', '.join(parts)}; no negative prompt."
 
     def _python(self) -> str | None:
-        """A script that draws with the adapter; None where no other tool has a pipeline of this architecture."""
+        """Returns a script that draws with the adapter; None where no tool has a pipeline of the architecture."""
         load = [f'pipeline.load_lora_weights(".", weight_name={_literal(self.file)})']
         imports = ["import torch"]
         if self.format == "peft":
@@ -188,10 +188,10 @@ class Card:
 
 
 def corrected_values(verdict: Mapping[str, Any] | None, trial: TrialResult) -> dict[str, float]:
-    """The metrics of the verdict as it goes by them, less their bias, of the trial's configuration."""
+    """Returns the metrics that the verdict compared, less their bias, of the trial's configuration."""
     estimates = (verdict or {}).get("estimates") or {}
-    known = estimates.get(trial.spec.configuration.title) or {}
-    return {name: one["value"] for name, one in known.items()}
+    of_configuration = estimates.get(trial.spec.configuration.title) or {}
+    return {name: one["value"] for name, one in of_configuration.items()}
 
 
 def _import_order(line: str) -> tuple[bool, str]:
@@ -199,12 +199,12 @@ def _import_order(line: str) -> tuple[bool, str]:
 
 
 def code(text: str) -> str:
-    """Between backticks, which it cannot leave."""
+    """Makes a text safe between backticks, which it cannot leave."""
     return shown(" ".join(text.split())).replace("`", "'")
 
 
 def _literal(text: str) -> str:
-    """Of Python, in one line, in a block of code that it cannot leave."""
+    """Returns the text as a Python literal in one line, which cannot leave its block of code."""
     return json.dumps(code(text), ensure_ascii=False)
 
 

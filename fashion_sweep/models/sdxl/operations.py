@@ -1,4 +1,4 @@
-"""Floating-point operations of SDXL's parts, counted by torch on the meta device, from configs alone."""
+"""Counts the floating-point operations of SDXL's parts by torch on the meta device, from configs alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from fashion_sweep.models.sdxl.tokenizers import CONTEXT
 
 
 def count_operations(model: SDXLConfig, size: Size) -> Operations | None:
-    """None where the architecture is not at hand: a hub id that this package has no configs of."""
+    """Counts the operations; None where the configs are not at hand, as of a hub id that this package does not know."""
     base = Path(locate_architecture(model.base, "model.base"))
     if not (base / "vae").is_dir():
         return None
