@@ -1,4 +1,4 @@
-"""NOTES.md beside the weights: how they were made and how good they are."""
+"""Writes NOTES.md beside the weights: how they were made and how good they are."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ moving averages, in float16.
 
 @torch.no_grad()
 def judged(networks: Networks, fashion: Corpus) -> dict[str, str]:
-    """Figures on pictures of the fashion domain that were rendered for training."""
+    """Measures the networks on pictures of the fashion domain that were rendered for training."""
     some = np.flatnonzero(fashion.portrait)[:256]
     images = fashion.images(some)
     captions = [fashion.captions[i][0] for i in some]
@@ -89,6 +89,6 @@ def _row(name: str, recipe: Recipe, batch: int, work: Path) -> str:
 
 
 def _minutes(entries: list[dict[str, float]]) -> float:
-    """Of work: pauses between entries are counted as an ordinary interval."""
+    """Returns the minutes of work: pauses between entries are counted as an ordinary interval."""
     intervals = np.diff([entry["time"] for entry in entries])
     return float(np.minimum(intervals, 2 * np.median(intervals)).sum()) / 60 if len(intervals) else 0.0
