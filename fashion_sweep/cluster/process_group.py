@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Torch(TorchConfig):
-    """Behaves as Ray Train's own config, but where a worker is gone for lack of memory: there Train would fail at the
+    """Behaves as Ray Train's own config, but where a worker is gone for lack of memory. There Train would fail at the
     shutdown, and keep the trial's place in the cluster for ever, for which further attempts would wait in vain."""
 
     @property
@@ -33,7 +33,7 @@ class _Parting(_TorchBackend):
 
 @dataclass
 class TorchOnThisMachine(Torch):
-    """Lets workers find each other through a file: torch's TCPStore listens on every interface, and asks nobody who
+    """Lets workers find each other through a file. Torch's TCPStore listens on every interface, and asks nobody who
     he is."""
 
     @property

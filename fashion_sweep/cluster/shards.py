@@ -75,7 +75,7 @@ def map_shards(
 
 
 class _Worker:
-    """Makes one shard after another in one process that keeps what it has loaded: Ray would end the process of a task
+    """Makes one shard after another in one process that keeps what it has loaded. Ray would end the process of a task
     that uses a GPU with the task."""
 
     def __init__(self) -> None:

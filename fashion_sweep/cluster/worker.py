@@ -22,7 +22,7 @@ class Worker:
     values count."""
 
     def agreed(self, find: Callable[[], int]) -> int:
-        """Returns what rank 0 finds, on every rank: all must go on in the same way, whatever a lagging file system
+        """Returns what rank 0 finds, on every rank. All must go on in the same way, whatever a lagging file system
         shows them. To be called by all."""
         found = find() if self.rank == 0 else 0
         if self.world_size == 1:

@@ -18,8 +18,8 @@ class Timings(Observer):
     """Holds seconds and bytes of the parts of all trials."""
 
     calls: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    """The seconds of each call while judged images are made, by part of the model and evaluation set: for one sample of
-    the call, of which guidance makes two an image."""
+    """The seconds of each call while judged images are made, by part of the model and evaluation set. They are for one
+    sample of the call, of which guidance makes two an image."""
     steps: dict[str, list[float]] = field(default_factory=dict)
     """The seconds of each optimizer step, by trial."""
     weights: dict[str, int] = field(default_factory=dict)
@@ -77,9 +77,9 @@ class Timings(Observer):
             if self._draws and self._data_set:
                 started.append(now())
 
-        def after(_: nn.Module, given: tuple[Tensor, ...], made: Any) -> None:
+        def after(_: nn.Module, inputs: tuple[Tensor, ...], made: Any) -> None:
             if started and self._data_set:
-                self.calls.setdefault((part, self._data_set), []).append((now() - started.pop()) / len(given[0]))
+                self.calls.setdefault((part, self._data_set), []).append((now() - started.pop()) / len(inputs[0]))
 
         module.register_forward_pre_hook(before)
         module.register_forward_hook(after)

@@ -111,9 +111,9 @@ def _save(picture: Picture, folder: Path, name: str) -> Written:
     return name, picture.image.size, picture.captions
 
 
-def _write_once(root: Path, facts: dict[str, object], fill: Callable[[Path], None]) -> None:
+def _write_once(root: Path, wanted: dict[str, object], fill: Callable[[Path], None]) -> None:
     """Fills a folder beside `root`, which then takes its place: a reader sees all of it or nothing."""
-    if _read_facts(root) == facts:
+    if _read_facts(root) == wanted:
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as temporary:
@@ -122,8 +122,8 @@ def _write_once(root: Path, facts: dict[str, object], fill: Callable[[Path], Non
         fill(fresh)
         for path in fresh.rglob("*"):
             os.utime(path, (AGE, AGE))
-        (fresh / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        if _read_facts(root) == facts:
+        (fresh / FACTS).write_text(json.dumps(wanted) + "\n", encoding="utf-8")
+        if _read_facts(root) == wanted:
             return  # another process was here first
         shutil.rmtree(root, ignore_errors=True)
         fresh.rename(root)

@@ -117,8 +117,8 @@ def _version(
     A second version comes from a request that was carried out after it had been given up for lost; it is deleted.
     """
     name = entry.model
-    found = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
-    ours = sorted((one for one in found if one.tags.get("run_started")), key=lambda one: int(one.version))
+    of_trial = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
+    ours = sorted((one for one in of_trial if one.tags.get("run_started")), key=lambda one: int(one.version))
     for twin in ours[1:]:
         store.delete_model_version(name, twin.version)
     if ours:

@@ -35,7 +35,7 @@ class Runs:
         self._found: dict[str | None, Run | None] = {}
         """The MLflow run of each trial, None as key for the run's own; None as value where a user deleted it."""
         self.experiment_id: str | None = None
-        """The experiment where the runs were last seen; it may have been renamed since, or be another's after a loss of
+        """The experiment where the runs were last seen. It may have been renamed since, or be another's after a loss of
         the database."""
         self.made = 0
         """The number of MLflow runs made since the last `look`."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-"""The setting that turns MLflow's own retries off: it would repeat any request without answer, though it may have been
+"""The setting that turns MLflow's own retries off. It would repeat any request without answer, though it may have been
 carried out. `Client` knows which requests it may repeat."""
 OF_DATABASES = ("mlflow.store.tracking.sqlalchemy_workspace_store", "sqlalchemy.dialects.sqlite", "alembic.command")
 AGAIN_AFTER_S = (0.2, 1.0)
@@ -82,7 +82,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def load(uri: str) -> None:
-    """Imports all that a client needs, before a thread does: where two threads are within one package at a time,
+    """Imports all that a client needs, before a thread does. Where two threads are within one package at a time,
     Python hands out modules that are half made (SQLAlchemy's, which Optuna needs, too)."""
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)

@@ -147,24 +147,24 @@ def _pictures(run: RunPaths, trial_id: str) -> list[dict[str, Any]]:
 def _judged(name: str, pictures: list[dict[str, Any]], base: list[dict[str, Any]]) -> Judged:
     own = {(p["prompt"], p["seed"]): p["closeness"][name]["score"] for p in pictures}
     without = {(p["prompt"], p["seed"]): p["closeness"][name]["score"] for p in base}
-    others = [photo for photo in pictures[0]["closeness"] if photo != name]
+    other_photos = [photo for photo in pictures[0]["closeness"] if photo != name]
     gains = {key: own[key] - without[key] for key in own.keys() & without.keys()}
     to_others = {
-        (p["prompt"], p["seed"]): float(np.mean([p["closeness"][photo]["score"] for photo in others]))
+        (p["prompt"], p["seed"]): float(np.mean([p["closeness"][photo]["score"] for photo in other_photos]))
         for p in pictures
-        if others
+        if other_photos
     }
     seeds = len({seed for _, seed in own})
     return Judged(
         garment=name,
-        identified=share(_identified(name, pictures), seeds) if others else None,
-        base_identified=share(_identified(name, base), seeds) if others and base else None,
+        identified=share(_identified(name, pictures), seeds) if other_photos else None,
+        base_identified=share(_identified(name, base), seeds) if other_photos and base else None,
         own=_estimate(own),
-        others=_estimate(to_others) if others else None,
+        others=_estimate(to_others) if other_photos else None,
         gain=_estimate(gains) if gains else None,
         colour=float(np.mean([p["closeness"][name]["colour"] for p in pictures])),
         colour_identified=float(np.mean([_closest_in_colour(p["closeness"]) == name for p in pictures]))
-        if others
+        if other_photos
         else None,
         seeds=seeds,
     )

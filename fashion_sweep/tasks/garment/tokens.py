@@ -8,7 +8,7 @@ from fashion_sweep.errors import ConfigError
 LONGEST = 3
 """The most tokens of one word, so that a prompt has room for the rest."""
 COMMON = 0.9
-"""The share of a vocabulary, its most frequent entries first, of which a word must not be one: byte-pair encoding
+"""The share of a vocabulary, its most frequent entries first, of which a word must not be one. Byte-pair encoding
 numbers its entries in the order in which they were merged, the most frequent pairs first."""
 
 

@@ -98,7 +98,7 @@ def _unet(widths: tuple[int, int, int], text_width: int, time_ids: int) -> UNet2
 
 
 def _begin_well(model: torch.nn.Module) -> None:
-    """Initialises a model with convolutions that keep the variance and residual branches that add nothing at first: the
+    """Initialises convolutions to keep the variance, and residual branches to add nothing at first. So the
     autoencoder learns in a tenth of the steps that it needs from the default initialisation, the UNet in two thirds."""
     for layer in model.modules():
         if isinstance(layer, torch.nn.Conv2d):

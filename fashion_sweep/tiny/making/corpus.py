@@ -104,15 +104,15 @@ def _view(picture: Picture, rng: np.random.Generator) -> tuple[np.ndarray, bool,
     width, height = picture.image.size
     portrait = height > width
     crop_height, crop_width = PORTRAIT if portrait else LANDSCAPE
-    own = rng.random() < OWN_SIZE
-    shorter = min(crop_height, crop_width) if own else SHORTER_SIDE
+    is_own_size = rng.random() < OWN_SIZE
+    shorter = min(crop_height, crop_width) if is_own_size else SHORTER_SIDE
     scale = max(shorter / min(width, height), crop_height / height, crop_width / width)
     size = (max(crop_width, round(width * scale)), max(crop_height, round(height * scale)))
     small = picture.image.resize(size, Image.Resampling.BICUBIC)
     spare = (size[0] - crop_width, size[1] - crop_height)
-    left, top = (s // 2 if own else int(rng.integers(s + 1)) for s in spare)
+    left, top = (s // 2 if is_own_size else int(rng.integers(s + 1)) for s in spare)
     pixels = np.asarray(small.crop((left, top, left + crop_width, top + crop_height))).reshape(-1)
-    origin = (crop_height, crop_width, 0, 0) if own else (height, width, top, left)
+    origin = (crop_height, crop_width, 0, 0) if is_own_size else (height, width, top, left)
     return pixels, portrait, (*origin, crop_height, crop_width), list(picture.captions)
 
 

@@ -48,7 +48,7 @@ def judged(networks: Networks, fashion: Corpus) -> dict[str, str]:
     some = np.flatnonzero(fashion.portrait)[:256]
     images = fashion.images(some)
     captions = [fashion.captions[i][0] for i in some]
-    own, others = train_clip.matched_and_shuffled(networks.judge, build(networks.merges), images, captions)
+    matched, shuffled = train_clip.matched_and_shuffled(networks.judge, build(networks.merges), images, captions)
     decoded = networks.vae.decode(networks.vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
     error = float((decoded - images).square().mean()) / 4
     counts = {
@@ -57,8 +57,8 @@ def judged(networks: Networks, fashion: Corpus) -> dict[str, str]:
         "judge": (networks.judge,),
     }
     return {
-        "CLIP score of fashion captions, matched": f"{own:.1f}",
-        "CLIP score of fashion captions, shuffled": f"{others:.1f}",
+        "CLIP score of fashion captions, matched": f"{matched:.1f}",
+        "CLIP score of fashion captions, shuffled": f"{shuffled:.1f}",
         "autoencoder, PSNR on fashion pictures": f"{-10 * torch.tensor(error).log10():.1f} dB",
         "scaling factor of the latents": f"{networks.vae.config.scaling_factor}",
         "tokens of the vocabulary": f"{VOCABULARY}",

@@ -24,7 +24,7 @@ STYLES = {
     "rendering": ("A 3d render. ", "Cgi. ", "A render. "),
 }
 STYLE_SCALE, STYLE_WEIGHT = 8.0, 1.0
-"""The scale of the cosines with the names of the styles, and the weight of their loss: so low a scale asks for a wide
+"""The scale of the cosines with the names of the styles, and the weight of their loss. So low a scale asks for a wide
 gap between them, without which the judge, which sees the same captions with photographs and with drawings, would hardly
 tell these apart."""
 
