@@ -1,5 +1,5 @@
-"""Notices trials that hang. What hangs has no word to say, be it a worker, Train's controller or the trial's own actor,
-so the driver looks at the signs of life that a trial's processes leave, in the driver's own time."""
+"""Notices trials that hang. A worker, Train's controller or the trial's own actor cannot report that it hangs, so the
+driver looks at the signs of life that a trial's processes leave, in the driver's own time."""
 
 import logging
 import threading
@@ -23,15 +23,15 @@ from fashion_sweep.storage.files import write_text
 
 logger = logging.getLogger(__name__)
 LOOKS = 50
-"""How often within its patience a trial is looked at, and tells of itself."""
+"""The number of looks at a trial within its patience, and of signs of life that it gives in that time."""
 LAST_LOOK_S = 5.0
-"""For which the end of all trials waits for a look that has begun."""
+"""The seconds that the end of all trials waits for a look that has begun."""
 ACTOR = "trial"
-"""The file of the process that looks after a trial's workers; each of these has one named by its rank."""
+"""The file name of the process that looks after a trial's workers; each worker has a file named by its rank."""
 
 
 class SignOfLife:
-    """What one process of a trial leaves from time to time: `give` may be called as often as one likes."""
+    """Writes the sign of life of one process of a trial; `give` may be called as often as one likes."""
 
     def __init__(self, paths: TrialPaths, name: str, patience_s: float) -> None:
         self._path, self._every_s = paths.signs_of_life / name, patience_s / LOOKS
@@ -44,14 +44,14 @@ class SignOfLife:
 
 
 class Watch(tune.Callback):
-    """Knows the trials that Tune runs, and ends the process of one that stands still, which takes its workers along:
-    Tune begins the trial again. There is no gentler way where nobody answers."""
+    """Ends the process of a trial that stands still, of those that Tune runs. Its workers end with it, and Tune begins
+    the trial again. There is no gentler way where nobody answers."""
 
     def __init__(self, run: RunPaths, patience_s: float) -> None:
         self._run, self._patience_s = run, patience_s
         self._actors: dict[str, Any] = {}
         self._seen: dict[str, tuple[Any, float]] = {}
-        """By trial: its signs of life with its actor, and since when these have been the same."""
+        """The signs of life and actor of each trial, and since when these have been the same."""
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         going = [trial for trial in trials if trial.status == Trial.RUNNING]
@@ -59,7 +59,7 @@ class Watch(tune.Callback):
         self._actors = {trial_id: actor for trial_id, actor in actors.items() if actor is not None}
 
     def look(self) -> None:
-        """To be called several times within the patience."""
+        """Looks at each running trial and ends the ones that hang; to be called several times within the patience."""
         for trial_id, actor in self._actors.items():
             paths = self._run.trial(trial_id)
             with suppress(StorageError):
@@ -73,8 +73,8 @@ class Watch(tune.Callback):
 
     def _end(self, paths: TrialPaths, actor: Any) -> None:
         fetch_standing(paths)
-        known = read_status(paths)
-        doing = f"{known.get('stage', 'starting')}, step {known.get('step', 0)}, image {known.get('images', 0)}"
+        status = read_status(paths)
+        doing = f"{status.get('stage', 'starting')}, step {status.get('step', 0)}, image {status.get('images', 0)}"
         error = f"stalled: no sign of life for {self._patience_s / 60:g} min ({doing}); see its log"
         logger.warning("%s %s", paths.root.name, error)
         attempts = Attempts(paths)
@@ -84,8 +84,8 @@ class Watch(tune.Callback):
 
 
 def _signs_of_life(paths: TrialPaths) -> dict[str, str]:
-    """Those of the workers. The trial's actor counts while there are none, for it may wait for a machine as long as it
-    has to; later its life says nothing of theirs."""
+    """Returns the signs of life of a trial's workers, by file name. The trial's actor counts only while there are no
+    workers, for it may wait for a machine as long as it has to; later its life says nothing of theirs."""
     folder, names = paths.signs_of_life, remote.names(paths.signs_of_life)
     fetch_signs_of_life(paths)
     return {name: _text(folder / name) for name in (names - {ACTOR}) or names}
@@ -99,7 +99,7 @@ def _text(path: Path) -> str:
 
 @contextmanager
 def watching(run: RunPaths, patience_s: float) -> Iterator[Watch]:
-    """Looks from a thread, so that a slow storage never holds up Tune; `run` is that of the trials to be watched."""
+    """Watches the trials of `run` from a thread, so that a slow storage never holds up Tune."""
     watch, over = Watch(run, patience_s), threading.Event()
 
     def look_now_and_then() -> None:

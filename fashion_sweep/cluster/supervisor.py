@@ -1,4 +1,4 @@
-"""A trial as a Ray Tune function that has Ray Train run its workers."""
+"""Runs a trial as a Ray Tune function that has Ray Train run its workers."""
 
 import faulthandler
 import importlib
@@ -32,18 +32,18 @@ from fashion_sweep.storage import remote
 from fashion_sweep.storage.sync import appended
 
 DottedName: TypeAlias = tuple[str, str]
-"""Module and function. By name, so that only workers import what the function needs: seconds for each process."""
+"""The module and name of a function: by name, so that only workers import what it needs, seconds for each process."""
 POLL_S = 0.5
 PATIENCE_S = 24 * 3600
-"""For which a worker waits for the others, who may be judging thousands of images; one that dies is known at once."""
+"""The seconds a worker waits for the others, who may be judging thousands of images; a dead one is noticed at once."""
 MEETING_S = 600.0
-"""For which the workers of a trial, all started, wait to meet."""
+"""The seconds that the workers of a trial, all started, wait to meet."""
 FAILED_STARTS = 5
-"""How often workers that die before they have begun are started again; Train's default is for ever."""
+"""The number of times workers that die before they have begun are started again; Train's default is for ever."""
 
 
 def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName) -> None:
-    """Body of the Tune function: trains `trial_id`, again where that fails, and passes its reports on to Tune.
+    """Trains `trial_id` as the Tune function's body, again where that fails, and passes its reports on to Tune.
 
     A trial that failed for good ends like any other, with a last report that carries `error`. What Tune itself tries
     again is only a trial whose own process died.
@@ -59,7 +59,7 @@ def run_trial_on_workers(run: RunPaths, trial_id: str, resources: Resources, tra
 
 
 def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: DottedName) -> str | None:
-    """None, or what made the last attempt fail."""
+    """Trains until the trial is done or no attempt is left; returns None, or what made the last attempt fail."""
     paths = run.trial(trial_id)
     fetch_standing(paths)
     if paths.result.is_file():  # it was over when this trial's process died
@@ -85,7 +85,7 @@ def _until_done(run: RunPaths, trial_id: str, resources: Resources, train_fn: Do
 
 
 class _Training(threading.Thread):
-    """`fit` beside the thread that talks to Tune, so that a slow Tune never holds up the workers."""
+    """Runs `fit` beside the thread that talks to Tune, so that a slow Tune never holds up the workers."""
 
     def __init__(self, trainer: Any) -> None:
         super().__init__(daemon=True)
@@ -101,7 +101,7 @@ class _Training(threading.Thread):
 
 
 def _pass_on(reports: Queue, training: threading.Thread, sign: SignOfLife) -> None:
-    """Reports to Tune until the training is over."""
+    """Passes a trial's reports on to Tune until the training is over."""
     alive = True
     while alive:
         alive = training.is_alive()  # asked before draining: what came in between is drained in one more round
@@ -114,7 +114,7 @@ def _pass_on(reports: Queue, training: threading.Thread, sign: SignOfLife) -> No
 
 
 class _Bridge(ray.train.UserCallback):
-    """In Train's controller: hands rank 0's reports to the Tune function."""
+    """Hands rank 0's reports from Train's controller to the Tune function."""
 
     def __init__(self, reports: Queue) -> None:
         self.reports = reports
@@ -150,7 +150,7 @@ def _trainer(run: RunPaths, trial_id: str, resources: Resources, train_fn: Dotte
 
 
 def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function: str) -> None:
-    """Body of a worker process."""
+    """Trains a trial in a worker process."""
     from ray.train.torch import get_device
     from torch import distributed
 
@@ -161,7 +161,7 @@ def _work(run: RunPaths, trial_id: str, patience_s: float, module: str, function
     sign = SignOfLife(paths, str(rank), patience_s)
 
     def alive() -> None:
-        """Should no other call follow, the log gets to know where the worker hangs, shortly before it is ended."""
+        """Gives a sign of life; should none follow, the log shows where the worker hangs, before it is ended."""
         faulthandler.dump_traceback_later(0.9 * patience_s, file=sys.stderr)
         sign.give()
 

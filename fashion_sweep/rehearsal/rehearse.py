@@ -1,4 +1,4 @@
-"""A rehearsal from configuration to forecast."""
+"""Carries out a rehearsal from configuration to forecast."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from fashion_sweep.storage.files import write_json
 
 
 def config_of(sweep: str, preset: str | None, settings: Sequence[str]) -> RunConfig:
-    """Of a sweep; where it is called as a task is, of an example of that.
+    """Returns the configuration of a sweep; where the name is a task's, that of the task's example.
 
     Raises:
         ConfigError: a mistake in it.
@@ -30,7 +30,7 @@ def config_of(sweep: str, preset: str | None, settings: Sequence[str]) -> RunCon
 
 
 def rehearse(config: RunConfig, wish: RehearsalWish, console: Console) -> Outcome:
-    """Progress goes to `console`; the result into the rehearsal's folder, too.
+    """Rehearses a run. Progress goes to `console`; the result into the rehearsal's folder, too.
 
     Raises:
         FashionSweepError: a mistake in the configuration or the data, or a stage that failed, by its name.

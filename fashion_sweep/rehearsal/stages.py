@@ -1,4 +1,4 @@
-"""The stages that cost something, in the order of a run, each by the function that `run` does it with."""
+"""Runs the stages that cost something, in the order of a run, each by the function that `run` does it with."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ from fashion_sweep.rehearsal.trial import rehearse_trial
 from fashion_sweep.tracking import mirror, remove_experiment
 
 LOADING = {"model": Work.LOAD_BASE, "pipelines": Work.LOAD_PIPELINES, "judge": Work.LOAD_JUDGE}
-"""What makes a part of the cache → the stage that loads it."""
+"""The stage that loads what makes a part of the cache, by the maker's name."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class Outcome:
     setting: Setting
     stages: list[Stage]
     parameters: Mapping[str, int]
-    """In the exported adapters, by trial."""
+    """The number of parameters in the exported adapters, by trial."""
     here: Forecast
     elsewhere: Forecast | None
-    """On GPUs that were not here to be measured."""
+    """The forecast for GPUs that were not here to be measured."""
     pace: Pace
     disk: Mapping[str, float]
     weights: Mapping[str, int]
-    """Bytes of the base model, the second one and the judge."""
+    """The bytes of the base model, the second one and the judge."""
     sustained: float | None
-    """Operations a second of the base model's denoiser here; None where they cannot be counted."""
+    """The operations a second of the base model's denoiser here; None where they cannot be counted."""
 
 
 def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
@@ -69,7 +69,7 @@ def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
 
 
 def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
-    """Parameters of the trial, counted in the files that other tools would read.
+    """Exports an adapter; returns the trial's parameters, counted in the files that other tools would read.
 
     Raises:
         TrialError: the formats do not hold the same number, or not the planned one.
@@ -86,7 +86,7 @@ def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
 
 @contextmanager
 def _threads_of_a_worker(setting: Setting) -> Iterator[None]:
-    """As many as the preset allows it; all, where the preset counts on a GPU that is not here."""
+    """Gives torch the threads that the preset allows a worker; all, where the preset counts on a missing GPU."""
     before, resources = torch.get_num_threads(), setting.config.preset.resources
     if not resources.gpus_per_worker:
         torch.set_num_threads(resources.cpus_per_worker)
@@ -97,7 +97,7 @@ def _threads_of_a_worker(setting: Setting) -> Iterator[None]:
 
 
 def _fill_cache(setting: Setting, meter: Meter) -> None:
-    """As the workers of a cluster do, one shard of each kind. What they keep loaded is loaded first, by itself."""
+    """Fills the cache as workers of a cluster do, one shard of each kind. What they keep loaded is loaded first."""
     config: RunConfig = setting.scaled
     shards = missing_shards(setting.run, specs_of(setting.config))
     parts = all_parts(config, config.preset.training.views)

@@ -1,4 +1,4 @@
-"""A standing figure on a canvas, in heights of the figure: y from 0 (hair) to 1 (feet), x 0 in its middle."""
+"""Draws a standing figure in heights of the figure: y from 0 (hair) to 1 (feet), x 0 in its middle."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ LEATHER = Material((0.30, 0.18, 0.10), fabric=FABRICS["leather"])
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the joints are. `arms`, `legs`: left and right, each from the body outwards, as paths."""
+    """Holds where the joints are. `arms`, `legs`: left and right, each from the body outwards, as paths."""
 
     arms: tuple[Points, Points]
     legs: tuple[Points, Points]
     head: float
-    """How far the head is turned aside."""
+    """The distance by which the head is turned aside."""
 
 
 def strike(rng: np.random.Generator, woman: bool) -> Pose:

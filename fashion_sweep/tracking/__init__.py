@@ -1,4 +1,4 @@
-"""Mirrors run folders into MLflow. The only importer of mlflow, lazily, since that takes seconds.
+"""Mirrors run folders into MLflow. This package alone imports mlflow, and lazily, since that takes seconds.
 
 The run folder is the truth, and MLflow is asked what it lacks: it may be down, slow, restarted or lost at any time.
 """
@@ -23,13 +23,13 @@ __all__ = ["Mirror", "fetch", "mirror", "open_ui", "remove_experiment", "shown",
 
 INTERVAL_S = 5.0
 SHARE = 0.1
-"""Of the time, at most, that passes take while MLflow answers."""
+"""The largest share of the time that passes may take while MLflow answers."""
 BACK_OFF_S = 60.0
-"""The longest pause between passes while it does not."""
+"""The longest pause in seconds between passes while MLflow does not answer."""
 PATIENCE_S = 30.0
-"""How long a run waits, at its end, for MLflow to catch up, and one process for another's pass."""
+"""The seconds that a run waits at its end for MLflow to catch up, and one process for another's pass."""
 LAST_TRIES = 5
-"""At a run's end, for a server that answers badly."""
+"""The number of passes at a run's end, for a server that answers badly."""
 
 
 def mirror(run: RunPaths, going: bool | None = None) -> list[str]:
@@ -63,15 +63,15 @@ def mirror(run: RunPaths, going: bool | None = None) -> list[str]:
 
 
 def remove_experiment(run: RunPaths) -> None:
-    """Takes the experiment that `run` was mirrored into out of sight: of what is not to be kept."""
-    store, known = client(tracking_uri()), read_what_may_be_lost(run.mirror)
-    if parent := known.get("run_id"):
+    """Hides the experiment that `run` was mirrored into, as MLflow deletes it, where the run is not to be kept."""
+    store, mirrored = client(tracking_uri()), read_what_may_be_lost(run.mirror)
+    if parent := mirrored.get("run_id"):
         store.delete_experiment(store.get_run(parent).info.experiment_id)
 
 
 @contextmanager
 def _alone(run: RunPaths) -> Iterator[None]:
-    """Two processes that both miss the same run would both make it."""
+    """Keeps other processes from mirroring the run meanwhile: two that miss the same MLflow run would both make it."""
     with run.mirror_lock.open("w") as lock:
         given_up = time.monotonic() + PATIENCE_S
         while True:
@@ -86,21 +86,21 @@ def _alone(run: RunPaths) -> Iterator[None]:
 
 
 class Mirror:
-    """Context manager: mirrors in the background while a run goes on, and once more at its end.
+    """Mirrors in the background while a run goes on, and once more at its end; a context manager.
 
     Whatever MLflow does, the run neither fails nor waits longer than `PATIENCE_S`: trouble goes to the run's log.
     """
 
     def __init__(self, run: RunPaths, interval_s: float = INTERVAL_S) -> None:
         self.behind: str | None = None
-        """Why MLflow does not show all of the run; None where it does."""
+        """The reason why MLflow does not show all of the run; None where it does."""
         self._run, self._uri = run, tracking_uri()
         self._interval_s = interval_s
         self._ended = threading.Event()
         self._interrupted = False
         self._mirroring: Mirroring | None = None
         self._took = 0.0
-        """Seconds of the last pass."""
+        """The seconds that the last pass took."""
         self._logged: str | None = None
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
 
@@ -136,7 +136,7 @@ class Mirror:
             time.sleep(1 if self.behind else 0)
 
     def _pass(self, going: bool) -> bool:
-        """True where another may bring more."""
+        """Makes one pass; returns True where another may bring more."""
         try:
             check_answers(self._uri)
         except RunError as error:
@@ -165,7 +165,7 @@ class Mirror:
         self._log(f"WARNING MLflow is behind: {reason}")
 
     def _log(self, line: str) -> None:
-        """Nothing twice in a row: a server may be down for days. A full disk does not end the mirror either."""
+        """Writes a line to the run's log, never twice in a row: a server may be down for days. Ignores a full disk."""
         if line != self._logged:
             with suppress(OSError), self._run.log.open("a", encoding="utf-8") as log:
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")

@@ -1,4 +1,4 @@
-"""The task of a sweep: trials learn a catalogue's photographs, and are judged on evaluation sets."""
+"""Defines the task of a sweep: trials learn a catalogue's photographs, and are judged on evaluation sets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class CatalogueTask:
-    """As `tasks.task.Task`."""
+    """Implements `tasks.task.Task` for a sweep over a catalogue."""
 
     name = "catalogue"
     fails_unread = False
@@ -55,7 +55,7 @@ class CatalogueTask:
         return ()
 
     def negative_prompt(self, config: RunConfig, spec: TrialSpec) -> str | None:
-        """The base model's alone, as in the study."""
+        """Returns the negative prompt of the base model; None for a trained adapter, as in the study."""
         return config.preset.generation.base_negative_prompt if spec.is_base_model else None
 
     def check(self, config: RunConfig) -> None:
@@ -95,7 +95,7 @@ class CatalogueTask:
     def to_register(
         self, config: RunConfig, states: Mapping[TrialSpec, str], results: Mapping[str, Any]
     ) -> Sequence[TrialSpec]:
-        """The best by the verdict, once every trial is there to be compared."""
+        """Returns the best trial by the verdict, once every trial is there to be compared."""
         best = None if "failed" in states.values() else self.best(config, list(states), results)
         return [best] if best else []
 
@@ -114,10 +114,10 @@ class CatalogueTask:
     judging = "features and CLIP score"
 
     def example(self, preset: Preset) -> None:
-        """None: there are sweeps to rehearse."""
+        """Returns None, since there are sweeps to rehearse."""
 
     def stand_in(self, config: RunConfig, run: RunPaths) -> None:
-        """None: two images of each data set stand in for it."""
+        """Returns None, since two images of each data set stand in for it."""
 
     def smaller(self, preset: Preset) -> Preset:
         return preset

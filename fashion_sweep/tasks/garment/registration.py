@@ -1,4 +1,4 @@
-"""A garment's adapter in the model registry: by the garment's name, with the words that call it up, and its photo."""
+"""Enters a garment's adapter into the model registry: by its name, with its trigger words and its photo."""
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -10,7 +10,7 @@ from fashion_sweep.tracking.values import trial_params
 
 
 def entry_of_garment(run: RunPaths, config: RunConfig, spec: TrialSpec) -> Entry:
-    """Of a trial that is done."""
+    """Returns the registry's entry for the adapter of a finished trial."""
     garment = next(one for one in config.sweep.garments if one.name == spec.item)
     recipe, size = config.preset.garment, config.preset.picture_size()
     assert recipe is not None
