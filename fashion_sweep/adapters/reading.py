@@ -17,7 +17,7 @@ from torch import nn
 
 from fashion_sweep.adapters.formats import CONFIG_KEY
 from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
-from fashion_sweep.adapters.settings import check_settings
+from fashion_sweep.adapters.settings import peft_settings
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.architecture import Architecture
@@ -65,7 +65,7 @@ def read_layers(
         keys = sorted(file.keys())
         matches = {key: key_of.fullmatch(key) for key in keys}
         endings = {match["ending"] for match in matches.values() if match}
-        settings = check_settings((file.metadata() or {}).get(CONFIG_KEY, "{}"), {parts[one] for one in endings})
+        settings = peft_settings((file.metadata() or {}).get(CONFIG_KEY, "{}"), {parts[one] for one in endings})
         _check_places(keys, [key for key, match in matches.items() if match is None or match["stem"] not in stems])
         for key, match in matches.items():
             assert match

@@ -16,7 +16,7 @@ TAKEN |= {"base_model_name_or_path", "peft_type", "peft_version", "inference_mod
 PATTERN = re.compile(r"\^?[\w.]+")
 
 
-def check_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any]]:
+def peft_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any]]:
     """Returns the settings by component, none of which asks for more than a reader may be asked for.
 
     Args:

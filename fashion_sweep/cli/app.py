@@ -101,11 +101,11 @@ def rehearse(
 ) -> None:
     """Go through every stage of a sweep (or of a garment: rehearse garment) on two samples; forecast memory, hours
     and disk."""
-    from fashion_sweep.rehearsal.rehearse import RehearsalWish, config_of, rehearse_and_show
+    from fashion_sweep.rehearsal.rehearse import RehearsalOptions, config_of, rehearse_and_show
 
     config = config_of(sweep, preset, settings or ())
 
-    rehearse_and_show(config, RehearsalWish(random_weights, gpus, tflops), as_json)
+    rehearse_and_show(config, RehearsalOptions(random_weights, gpus, tflops), as_json)
 
 
 @app.command()

@@ -74,7 +74,7 @@ def map_shards(
     return [results[index] for index in range(len(shards))]
 
 
-class _Worker:
+class _ShardWorker:
     """Makes one shard after another in one process that keeps what it has loaded. Ray would end the process of a task
     that uses a GPU with the task."""
 
@@ -93,7 +93,7 @@ class _Worker:
 
 
 @dataclass
-class _Task:
+class _ShardTask:
     """A call to a worker whose result is awaited."""
 
     worker: Any
@@ -111,18 +111,18 @@ class _Pool:
     def __init__(self, resources: Resources) -> None:
         need = worker_resources(resources)
         # The second thread tells of itself while the first one works.
-        self._class = ray.remote(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), max_concurrency=2)(_Worker)
+        self._class = ray.remote(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), max_concurrency=2)(_ShardWorker)
         self._patience_s = resources.stall_minutes * 60
         self._looked = time.monotonic()
-        self.running: dict[Any, _Task] = {}
+        self.running: dict[Any, _ShardTask] = {}
         """The awaited calls by the references to their results."""
 
     def start_worker(self) -> None:
         worker = self._class.remote()
-        self.running[worker.__ray_ready__.remote()] = _Task(worker, None)
+        self.running[worker.__ray_ready__.remote()] = _ShardTask(worker, None)
 
     def give(self, worker: Any, index: int, function: Callable[[T, Alive], R], shard: T) -> None:
-        self.running[worker.make.remote(function, shard)] = _Task(worker, index)
+        self.running[worker.make.remote(function, shard)] = _ShardTask(worker, index)
 
     def wait(self) -> tuple[Any, int | None, Any]:
         """Waits for the next worker that is ready for a shard.

@@ -58,7 +58,7 @@ def fit_trials(
         callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), watch]
         try:
             results = _tuner(run, resources, train_fn, callbacks, param_space, tuning).fit()
-        except _Interrupted:
+        except _LoopLeft:
             raise KeyboardInterrupt from None
         except RuntimeError as error:  # what Tune makes of an actor of its own that was ended for lack of memory
             raise RunError(
@@ -107,7 +107,7 @@ def _concurrency(resources: Resources) -> int:
     return resources.max_concurrent_trials or trials_that_fit(resources) + 1
 
 
-class _Interrupted(BaseException):
+class _LoopLeft(BaseException):
     """Leaves Tune's loop; no Exception, so that Tune does not take it for an error to clean up after at leisure."""
 
 
@@ -119,7 +119,7 @@ class _StopOnInterrupt(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.interrupt.pending:
-            raise _Interrupted
+            raise _LoopLeft
 
 
 def _error(result: Any) -> str | None:

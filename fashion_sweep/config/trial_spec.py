@@ -148,14 +148,14 @@ def placement_error(names: Sequence[str], architecture: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Interval:
+class ParameterRange:
     """Parameter counts from `low` to `high`, both included."""
 
     low: float
     high: float
 
     @classmethod
-    def around(cls, parameters: int, tolerance: float) -> "Interval":
+    def around(cls, parameters: int, tolerance: float) -> "ParameterRange":
         """Returns the interval around a count; `tolerance` is a share of it, for instance 0.1."""
         return cls(parameters * (1 - tolerance), parameters * (1 + tolerance))
 
@@ -167,7 +167,7 @@ class Interval:
         return max(self.low - parameters, parameters - self.high, 0.0)
 
 
-def within(specs: Iterator[TrialSpec], count: Callable[[TrialSpec], int], budget: Interval) -> list[TrialSpec]:
+def within(specs: Iterator[TrialSpec], count: Callable[[TrialSpec], int], budget: ParameterRange) -> list[TrialSpec]:
     """Returns the trials whose parameters lie in the budget, the smallest first.
 
     Raises:

@@ -27,7 +27,7 @@ MISNAMED = "control characters in its name"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IndexRow:
     """One captioned image file; width and height are 0 where it cannot be read."""
 
     name: str
@@ -48,7 +48,7 @@ class Index:
     """The number of captions that the caption files hold."""
     problems: tuple[Problem, ...]
     """The problems of the caption files and the listing; unreadable images are rows."""
-    rows: tuple[Row, ...]
+    rows: tuple[IndexRow, ...]
     """The rows of the image files, in the order of their names."""
     opened: int = 0
     """The number of files that had to be read for the index."""
@@ -67,7 +67,7 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
         return stored
     listing = layout.read(root, files)
     earlier = {row.name: row for row in stored.rows} if stored else {}
-    rows: list[Row | None] = []
+    rows: list[IndexRow | None] = []
     todo: list[tuple[int, str]] = []
     for name in sorted(listing.images):
         caption, entry, row = listing.images[name], files.images[name], earlier.get(name)
@@ -84,7 +84,7 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
             key = "" if look == NOT_OPENED else key  # so that it is tried again
         else:
             entry = files.images[name]
-            rows[place] = Row(name, listing.images[name], entry.bytes, entry.modified, *look)
+            rows[place] = IndexRow(name, listing.images[name], entry.bytes, entry.modified, *look)
     index = Index(key, listing.captions, tuple(problems), tuple(filter(None, rows)), len(todo))
     if path:
         write(path, index)
@@ -99,7 +99,7 @@ def read(path: Path) -> Index | None:
             if head["format"] != [FORMAT, READER]:
                 return None
             problems = tuple(Problem(*problem) for problem in head["problems"])
-            rows = tuple(Row(*json.loads(line)) for line in lines)
+            rows = tuple(IndexRow(*json.loads(line)) for line in lines)
     except (FileNotFoundError, StopIteration, ValueError, KeyError, TypeError):
         return None
     return Index(head["key"], head["captions"], problems, rows) if len(rows) == head["rows"] else None

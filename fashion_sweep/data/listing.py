@@ -42,9 +42,9 @@ class Listing:
 class Files:
     """The files of a data set as its folders list them."""
 
-    images: Mapping[str, locations.Entry]
+    images: Mapping[str, locations.FolderEntry]
     """The image files, by their names in the folder of images."""
-    captions: Mapping[str, locations.Entry | None]
+    captions: Mapping[str, locations.FolderEntry | None]
     """The files that hold captions, by their names in the root; None for one that is missing."""
     others: Sequence[str] = ()
     """Pictures in formats that are not read."""

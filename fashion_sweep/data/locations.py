@@ -15,7 +15,7 @@ from fashion_sweep.storage.urls import Location, is_url, modified_ns, open_syste
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FolderEntry:
     """A file as its folder lists it."""
 
     bytes: int
@@ -44,7 +44,7 @@ def is_folder(location: Location) -> bool:
     return bool(_asked(location, system.isdir, path))
 
 
-def entry(location: Location) -> Entry | None:
+def entry(location: Location) -> FolderEntry | None:
     """Returns the entry of one file; None where there is none.
 
     Raises:
@@ -59,10 +59,10 @@ def entry(location: Location) -> Entry | None:
         return None
     except Exception as error:
         raise unreachable(location, error) from error
-    return Entry(stat.st_size, stat.st_mtime_ns)
+    return FolderEntry(stat.st_size, stat.st_mtime_ns)
 
 
-def files(folder: Location) -> dict[str, Entry]:
+def files(folder: Location) -> dict[str, FolderEntry]:
     """Returns the files of a folder by name, but for those that begin with a dot.
 
     Systems keep notes of their own in these, macOS one beside each image.
@@ -79,7 +79,7 @@ def files(folder: Location) -> dict[str, Entry]:
     return {name: entry for name, entry in by_name.items() if not name.startswith(".")}
 
 
-def tree(root: Location) -> dict[str, Entry]:
+def tree(root: Location) -> dict[str, FolderEntry]:
     """Returns the files of a folder and of those in it, by their paths from there.
 
     As in `files`, what begins with a dot is left out, and so are folders that are links.
@@ -88,7 +88,7 @@ def tree(root: Location) -> dict[str, Entry]:
         DataError: the storage cannot be reached.
     """
     if not is_url(root):
-        entries: dict[str, Entry] = {}
+        entries: dict[str, FolderEntry] = {}
         for folder, inner, _ in os.walk(root):
             inner[:] = [name for name in inner if not name.startswith(".")]
             within = os.path.relpath(folder, root)
@@ -147,10 +147,10 @@ def _is_file(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _of_stat(item: os.DirEntry[str]) -> Entry:
+def _of_stat(item: os.DirEntry[str]) -> FolderEntry:
     stat = item.stat()
-    return Entry(stat.st_size, stat.st_mtime_ns)
+    return FolderEntry(stat.st_size, stat.st_mtime_ns)
 
 
-def _of(info: Mapping[str, Any]) -> Entry:
-    return Entry(int(info.get("size") or 0), modified_ns(info))
+def _of(info: Mapping[str, Any]) -> FolderEntry:
+    return FolderEntry(int(info.get("size") or 0), modified_ns(info))

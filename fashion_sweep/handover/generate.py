@@ -16,7 +16,7 @@ from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.config.preset import Preset
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter, split_scale
-from fashion_sweep.handover.requests import Row, Wish, check_wish, make_rows, settings_told
+from fashion_sweep.handover.requests import DrawingRequest, GridRow, check_request, make_rows, settings_told
 from fashion_sweep.models.checks import check_model, check_size
 from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.report.grid import write_grid
@@ -30,14 +30,14 @@ DEFAULT_FOLDER = Path("generated")
 OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
-def generate(wish: Wish, preset: str | None, settings: Sequence[str], console: Console) -> list[Path]:
+def generate(wish: DrawingRequest, preset: str | None, settings: Sequence[str], console: Console) -> list[Path]:
     """Writes the images, and a grid where there are several, and returns the paths of all.
 
     Raises:
         ConfigError: something in the wish does not fit.
         RunError: MLflow does not deliver an adapter.
     """
-    check_wish(wish)
+    check_request(wish)
     targets = _targets(wish)
     scaled = [split_scale(adapter, wish.scale) for adapter in wish.adapters]
     with tempfile.TemporaryDirectory(prefix="fashion-sweep-") as downloads:
@@ -55,7 +55,7 @@ def generate(wish: Wish, preset: str | None, settings: Sequence[str], console: C
     return [*written, *_grid(wish, rows, written)]
 
 
-def _targets(wish: Wish) -> list[Path]:
+def _targets(wish: DrawingRequest) -> list[Path]:
     """Returns the files to write, which do not exist yet: the one named, or the next numbers in the folder."""
     count, output = wish.images, wish.output or DEFAULT_FOLDER
     suffix = "" if output.is_dir() else output.suffix.lower()
@@ -79,7 +79,7 @@ def _targets(wish: Wish) -> list[Path]:
     return [folder / f"{number:02d}.png" for number in range(first, first + count)]
 
 
-def _load(rows: Sequence[Row], console: Console) -> "Model":
+def _load(rows: Sequence[GridRow], console: Console) -> "Model":
     """Loads the one model of all rows, and checks that every adapter fits it."""
     preset = rows[0].preset
     names = [f"{row.adapter.name}{row.adapter.title}" for row in rows if row.adapter.file]
@@ -101,7 +101,7 @@ def _model_of(preset: Preset) -> ModelConfig:
 
 
 @contextmanager
-def _applied(model: "Model", row: Row) -> Iterator[None]:
+def _applied(model: "Model", row: GridRow) -> Iterator[None]:
     """Keeps a row's adapter in the model while the block runs."""
     from fashion_sweep.adapters.fusing import adapted
 
@@ -116,7 +116,7 @@ def _applied(model: "Model", row: Row) -> Iterator[None]:
         yield
 
 
-def _generator(model: "Model", row: Row, on_step: Callable[[], None]) -> "Generator":
+def _generator(model: "Model", row: GridRow, on_step: Callable[[], None]) -> "Generator":
     from fashion_sweep.generation.generator import Generator
 
     return Generator(
@@ -146,7 +146,9 @@ class _Announcing(Observer):
         yield
 
 
-def _draw(wish: Wish, rows: Sequence[Row], model: "Model", targets: Sequence[Path], console: Console) -> list[Path]:
+def _draw(
+    wish: DrawingRequest, rows: Sequence[GridRow], model: "Model", targets: Sequence[Path], console: Console
+) -> list[Path]:
     """Draws one image at a time: its bytes depend on its own adapter, prompt and seed, not on the other images."""
     from fashion_sweep.generation.drawing import draw
 
@@ -166,7 +168,7 @@ def _draw(wish: Wish, rows: Sequence[Row], model: "Model", targets: Sequence[Pat
     return list(targets)
 
 
-def _saving(row: Row, drawn: Sequence[tuple[str, int]], targets: Sequence[Path]) -> Callable[[range, Any], None]:
+def _saving(row: GridRow, drawn: Sequence[tuple[str, int]], targets: Sequence[Path]) -> Callable[[range, Any], None]:
     """Returns a function that writes a row's images, with their origin in each file."""
     from fashion_sweep.generation.drawing import save_png
 
@@ -179,7 +181,7 @@ def _saving(row: Row, drawn: Sequence[tuple[str, int]], targets: Sequence[Path])
     return keep
 
 
-def _grid(wish: Wish, rows: Sequence[Row], images: Sequence[Path]) -> list[Path]:
+def _grid(wish: DrawingRequest, rows: Sequence[GridRow], images: Sequence[Path]) -> list[Path]:
     """Writes a grid of adapters by prompts with seeds; for one adapter, of seeds by prompts. Returns its path."""
     if len(images) == 1:
         return []

@@ -20,7 +20,7 @@ from fashion_sweep.models.registry import architecture_of
 
 
 @dataclass(frozen=True)
-class Wish:
+class DrawingRequest:
     """The images asked of `generate`: each prompt with each seed, by each adapter."""
 
     prompts: Sequence[str]
@@ -56,7 +56,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """The images of one adapter or of the base model, drawn as if nothing else were asked for."""
 
     adapter: Adapter
@@ -121,7 +121,7 @@ def _quoted(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if re.search("[,:\n]", text) else text
 
 
-def check_wish(wish: Wish) -> None:
+def check_request(wish: DrawingRequest) -> None:
     """Checks the values of a wish that do not depend on the model.
 
     Raises:
@@ -147,7 +147,7 @@ def check_wish(wish: Wish) -> None:
     _size(wish)
 
 
-def _size(wish: Wish) -> tuple[int, int] | None:
+def _size(wish: DrawingRequest) -> tuple[int, int] | None:
     if wish.size is None:
         return None
     parts = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", wish.size)
@@ -157,8 +157,8 @@ def _size(wish: Wish) -> tuple[int, int] | None:
 
 
 def make_rows(
-    wish: Wish, adapters: Sequence[tuple[Adapter, float]], preset: str | None, settings: Sequence[str]
-) -> list[Row]:
+    wish: DrawingRequest, adapters: Sequence[tuple[Adapter, float]], preset: str | None, settings: Sequence[str]
+) -> list[GridRow]:
     """Makes a row for each adapter with its scale, in the order given, after the base model's where that is asked for.
 
     Raises:
@@ -228,15 +228,15 @@ def base_like(like: Adapter | None) -> Adapter:
     return Adapter("none: the base model", "base model", original_size=like.original_size)
 
 
-def _row(wish: Wish, adapter: Adapter, scale: float, resolved: Preset) -> Row:
+def _row(wish: DrawingRequest, adapter: Adapter, scale: float, resolved: Preset) -> GridRow:
     size = resolved.picture_size()
     negative = resolved.generation.base_negative_prompt if adapter.file is None else None
     if wish.negative_prompt is not None:
         negative = wish.negative_prompt or None
-    return Row(adapter, scale, resolved, adapter.original_size or (size.height, size.width), negative)
+    return GridRow(adapter, scale, resolved, adapter.original_size or (size.height, size.width), negative)
 
 
-def _preset(wish: Wish, judged: Preset | None, name: str | None, settings: Sequence[str]) -> Preset:
+def _preset(wish: DrawingRequest, judged: Preset | None, name: str | None, settings: Sequence[str]) -> Preset:
     """Returns the preset asked for, else that of the adapters' judging as it was then, with the wish's settings."""
     preset = load_preset(name, settings) if name is not None or judged is None else change_preset(judged, settings)
     generation = preset.generation

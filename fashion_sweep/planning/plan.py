@@ -8,7 +8,7 @@ from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.search_space import Budget, Space
 from fashion_sweep.config.sweep import Sweep
-from fashion_sweep.config.trial_spec import TRAINING_AXES, Interval, TrialSpec, within
+from fashion_sweep.config.trial_spec import TRAINING_AXES, ParameterRange, TrialSpec, within
 
 BYTES_PER_PARAMETER = 4
 """The bytes of one parameter: adapters are trained and saved in float32."""
@@ -101,12 +101,12 @@ def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
     return count_parameters(config.preset.model.base, spec, config.training_of(spec).target_modules)
 
 
-def _interval(config: RunConfig, budget: Budget | None) -> Interval:
+def _interval(config: RunConfig, budget: Budget | None) -> ParameterRange:
     if budget is None:
-        return Interval(0, math.inf)
+        return ParameterRange(0, math.inf)
     if budget.at_most is not None:
-        return Interval(0, budget.at_most)
+        return ParameterRange(0, budget.at_most)
     parameters = budget.parameters
     if parameters is None:
         parameters = parameters_of(config, config.spec_of(budget.equal_to or {}))
-    return Interval.around(parameters, budget.tolerance)
+    return ParameterRange.around(parameters, budget.tolerance)

@@ -9,7 +9,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.split import held_out_count, steps_for
 from fashion_sweep.encodings.size import CacheSize, trials_size
 from fashion_sweep.rehearsal.meter import caching
-from fashion_sweep.rehearsal.scale import all_specs, placement
+from fashion_sweep.rehearsal.scale import all_specs, cost_group
 from fashion_sweep.tasks.task import task_of
 
 HOUR = 3600.0
@@ -39,7 +39,7 @@ class Pace:
     """Holds the seconds that one worker needs; every figure is measured, or all are reckoned from operations."""
 
     step: Mapping[object, float]
-    """The seconds for its share of one optimizer step, by placement; with its captions, where they are not cached."""
+    """The seconds for its share of one optimizer step, by cost group; with its captions, where they are not cached."""
     forward: float
     """The seconds for one validation sample, its caption aside."""
     caption: float
@@ -134,7 +134,7 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
         validations = 1 + math.ceil(steps / training.validation_every)
         held_out = held_out_count(records, training.validation_fraction)
         shares = preset.resources.workers_per_trial / workers  # of a step, that each worker makes
-        trained = steps * pace.step[placement(spec)] * shares
+        trained = steps * pace.step[cost_group(spec)] * shares
         encodes = spec.trains_conditioning or without_captions
         validated = pace.forward + (pace.caption if encodes else 0.0)
         trained += validations * math.ceil(held_out / workers) * validated

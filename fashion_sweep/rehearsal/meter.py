@@ -51,7 +51,7 @@ class StageFailed(RunError):
 
 
 @dataclass
-class Stage:
+class StageCost:
     name: str
     trial: str | None
     """The title of the trial that the stage was done for; None for all trials."""
@@ -75,11 +75,11 @@ class Stage:
 class Meter:
     """Measures stages, which may lie within each other; what an inner one takes counts for the outer one too."""
 
-    def __init__(self, device: str, say: Callable[[Stage], None], log: Path) -> None:
-        self.stages: list[Stage] = []
+    def __init__(self, device: str, say: Callable[[StageCost], None], log: Path) -> None:
+        self.stages: list[StageCost] = []
         self.trial: str | None = None
         self._device, self._say, self._log = torch.device(device), say, log
-        self._open: list[Stage] = []
+        self._open: list[StageCost] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -91,7 +91,7 @@ class Meter:
         """
         self._settle()
         _give_back()
-        stage = Stage(str(name), self.trial, _rss(), depth=len(self._open), samples=samples)
+        stage = StageCost(str(name), self.trial, _rss(), depth=len(self._open), samples=samples)
         with self._lock:
             self.stages.append(stage)
             self._open.append(stage)

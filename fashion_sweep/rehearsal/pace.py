@@ -10,12 +10,12 @@ from fashion_sweep.planning.gpu import Gpu
 from fashion_sweep.rehearsal.flops import Flops
 from fashion_sweep.rehearsal.forecast import ImagePace, Pace
 from fashion_sweep.rehearsal.meter import Meter, Work, caching
-from fashion_sweep.rehearsal.scale import Scale, placement, representatives
+from fashion_sweep.rehearsal.scale import Scale, cost_group, representatives
 from fashion_sweep.rehearsal.timings import Timings
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """Holds what a rehearsal has timed."""
 
     meter: Meter
@@ -23,7 +23,7 @@ class Measured:
     scale: Scale
 
 
-def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pace:
+def measured_pace(config: RunConfig, measured: Measurements, cache: CacheSize) -> Pace:
     """Returns the pace of this machine as measured; of the `cache`, what was rehearsed is kept."""
     timings, scale, meter = measured.timings, measured.scale, measured.meter
     passes = _passes(config)
@@ -41,7 +41,7 @@ def measured_pace(config: RunConfig, measured: Measured, cache: CacheSize) -> Pa
     size, trained = config.preset.picture_size(first), config.preset.training.image
     steps = {spec: min(timings.steps[spec.trial_id]) / scale.batch_size * _share(config) for spec in _trained(config)}
     return Pace(
-        step={placement(spec): seconds for spec, seconds in steps.items()},
+        step={cost_group(spec): seconds for spec, seconds in steps.items()},
         forward=images[first].forward * trained.height * trained.width / (size.height * size.width),
         caption=sum(timings.seconds(component, first) for component in config.architecture.text_components),
         rows={part.kind: meter.seconds(caching(part.kind)) for part in cache.parts},
@@ -61,7 +61,7 @@ def reckoned_pace(
     gpu, passes, in_training = Gpu(bfloat16=tflops * 1e12), _passes(config), flops["training"]
     through = 3 if config.preset.training.gradient_checkpointing else 2
     text = {True: through * in_training.text, False: in_training.text if cache.without_captions else 0.0}
-    steps = {placement(spec): through * in_training.base + text[spec.trains_conditioning] for spec in _trained(config)}
+    steps = {cost_group(spec): through * in_training.base + text[spec.trains_conditioning] for spec in _trained(config)}
     parts = all_parts(config, cache.views)
     rows = {
         kind: part.seconds(in_training if part.FOR_TRAINING else flops[part.data_set], gpu)

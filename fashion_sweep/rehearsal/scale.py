@@ -118,18 +118,18 @@ def all_specs(config: RunConfig) -> list[TrialSpec]:
     return affordable[-search.trials :] if len(affordable) >= search.trials else affordable
 
 
-def placement(spec: TrialSpec) -> tuple[Any, ...]:
+def cost_group(spec: TrialSpec) -> tuple[Any, ...]:
     """Returns what decides a trial's stages, memory and pace: which layers carry an adapter."""
     return tuple((one.placement, one.kind) for one in spec.adapters), dict(spec.training).get("target_modules")
 
 
 def representatives(config: RunConfig) -> list[TrialSpec]:
-    """Returns the largest trial of each placement, without a length of its own."""
+    """Returns the largest trial of each cost group, without a length of its own."""
     largest: dict[Any, TrialSpec] = {}
     for spec in all_specs(config):
-        largest_yet = largest.get(placement(spec))
+        largest_yet = largest.get(cost_group(spec))
         if largest_yet is None or parameters_of(config, spec) > parameters_of(config, largest_yet):
-            largest[placement(spec)] = spec
+            largest[cost_group(spec)] = spec
     return [
         replace(spec, replicate=0, training=tuple(item for item in spec.training if item[0] not in LENGTHS))
         for spec in largest.values()

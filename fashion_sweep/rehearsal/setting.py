@@ -34,7 +34,7 @@ from fashion_sweep.tasks.task import task_of
 
 
 @dataclass(frozen=True)
-class RehearsalWish:
+class RehearsalOptions:
     random_weights: bool = False
     gpus: int | None = None
     """The GPUs of the cluster that the forecast is for; None for those of one trial."""
@@ -62,7 +62,7 @@ class Setting:
     """The reasons for which `run` would refuse to start."""
 
 
-def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
+def set_up(config: RunConfig, wish: RehearsalOptions, console: Console) -> Setting:
     """Opens and checks everything that costs nothing, and lays out the two samples.
 
     Raises:
@@ -138,7 +138,7 @@ def _refusals(name: str, catalogue: Catalogue, config: RunConfig) -> list[str]:
     return []
 
 
-def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
+def _check_wish(config: RunConfig, wish: RehearsalOptions) -> None:
     resources = config.preset.resources
     needed = resources.gpus_per_worker * resources.workers_per_trial
     if not config.sweep.judge and not any(task_of(config).pictures(config, spec) for spec in config.specs):
@@ -147,7 +147,7 @@ def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
         raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")
 
 
-def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
+def _model_notes(config: RunConfig, wish: RehearsalOptions) -> list[str]:
     if not wish.random_weights:
         return []
     random = ["base", *([config.architecture.second_title] if config.preset.model.second_model else [])]
@@ -156,7 +156,7 @@ def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
     return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]
 
 
-def _amount(config: RunConfig, real: dict[str, Catalogue | None], wish: RehearsalWish) -> Amount:
+def _amount(config: RunConfig, real: dict[str, Catalogue | None], wish: RehearsalOptions) -> Amount:
     trained, resources = config.preset.training_set, config.preset.resources
     records = {name: len(c.records) if c else published(name, config).images for name, c in real.items()}
     opened_set = real[trained]

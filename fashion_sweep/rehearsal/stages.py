@@ -20,10 +20,10 @@ from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.planning.plan import parameters_of, specs_of
 from fashion_sweep.rehearsal.flops import Flops, count_work
 from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
-from fashion_sweep.rehearsal.meter import GIB, Meter, Stage, Work, caching
-from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
+from fashion_sweep.rehearsal.meter import GIB, Meter, StageCost, Work, caching
+from fashion_sweep.rehearsal.pace import Measurements, Pace, measured_pace, reckoned_pace, sustained
 from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
-from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
+from fashion_sweep.rehearsal.setting import RehearsalOptions, Setting
 from fashion_sweep.rehearsal.timings import Timings
 from fashion_sweep.rehearsal.trial import rehearse_trial
 from fashion_sweep.tracking import mirror, remove_experiment
@@ -35,7 +35,7 @@ LOADING = {"model": Work.LOAD_BASE, "pipelines": Work.LOAD_PIPELINES, "judge": W
 @dataclass(frozen=True)
 class Outcome:
     setting: Setting
-    stages: list[Stage]
+    stages: list[StageCost]
     parameters: Mapping[str, int]
     """The number of parameters in the exported adapters, by trial."""
     here: Forecast
@@ -49,7 +49,7 @@ class Outcome:
     """The operations a second of the base model's denoiser here; None where they cannot be counted."""
 
 
-def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
+def play(setting: Setting, wish: RehearsalOptions, console: Console) -> Outcome:
     meter = Meter(setting.device, lambda stage: _say(stage, console), setting.run.log)
     work = count_work(setting.config)  # first: a mistake in it is not to come up after all stages
     timings, exported = Timings(), {spec.trial_id: 0 for spec in setting.specs if spec.is_base_model}
@@ -65,7 +65,7 @@ def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
         with meter.stage(Work.MIRROR):
             mirror(setting.run, going=False)
             remove_experiment(setting.run)
-    return _foretell(setting, Measured(meter, timings, setting.scale), work, exported, wish)
+    return _foretell(setting, Measurements(meter, timings, setting.scale), work, exported, wish)
 
 
 def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
@@ -119,7 +119,7 @@ def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
             make_shard(shard)
 
 
-def _say(stage: Stage, console: Console) -> None:
+def _say(stage: StageCost, console: Console) -> None:
     memory = f"{stage.peak_rss / GIB:.1f} GiB"
     if stage.peak_gpu:
         memory += f", GPU {stage.peak_gpu / GIB:.1f} GiB"
@@ -131,10 +131,10 @@ def _say(stage: Stage, console: Console) -> None:
 
 def _foretell(
     setting: Setting,
-    measured: Measured,
+    measured: Measurements,
     work: dict[str, Flops] | None,
     exported: Mapping[str, int],
-    wish: RehearsalWish,
+    wish: RehearsalOptions,
 ) -> Outcome:
     config, amount, cache = setting.config, setting.amount, setting.cache
     pace = measured_pace(config, measured, cache)

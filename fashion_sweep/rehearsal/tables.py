@@ -8,9 +8,9 @@ from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.planning.cost import FILE_S
 from fashion_sweep.planning.gpu import Gpu
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
-from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
+from fashion_sweep.rehearsal.meter import GIB, StageCost, Work, caching
 from fashion_sweep.rehearsal.scale import is_short_of_gpus
-from fashion_sweep.rehearsal.setting import RehearsalWish
+from fashion_sweep.rehearsal.setting import RehearsalOptions
 from fashion_sweep.rehearsal.stages import Outcome
 from fashion_sweep.report.tables import Table, duration
 from fashion_sweep.report.words import GAP
@@ -19,7 +19,7 @@ from fashion_sweep.tasks.task import task_of
 DAY = 24 * HOUR
 
 
-def tables(outcome: Outcome, wish: RehearsalWish) -> list[Table]:
+def tables(outcome: Outcome, wish: RehearsalOptions) -> list[Table]:
     result = [_stage_table(outcome.stages), _pace_table(outcome), _parameter_table(outcome)]
     result.append(_forecast_table("Forecast for this machine, as measured", outcome.here, _assumed_here(outcome)))
     if outcome.elsewhere:
@@ -61,7 +61,7 @@ def gpu_memory(outcome: Outcome) -> dict[str, float]:
     return peaks
 
 
-def _stage_table(stages: Sequence[Stage]) -> Table:
+def _stage_table(stages: Sequence[StageCost]) -> Table:
     rows = []
     for name in dict.fromkeys(stage.name for stage in stages):
         mine = [stage for stage in stages if stage.name == name]
@@ -150,7 +150,7 @@ def _assumed_here(outcome: Outcome) -> list[str]:
     return [*assumed, *_amounts(outcome)]
 
 
-def _assumed_elsewhere(outcome: Outcome, wish: RehearsalWish) -> list[str]:
+def _assumed_elsewhere(outcome: Outcome, wish: RehearsalOptions) -> list[str]:
     checkpointing = outcome.setting.config.preset.training.gradient_checkpointing
     through = "forward three times (gradient checkpointing)" if checkpointing else "forward twice"
     share = Gpu(bfloat16=1)
@@ -178,7 +178,7 @@ def _disk_table(parts: Mapping[str, float]) -> Table:
     return Table("Disk", ("what", "size"), tuple(rows), "From the shapes of what is written.")
 
 
-def as_json(outcome: Outcome, wish: RehearsalWish) -> dict[str, Any]:
+def as_json(outcome: Outcome, wish: RehearsalOptions) -> dict[str, Any]:
     setting = outcome.setting
 
     def forecast(predicted: Forecast, assumed: Sequence[str]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Remote:
             parts = [part for above, part in zip(["", *below], below, strict=False) if above != "trials"]  # called so
             if self.name(self.copy / name) is None or any(part.startswith(tuple(without)) for part in parts if without):
                 continue
-            record, looks = _Record.read(self._known(name)), _looks(self.copy / name)
+            record, looks = _StoredAs.read(self._known(name)), _looks(self.copy / name)
             changed = looks is not None and looks != record.looks
             if tags.get(name) != record.tag or looks is None or (changed and send):
                 differing.append(name)
@@ -113,7 +113,7 @@ class Remote:
             else:
                 self._get(name, record, version.tag, version.modified_ns)
 
-    def _put(self, name: str, record: "_Record") -> None:
+    def _put(self, name: str, record: "_StoredAs") -> None:
         looks = _looks(self.copy / name)
         if looks is None or looks == record.looks:
             return
@@ -121,7 +121,7 @@ class Remote:
         version = self.bucket.version(name)
         record.write(version.tag if version else None, looks)
 
-    def _get(self, name: str, record: "_Record", tag: str, modified_ns: int) -> None:
+    def _get(self, name: str, record: "_StoredAs", tag: str, modified_ns: int) -> None:
         path = self.copy / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.fetched")
@@ -137,17 +137,17 @@ class Remote:
         return self.scratch / "known" / name
 
     @contextmanager
-    def _record(self, name: str) -> Iterator["_Record"]:
+    def _record(self, name: str) -> Iterator["_StoredAs"]:
         """Opens the record of a file, for one process and thread of this node at a time."""
         path = self._known(name).with_name(self._known(name).name + ".known")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as lock:
             locks.lock(lock, variable="FASHION_SWEEP_SCRATCH")
-            yield _Record.read(self._known(name))
+            yield _StoredAs.read(self._known(name))
 
 
 @dataclass
-class _Record:
+class _StoredAs:
     """The record of a file: its version behind the URL, and how the copy looked when it was that version."""
 
     path: Path
@@ -155,7 +155,7 @@ class _Record:
     looks: list[int] | None = None
 
     @classmethod
-    def read(cls, place: Path) -> "_Record":
+    def read(cls, place: Path) -> "_StoredAs":
         path = place.with_name(place.name + ".known")
         try:
             return cls(path, *json.loads(path.read_text(encoding="utf-8")))

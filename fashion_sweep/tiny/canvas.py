@@ -24,7 +24,7 @@ class Canvas(Protocol):
     def picture(self) -> Image.Image: ...
 
 
-class View:
+class CanvasView:
     """Converts places of a scene to pixels of a picture of `width` x `height`."""
 
     def __init__(self, width: int, height: int, scale: float, origin: tuple[float, float]) -> None:
@@ -61,7 +61,7 @@ class Photograph:
 
     def __init__(
         self,
-        view: View,
+        view: CanvasView,
         background: np.ndarray,  # H,W,3 in [0, 1]
         rng: np.random.Generator,
         texture: float = 1.0,
@@ -127,7 +127,7 @@ class Photograph:
 class Cartoon:
     """Paints flat colours with dark outlines."""
 
-    def __init__(self, view: View, background: np.ndarray, line: float = 0.009) -> None:
+    def __init__(self, view: CanvasView, background: np.ndarray, line: float = 0.009) -> None:
         self.view = view
         flat = Image.fromarray((np.clip(background, 0, 1) * 255).astype(np.uint8))
         self.image = flat.resize((view.width * OVERSAMPLE, view.height * OVERSAMPLE), Image.Resampling.NEAREST)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from fashion_sweep.tiny.wardrobe import Bottom, Garment, Outfit
+from fashion_sweep.tiny.wardrobe import Bottom, DrawnGarment, Outfit
 
 WOMEN, MEN = ("woman", "lady", "female"), ("man", "gentleman", "male")
 SLEEVES = {
@@ -109,7 +109,7 @@ def _sleeve_word(sleeves: str) -> str:
     return "sleeveless" if sleeves == "no" else f"{sleeves}-sleeve"
 
 
-def _pattern(garment: Garment, rng: np.random.Generator) -> str:
+def _pattern(garment: DrawnGarment, rng: np.random.Generator) -> str:
     return pick(rng, PLAIN) if garment.pattern == "pure color" else f"{garment.second} {garment.pattern}"
 
 

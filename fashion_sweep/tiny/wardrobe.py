@@ -32,7 +32,7 @@ ACCESSORIES = ("hat", "wrist", "ring", "glasses", "belt", "bag")
 
 
 @dataclass(frozen=True)
-class Garment:
+class DrawnGarment:
     kind: str
     color: str
     second: str
@@ -43,13 +43,13 @@ class Garment:
 
 
 @dataclass(frozen=True)
-class Top(Garment):
+class Top(DrawnGarment):
     sleeves: str
     neckline: str
 
 
 @dataclass(frozen=True)
-class Bottom(Garment):
+class Bottom(DrawnGarment):
     length: str
 
 

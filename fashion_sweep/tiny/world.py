@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from fashion_sweep.tiny import RENDERED
-from fashion_sweep.tiny.pictures import Picture, fashion_picture, garment_picture, general_picture
+from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, garment_picture, general_picture
 
 FORMAT = 1
 """The version of the files: counts up when the same seed would give other ones, so that old ones are written anew."""
@@ -106,7 +106,7 @@ def _write_general_picture(folder: Path, seed: int, index: int) -> Written:
     return _save(general_picture(seed, index), folder, f"COCO_train2014_{index + 1:012d}.jpg")
 
 
-def _save(picture: Picture, folder: Path, name: str) -> Written:
+def _save(picture: RenderedPicture, folder: Path, name: str) -> Written:
     picture.image.save(folder / name, quality=QUALITY, subsampling=0)
     return name, picture.image.size, picture.captions
 

@@ -56,7 +56,7 @@ def winner(config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, 
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegistryEntry:
     """Describes an adapter that is to be a version of a registered model."""
 
     model: str
@@ -70,9 +70,9 @@ class Entry:
     """Files that are downloaded with the adapter."""
 
 
-def entry_of_winner(run: RunPaths, config: RunConfig, won: Winner) -> Entry:
+def entry_of_winner(run: RunPaths, config: RunConfig, won: Winner) -> RegistryEntry:
     tags = _tags(run, config, won)
-    return Entry(model_name(config), won.spec, tags, tags.get("verdict", ""), config.sweep.question)
+    return RegistryEntry(model_name(config), won.spec, tags, tags.get("verdict", ""), config.sweep.question)
 
 
 def model_name(config: RunConfig) -> str:
@@ -80,7 +80,9 @@ def model_name(config: RunConfig) -> str:
     return re.sub(r"[/:'\"]", "-", f"{config.sweep.name}-{config.preset.name}")
 
 
-def register(store: "MlflowClient", run: RunPaths, config: RunConfig, entry: Entry, parent: "Run", trial: "Run") -> str:
+def register(
+    store: "MlflowClient", run: RunPaths, config: RunConfig, entry: RegistryEntry, parent: "Run", trial: "Run"
+) -> str:
     """Makes the adapter a version of its model, or brings that version up to date; returns which, in words.
 
     Args:
@@ -110,7 +112,7 @@ def register(store: "MlflowClient", run: RunPaths, config: RunConfig, entry: Ent
 
 
 def _version(
-    store: "MlflowClient", entry: Entry, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
+    store: "MlflowClient", entry: RegistryEntry, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
 ) -> "ModelVersion":
     """Finds the version made of this trial of this run by its MLflow run; makes one where there is none.
 

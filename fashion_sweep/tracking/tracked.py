@@ -9,7 +9,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import TASKS
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.tracking.registry import Entry
+from fashion_sweep.tracking.registry import RegistryEntry
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Tracked(Protocol):
             results: what `results.json` holds; empty until all have ended and the report is written.
         """
 
-    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> RegistryEntry:
         """Returns what the registry is told of the adapter of a trial that `to_register` named."""
 
 

@@ -20,7 +20,7 @@ from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.batches import (
     CachedCaptions,
-    Captions,
+    CaptionRows,
     EncodedCaptions,
     PriorPictures,
     TokenizedCaptions,
@@ -132,7 +132,7 @@ class Adaptation:
             prior_captions=TokenizedCaptions(model.tokenize(prior_caption)) if prior_caption else None,
         )
 
-    def _captions(self, model: Model, captions: Sequence[str]) -> Captions:
+    def _captions(self, model: Model, captions: Sequence[str]) -> CaptionRows:
         if self.spec.trains_conditioning:
             return TokenizedCaptions(model.tokenize(captions))
         return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)

@@ -26,7 +26,7 @@ class TrainingBatch(Batch):
     """The weight of each sample's loss: N float32, all 1 without a prior; with one, the sum is that of both means."""
 
 
-class Captions(Protocol):
+class CaptionRows(Protocol):
     """Captions by their number, as the denoiser takes them."""
 
     def conditioning(self, rows: Sequence[int]) -> Conditioning:
@@ -85,7 +85,7 @@ class TrainingSet:
 
     images: ShardedCache
     """The encoded images: a row has `latents` views,c,h,w, and the conditioning of each view's framing."""
-    captions: Captions
+    captions: CaptionRows
     """The distinct captions."""
     names: Sequence[str]
     caption_rows: Sequence[int]
@@ -97,7 +97,7 @@ class TrainingSet:
     """The seed of validation noise, apart from `seed` so that trials of several seeds are validated alike."""
     num_train_timesteps: int
     prior: PriorPictures | None = None
-    prior_captions: Captions | None = None
+    prior_captions: CaptionRows | None = None
     """The prior's one caption as tokens, for training a component that reads captions. None: the caption as encoded
     beside the pictures."""
 

@@ -17,7 +17,7 @@ from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.planning.plan import plan, resolved, specs_of
 from fashion_sweep.rehearsal.rehearse import rehearse
-from fashion_sweep.rehearsal.setting import RehearsalWish
+from fashion_sweep.rehearsal.setting import RehearsalOptions
 from fashion_sweep.report.page import write_report
 from fashion_sweep.run.claim import claimed
 from fashion_sweep.run.paths import RunPaths
@@ -139,7 +139,7 @@ def test_a_format_that_names_layers_of_another_architecture_is_refused(run):
 
 def test_it_is_rehearsed_in_the_formats_that_it_has(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outcome = rehearse(settings_of(), RehearsalWish(), Console(file=io.StringIO()))
+    outcome = rehearse(settings_of(), RehearsalOptions(), Console(file=io.StringIO()))
     assert outcome.parameters == {"base-model": 0, "transformer-r2": 1024, "reader-dora-r1": 768}
     assert outcome.here.hours > 0
     assert outcome.pace.images["fashion"].second_step == 0

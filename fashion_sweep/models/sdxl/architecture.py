@@ -128,10 +128,10 @@ class StableDiffusionXL(Architecture):
         return model.model_copy(update={"refiner": None})
 
     def load(self, config: SDXLConfig, device: str, for_pictures: bool) -> "Model":
-        from fashion_sweep.models.sdxl.model import SDXL as LoadedSDXL
+        from fashion_sweep.models.sdxl.model import SDXLModel
 
         try:
-            return LoadedSDXL.load(config, device, for_pictures)
+            return SDXLModel.load(config, device, for_pictures)
         except (OSError, ValueError) as error:
             names = _names(config, for_pictures)
             which = " or ".join(f"{key} {name}" for key, name in names.items())

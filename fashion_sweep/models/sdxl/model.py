@@ -19,7 +19,7 @@ from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationR
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.layers import COMPONENTS
 from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
-from fashion_sweep.models.sdxl.sampling import Stage, denoise, predict
+from fashion_sweep.models.sdxl.sampling import DenoisingStage, denoise, predict
 
 AUTOENCODER_PIXELS = 2**20
 """The most pixels that the autoencoder gets at once, or one image: it has up to 512 float32 channels a pixel."""
@@ -28,7 +28,7 @@ TOKENS = {"text_encoder": "input_ids", "text_encoder_2": "input_ids_2"}
 AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers
 
 
-class SDXL:
+class SDXLModel:
     """A loaded SDXL on one device. See `models.model.Model` for the methods' contracts."""
 
     def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device, without_refiner: bool = False) -> None:
@@ -38,7 +38,7 @@ class SDXL:
         self.scheduler: DDIMScheduler = pipeline.scheduler
 
     @classmethod
-    def load(cls, config: SDXLConfig, device: str | torch.device, for_pictures: bool = False) -> "SDXL":
+    def load(cls, config: SDXLConfig, device: str | torch.device, for_pictures: bool = False) -> "SDXLModel":
         """Loads frozen weights in `config.dtype`; the autoencoder in float32, since bf16 decoding is visible."""
         disable_diffusers_bar()
         disable_transformers_bar()
@@ -184,7 +184,7 @@ def _token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
     ).input_ids
 
 
-def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guidance_scale: float) -> Stage:
+def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guidance_scale: float) -> DenoisingStage:
     """Returns embeddings and time ids of a pipeline, unconditional and conditional, for classifier-free guidance."""
     count = len(request.prompts)
     negative = None if request.negative_prompt is None else [request.negative_prompt] * count
@@ -203,7 +203,7 @@ def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guida
     else:
         time_ids = negative_time_ids = (*place, *size)
     framed, negative_framed = (_repeat(ids, count, pipeline.device) for ids in (time_ids, negative_time_ids))
-    return Stage(
+    return DenoisingStage(
         unet=pipeline.unet,
         guidance_scale=guidance_scale,
         conditional={"prompt_embeds": prompt, "pooled": pooled, "time_ids": framed},

@@ -13,7 +13,7 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.random_weights import random_pipeline
 from fashion_sweep.models.sdxl.schedule import check_alike, schedule_of
-from fashion_sweep.models.sdxl.sources import architecture_of, check_parts, locate
+from fashion_sweep.models.sdxl.sources import check_parts, locate, packaged_configs
 from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
 from fashion_sweep.models.sources import is_file
 
@@ -77,7 +77,7 @@ def _read(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
     options: dict[str, Any] = {"add_watermarker": False, "scheduler": DDIMScheduler(**schedule)}
     options |= {"vae": vae} if vae is not None else {}
     if is_file(location):
-        folder = architecture_of(key)
+        folder = packaged_configs(key)
         wanted = ("tokenizer", "tokenizer_2") if family is StableDiffusionXLPipeline else ("tokenizer_2",)
         tokenizers = {part: clip_tokenizer(part) for part in wanted if not (folder / part).is_dir()}
         return family.from_single_file(
@@ -97,7 +97,7 @@ def _open_vae(name: str, key: str) -> Any:
     """Opens an autoencoder in float32, from a model of its own or from a whole pipeline."""
     location = locate(name, key)
     if is_file(location):
-        folder = str(architecture_of(key))
+        folder = str(packaged_configs(key))
         return AutoencoderKL.from_single_file(
             location, config=folder, subfolder="vae", local_files_only=True, dtype=torch.float32
         )

@@ -27,7 +27,7 @@ def predict(unet: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditi
 
 
 @dataclass(frozen=True)
-class Stage:
+class DenoisingStage:
     """One UNet, its conditionings and its guidance scale."""
 
     unet: nn.Module
@@ -44,7 +44,9 @@ class Stage:
         return unconditional + self.guidance_scale * (conditional - unconditional)
 
 
-def denoise(stage: Stage, scheduler: Any, latents: Tensor, timesteps: Tensor, on_step: Callable[[], None]) -> Tensor:
+def denoise(
+    stage: DenoisingStage, scheduler: Any, latents: Tensor, timesteps: Tensor, on_step: Callable[[], None]
+) -> Tensor:
     """Takes latents N,4,h,w float32 through `timesteps` of a scheduler that has its timesteps set."""
     for timestep in timesteps:
         predicted = stage.predict(scheduler.scale_model_input(latents, timestep), timestep)

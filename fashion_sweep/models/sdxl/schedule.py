@@ -16,12 +16,12 @@ from safetensors import safe_open
 
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sdxl.config import SDXLConfig
-from fashion_sweep.models.sdxl.sources import architecture_of, locate
+from fashion_sweep.models.sdxl.sources import locate, packaged_configs
 from fashion_sweep.models.sources import is_file
 from fashion_sweep.storage.files import read_json
 
 CONFIG = Path("scheduler", "scheduler_config.json")
-SDXL: dict[str, Any] = {
+SDXL_SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -82,7 +82,7 @@ def check_alike(model: SDXLConfig, base: Mapping[str, Any], refiner: Mapping[str
     Raises:
         ConfigError: a timestep means different noise to the two.
     """
-    for key in SDXL.keys() - OF_DRAWING:
+    for key in SDXL_SCHEDULE.keys() - OF_DRAWING:
         if base[key] != refiner[key]:
             raise ConfigError(
                 f"model.refiner: {model.refiner} has {key} {refiner[key]}, where that of {model.base} is {base[key]}; "
@@ -103,7 +103,7 @@ def schedule_of(name: str, key: str, load_config: Callable[[str], Any]) -> dict[
     """
     location = locate(name, key)
     if is_file(location):
-        return _checked(read_json(architecture_of(key) / CONFIG) | _said_in(location, key), name, key)
+        return _checked(read_json(packaged_configs(key) / CONFIG) | _said_in(location, key), name, key)
     return _checked(load_config(location), name, key)
 
 
@@ -137,7 +137,9 @@ def _checked(config: Any, name: str, key: str) -> dict[str, Any]:
     if not DISCRETE.fullmatch(str(kind)) or config.get("use_flow_sigmas"):
         raise ConfigError(f"{where}: has the noise of a {kind}, which cannot be trained or drawn; give another model")
     spacing = {"timestep_spacing": "trailing"} if config.get("rescale_betas_zero_snr") else {}
-    settings = SDXL | spacing | {setting: value for setting, value in config.items() if setting in SDXL}
+    settings = (
+        SDXL_SCHEDULE | spacing | {setting: value for setting, value in config.items() if setting in SDXL_SCHEDULE}
+    )
     for setting, value in settings.items():
         is_known, right = KNOWN[setting]
         if not is_known(value):

@@ -72,7 +72,7 @@ def check_parts(name: str, key: str, index: Any) -> None:
             raise ConfigError(f"{key}: {name} wants {entry} for its {part}, which is no part of a Stable Diffusion XL")
 
 
-def architecture_of(key: str) -> Path:
+def packaged_configs(key: str) -> Path:
     """Returns the folder with the configs of what a single-file checkpoint at `key` holds."""
     return CONFIGS / SINGLE_FILES[key][0]
 
@@ -99,7 +99,7 @@ def locate_architecture(name: str, key: str) -> str:
         ConfigError: as `locate`.
     """
     location = locate(name, key)
-    packaged = architecture_of(key) if is_file(location) else CONFIGS / Path(name).name
+    packaged = packaged_configs(key) if is_file(location) else CONFIGS / Path(name).name
     return location if Path(location).is_dir() or not packaged.is_dir() else str(packaged)
 
 

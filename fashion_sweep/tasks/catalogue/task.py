@@ -20,7 +20,7 @@ from fashion_sweep.storage.files import write_text
 from fashion_sweep.tasks.catalogue.card import card_of
 from fashion_sweep.tasks.catalogue.columns import columns_of
 from fashion_sweep.tasks.preflight import check_catalogue
-from fashion_sweep.tracking.registry import Entry, entry_of_winner, winner
+from fashion_sweep.tracking.registry import RegistryEntry, entry_of_winner, winner
 from fashion_sweep.tracking.tracked import Columns
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class CatalogueTask:
         best = None if "failed" in states.values() else self.best(config, list(states), results)
         return [best] if best else []
 
-    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> RegistryEntry:
         won = winner(config, [spec], results)
         assert won is not None
         return entry_of_winner(run, config, won)

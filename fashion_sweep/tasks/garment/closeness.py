@@ -28,8 +28,8 @@ PIXELS = 4096
 """The most pixels of a region that are compared."""
 DIRECTIONS = 24
 HEIGHTS = (24, 48, 96)
-"""The heights in pixels to which two regions are brought before their patterns are compared. It is the largest that
-both have, or the first. On rendered garments, drawn twice, local binary patterns told nothing from pictures of 64 pixels."""
+"""The heights in pixels to which two regions are brought before their patterns are compared: the largest that both
+have, or the first. On rendered garments, drawn twice, local binary patterns told nothing from pictures of 64 pixels."""
 FREQUENCIES = (0.1, 0.16, 0.25)
 """The frequencies of the Gabor filters, in cycles a pixel."""
 ANGLES = 4
@@ -156,8 +156,8 @@ def _filters() -> list[np.ndarray]:
 
 
 def _sliced_wasserstein(a: np.ndarray, b: np.ndarray) -> float:
-    """Returns the sliced Wasserstein distance over fixed directions, in the units of the space. It is the mean, doubled,
-    for in three dimensions a shift is seen at half its length on average."""
+    """Returns the sliced Wasserstein distance over fixed directions, in the units of the space: the mean, doubled, for
+    in three dimensions a shift is seen at half its length on average."""
     directions = _directions()
     distances = [wasserstein_distance(a @ direction, b @ direction) for direction in directions]
     return 2 * float(np.mean(distances))

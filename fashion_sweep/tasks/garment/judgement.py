@@ -23,7 +23,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SeedEstimate:
     """Holds a mean over pictures, with its interval over seeds."""
 
     value: float
@@ -37,15 +37,15 @@ class Judged:
     """Holds the judgement of one garment. Scores are those of `closeness.Closeness`, 0 to 100."""
 
     garment: str
-    identified: Estimate | None
+    identified: SeedEstimate | None
     """The share of the garment's pictures whose closest photo is its own; None where there is no other photo."""
-    base_identified: Estimate | None
+    base_identified: SeedEstimate | None
     """The same share of what the base model draws for the garment's prompts; None where it has drawn nothing."""
-    own: Estimate
+    own: SeedEstimate
     """The closeness of the pictures to the garment's own photo."""
-    others: Estimate | None
+    others: SeedEstimate | None
     """The closeness of the pictures to the photos of the other garments; None where there is no other."""
-    gain: Estimate | None
+    gain: SeedEstimate | None
     """The closeness to the own photo less that of the base model's pictures of the same prompts and seeds."""
     colour: float
     """The mean ΔE to the garment's own photo."""
@@ -85,10 +85,10 @@ class Overall:
     """Holds the shares of all pictures whose closest photo is their own, for these garments. Intervals are over seeds,
     which all garments have in common."""
 
-    adapters: Estimate
-    base: Estimate | None
+    adapters: SeedEstimate
+    base: SeedEstimate | None
     """The share of what the base model draws for the same prompts and noise; None where it has drawn nothing."""
-    more: Estimate | None
+    more: SeedEstimate | None
     """The amount by which the adapters' share exceeds the base model's."""
     chance: float
 
@@ -115,28 +115,28 @@ def overall(run: RunPaths, judged: Sequence[Judged]) -> Overall | None:
     return Overall(with_adapters, without_any, _widened(more, with_adapters, without_any), 1 / photos)
 
 
-def _widened(more: Estimate, ours: Estimate, theirs: Estimate) -> Estimate:
+def _widened(more: SeedEstimate, ours: SeedEstimate, theirs: SeedEstimate) -> SeedEstimate:
     """Widens the interval of a difference that all seeds agree on, as far as the intervals of both shares allow."""
     if more.low != more.high or None in (ours.low, ours.high, theirs.low, theirs.high):
         return more
-    return Estimate(more.value, ours.low - theirs.high, ours.high - theirs.low)  # type: ignore[operator]
+    return SeedEstimate(more.value, ours.low - theirs.high, ours.high - theirs.low)  # type: ignore[operator]
 
 
-def _mean_share(values: Mapping[tuple[str, int], float]) -> Estimate:
+def _mean_share(values: Mapping[tuple[str, int], float]) -> SeedEstimate:
     """Returns the mean share of values by prompt and seed. Where all seeds agree, their spread says nothing of others:
     then the interval is that of `share`."""
     mean, seeds = _estimate(values), len({seed for _, seed in values})
     if mean.low is None or mean.high is None or mean.low == mean.high:
         return share(mean.value, seeds)
-    return Estimate(mean.value, max(0.0, mean.low), min(1.0, mean.high))
+    return SeedEstimate(mean.value, max(0.0, mean.low), min(1.0, mean.high))
 
 
-def share(value: float, count: int) -> Estimate:
+def share(value: float, count: int) -> SeedEstimate:
     """Returns a share of `count` independent observations, with Wilson's score interval."""
     z = float(norm.ppf((1 + LEVEL) / 2))
     centre = (value + z**2 / (2 * count)) / (1 + z**2 / count)
     spread = z / (1 + z**2 / count) * np.sqrt(value * (1 - value) / count + (z / (2 * count)) ** 2)
-    return Estimate(value, max(0.0, float(centre - spread)), min(1.0, float(centre + spread)))
+    return SeedEstimate(value, max(0.0, float(centre - spread)), min(1.0, float(centre + spread)))
 
 
 def _pictures(run: RunPaths, trial_id: str) -> list[dict[str, Any]]:
@@ -184,12 +184,12 @@ def _closest_in_colour(photos: dict[str, Any]) -> str:
     return min(photos, key=lambda photo: photos[photo]["colour"])
 
 
-def _estimate(values: Mapping[tuple[str, int], float]) -> Estimate:
+def _estimate(values: Mapping[tuple[str, int], float]) -> SeedEstimate:
     """Returns the mean of values by prompt and seed, with Student's interval over the seeds' own means."""
     seeds = sorted({seed for _, seed in values})
     by_seed = np.array([np.mean([value for (_, s), value in values.items() if s == seed]) for seed in seeds])
     mean = float(by_seed.mean())
     if len(seeds) == 1:
-        return Estimate(mean, None, None)
+        return SeedEstimate(mean, None, None)
     half = float(t.ppf((1 + LEVEL) / 2, len(seeds) - 1) * by_seed.std(ddof=1) / np.sqrt(len(seeds)))
-    return Estimate(mean, mean - half, mean + half)
+    return SeedEstimate(mean, mean - half, mean + half)

@@ -15,7 +15,7 @@ from fashion_sweep.config.sweep import Garment
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.handover.generate import DEFAULT_FOLDER, generate
-from fashion_sweep.handover.requests import Wish
+from fashion_sweep.handover.requests import DrawingRequest
 from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.run.stage_inputs import fetch_configs, fetch_for_drawing
@@ -88,7 +88,9 @@ def draw_garment(
     if folder.suffix:
         raise ConfigError(f"--output {folder}: is a folder for the pictures; give it a name without {folder.suffix}")
     fetch_for_drawing(known.run, known.run.trial(known.garment.name))
-    wish = Wish(prompts=prompts, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder)
+    wish = DrawingRequest(
+        prompts=prompts, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder
+    )
     files = generate(wish, None, (), console)[: wish.images]
     evaluation = known.config.preset.evaluation
     clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device("cpu"))

@@ -18,7 +18,7 @@ from fashion_sweep.report.tables import Table, duration, time_table
 from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import as_csv, read_json, write_json, write_text
-from fashion_sweep.tasks.garment.judgement import Estimate, Judged, closest, judge_garments, overall
+from fashion_sweep.tasks.garment.judgement import Judged, SeedEstimate, closest, judge_garments, overall
 from fashion_sweep.tasks.garment.sheet import SCORE_COLUMNS, ranked, scores_of
 
 MEANING = (
@@ -145,13 +145,13 @@ def garment_tables(results: Results, judged: Sequence[Judged]) -> list[Table]:
     ]
 
 
-def _share(one: Estimate | None) -> str:
+def _share(one: SeedEstimate | None) -> str:
     if one is None or one.low is None:
         return GAP
     return f"{one.value:.0%} ({100 * one.low:.0f}–{one.high:.0%})"
 
 
-def _difference(one: Estimate | None) -> str:
+def _difference(one: SeedEstimate | None) -> str:
     if one is None:
         return GAP
     return f"{one.value:+.1f} ({'one seed' if one.low is None else f'{one.low:.1f} to {one.high:.1f}'})"

@@ -19,7 +19,7 @@ from fashion_sweep.tasks.garment.card import card_of
 from fashion_sweep.tasks.garment.prior import Prior
 from fashion_sweep.tasks.garment.recipe import PHOTOS, drawings_of, garment_config, open_garments, recipe_of
 from fashion_sweep.tasks.garment.registration import entry_of_garment
-from fashion_sweep.tracking.registry import Entry
+from fashion_sweep.tracking.registry import RegistryEntry
 from fashion_sweep.tracking.tracked import Columns
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class GarmentTask:
         """Returns each garment's trial as soon as it is done, whatever becomes of the others."""
         return [spec for spec, state in states.items() if state == "done" and spec.item]
 
-    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> RegistryEntry:
         return entry_of_garment(run, config, spec)
 
     def best(self, config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> TrialSpec | None:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fashion_sweep.tiny.making.architecture import LANDSCAPE, PORTRAIT
-from fashion_sweep.tiny.pictures import Picture, fashion_picture, general_picture
+from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, general_picture
 
 SEED = 20140905
 """The seed of the pictures; the data sets that a run renders have other seeds."""
@@ -99,7 +99,7 @@ def _render_shard(work: Path, which: tuple[str, int]) -> str:
     return path.stem
 
 
-def _view(picture: Picture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
+def _view(picture: RenderedPicture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
     """Scales the shorter side to 49 and crops at random, or makes a file of the networks' own size."""
     width, height = picture.image.size
     portrait = height > width
