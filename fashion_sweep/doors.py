@@ -45,6 +45,11 @@ class Door:
         return name in self.places
 
     @property
+    def default(self) -> str:
+        """The name of what is taken where nothing is said: the first."""
+        return self.names[0]
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of all entries, in the order in which tables list them."""
         return tuple(self.places)

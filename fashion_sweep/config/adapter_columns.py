@@ -21,7 +21,7 @@ def adapter_columns(config: RunConfig) -> list[str]:
     Where no trial has an adapter, the columns are those of the registry's first kind."""
     space = config.sweep.space
     adapted = (one.kind for spec in config.specs for one in spec.adapters)
-    kinds = list(space.kinds if space else dict.fromkeys(adapted)) or [ADAPTER_KINDS.names[0]]
+    kinds = list(space.kinds if space else dict.fromkeys(adapted)) or [ADAPTER_KINDS.default]
     axes = dict.fromkeys(axis for kind in kinds for axis in ADAPTER_KINDS[kind].axes)
     return [*axes, *([KIND] if len(kinds) > 1 else [])]
 

@@ -15,7 +15,7 @@ RANDOM = "random:"
 class ModelConfig(Frozen):
     """The settings of any architecture's base model; an architecture adds fields of its own in a subclass."""
 
-    architecture: str = "sdxl"
+    architecture: str = ARCHITECTURES.default
     """The architecture, by its name in `doors.ARCHITECTURES`."""
     base: str = Field(min_length=1)
     """The base model: hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`.

@@ -52,7 +52,7 @@ class PlacedAdapter:
             ValueError: there is no such kind, or its options do not fit.
         """
         fields = dict(value) if isinstance(value, Mapping) else {}
-        kind = fields.pop("kind", ADAPTER_KINDS.names[0])
+        kind = fields.pop("kind", ADAPTER_KINDS.default)
         try:
             model: type[AdapterOptions] = ADAPTER_KINDS[kind].options
             options = model.model_validate(fields) if isinstance(value, Mapping) else model.from_plain(value)
@@ -67,7 +67,7 @@ class PlacedAdapter:
     @property
     def value(self) -> Any:
         """The value that a sweep file has at this placement."""
-        if self.kind == ADAPTER_KINDS.names[0] and self.options.plain is not None:
+        if self.kind == ADAPTER_KINDS.default and self.options.plain is not None:
             return self.options.plain
         return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
 

@@ -31,16 +31,6 @@ class GenerationConfig(Frozen):
     base_negative_prompt: str | None = None
     """The negative prompt of trials without any adapter only, as in the study."""
 
-    @model_validator(mode="after")
-    def _hand_over_on_a_step(self) -> "GenerationConfig":
-        refined = self.num_inference_steps * self.refine_fraction
-        if abs(refined - round(refined)) > 1e-6:
-            raise ValueError(
-                f"num_inference_steps {self.num_inference_steps} x refine_fraction {self.refine_fraction} "
-                f"is {refined:g} steps; it must be a whole number"
-            )
-        return self
-
 
 class EvaluationConfig(Frozen):
     samples: PositiveInt
@@ -155,6 +145,16 @@ class Preset(Frozen):
                 meant = did_you_mean(str(name), sources.keys() - {name})
                 raise ValueError(f"data.{name}.layout is missing, one of {', '.join(LAYOUTS.names)}{meant}")
         return values
+
+    @model_validator(mode="after")
+    def _hands_over_on_a_step(self) -> "Preset":
+        steps, share = self.generation.num_inference_steps, self.generation.refine_fraction
+        if self.model.second_model and abs(steps * share - round(steps * share)) > 1e-6:
+            raise ValueError(
+                f"generation.num_inference_steps: {steps} x refine_fraction {share:g} is {steps * share:g} steps of "
+                "the second model; it must be a whole number"
+            )
+        return self
 
     @model_validator(mode="after")
     def _trains_on_one_of_its_sets(self) -> "Preset":

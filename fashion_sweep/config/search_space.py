@@ -124,7 +124,7 @@ class Space(Frozen):
     """
 
     placements: list[str] = Field(min_length=1)
-    kinds: list[str] = Field(default_factory=lambda: [ADAPTER_KINDS.names[0]], min_length=1)
+    kinds: list[str] = Field(default_factory=lambda: [ADAPTER_KINDS.default], min_length=1)
     """The kinds of adapters, by name."""
     ranks: list[Annotated[int, Field(ge=1, le=LARGEST_RANK)]] = Field([])
     """The values of the option `rank`, for the kinds that have one."""

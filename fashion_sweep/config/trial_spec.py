@@ -9,7 +9,7 @@ from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError, did_you_mean
 
-DEFAULT_ARCHITECTURE = "sdxl"
+DEFAULT_ARCHITECTURE = ARCHITECTURES.default
 """The architecture of presets that name none."""
 TRAINING_AXES = {
     "learning_rate": "lr",

@@ -127,9 +127,13 @@ class Card:
         parts.append(f"guidance scale {generation.guidance_scale:g}")
         if self.config.preset.model.second_model and generation.refine_fraction:
             parts.append(f"the {architecture.second_title} for the last {generation.refine_fraction:.0%} of the steps")
-        if self.original_size:
+        if self._framed_size:
             parts.append("`original_size` as the photographs'")
         yield f"Judged with {', '.join(parts)}; no negative prompt."
+
+    @property
+    def _framed_size(self) -> tuple[int, int] | None:
+        return self.original_size if self.config.architecture.is_told_sizes else None
 
     def _python(self) -> str | None:
         """Returns a script that draws with the adapter; None where no tool has a pipeline of the architecture."""
@@ -155,7 +159,7 @@ class Card:
                 prompt=_literal(", ".join([*words, self.told.prompt])),
                 height=size.height,
                 width=size.width,
-                original_size=self.original_size,
+                original_size=self._framed_size,
                 steps=generation.num_inference_steps,
                 guidance_scale=generation.guidance_scale,
             )

@@ -121,6 +121,8 @@ class Architecture(Protocol):
 
     sampler: str
     """The name of the sampler that draws pictures, as galleries write it: for instance `DDIM`."""
+    is_told_sizes: bool = False
+    """Whether pictures are drawn with the size of an original, as training told it."""
     second_title: str = "second model"
     """The title of the model that makes the last steps of pictures, where there is one."""
 

@@ -109,7 +109,7 @@ def _pace_table(outcome: Outcome) -> Table:
 def placement_name(key: Any) -> str:
     """Returns a placement key in words, with the kinds of adapters other than the usual one."""
     adapters, targets = key
-    usual = ADAPTER_KINDS.names[0]
+    usual = ADAPTER_KINDS.default
     names = [name if kind == usual else f"{name} {kind}" for name, kind in adapters]
     return " and ".join(names) + (f" ({' '.join(targets)})" if targets else "")
 

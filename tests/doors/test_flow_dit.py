@@ -36,7 +36,6 @@ SETTINGS = [
     "training.checkpoint_every=2",
     "training.validation_every=2",
     "generation.num_inference_steps=3",
-    "generation.refine_fraction=0",
     "evaluation.samples=160",
 ]
 
@@ -128,6 +127,13 @@ def test_peft_reads_its_adapter(run, tmp_path):
     module = load_model(settings_of().preset.model, "cpu").components["reader"]
     adapted = PeftModel.from_pretrained(module, str(tmp_path / "peft" / "reader"))
     assert sum(weights.numel() for name, weights in adapted.named_parameters() if "lora_" in name) == 768
+
+
+def test_its_card_tells_of_no_other_model_s_ways(run, tmp_path):
+    export(ExportRequest(run, "diffusers", trial="transformer-r2", output=tmp_path / "out"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Judged with Euler, 3 steps" in card
+    assert not {word for word in ("XL", "original_size", "refiner", "DDIM") if word in card}
 
 
 def test_a_format_that_names_layers_of_another_architecture_is_refused(run):

@@ -58,7 +58,7 @@ class StableDiffusionXL(Architecture):
     }
 
     formats = ("diffusers", "peft", "kohya")
-    sampler, second_title = "DDIM", "refiner"
+    sampler, second_title, is_told_sizes = "DDIM", "refiner", True
 
     @property
     def names(self) -> Names:

@@ -1,6 +1,7 @@
 """Counts the floating-point operations of SDXL's parts by torch on the meta device, from configs alone."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,18 @@ def count_operations(model: SDXLConfig, size: Size) -> Operations | None:
     refiner = Path(locate_architecture(model.refiner, "model.refiner")) if model.refiner else None
     if refiner is not None and not refiner.is_dir():
         return None
+    return _counted(base, refiner, size.height, size.width)
+
+
+@cache
+def _counted(base: Path, refiner: Path | None, height: int, width: int) -> Operations:
     from diffusers import AutoencoderKL
 
     with torch.device("meta"):
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(base, subfolder="vae"))
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    latents = torch.empty(1, vae.config.latent_channels, size.height // factor, size.width // factor, device="meta")
-    image = torch.empty(1, 3, size.height, size.width, device="meta")
+    latents = torch.empty(1, vae.config.latent_channels, height // factor, width // factor, device="meta")
+    image = torch.empty(1, 3, height, width, device="meta")
     return Operations(
         base=_unet(base, latents),
         second=_unet(refiner, latents) if refiner else 0.0,
