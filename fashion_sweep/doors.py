@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.errors import ConfigError, did_you_mean, first_line
 
 
 def imported(place: str) -> Any:
@@ -39,7 +39,15 @@ class Door:
         """
         if name not in self.places:
             raise ConfigError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.places)}")
-        return imported(self.places[name])
+        if name in self.own:
+            return imported(self.own[name])
+        try:
+            return imported(self.places[name])
+        except Exception as error:  # whatever another package's code raises
+            raise ConfigError(
+                f"{self.kind} {name!r} of an installed package cannot be loaded from {self.places[name]}: "
+                f"{type(error).__name__}: {first_line(error)}"
+            ) from error
 
     def __contains__(self, name: object) -> bool:
         return name in self.places

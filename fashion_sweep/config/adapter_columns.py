@@ -17,13 +17,13 @@ def placements_of(config: RunConfig) -> list[str]:
 
 
 def adapter_columns(config: RunConfig) -> list[str]:
-    """Returns a column for each option that is a number, and one for the adapter's kind if the run has several.
+    """Returns a column for each option that is a number, and one for the adapter's kind if any has another than usual.
     Where no trial has an adapter, the columns are those of the registry's first kind."""
     space = config.sweep.space
     adapted = (one.kind for spec in config.specs for one in spec.adapters)
     kinds = list(space.kinds if space else dict.fromkeys(adapted)) or [ADAPTER_KINDS.default]
     axes = dict.fromkeys(axis for kind in kinds for axis in ADAPTER_KINDS[kind].axes)
-    return [*axes, *([KIND] if len(kinds) > 1 else [])]
+    return [*axes, *([KIND] if kinds != [ADAPTER_KINDS.default] else [])]
 
 
 def adapter_value(one: PlacedAdapter | None, column: str) -> Any:

@@ -101,7 +101,10 @@ def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
 
 def read_run_config(path: Path) -> RunConfig:
     """Reads the resolved configuration that a run folder holds."""
-    return _validate(RunConfig, read_yaml(path), path)
+    try:
+        return _validate(RunConfig, read_yaml(path), path)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: not as this version writes it, so another one began the run, or {error}") from error
 
 
 def _locate_preset(name: str | None) -> Path:

@@ -112,7 +112,7 @@ class Metric(ABC):
 
     def shortage(self, images: int, evaluation: EvaluationConfig) -> str | None:
         """Returns why so few images are not enough, as a clause; None where they are."""
-        return None
+        return f"too few for {self.title}" if images < self.least_images(evaluation) else None
 
     def least_images(self, evaluation: EvaluationConfig) -> int:
         """Returns the smallest number of images that is enough."""

@@ -67,7 +67,9 @@ def _row(
             if metric in deciding:
                 ends = {"corrected": "value"} if metric.is_biased else {}
                 ends |= {"low": "low", "high": "high"}
-                row |= {f"{key}_{end}": getattr(intervals.get(metric.name), field, None) for end, field in ends.items()}
+                for end, field in ends.items():  # in the units of the value, not in those of tables
+                    bound = getattr(intervals.get(metric.name), field, None)
+                    row[f"{key}_{end}"] = None if bound is None else bound / metric.scale
         row |= {f"{name}.{key}": getattr(judged, key) for key in JUDGED}
     return row
 
