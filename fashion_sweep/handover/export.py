@@ -20,7 +20,8 @@ from fashion_sweep.adapters.metadata import (
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
-from fashion_sweep.handover.model_card import Card, corrected_values, handed_over
+from fashion_sweep.handover.model_card import Card, corrected_values
+from fashion_sweep.handover.task_card import handed_over
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.results import Evaluation, Results, TrialResult, collect
 from fashion_sweep.run.paths import RunPaths

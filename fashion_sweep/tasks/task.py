@@ -13,7 +13,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.doors import TASKS
 from fashion_sweep.encodings.parts import Cached
-from fashion_sweep.handover.model_card import HandedOver
+from fashion_sweep.handover.task_card import HandedOver
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tracking.tracked import Tracked
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.handover.model_card import TaskCard, cell, corrected_values
+from fashion_sweep.handover.model_card import cell, corrected_values
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import Evaluation, TrialResult

@@ -13,11 +13,10 @@ from fashion_sweep.data.listing import problems_csv
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.encodings.cache_part import CachePart
 from fashion_sweep.errors import DataError
-from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage.files import write_text
-from fashion_sweep.tasks.catalogue.card import card_of
 from fashion_sweep.tasks.catalogue.columns import columns_of
 from fashion_sweep.tasks.preflight import check_catalogue
 from fashion_sweep.tracking.registry import RegistryEntry, entry_of_winner, winner
@@ -109,6 +108,8 @@ class CatalogueTask:
         return won.spec if won else None
 
     def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
+        from fashion_sweep.tasks.catalogue.card import card_of
+
         return card_of(config, trial, verdicts)
 
     judging = "features and CLIP score"

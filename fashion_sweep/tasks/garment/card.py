@@ -1,7 +1,7 @@
 """Writes the model card of a garment's adapter: how close its pictures come to the photo."""
 
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.report.words import GAP
 from fashion_sweep.tasks.garment.recipe import caption_of, prompts_of, recipe_of

@@ -11,11 +11,10 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.garment import keep_photos, photo_of
 from fashion_sweep.encodings.cache_part import CachePart
-from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.garment import rehearsing
-from fashion_sweep.tasks.garment.card import card_of
 from fashion_sweep.tasks.garment.prior import Prior
 from fashion_sweep.tasks.garment.recipe import PHOTOS, drawings_of, garment_config, open_garments, recipe_of
 from fashion_sweep.tasks.garment.registration import entry_of_garment
@@ -120,6 +119,8 @@ class GarmentTask:
         return garments[0] if len(garments) == 1 else None
 
     def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
+        from fashion_sweep.tasks.garment.card import card_of
+
         return card_of(config, trial)
 
     judging = "closeness to a photo"
