@@ -158,7 +158,8 @@ app.command()(export)
 def sync(run: RunFolder) -> None:
     """Bring MLflow up to date with a run folder."""
     from fashion_sweep.run.claim import is_claimed
-    from fashion_sweep.tracking import mirror, shown, tracking_uri
+    from fashion_sweep.tracking.mirror import mirror
+    from fashion_sweep.tracking.store import shown, tracking_uri
 
     paths = existing_run(run)
     left_out = mirror(paths, going=is_claimed(paths))
@@ -169,7 +170,7 @@ def sync(run: RunFolder) -> None:
 @app.command()
 def ui(port: Annotated[int, Option(help="Port on this machine's loopback address.")] = 5000) -> None:
     """Open the MLflow UI on the store that runs are tracked in."""
-    from fashion_sweep.tracking import open_ui
+    from fashion_sweep.tracking.ui import open_ui
 
     open_ui(port)
 

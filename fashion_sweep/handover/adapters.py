@@ -18,7 +18,7 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.run.stage_inputs import fetch_for_drawing
 from fashion_sweep.storage import remote
-from fashion_sweep.tracking import fetch
+from fashion_sweep.tracking.fetching import fetch
 
 TRAINING_SET = re.compile(r"^data\.[\w-]+\.")
 WITH_SCALE = re.compile(r"(?P<given>.+):(?P<scale>[+-]?(\d+\.?\d*|\.\d+|nan|inf))")

@@ -26,7 +26,7 @@ from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
 from fashion_sweep.rehearsal.setting import RehearsalOptions, Setting
 from fashion_sweep.rehearsal.timings import Timings
 from fashion_sweep.rehearsal.trial import rehearse_trial
-from fashion_sweep.tracking import mirror, remove_experiment
+from fashion_sweep.tracking.mirror import mirror, remove_experiment
 
 LOADING = {"model": Work.LOAD_BASE, "pipelines": Work.LOAD_PIPELINES, "judge": Work.LOAD_JUDGE}
 """The stage that loads what makes a part of the cache, by the maker's name."""

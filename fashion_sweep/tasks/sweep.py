@@ -63,7 +63,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         _say_what_is_not_cached(config, run, console)
         if adapters_from:
             take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
-        from fashion_sweep.tracking import Mirror
+        from fashion_sweep.tracking.mirror import Mirror
 
         with Mirror(run), in_step(run.root, run.log):
             waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]

@@ -20,7 +20,7 @@ from fashion_sweep.data.garment import garment_catalogue
 from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.tracking import fetch
+from fashion_sweep.tracking.fetching import fetch
 
 NAME = "garment"
 PHOTOS = "garments"
