@@ -1,4 +1,4 @@
-"""The open doors: what a sweep can be made of, by name, and the one line that adds to it.
+"""Registries ("doors") of what a sweep can be made of, by name; one line adds an entry to one.
 
 Each entry is `module:object`, imported when it is first asked for, so that naming a thing needs none of its libraries.
 Packages that are installed beside this one add theirs as entry points of the group `fashion_sweep.<door>`.
@@ -10,43 +10,56 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.errors import ConfigError, did_you_mean, first_line
 
 
 def imported(place: str) -> Any:
-    """What `place` names as `module:object`."""
+    """Imports the object that `place` names as `module:object`."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)
 
 
 class Door:
-    """Things of one kind by name, imported on demand."""
+    """A registry of things of one kind by name, which are imported on demand."""
 
     def __init__(self, kind: str, group: str, own: Mapping[str, str]) -> None:
         self.kind, self.group, self.own = kind, group, own
 
     @cached_property
     def places(self) -> dict[str, str]:
-        """`module:object` by name: this package's own first, then those of installed packages in their order."""
+        """The `module:object` places by name: this package's first, then those of installed packages in their order."""
         installed = {one.name: one.value for one in entry_points(group=f"fashion_sweep.{self.group}")}
         return dict(self.own) | {name: place for name, place in installed.items() if name not in self.own}
 
     def __getitem__(self, name: str) -> Any:
-        """The thing itself.
+        """Imports and returns the object of this name.
 
         Raises:
             ConfigError: there is none of that name.
         """
         if name not in self.places:
             raise ConfigError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.places)}")
-        return imported(self.places[name])
+        if name in self.own:
+            return imported(self.own[name])
+        try:
+            return imported(self.places[name])
+        except Exception as error:  # whatever another package's code raises
+            raise ConfigError(
+                f"{self.kind} {name!r} of an installed package cannot be loaded from {self.places[name]}: "
+                f"{type(error).__name__}: {first_line(error)}"
+            ) from error
 
     def __contains__(self, name: object) -> bool:
         return name in self.places
 
     @property
+    def default(self) -> str:
+        """The name of what is taken where nothing is said: the first."""
+        return self.names[0]
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """In the order in which tables list them."""
+        """The names of all entries, in the order in which tables list them."""
         return tuple(self.places)
 
 
@@ -71,7 +84,7 @@ METRICS = Door(
         "cmmd": "fashion_sweep.metrics.cmmd:CMMD",
     },
 )
-"""Numbers about generated pictures: `metrics.metric.Metric`."""
+"""Metrics of generated pictures: `metrics.metric.Metric`."""
 EXTRACTORS = Door(
     "feature extractor",
     "extractors",
@@ -92,7 +105,7 @@ LAYOUTS = Door(
         "coco": "fashion_sweep.data.layouts.coco:LAYOUT",
     },
 )
-"""How a data set lies on disk: `data.listing.Layout`."""
+"""Layouts of data sets on disk: `data.listing.Layout`."""
 TASKS = Door(
     "task",
     "tasks",
@@ -101,4 +114,4 @@ TASKS = Door(
         "garment": "fashion_sweep.tasks.garment.task:GARMENT",
     },
 )
-"""What a trial learns and is judged by: `tasks.task.Task`."""
+"""Tasks, which say what a trial learns and is judged by: `tasks.task.Task`."""

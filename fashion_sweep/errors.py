@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that steer a terminal, turn the order of text round or are none: not tab and newline."""
+"""Characters that steer a terminal, reverse the order of text or are invalid; tab and newline are not among them."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """Colours and other sequences for terminals, which libraries leave in logs."""
@@ -14,7 +14,7 @@ CREDENTIALS = re.compile(
     r"://[^@\s:/]*:(?!\d+(/|$))[^@\s]*@|https?://[^@\s/]+@|://\S*[?&][\w-]*(signature|sig|token|secret|password|passwd|pwd|key)=",
     re.IGNORECASE,
 )
-"""In a URL: a password, over HTTP also a token in its place, or a signature that does for one."""
+"""Credentials in a URL: a password, over HTTP also a token in its place, or a signature that does for one."""
 
 
 class FashionSweepError(Exception):
@@ -24,11 +24,11 @@ class FashionSweepError(Exception):
 
 
 class ConfigError(FashionSweepError):
-    """A sweep, preset, key or value that does not fit; names the key, the value and what would be right."""
+    """A sweep, preset, key or value that does not fit; the message names the key, the value and what would be right."""
 
 
 class DataError(FashionSweepError):
-    """Input data that cannot be used; names the file or folder."""
+    """Input data that cannot be used; the message names the file or folder."""
 
 
 class RunError(FashionSweepError):
@@ -40,7 +40,7 @@ class StorageError(RunError):
 
 
 class Interrupted(FashionSweepError):
-    """Ctrl-C; says how to go on."""
+    """An interruption by Ctrl-C; the message says how to go on."""
 
     exit_code = 130
 
@@ -52,17 +52,17 @@ class TrialError(FashionSweepError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known name, or the list of all of them."""
+    """Returns `; did you mean 'x'?` for the nearest known name, or the list of all of them."""
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(names)}"
 
 
 def first_line(error: Exception) -> str:
-    """Of a library's message, which may be long."""
+    """Returns the first line of a library's message, which may be long."""
     return str(error).strip().split("\n")[0][:300]
 
 
 def shown(text: str) -> str:
-    """With control characters written out, so that whoever wrote the text cannot steer the reader's terminal."""
+    """Returns the text with control characters written out, so that its author cannot steer the reader's terminal."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

@@ -1,4 +1,4 @@
-"""What a process's environment says that was meant for others, or does not say; settled before a library reads it."""
+"""Settles the process's environment before a library reads it: what is missing in it, or was meant for others."""
 
 import getpass
 import io
@@ -10,16 +10,16 @@ from pathlib import Path
 from fashion_sweep.storage.files import private_folder
 
 OURS = {"MPLBACKEND": "Agg"}
-"""In every process: a notebook names a backend for its own, which `!commands` inherit and do not have."""
+"""Variables set in every process: a notebook names a backend that its `!commands` inherit and do not have."""
 DEFAULTS = {"HF_HUB_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "1"}
 READ = ("FASHION_SWEEP_", "HF_", "HOME", "MLFLOW_", "MPLCONFIGDIR", "RAY_", "TMPDIR", "TORCH_", "XDG_")
-"""Beginnings of names that say nothing where they are empty. Libraries would take that for the folder one is in."""
+"""Prefixes of variables that are removed where empty: libraries would take the empty text for the current folder."""
 KEPT = {"HF_HOME": ".cache/huggingface", "TORCH_HOME": ".cache/torch"}
-"""What may lie in a home that nothing can be written to, and is read from there."""
+"""Cache folders that are still read in a home that cannot be written to, by the variable that names them."""
 
 
 def settle_environment() -> None:
-    """To be called once, at first. Characters that the terminal lacks are replaced from then on.
+    """Settles the environment; called once, at first. Characters that the terminal lacks are replaced from then on.
 
     Raises:
         RunError: this user has no home, and somebody else has taken the place of one.
@@ -40,14 +40,14 @@ def settle_environment() -> None:
 
 
 def _settle_home() -> None:
-    """Ray, MLflow, matplotlib and the hub keep what they need in the home: one of our own, where there is none."""
+    """Sets HOME to a folder of our own where there is no usable one: Ray, MLflow, matplotlib and the hub need it."""
     home = Path(os.path.expanduser("~"))
     if home.is_absolute() and home != Path("/") and os.path.isdir(home) and os.access(home, os.W_OK | os.X_OK):
         return
     for name, place in KEPT.items():
         if home.is_absolute() and os.path.isdir(home / place):
             os.environ.setdefault(name, str(home / place))
-    own = private_folder(Path(tempfile.gettempdir()) / f"fashion-sweep-{os.getuid()}")
-    said = f"is {os.environ['HOME']!r}, where this user keeps nothing" if "HOME" in os.environ else "is not set"
-    print(f"note: HOME {said}; in its place {own} is used", file=sys.stderr)
-    os.environ["HOME"] = str(own)
+    folder = private_folder(Path(tempfile.gettempdir()) / f"fashion-sweep-{os.getuid()}")
+    problem = f"is {os.environ['HOME']!r}, where this user keeps nothing" if "HOME" in os.environ else "is not set"
+    print(f"note: HOME {problem}; in its place {folder} is used", file=sys.stderr)
+    os.environ["HOME"] = str(folder)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # what draws with numpy alone starts seconds sooner
 
 
 def key(seed: int, purpose: str, *index: int | str) -> int:
-    """A 63-bit integer that names one draw."""
+    """Returns a 63-bit integer that names one draw."""
     text = ":".join([str(seed), purpose, *map(str, index)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
@@ -25,24 +25,24 @@ def numpy_generator(seed: int, purpose: str, *index: int | str) -> np.random.Gen
 
 
 def torch_generator(seed: int, purpose: str, *index: int | str) -> "torch.Generator":
-    """On the CPU, whatever the device of the model: generators of other devices draw other streams."""
+    """Returns a generator on the CPU, whatever the model's device: generators of other devices draw other streams."""
     import torch
 
     return torch.Generator("cpu").manual_seed(key(seed, purpose, *index))
 
 
 def standard_normal(seed: int, purpose: str, *index: int | str, shape: Sequence[int]) -> "torch.Tensor":
-    """float32 on the CPU, of `shape`."""
+    """Draws standard normal numbers of `shape`, float32 on the CPU."""
     import torch
 
     return torch.randn(*shape, generator=torch_generator(seed, purpose, *index), dtype=torch.float32)
 
 
 def uniform_integer(seed: int, purpose: str, *index: int | str, high: int) -> int:
-    """In [0, high)."""
+    """Draws an integer from [0, high)."""
     return int(numpy_generator(seed, purpose, *index).integers(high))
 
 
 def permutation(seed: int, purpose: str, *index: int | str, length: int) -> np.ndarray:
-    """int64 of shape (length,)."""
+    """Draws a permutation of the first `length` integers, int64 of shape (length,)."""
     return numpy_generator(seed, purpose, *index).permutation(length)

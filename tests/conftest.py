@@ -51,9 +51,9 @@ def config():
 @pytest.fixture(scope="session")
 def model(config):
     """The embedded SDXL with its refiner. Tests that change its weights load their own."""
-    from fashion_sweep.models.sdxl.model import SDXL
+    from fashion_sweep.models.sdxl.model import SDXLModel
 
-    return SDXL.load(config.preset.model, "cpu", for_pictures=True)
+    return SDXLModel.load(config.preset.model, "cpu", for_pictures=True)
 
 
 def noise_image(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -83,6 +83,14 @@ def test_no_module_imports_itself_by_way_of_others():
     TopologicalSorter({name_of(path): own_imports(path) - {name_of(path)} for path in modules()}).prepare()
 
 
+@pytest.mark.parametrize("folder", ["models.sdxl", "tasks.catalogue", "tasks.garment"])
+def test_what_a_door_opens_is_imported_through_it_alone(folder):
+    """But for the commands of garments, which are theirs."""
+    inside = f"fashion_sweep.{folder}"
+    users = {name_of(path) for path in modules() if any(name.startswith(f"{inside}.") for name in own_imports(path))}
+    assert {name for name in users if not name.startswith(inside)} <= {"fashion_sweep.cli.garment"}
+
+
 def test_few_modules_stand_at_the_top():
     assert len([path for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "__main__")]) <= 6
 
@@ -125,3 +133,13 @@ def test_files_and_functions_stay_small():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 50, f"{path}: {node.name}"
+
+
+def test_no_two_classes_share_a_name():
+    names = [
+        node.name.lstrip("_")
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert {name for name in names if names.count(name) > 1} == set()

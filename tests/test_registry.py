@@ -15,12 +15,13 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from fashion_sweep import tracking
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, write_json, write_text
+from fashion_sweep.tracking import mirror as tracking
+from fashion_sweep.tracking.fetching import fetch
 from tests.report.synthetic_run import finish_trial, judgement, make_run, set_status
 
 SENTENCE = "UNet rank 4 is the smallest rank that is as good as the best."
@@ -92,7 +93,7 @@ def test_whatever_the_runs_folder_is_called_an_adapter_comes_back_out_of_its_sto
     monkeypatch.chdir(tmp_path)
     run = run_with_verdict(root / "first")
     tracking.mirror(run)
-    fetched = tracking.fetch("models:/exp2-tiny@best", tmp_path / "fetched")
+    fetched = fetch("models:/exp2-tiny@best", tmp_path / "fetched")
     assert fetched.file.read_bytes() == run.trial("unet-r4").adapter.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {root.name, "fetched"}
     assert {path.name for path in root.iterdir()} == {"first", "mlflow.db", "mlflow-artifacts"}
@@ -139,7 +140,7 @@ def test_anyone_can_download_the_winner_by_its_alias(store, tmp_path, monkeypatc
     assert (Path(loaded.adapter_path) / run.trial("unet-r4").adapter.name).is_file()
     assert Path(loaded.base_model).is_dir()
     for given in (address, "models:/exp2-tiny/1"):
-        fetched = tracking.fetch(given, tmp_path / "by-us")
+        fetched = fetch(given, tmp_path / "by-us")
         assert (fetched.file.read_bytes(), fetched.address) == (weights, "models:/exp2-tiny/1")
         assert fetched.config is not None
         assert fetched.config.read_bytes() == run.config.read_bytes()
@@ -211,7 +212,7 @@ def test_an_address_of_nothing_is_told_with_what_there_is(store, tmp_path):
         ("models://exp2-tiny@best", "write it as models:/NAME@best"),
     ]:
         with pytest.raises(ConfigError) as caught:
-            tracking.fetch(address, tmp_path / "there")
+            fetch(address, tmp_path / "there")
         assert said in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -222,7 +223,7 @@ def test_an_adapter_whose_artifact_is_gone_is_one_line(store, tmp_path):
     for path in (store / "mlflow-artifacts").rglob("adapter"):
         path.rename(path.with_name("elsewhere"))
     with pytest.raises(RunError, match="cannot deliver") as caught:
-        tracking.fetch("models:/exp2-tiny@best", tmp_path / "there")
+        fetch("models:/exp2-tiny@best", tmp_path / "there")
     assert "\n" not in str(caught.value)
 
 
@@ -267,13 +268,13 @@ def test_a_server_keeps_and_delivers_the_winner_as_a_file_does(server, store, tm
     for _ in range(2):
         tracking.mirror(run)
     assert len(versions()) == 1
-    assert tracking.fetch("models:/exp2-tiny@best", tmp_path / "there").file.read_bytes() == b"weights of unet-r4"
+    assert fetch("models:/exp2-tiny@best", tmp_path / "there").file.read_bytes() == b"weights of unet-r4"
 
 
 def test_a_server_that_is_down_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(RunError, match="does not answer"):
-        tracking.fetch("models:/exp2-tiny@best", tmp_path)
+        fetch("models:/exp2-tiny@best", tmp_path)
 
 
 def test_a_run_of_which_a_trial_failed_registers_nothing_until_it_is_mended(store):

@@ -1,4 +1,4 @@
-"""A trial's adapters on a loaded model: attached before training, saved after it."""
+"""Attaches a trial's adapters to a loaded model before training, and saves them after it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 def attach(
     components: Mapping[str, nn.Module], spec: TrialSpec, training: TrainingConfig, seed: int
 ) -> dict[str, nn.Parameter]:
-    """Adds the adapters of `spec` to the components of a model, and returns what is trained by name.
+    """Adds the adapters of `spec` to the components of a model, and returns the trained parameters by name.
 
     The output is unchanged until something is trained.
     """

@@ -1,4 +1,4 @@
-"""How many parameters an adapter has, from the configs of a model's components: no weights, no torch."""
+"""Counts an adapter's parameters from the configs of a model's components, without weights or torch."""
 
 from functools import cache, lru_cache
 
@@ -8,16 +8,16 @@ from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError
 
 Targets = tuple[str, ...] | None
-"""Names of linear layers; None: those that the architecture names."""
+"""The names of linear layers to adapt; None: those that the architecture names."""
 Widths = dict[str, tuple[int, int]]
-"""Input and output width by the layer's name."""
+"""The input and output width of layers by their names."""
 
 
 def count_parameters(base: str, spec: TrialSpec, targets: Targets = None) -> int:
-    """Trainable parameters of `spec` on `base`, a model as presets name it.
+    """Counts the trainable parameters of `spec` on `base`, a model as presets name it.
 
     Raises:
-        ConfigError: a component that is to be adapted has none of the target modules, or the model not one of them.
+        ConfigError: a component that is to be adapted has none of the target modules, or the model lacks one of them.
     """
     _check_targets(spec.architecture, base, targets)
     return sum(
@@ -43,7 +43,7 @@ def _count(architecture: str, base: str, component: str, kind: str, options: Ada
 
 @lru_cache
 def target_layers(architecture: str, base: str, component: str, targets: Targets = None) -> Widths:
-    """The linear layers of a component that adapters go to: those whose names end in one of `targets`.
+    """Returns the linear layers of a component that are adapted: those whose names end in one of `targets`.
 
     Raises:
         ConfigError: it has none of them.

@@ -1,4 +1,4 @@
-"""DoRA: LoRA that turns each row of a weight, and a trained length for every row. Imports torch only when it is used.
+"""DoRA: LoRA on the direction of each row of a weight, with a trained length per row. Imports torch only when used.
 
 Source: Liu et al., DoRA (2024), https://arxiv.org/abs/2402.09353; the weight is m (W + s B A) / |W + s B A|, with
 a norm for each output and s = lora_alpha / rank.
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class Dora(Lora):
-    """See `adapters.kind.AdapterKind` for the members' contracts."""
+    """DoRA as a kind of adapter; `adapters.kind.AdapterKind` has the members' contracts."""
 
     name, title = "dora", "DoRA"
     formats: Mapping[str, Mapping[str, str]] = {
         "diffusers": IN_MODULES | {"magnitude": "lora_magnitude_vector.weight"},
         "peft": IN_MODULES | {"magnitude": "lora_magnitude_vector"},
     }
-    """Not kohya's: where its readers take a norm for each output, it is that of W alone. transformers 5 reads the
-    magnitudes of a diffusers file by their whole name."""
+    """The endings of tensors' names by file format. Kohya's is left out: where its readers take a norm for each output,
+    it is that of W alone. transformers 5 reads the magnitudes of a diffusers file by their whole name."""
     spellings = SPELLINGS | {"magnitude": (".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".dora_scale")}
     settings = ("use_dora",)
 
@@ -66,9 +66,11 @@ class Dora(Lora):
     ) -> None:
         super().check_shapes(layer, keys, shapes, weight)
         outputs, inputs, rest = weight[0], weight[1], (1,) * (len(weight) - 2)
-        own = shapes.get("magnitude")
-        if own is not None and own not in ((outputs,), (outputs, 1, *rest), (1, inputs, *rest)):
-            raise ConfigError(f"{keys['magnitude']} has the shape {[*own]}, for which a layer of {weight} has no place")
+        shape = shapes.get("magnitude")
+        if shape is not None and shape not in ((outputs,), (outputs, 1, *rest), (1, inputs, *rest)):
+            raise ConfigError(
+                f"{keys['magnitude']} has the shape {[*shape]}, for which a layer of {weight} has no place"
+            )
 
     def fuse(self, module: "nn.Module", layers: Mapping[str, LayerTensors], strength: float) -> Callable[[], None]:
         from fashion_sweep.adapters import low_rank
@@ -83,9 +85,10 @@ class Dora(Lora):
 
 
 def _turned(weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":
-    """The weight that training ended with, in float32 until the end; other strengths go in a line to it and beyond.
+    """Returns the weight with the adapter, computed in float32.
 
-    Magnitudes are those of outputs, or of inputs in some trainers' files: of the axis that they are long on.
+    Strength 1 gives the weight that training ended with; others lie on the line from the base weight to it and beyond.
+    Magnitudes belong to the outputs, or in some trainers' files to the inputs: to the axis that they are long on.
     """
     import torch
 

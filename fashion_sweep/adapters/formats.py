@@ -1,6 +1,6 @@
-"""An adapter as other tools read it: diffusers' file, peft's folders, and kohya's file for ComfyUI, Forge and others.
+"""Adapter files as other tools read them: diffusers' file, peft's folders, kohya's for ComfyUI, Forge and others.
 
-How a layer is called there is the architecture's matter, how its parts are called the kind's. Tensors are the same in
+The architecture names the layers in each format, and the kind of adapter names their parts. Tensors are the same in
 all three; `lora_alpha` is not multiplied in.
 """
 
@@ -24,41 +24,41 @@ from fashion_sweep.storage.files import write_json, write_tensors
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 PEFT_FILE = "adapter_model.safetensors"
 CONFIG_KEY = "lora_adapter_metadata"
-"""Where diffusers keeps the values of each component's `LoraConfig`, as JSON."""
+"""The metadata key under which diffusers keeps the values of each component's `LoraConfig`, as JSON."""
 
 
 @dataclass(frozen=True)
 class SavedAdapter:
-    """What an adapter file of ours holds."""
+    """The content of an adapter file that this package wrote."""
 
     tensors: Mapping[tuple[str, str, str], np.ndarray]
-    """By component, layer and part."""
+    """The trained tensors by component, layer and part."""
     configs: Mapping[str, Mapping[str, Any]]
     """The settings of each component's adapter, as peft has them."""
     metadata: Mapping[str, str]
-    """Everything else that is said in the file."""
+    """All other metadata of the file."""
 
     def with_base(self, base_model: str) -> "SavedAdapter":
-        """The same, with the name of the base model in its settings."""
+        """Returns the same adapter with the name of the base model in its settings."""
         named = {part: {**config, "base_model_name_or_path": base_model} for part, config in self.configs.items()}
         return replace(self, configs=named)
 
     def kind_of(self, component: str) -> AdapterKind:
-        """The kind of adapter that the component carries, told by the parts of its layers."""
+        """Returns the kind of adapter that the component carries, recognised by the parts of its layers."""
         parts = {part for owner, _, part in self.tensors if owner == component}
         kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
         return next(kind for kind in kinds if set(kind.spellings) == parts)
 
 
 def count_saved(path: Path) -> int:
-    """The number of trained values in an adapter file of any of our formats; kohya's alphas are settings."""
+    """Counts the trained values in an adapter file of any of our formats; kohya's alphas are settings."""
     with safe_open(path, "np") as file:
         trained = [name for name in file.keys() if not name.endswith(".alpha")]  # noqa: SIM118
         return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The strings that an adapter file carries beside its tensors."""
+    """Reads the strings that an adapter file carries beside its tensors."""
     with safe_open(path, "np") as file:
         return dict(file.metadata() or {})
 
@@ -67,7 +67,7 @@ def read_adapter(path: Path) -> SavedAdapter:
     """Reads an adapter as training saved it.
 
     Raises:
-        DataError: it is no such file.
+        DataError: the file is no adapter as training writes it.
     """
     kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
     parts = {f".{ending}": part for kind in kinds for part, ending in kind.formats["diffusers"].items()}
@@ -89,23 +89,23 @@ def read_adapter(path: Path) -> SavedAdapter:
 
 
 def write_diffusers(path: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
-    """One file for `pipeline.load_lora_weights`."""
+    """Writes one file for `pipeline.load_lora_weights`."""
     flat = {f"{part}.{key}": value for part, config in adapter.configs.items() for key, value in config.items()}
     tensors = _named(adapter, architecture, "diffusers")
     _save(path, tensors, {**metadata, CONFIG_KEY: json.dumps(flat, indent=2, sort_keys=True)})
 
 
 def write_peft(folder: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
-    """A folder for each component, for `PeftModel.from_pretrained(component, folder)`."""
+    """Writes a folder for each component, for `PeftModel.from_pretrained(component, folder)`."""
     for component, config in adapter.configs.items():
-        own = {key: values for key, values in adapter.tensors.items() if key[0] == component}
-        tensors = _named(replace(adapter, tensors=own, configs={component: config}), architecture, "peft")
+        of_component = {key: values for key, values in adapter.tensors.items() if key[0] == component}
+        tensors = _named(replace(adapter, tensors=of_component, configs={component: config}), architecture, "peft")
         _save(folder / component / PEFT_FILE, tensors, metadata)
         write_json(folder / component / "adapter_config.json", {**config, "inference_mode": True})
 
 
 def write_kohya(path: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
-    """One file in the names of the base model's own checkpoint, each layer with its alpha.
+    """Writes one file in the names of the base model's own checkpoint, each layer with its alpha.
 
     Raises:
         ConfigError: these names have no place for a layer.
@@ -122,18 +122,22 @@ FORMATS: Mapping[str, Callable[[Path, SavedAdapter, Architecture, Mapping[str, s
     "peft": write_peft,
     "kohya": write_kohya,
 }
-"""By name: writes an adapter to a path, which is a folder for `peft`."""
+"""The functions that write an adapter to a path, by format; the path is a folder for `peft`."""
 
 
 def formats_of(spec: TrialSpec) -> list[str]:
-    """Those in which the trial's adapters can be written."""
+    """Returns the formats in which the trial's adapters can be written."""
     kinds: list[AdapterKind] = [ADAPTER_KINDS[one.kind] for one in spec.adapters]
     architecture: Architecture = ARCHITECTURES[spec.architecture]
     return [name for name in architecture.formats if all(name in kind.formats for kind in kinds)]
 
 
 def check_format(name: str, adapter: SavedAdapter, architecture: Architecture) -> None:
-    """Raises ConfigError: the format has no place for the adapter's kind, or no names for the base model's layers."""
+    """Checks that the format has a place for the adapter's kind and names for the base model's layers.
+
+    Raises:
+        ConfigError: it has not.
+    """
     kinds = [adapter.kind_of(component) for component in adapter.configs]
     for kind in kinds:
         if name not in kind.formats:
@@ -159,7 +163,7 @@ def _name(architecture: Architecture, component: str, layer: str, file_format: s
 
 
 def _named(adapter: SavedAdapter, architecture: Architecture, file_format: str) -> dict[str, np.ndarray]:
-    """The tensors by their keys in a file of that format."""
+    """Returns the tensors by their keys in a file of that format."""
     endings = {component: adapter.kind_of(component).formats[file_format] for component in adapter.configs}
     return {
         f"{_name(architecture, component, layer, file_format)}.{endings[component][part]}": values
@@ -168,7 +172,7 @@ def _named(adapter: SavedAdapter, architecture: Architecture, file_format: str) 
 
 
 def _save(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Every value in bytes as it came; names sorted, so that the same adapter gives the same file."""
+    """Saves every value bit for bit, with sorted names, so that the same adapter gives the same file."""
     for name, values in tensors.items():
         assert math.isfinite(float(np.abs(values).max(initial=0))), f"{name} is not finite"
     write_tensors(path, tensors, {"format": "pt", **metadata})

@@ -1,4 +1,4 @@
-"""Adapter files put into a model's weights, and taken out again bit for bit."""
+"""Puts adapter files into a model's weights, and takes them out again bit for bit."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,7 @@ def fuse(
         path: the file, as any trainer spells it.
         architecture: of the model.
         components: its modules that can carry an adapter.
-        strength: 1 is that of training, 0 the base model.
+        strength: 1 is the strength of training, 0 gives the base model.
 
     Raises:
         ConfigError: the file does not fit the model; without the file's name.
@@ -35,7 +35,7 @@ def fuse(
 def adapted(
     path: Path, architecture: Architecture, components: Mapping[str, nn.Module], strength: float = 1.0
 ) -> Iterator[None]:
-    """The adapter file in the weights while the block runs; see `fuse`."""
+    """Keeps an adapter file in the weights while the block runs; see `fuse`."""
     undo = fuse(path, architecture, components, strength)
     try:
         yield

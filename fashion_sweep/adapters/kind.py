@@ -1,4 +1,4 @@
-"""What the rest of the package asks of a kind of adapter. Imports no torch."""
+"""The interface of a kind of adapter. Imports no torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,43 +17,43 @@ Parts = Mapping[tuple[str, str], "np.ndarray"]
 
 @dataclass(frozen=True)
 class LayerTensors:
-    """The trained tensors of one layer, and what they are scaled by."""
+    """The trained tensors of one layer, and the settings of their scale."""
 
     tensors: "Mapping[str, Tensor]"
-    """By part."""
+    """The trained tensors by part of the layer."""
     alpha: float | None
-    """None: the file tells none, and the product counts as it is."""
+    """The alpha of the layer; None: the file has none, and the product is not scaled."""
     rank_stabilized: bool = False
     """Whether alpha is divided by the root of the rank: Kalajdzievski 2023, https://arxiv.org/abs/2312.03732."""
 
 
 class AdapterKind(Protocol):
-    """A way to adapt a frozen network with few trained values, by the name that sweeps give as `kind`."""
+    """A way to adapt a frozen network with few trained values; sweeps name it as `kind`."""
 
     name: str
     title: str
-    """In sentences, for instance `LoRA`."""
+    """The name in sentences, for instance `LoRA`."""
     family: str
-    """What model hubs and MLflow file it under."""
+    """The name under which model hubs and MLflow file the kind."""
     options: type[AdapterOptions]
-    """What a sweep may say of one such adapter."""
+    """The class of the options that a sweep may set for one such adapter."""
     axes: tuple[str, ...]
-    """Options that are numbers which order configurations: columns of tables and of MLflow."""
+    """The numeric options that order configurations: columns of tables and of MLflow."""
     formats: Mapping[str, Mapping[str, str]]
-    """For each format of files that has it: how the key of a tensor ends there, by part of the layer."""
+    """The endings of a tensor's key by part of the layer, for each file format that has the kind."""
     spellings: Mapping[str, tuple[str, ...]]
-    """How trainers end the key of a tensor, with the separator before it, by part of the layer."""
+    """The endings that trainers give a tensor's key, with the separator before them, by part of the layer."""
     settings: tuple[str, ...]
-    """Fields of peft's `LoraConfig` that such a file may set beside those that any may."""
+    """The fields of peft's `LoraConfig` that a file of this kind may set beside those that any file may."""
 
     def tag(self, options: Any) -> str:
-        """The adapter in a trial's id after its placement, for instance `r4`: letters, digits, `_`, `-`, `.`."""
+        """Returns the adapter's part of a trial's id, for instance `r4`: letters, digits, `_`, `-`, `.`."""
 
     def label(self, options: Any) -> str:
-        """The adapter in a trial's title after its placement, for instance `rank 4`."""
+        """Returns the adapter's part of a trial's title after its placement, for instance `rank 4`."""
 
     def count(self, layers: Mapping[str, tuple[int, int]], options: Any) -> int:
-        """Trained values of an adapter of `layers`, linear layers with their input and output widths."""
+        """Counts the trained values of an adapter of `layers`, linear layers with their input and output widths."""
 
     def attach(
         self,
@@ -71,7 +71,7 @@ class AdapterKind(Protocol):
             component: its name, which the returned names begin with.
             targets: names of the linear layers that are adapted.
             options: of the adapter.
-            training: what all adapters of a trial share.
+            training: the settings that all adapters of a trial share.
             seed: of the initial values, each of which is drawn by the name of its module.
         """
 
@@ -79,7 +79,7 @@ class AdapterKind(Protocol):
         """Takes an attached adapter off again, so that the module is as it was before, bit for bit."""
 
     def collect(self, module: "nn.Module") -> tuple[Parts, dict[str, Any]]:
-        """The trained tensors of a module that carries the adapter, and the settings that its files tell."""
+        """Returns the trained tensors of a module that carries the adapter, and the settings that its files hold."""
 
     def check_shapes(
         self,
@@ -88,7 +88,7 @@ class AdapterKind(Protocol):
         shapes: Mapping[str, tuple[int, ...]],
         weight: tuple[int, ...],
     ) -> None:
-        """Holds the tensors that a file has for a layer against its weight.
+        """Checks the tensors that a file has for a layer against the layer's weight.
 
         Args:
             layer: its name.
@@ -106,8 +106,8 @@ class AdapterKind(Protocol):
         Args:
             module: a component of the model, with layers of these names.
             layers: by name, what `check_shapes` has let pass.
-            strength: 1 is that of training, 0 leaves the module as it is.
+            strength: 1 is the strength of training, 0 leaves the module as it is.
         """
 
     def sd_scripts_keys(self, options: Any) -> dict[str, Any]:
-        """What kohya's sd-scripts say of such an adapter in a file's metadata, without their prefix `ss_`."""
+        """Returns kohya's sd-scripts' metadata of such an adapter in a file, without the prefix `ss_`."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 IN_MODULES = {"A": "lora_A.weight", "B": "lora_B.weight"}
-"""A is rank x inputs, B is outputs x rank."""
+"""The names of the parts in modules: A is rank x inputs, B is outputs x rank."""
 SPELLINGS = {
     "A": (".lora_A.weight", ".lora_down.weight", ".lora.down.weight", ".lora_linear_layer.down.weight")
     + ("_lora.down.weight",),
@@ -27,7 +27,7 @@ SPELLINGS = {
 
 
 class LoraOptions(AdapterOptions):
-    """What a sweep says of a LoRA; the rank alone will do."""
+    """The options of a LoRA in a sweep; the rank alone will do."""
 
     rank: int = Field(ge=1, le=LARGEST_RANK)
 
@@ -43,7 +43,7 @@ class LoraOptions(AdapterOptions):
 
 
 class Lora:
-    """See `adapters.kind.AdapterKind` for the members' contracts."""
+    """LoRA as a kind of adapter; `adapters.kind.AdapterKind` has the members' contracts."""
 
     name, title, family = "lora", "LoRA", "lora"
     options: type[AdapterOptions] = LoraOptions
@@ -98,11 +98,11 @@ class Lora:
         for part, axis in (("A", 1), ("B", 0)):
             if part not in shapes:
                 continue
-            own, rest = shapes[part], weight[2:] if part == "A" else (1,) * (len(weight) - 2)
-            if len(own) != len(weight) or own[2:] != rest or 0 in own:
-                raise ConfigError(f"{keys[part]} has the shape {[*own]}, for which a layer of {weight} has no place")
-            if own[axis] != weight[axis]:
-                raise ConfigError(f"{layer} is {weight[axis]} wide in the model and {own[axis]} in the adapter")
+            shape, rest = shapes[part], weight[2:] if part == "A" else (1,) * (len(weight) - 2)
+            if len(shape) != len(weight) or shape[2:] != rest or 0 in shape:
+                raise ConfigError(f"{keys[part]} has the shape {[*shape]}, for which a layer of {weight} has no place")
+            if shape[axis] != weight[axis]:
+                raise ConfigError(f"{layer} is {weight[axis]} wide in the model and {shape[axis]} in the adapter")
         if {"A", "B"} <= shapes.keys() and shapes["A"][0] != shapes["B"][1]:
             raise ConfigError(f"{keys['A']} has the rank {shapes['A'][0]}, and {keys['B']} {shapes['B'][1]}")
 
@@ -115,7 +115,7 @@ class Lora:
         return {"network_module": "networks.lora", "network_dim": options.rank}
 
     def _config(self, targets: Sequence[str], options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
-        """The values of peft's `LoraConfig`."""
+        """Returns the values of peft's `LoraConfig`."""
         return {"r": options.rank, "lora_alpha": training.lora_alpha, "target_modules": list(targets)}
 
 

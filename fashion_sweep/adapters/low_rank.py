@@ -1,4 +1,4 @@
-"""Low-rank adapters on torch modules: attached by peft, collected for their files, put into weights."""
+"""Low-rank adapters on torch modules: attaches them by peft, collects them for files, puts them into weights."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ from fashion_sweep.adapters.kind import LayerTensors, Parts
 from fashion_sweep.rng import torch_generator
 
 Combine = Callable[[Tensor, LayerTensors, float], Tensor]
-"""(weight, trained tensors, strength) → the weight with them, of its dtype and on its device."""
+"""A function (weight, trained tensors, strength) → the weight with them, of its dtype and on its device."""
 
 
 def attach(module: nn.Module, component: str, config: Mapping[str, Any], seed: int) -> dict[str, nn.Parameter]:
-    """Adds a low-rank product beside the layers that `config`, of peft's `LoraConfig`, names. B is zero.
+    """Adds a low-rank product to the layers that `config`, values of peft's `LoraConfig`, names. B is zero.
 
     A is drawn per module from (seed, module name) by Kaiming's uniform rule, peft's default: the same module
     starts alike at each rank up to its size, whatever else is adapted.
@@ -49,7 +49,7 @@ def _initial_value(name: str, parameter: Tensor, seed: int) -> Tensor:
 
 
 def collect(module: Any, endings: Mapping[str, str]) -> tuple[Parts, dict[str, Any]]:
-    """The trained tensors by layer and part, and the values of peft's `LoraConfig` as JSON has them.
+    """Returns the trained tensors by layer and part, and the values of peft's `LoraConfig` as JSON has them.
 
     Args:
         module: as `attach` left it.
@@ -82,12 +82,12 @@ def fuse(
 
 
 def with_product(weight: Tensor, layer: LayerTensors, strength: float) -> Tensor:
-    """The weight plus the scaled product, computed in the weight's dtype as peft does."""
+    """Returns the weight plus the scaled product, computed in the weight's dtype as peft does."""
     return weight + product(weight, layer, scale(layer) * strength)
 
 
 def product(weight: Tensor, layer: LayerTensors, factor: float) -> Tensor:
-    """`factor` B A in the shape of the weight; on a CPU in float32 until the end, as peft does."""
+    """Returns `factor` B A in the shape of the weight; on a CPU computed in float32, as peft does."""
     down, up = (layer.tensors[part].to(weight.device, weight.dtype) for part in ("A", "B"))
     if weight.device.type == "cpu" and weight.dtype in (torch.float16, torch.bfloat16):
         down, up = down.float(), up.float()
@@ -95,7 +95,7 @@ def product(weight: Tensor, layer: LayerTensors, factor: float) -> Tensor:
 
 
 def scale(layer: LayerTensors) -> float:
-    """What the product is multiplied by: alpha over the rank, or over its root; 1 where a file tells no alpha."""
+    """Returns the factor of the product: alpha over the rank, or over its root; 1 where a file has no alpha."""
     rank = len(layer.tensors["A"])
     if layer.alpha is None:
         return 1.0

@@ -1,4 +1,4 @@
-"""What an adapter file says of itself: our own keys, and those of `modelspec` and sd-scripts that other tools read.
+"""The metadata of adapter files: our own keys, and those of `modelspec` and sd-scripts that other tools read.
 
 Sources: https://github.com/Stability-AI/ModelSpec; kohya-ss sd-scripts, `docs/train_network_README`.
 """
@@ -18,11 +18,11 @@ from fashion_sweep.models.sources import EMBEDDED
 
 PREFIX = "fashion_sweep."
 JUDGED = ("num_inference_steps", "guidance_scale", "refine_fraction", "base_negative_prompt")
-"""Of `generation`: what, with the size, a picture is drawn with in judging."""
+"""The settings of `generation` that, with the size, a picture is drawn with in judging."""
 
 
 def base_model_id(base: str) -> str:
-    """The base model by a name that means something elsewhere: a path on this disk is cut to its last part."""
+    """Returns a name of the base model that means something elsewhere: a local path is cut to its last part."""
     path = Path(os.path.expanduser(base))
     if base.startswith(EMBEDDED) or not (path.is_absolute() or base.startswith(".") or path.suffix == ".safetensors"):
         return base
@@ -30,17 +30,17 @@ def base_model_id(base: str) -> str:
 
 
 def trigger_words_in(metadata: Mapping[str, str]) -> list[str]:
-    """What `own_keys` has said."""
+    """Reads the trigger words that `own_keys` has written."""
     return list(json.loads(metadata.get(f"{PREFIX}trigger_words", "[]")))
 
 
 def original_size_in(metadata: Mapping[str, str]) -> tuple[int, int] | None:
-    """Likewise: (height, width)."""
+    """Reads the original size (height, width) that `own_keys` has written; None where there is none."""
     return size_of(metadata.get(f"{PREFIX}original_size", ""))
 
 
 def size_of(text: str) -> tuple[int, int] | None:
-    """(height, width), as `HxW` in files and tags; None where it is anything else."""
+    """Parses (height, width) from `HxW`, as files and tags write it; None where it is anything else."""
     parts = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     return (int(parts[1]), int(parts[2])) if parts else None
 
@@ -53,7 +53,7 @@ def own_keys(
     trigger_words: Sequence[str] = (),
     base_model: str | None = None,
 ) -> dict[str, str]:
-    """What is known when training ends.
+    """Returns this package's own metadata of an adapter, as it is known when training ends.
 
     Args:
         config: of the run.
@@ -64,7 +64,7 @@ def own_keys(
         base_model: a name for it in place of the configuration's.
     """
     training = config.training_of(spec)
-    said = {
+    values = {
         "version": version("fashion-sweep"),
         "base_model": base_model or base_model_id(config.preset.model.base),
         "rank": json.dumps({component: one.value for component, one in spec.adapted.items()}),
@@ -77,8 +77,8 @@ def own_keys(
         "preset": config.preset.name,
     }
     if original_size is not None:
-        said["original_size"] = "{}x{}".format(*original_size)
-    return {PREFIX + key: value for key, value in said.items()}
+        values["original_size"] = "{}x{}".format(*original_size)
+    return {PREFIX + key: value for key, value in values.items()}
 
 
 def modelspec_keys(
@@ -90,10 +90,10 @@ def modelspec_keys(
     trigger_words: Sequence[str],
     kohya: bool,
 ) -> dict[str, str]:
-    """As the specification's version 1.0.0 has them."""
+    """Returns the keys of ModelSpec, by version 1.0.0 of the specification."""
     image = config.preset.training.image
     families = dict.fromkeys(ADAPTER_KINDS[one.kind].family for one in spec.adapters)
-    said = {
+    values = {
         "sai_model_spec": "1.0.0",
         "architecture": f"{config.architecture.names.modelspec}/{'+'.join(families)}",
         "implementation": "https://github.com/Stability-AI/generative-models" if kohya else "diffusers",
@@ -104,17 +104,20 @@ def modelspec_keys(
         "tags": ", ".join([*families, "text-to-image", config.preset.training_set]),
         "trigger_phrase": ", ".join(trigger_words),
     }
-    return {f"modelspec.{key}": value for key, value in said.items() if value}
+    return {f"modelspec.{key}": value for key, value in values.items() if value}
 
 
 def sd_scripts_keys(
     config: RunConfig, spec: TrialSpec, title: str, base_model: str, steps: int | None
 ) -> dict[str, str]:
-    """As sd-scripts writes them; what differs between adapters is `Dynamic`, its word where layers tell their own."""
+    """Returns the keys of sd-scripts; values that differ between adapters are `Dynamic`, as its files have it."""
     training = config.training_of(spec)
-    told = [ADAPTER_KINDS[one.kind].sd_scripts_keys(one.options) for one in spec.adapted.values()]
-    of_kind = {key: told[0][key] if all(one.get(key) == told[0][key] for one in told) else "Dynamic" for key in told[0]}
-    said: dict[str, Any] = {
+    entries = [ADAPTER_KINDS[one.kind].sd_scripts_keys(one.options) for one in spec.adapted.values()]
+    of_kind = {
+        key: entries[0][key] if all(one.get(key) == entries[0][key] for one in entries) else "Dynamic"
+        for key in entries[0]
+    }
+    values: dict[str, Any] = {
         "base_model_version": config.architecture.names.sd_scripts,
         "sd_model_name": base_model,
         **of_kind,
@@ -132,27 +135,29 @@ def sd_scripts_keys(
         "seed": training.seed + spec.replicate,
         "v2": False,
     }
-    return {f"ss_{key}": str(value) for key, value in said.items() if value is not None}
+    return {f"ss_{key}": str(value) for key, value in values.items() if value is not None}
 
 
 def judged_key(config: RunConfig) -> dict[str, str]:
-    """How its pictures are drawn in judging, by keys of a preset, so that `generate` can draw them so again."""
+    """Returns how pictures are drawn in judging, by keys of a preset, so that `generate` can draw them so again."""
     generation, size = config.preset.generation, config.preset.picture_size()
-    said = {f"generation.{key}": getattr(generation, key) for key in JUDGED}
-    said |= {f"data.{config.preset.training_set}.evaluation.{key}": value for key, value in size.model_dump().items()}
-    return {f"{PREFIX}judged_with": json.dumps(said, ensure_ascii=False)}
+    settings = {f"generation.{key}": getattr(generation, key) for key in JUDGED}
+    settings |= {
+        f"data.{config.preset.training_set}.evaluation.{key}": value for key, value in size.model_dump().items()
+    }
+    return {f"{PREFIX}judged_with": json.dumps(settings, ensure_ascii=False)}
 
 
 def judged_in(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What `judged_key` has said, by keys of its preset; nothing else that a file may say there."""
+    """Reads the settings that `judged_key` has written, by keys of a preset, and nothing else."""
     try:
-        said = dict(json.loads(metadata.get(f"{PREFIX}judged_with", "{}")))
+        settings = dict(json.loads(metadata.get(f"{PREFIX}judged_with", "{}")))
     except (ValueError, TypeError, RecursionError):
         return {}
-    known = re.compile(rf"generation\.({'|'.join(JUDGED)})|data\.[\w-]+\.evaluation\.\w+")
-    return {key: value for key, value in said.items() if known.fullmatch(key)}
+    allowed = re.compile(rf"generation\.({'|'.join(JUDGED)})|data\.[\w-]+\.evaluation\.\w+")
+    return {key: value for key, value in settings.items() if allowed.fullmatch(key)}
 
 
 def metrics_key(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """By evaluation set, each number beside what it rests on."""
+    """Returns the metrics by evaluation set, each number beside what it rests on, as an entry of metadata."""
     return {f"{PREFIX}metrics": json.dumps(metrics, ensure_ascii=False, allow_nan=False)}

@@ -1,7 +1,7 @@
-"""Adapter files as trainers write them: each tensor with its place in a model, or refused by its key.
+"""Reads adapter files as trainers write them: each tensor gets its place in a model, or is refused by its key.
 
 The libraries' own tables leave out what they do not know with a warning, or without, and give some layers the alpha of
-others. How a layer may be called is the architecture's matter, how its parts may be called the kind's.
+others. The architecture knows the names of a layer, and the kind of adapter those of its parts.
 """
 
 import math
@@ -17,24 +17,24 @@ from torch import nn
 
 from fashion_sweep.adapters.formats import CONFIG_KEY
 from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
-from fashion_sweep.adapters.settings import check_settings
+from fashion_sweep.adapters.settings import peft_settings
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.architecture import Architecture
 
 Place = tuple[str, str]
-"""Component and layer."""
+"""A component and a layer of it."""
 ALPHA = "alpha"
 
 
 @dataclass
 class FileLayer:
-    """What a file holds for one layer of the model."""
+    """The content of an adapter file for one layer of the model."""
 
     keys: dict[str, str] = field(default_factory=dict)
-    """In the file, by part; `alpha` among them where the layer has its own."""
+    """The keys in the file by part; `alpha` among them where the layer has its own."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """That the file tells of the layer's component, as peft has them; empty where it tells none."""
+    """The settings that the file has for the layer's component, as peft has them; empty where there are none."""
 
     @property
     def parts(self) -> set[str]:
@@ -42,7 +42,7 @@ class FileLayer:
 
 
 def misfit(path: Path, architecture: Architecture, components: Mapping[str, nn.Module]) -> str | None:
-    """Why the adapter file cannot be drawn with a model of these components; None where it can."""
+    """Returns why the adapter file cannot be drawn with a model of these components; None where it can."""
     try:
         read_layers(path, architecture, components)
     except ConfigError as error:
@@ -53,7 +53,7 @@ def misfit(path: Path, architecture: Architecture, components: Mapping[str, nn.M
 def read_layers(
     path: Path, architecture: Architecture, components: Mapping[str, nn.Module]
 ) -> dict[Place, tuple[AdapterKind, FileLayer]]:
-    """Where each tensor of an adapter file belongs in `components`. Values and shapes are judged, too.
+    """Finds the place of each tensor of an adapter file in `components`, and checks values and shapes.
 
     Raises:
         ConfigError: the file is no adapter, or not whole, or has no place in the model; without the file's name.
@@ -65,7 +65,7 @@ def read_layers(
         keys = sorted(file.keys())
         matches = {key: key_of.fullmatch(key) for key in keys}
         endings = {match["ending"] for match in matches.values() if match}
-        settings = check_settings((file.metadata() or {}).get(CONFIG_KEY, "{}"), {parts[one] for one in endings})
+        settings = peft_settings((file.metadata() or {}).get(CONFIG_KEY, "{}"), {parts[one] for one in endings})
         _check_places(keys, [key for key, match in matches.items() if match is None or match["stem"] not in stems])
         for key, match in matches.items():
             assert match
@@ -84,7 +84,7 @@ def read_layers(
 def load_layers(
     path: Path, places: Mapping[Place, tuple[AdapterKind, FileLayer]]
 ) -> dict[str, tuple[AdapterKind, dict[str, LayerTensors]]]:
-    """The tensors that `read_layers` placed, for each component with its kind by layer."""
+    """Loads the tensors that `read_layers` placed: by component its kind of adapter, and the tensors by layer."""
     loaded: dict[str, tuple[AdapterKind, dict[str, LayerTensors]]] = {}
     with safe_open(path, "pt") as file:
         for (component, name), (kind, layer) in places.items():
@@ -98,7 +98,7 @@ def load_layers(
 
 
 def _alpha(name: str, settings: Mapping[str, Any]) -> tuple[float | None, bool]:
-    """What peft would scale the layer by, by the settings that a file tells."""
+    """Returns the alpha that peft takes for a layer by the file's settings, and whether the rank's root divides it."""
     patterns = settings.get("alpha_pattern") or {}
     matching = (key for key in patterns if re.match(rf"(.*\.)?({key})$", name))
     alpha = patterns.get(next(matching, None), settings.get("lora_alpha"))
@@ -106,7 +106,7 @@ def _alpha(name: str, settings: Mapping[str, Any]) -> tuple[float | None, bool]:
 
 
 def _endings() -> tuple[dict[str, str], re.Pattern[str]]:
-    """Part by ending, of all kinds, and the pattern that takes a key apart."""
+    """Returns the parts of all kinds by the ending of their keys, and the pattern that takes a key apart."""
     kinds = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
     parts = {ending: part for kind in kinds for part, endings in kind.spellings.items() for ending in endings}
     parts[f".{ALPHA}"] = ALPHA
@@ -115,7 +115,7 @@ def _endings() -> tuple[dict[str, str], re.Pattern[str]]:
 
 
 def _stems(architecture: Architecture, components: Mapping[str, nn.Module]) -> dict[str, Place]:
-    """Every name that a trainer may have for a layer."""
+    """Returns the place of a layer by every name that a trainer may have for it."""
     return {
         name: (component, layer)
         for component, module in components.items()
@@ -134,24 +134,24 @@ def _check_places(keys: list[str], lost: list[str]) -> None:
 
 
 def _kind_of(component: str, layers: Mapping[Place, FileLayer]) -> AdapterKind:
-    """The first kind that has every part which the file holds of the component.
+    """Returns the first kind that has every part which the file holds of the component.
 
     Raises:
         ConfigError: there is none.
     """
-    own = [layer for (owner, _), layer in layers.items() if owner == component]
-    parts = set().union(*(layer.parts for layer in own))
+    component_layers = [layer for (owner, _), layer in layers.items() if owner == component]
+    parts = set().union(*(layer.parts for layer in component_layers))
     kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
     kind = next((kind for kind in kinds if parts <= set(kind.spellings)), None)
     if kind is None:
         raise ConfigError(
-            f"{next(iter(own[0].keys.values()))} and what is beside it are of different kinds of adapters"
+            f"{next(iter(component_layers[0].keys.values()))} and what is beside it are of different kinds of adapters"
         )
     return kind
 
 
 def _check_values(file: Any, kind: AdapterKind, layer: FileLayer, name: str, weight: tuple[int, ...]) -> None:
-    """Each tensor by itself first, then the layer as a whole."""
+    """Checks the tensors of a layer: each by itself first, then the layer as a whole."""
     shapes = {part: tuple(file.get_slice(key).get_shape()) for part, key in layer.keys.items()}
     kind.check_shapes(name, layer.keys, shapes, weight)
     for key in layer.keys.values():

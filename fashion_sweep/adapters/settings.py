@@ -1,4 +1,4 @@
-"""What adapter files tell of themselves for diffusers and peft, which ask it of peft's `LoraConfig`."""
+"""Checks the settings in adapter files' metadata, which diffusers and peft hand to peft's `LoraConfig`."""
 
 import json
 import math
@@ -12,16 +12,16 @@ from fashion_sweep.errors import ConfigError
 
 TAKEN = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "use_rslora", "init_lora_weights"}
 TAKEN |= {"base_model_name_or_path", "peft_type", "peft_version", "inference_mode", "lora_dropout"}
-"""What any file may tell. How weights begin is nothing to a trained adapter."""
+"""The settings that any file may have. How weights were initialised does not matter to a trained adapter."""
 PATTERN = re.compile(r"\^?[\w.]+")
 
 
-def check_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any]]:
-    """The settings by component, none of which asks for more than a reader may be asked for.
+def peft_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Returns the settings by component, none of which asks for more than a reader may be asked for.
 
     Args:
         text: JSON, keys with a component's name before a dot.
-        parts: of layers, that the file holds: what belongs to a kind may be told where all of its parts are there.
+        parts: of layers, that the file holds: a kind's own settings are allowed where all of its parts are there.
 
     Raises:
         ConfigError: they are no settings, or ask for a pattern in place of names, a huge rank or something else.
@@ -44,11 +44,11 @@ def check_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any
         if name not in taken and value and value != usual.get(name):
             raise ConfigError(f"it asks for {key}")
         settings.setdefault(component, {})[name] = value
-    return {component: {"lora_alpha": usual["lora_alpha"], **told} for component, told in settings.items()}
+    return {component: {"lora_alpha": usual["lora_alpha"], **stated} for component, stated in settings.items()}
 
 
 def _strange(key: str, name: str, value: Any) -> str | None:
-    """Why the value is none of the setting `name`."""
+    """Returns why the value is not allowed for the setting `name`; None where it is."""
     ranks = value.values() if name == "rank_pattern" and isinstance(value, dict) else [value]
     if name in {"r", "rank_pattern"} and not all(type(rank) is int and 0 < rank <= LARGEST_RANK for rank in ranks):
         return f"{key} is {str(value)[:80]}, no rank"

@@ -1,4 +1,4 @@
-"""The commands that use what a run has trained: `generate` and `export`."""
+"""Commands that use what a run has trained: `generate` and `export`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -50,12 +50,12 @@ def generate(
     """Make images with adapters or the base model, by default as in judging."""
     from fashion_sweep.errors import ConfigError
     from fashion_sweep.handover.generate import generate
-    from fashion_sweep.handover.requests import Wish
+    from fashion_sweep.handover.requests import DrawingRequest
     from fashion_sweep.report.console import Terminal
 
     if no_refiner and refine_fraction:
         raise ConfigError(f"--no-refiner: goes against --refine-fraction {refine_fraction:g}; give one of them")
-    wish = Wish(
+    wish = DrawingRequest(
         prompts=tuple(dict.fromkeys(prompt)),
         seeds=tuple(dict.fromkeys(seed or [0])),
         adapters=tuple(dict.fromkeys(adapter or ())),

@@ -1,4 +1,4 @@
-"""The command line, thin: reads words, calls the sweep, and turns errors into one line and an exit code."""
+"""The command line: reads words, calls the sweep, and turns errors into one line and an exit code."""
 
 import json
 import os
@@ -101,11 +101,11 @@ def rehearse(
 ) -> None:
     """Go through every stage of a sweep (or of a garment: rehearse garment) on two samples; forecast memory, hours
     and disk."""
-    from fashion_sweep.rehearsal.rehearse import RehearsalWish, config_of, rehearse_and_show
+    from fashion_sweep.rehearsal.rehearse import RehearsalOptions, config_of, rehearse_and_show
 
     config = config_of(sweep, preset, settings or ())
 
-    rehearse_and_show(config, RehearsalWish(random_weights, gpus, tflops), as_json)
+    rehearse_and_show(config, RehearsalOptions(random_weights, gpus, tflops), as_json)
 
 
 @app.command()
@@ -158,7 +158,8 @@ app.command()(export)
 def sync(run: RunFolder) -> None:
     """Bring MLflow up to date with a run folder."""
     from fashion_sweep.run.claim import is_claimed
-    from fashion_sweep.tracking import mirror, shown, tracking_uri
+    from fashion_sweep.tracking.mirror import mirror
+    from fashion_sweep.tracking.store import shown, tracking_uri
 
     paths = existing_run(run)
     left_out = mirror(paths, going=is_claimed(paths))
@@ -169,13 +170,13 @@ def sync(run: RunFolder) -> None:
 @app.command()
 def ui(port: Annotated[int, Option(help="Port on this machine's loopback address.")] = 5000) -> None:
     """Open the MLflow UI on the store that runs are tracked in."""
-    from fashion_sweep.tracking import open_ui
+    from fashion_sweep.tracking.ui import open_ui
 
     open_ui(port)
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Text is UTF-8 wherever it goes: into a tokenizer, a run folder, a picture, a URL.
+    """Checks that the words are UTF-8, as text is wherever it goes: into a tokenizer, a run folder, a picture, a URL.
 
     Raises:
         ConfigError: the command line has bytes that are none.
@@ -192,7 +193,7 @@ def _check_words(words: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Entry point of `fashion-sweep` and `python -m fashion_sweep`."""
+    """Runs the command line: the entry point of `fashion-sweep` and `python -m fashion_sweep`."""
     try:
         settle_environment()
         _check_words(sys.argv[1:])

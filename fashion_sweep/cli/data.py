@@ -1,4 +1,4 @@
-"""`fashion_sweep data …`: commands on data sets, thin."""
+"""The commands on data sets: `fashion_sweep data …`."""
 
 import json
 from dataclasses import asdict
@@ -35,10 +35,10 @@ def check(
     from fashion_sweep.report.tables import terminal
 
     values = load_preset(preset, settings or ())
-    console, found, checks = Terminal(), {}, {}
+    console, catalogues, checks = Terminal(), {}, {}
     for name in configured(values, names or ()):
         with Terminal(stderr=True).status(f"reading the {name} data"):
-            checked, found[name] = check_data(name, values)
+            checked, catalogues[name] = check_data(name, values)
         if as_json:
             checks[name] = asdict(checked)
             continue
@@ -49,5 +49,5 @@ def check(
         console.print()
     if as_json:
         typer.echo(json.dumps(checks, indent=2))
-    for name, catalogue in found.items():
+    for name, catalogue in catalogues.items():
         check_tolerable(catalogue, str(values.data[name].root))

@@ -1,4 +1,4 @@
-"""`fashion_sweep garment …`: one photo of a garment in, an adapter and on-model pictures out."""
+"""The commands on garments, `fashion_sweep garment …`: from one photo to an adapter and on-model pictures."""
 
 import os
 import re
@@ -57,8 +57,8 @@ def train(
         typer.echo(f"note: where {word} is worn is not known; on a person the whole figure is compared", err=True)
     single = garments[0].name if len(garments) == 1 else re.sub(r"[^\w.-]+", "-", Path(photos[0]).stem)
     ending = f"-{values.name}"
-    own = shortened(f"garment-{single}", LONGEST - len(os.fsencode(ending)), lambda text: len(os.fsencode(text)))
-    paths = new_run(config, own + ending if run is None else run, "--run")
+    run_name = shortened(f"garment-{single}", LONGEST - len(os.fsencode(ending)), lambda text: len(os.fsencode(text)))
+    paths = new_run(config, run_name + ending if run is None else run, "--run")
     carry_out(config, paths)
 
 
@@ -81,14 +81,14 @@ def generate(
     from fashion_sweep.report.console import Terminal
     from fashion_sweep.tasks.garment.pictures import draw_garment, find_garment
 
-    known = find_garment(name)
-    typer.echo(f"{name} of run {known.run.name}", err=True)
-    prompts = known.prompts(prompt or (), prefix)
-    pictures, sheet = draw_garment(known, prompts, range(seeds), output, Terminal(stderr=True))
+    trained = find_garment(name)
+    typer.echo(f"{name} of run {trained.run.name}", err=True)
+    prompts = trained.prompts(prompt or (), prefix)
+    pictures, sheet = draw_garment(trained, prompts, range(seeds), output, Terminal(stderr=True))
     for place, picture in enumerate(pictures, 1):
-        found = picture["closeness"][known.garment.name]
+        scores = picture["closeness"][trained.garment.name]
         typer.echo(
-            f"{place:3}. {picture['file']}  closeness {found['score']:.1f}  ΔE {found['colour']:.1f}  "
-            f"pattern {found['pattern']:.2f}  CLIP {found['clip']:.2f}  seed {picture['seed']}  {picture['prompt']}"
+            f"{place:3}. {picture['file']}  closeness {scores['score']:.1f}  ΔE {scores['colour']:.1f}  "
+            f"pattern {scores['pattern']:.2f}  CLIP {scores['clip']:.2f}  seed {picture['seed']}  {picture['prompt']}"
         )
     typer.echo(f"contact sheet: {sheet}")

@@ -31,14 +31,16 @@ RunFolder = Annotated[str, typer.Argument(help="A run folder, or its name under 
 
 
 def given_path(text: str) -> Path:
-    """What an option takes that is given a path: not nothing, which would be the folder that one is in."""
+    """Reads the path that an option is given; empty text, which would be the current folder, is refused."""
     if not text.strip():
         raise typer.BadParameter("is empty")
     return Path(text)
 
 
 def existing_run(run: str, without: Sequence[str] = remote.FOR_TRAINING) -> RunPaths:
-    """Where runs are in object storage, its copy is brought up to date, but for what begins with one of `without`.
+    """Finds the folder of a run by its path or its name under the runs folder.
+
+    Where runs are in object storage, its copy is brought up to date, but for what begins with one of `without`.
 
     Raises:
         RunError: there is none of that name.
@@ -50,25 +52,25 @@ def existing_run(run: str, without: Sequence[str] = remote.FOR_TRAINING) -> RunP
     for folder in (Path(run), runs_root() / run):
         if RunPaths(folder).config.is_file():
             return RunPaths(folder.resolve())
-    known = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    raise _unknown(run, str(runs_root()), [path.parent.name for path in known])
+    config_files = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    raise _unknown(run, str(runs_root()), [path.parent.name for path in config_files])
 
 
 def _stored(run: str, stored: remote.Remote, without: Sequence[str]) -> RunPaths:
-    """A folder here may be one, too."""
+    """Finds a run in object storage and fetches it; a folder on this machine may be one, too."""
     name = Path(run).resolve().name
-    known = sorted(set(stored.bucket.folders()) - RESERVED, reverse=True)
+    names = sorted(set(stored.bucket.folders()) - RESERVED, reverse=True)
     paths = RunPaths(runs_root() / name)
-    if name in known and (run == name or Path(run).resolve() == paths.root):
+    if name in names and (run == name or Path(run).resolve() == paths.root):
         fetch_run(paths, without)
     elif (Path(run) / paths.config.name).is_file():
         return RunPaths(Path(run).resolve())
     if not paths.config.is_file():
-        raise _unknown(run, stored.bucket.url, known)
+        raise _unknown(run, stored.bucket.url, names)
     return paths
 
 
-def _unknown(run: str, where: str, known: list[str]) -> RunError:
-    more = f" and {len(known) - KNOWN_RUNS} older" if len(known) > KNOWN_RUNS else ""
-    listed = ", ".join(known[:KNOWN_RUNS]) or "none yet"
+def _unknown(run: str, where: str, names: list[str]) -> RunError:
+    more = f" and {len(names) - KNOWN_RUNS} older" if len(names) > KNOWN_RUNS else ""
+    listed = ", ".join(names[:KNOWN_RUNS]) or "none yet"
     return RunError(f"no run {run!r} here or in {where}; known: {listed}{more}")

@@ -1,4 +1,4 @@
-"""`run`, `resume` and `status`."""
+"""The commands `run`, `resume` and `status`."""
 
 import json
 import shlex

@@ -1,1 +1,1 @@
-"""Everything that knows Ray: the session, a trial as a Tune function, the trials side by side, shards as tasks."""
+"""Contains everything that knows Ray: the session, a trial as a Tune function, trials side by side, shards as tasks."""

@@ -1,4 +1,4 @@
-"""What a trial needs and what the cluster has, or would have once its autoscaler has started all it may."""
+"""Compares what a trial needs with what the cluster has, or would have once its autoscaler has started all it may."""
 
 import os
 from collections.abc import Mapping
@@ -16,48 +16,48 @@ LAUNCHED_FROM = "~/ray_bootstrap_config.yaml"
 
 
 def ray_address() -> str:
-    """`$RAY_ADDRESS`; `local`, this machine, where it is empty or not set."""
+    """Returns `$RAY_ADDRESS`, or `local` (this machine) where it is empty or not set."""
     return os.environ.get("RAY_ADDRESS") or "local"
 
 
 def worker_resources(resources: Resources) -> dict[str, float]:
-    """One worker's share, in Ray's spelling."""
+    """Returns the resources of one worker, in Ray's spelling."""
     gpus = {"GPU": float(resources.gpus_per_worker)} if resources.gpus_per_worker else {}
     return {"CPU": float(resources.cpus_per_worker)} | gpus
 
 
 def thread_counts(resources: Resources) -> dict[str, str]:
-    """Environment that keeps a worker from taking more threads than CPUs."""
+    """Returns the environment variables that keep a worker from using more threads than CPUs."""
     threads = str(resources.cpus_per_worker)
     return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
 
 def workers_that_fit(resources: Resources) -> int:
-    """How many workers the cluster has room for, with all nodes that it may have."""
+    """Returns how many workers the cluster has room for, with all nodes that it may have."""
     return max(sum(_workers_on(node, resources) for node in nodes) for nodes in (_nodes_now(), _nodes_at_most()))
 
 
 def trials_that_fit(resources: Resources) -> int:
-    """How many trials the cluster can train side by side."""
+    """Returns how many trials the cluster can train side by side."""
     return workers_that_fit(resources) // resources.workers_per_trial
 
 
 def check_that_a_trial_fits(resources: Resources) -> None:
-    """Raises ConfigError where Ray would wait for ever."""
+    """Checks that the cluster has room for one trial; raises ConfigError where Ray would wait for ever."""
     if trials_that_fit(resources):
         return
     workers, need, nodes = resources.workers_per_trial, worker_resources(resources), _nodes_at_most() or _nodes_now()
     wanted = " and ".join(f"{amount:g} {name}" for name, amount in need.items())
-    found = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in need)
+    offered = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in need)
     raise ConfigError(
-        f"resources: a trial needs {workers} worker{'s' * (workers > 1)} with {wanted} each, the cluster has {found} "
+        f"resources: a trial needs {workers} worker{'s' * (workers > 1)} with {wanted} each, the cluster has {offered} "
         f"on {len(nodes)} node{'s' * (len(nodes) > 1)}; lower resources.workers_per_trial, "
         "resources.cpus_per_worker or resources.gpus_per_worker"
     )
 
 
 def largest_nodes(config: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Resources of each node that a launcher's `config` allows at most; its `max_workers` leave the head out."""
+    """Returns the resources of all nodes that a launcher's `config` allows (`max_workers` does not count the head)."""
     head = config["head_node_type"]
     types = config["available_node_types"]
     workers = [node.get("resources", {}) for node in types.values() for _ in range(node.get("max_workers", 0))]

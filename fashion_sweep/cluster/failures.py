@@ -1,4 +1,4 @@
-"""What a failure of a trial's workers says: whether it counts, whether it would come again, and who began it."""
+"""Tells what a worker's failure means: whether it counts, whether it would come again, and which worker began it."""
 
 import re
 
@@ -10,14 +10,14 @@ from fashion_sweep.errors import FashionSweepError, StorageError, TrialError
 from fashion_sweep.run.retries import Attempts
 
 DEATHS = (RayActorError, OutOfMemoryError)
-"""Of a process, as Ray tells of them."""
+"""The errors by which Ray reports that a process died."""
 TOUCH_LOST = re.compile(r"gloo/transport|connection (closed|reset) by peer|NCCL error|NCCL.*timeout", re.IGNORECASE)
-"""What torch says to a worker when another one is gone."""
+"""Messages of torch in a worker whose connection to another worker is gone."""
 
 
 def class_of_failure(error: Exception) -> type[Exception]:
-    """As what a worker's failure is told. What would come again is a TrialError; a storage that failed for minutes, or
-    another worker that is gone, is nobody's fault."""
+    """Returns the exception class as which a worker's failure is reported to the driver. What would come again is a
+    TrialError; a storage that failed for minutes, or another worker that is gone, is nobody's fault."""
     if isinstance(error, StorageError):
         return StorageError
     if isinstance(error, RuntimeError) and TOUCH_LOST.search(str(error)):
@@ -26,7 +26,7 @@ def class_of_failure(error: Exception) -> type[Exception]:
 
 
 def note_failure(attempts: Attempts, error: Exception) -> None:
-    """What `fit` raised: of several workers the one that failed, not those it pulled along."""
+    """Notes what `fit` raised: of several workers the one that failed, not those that it pulled along."""
     if isinstance(error, DEATHS):
         attempts.fail("the process that looks after the trial's workers died", counts=False)
         return
@@ -49,7 +49,7 @@ def note_failure(attempts: Attempts, error: Exception) -> None:
 
 
 def _innocence(failure: Exception) -> int:
-    """The higher, the likelier it came of another one."""
+    """Returns a rank that is the higher, the likelier the failure was caused by another one."""
     if isinstance(failure, TrialError):
         return 0
     if isinstance(failure, StorageError):

@@ -1,4 +1,4 @@
-"""Ctrl-C, or a polite kill, at moments of our choice: Ray's start, loop and end leave something behind if cut short."""
+"""Delays Ctrl-C, or a polite kill, to safe moments: Ray's start, loop and end leave something behind if cut short."""
 
 import os
 import signal
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 REPEATS_S = 3.0
-"""A Ctrl-C that comes so soon after another is the same one, by an impatient hand."""
+"""The seconds within which a further Ctrl-C counts as the same one, by an impatient hand."""
 
 
 class Interrupt:
     pending = False
     said = False
-    """Once for all of them: what stops may take its time, and passes through several hands."""
+    """Whether "stopping ..." was printed: once for all instances, since a slow stop may pass several of them."""
 
     def note(self, _signal: int, _frame: FrameType | None) -> None:
         self.pending = True
@@ -24,14 +24,14 @@ class Interrupt:
             os.write(2, b"stopping ...\n")  # not by print, which may be at work
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt if one came."""
+        """Raises KeyboardInterrupt if a Ctrl-C was noted."""
         if self.pending:
             raise KeyboardInterrupt
 
 
 @contextmanager
 def impatient_interrupt() -> Iterator[Interrupt]:
-    """Ctrl-C raises KeyboardInterrupt as usual; those that follow at once would only cut the clean-up short.
+    """Lets Ctrl-C raise KeyboardInterrupt as usual; those that follow at once would only cut the clean-up short.
 
     Python drops what is raised while it forks, as Ray's start does many times: `check` afterwards.
     """
@@ -51,7 +51,7 @@ def impatient_interrupt() -> Iterator[Interrupt]:
 
 @contextmanager
 def late_interrupt() -> Iterator[Interrupt]:
-    """A Ctrl-C is only noted in the object that is yielded, and delivered when the block is left."""
+    """Notes a Ctrl-C in the object that is yielded, and delivers it only when the block is left."""
     interrupt = Interrupt()
     try:
         with _handler(interrupt.note):

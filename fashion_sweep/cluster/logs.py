@@ -1,4 +1,4 @@
-"""Where output goes: Ray's own to the run's log, a worker's to its trial's log. The terminal stays the caller's."""
+"""Directs output: Ray's own to the run's log, a worker's to its trial's log. The terminal stays the caller's."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.storage import remote
 
 LONGEST = 1000
-"""Characters of an error's line: the names of a batch's samples have room in it."""
+"""The most characters that an error's line may have; the names of a batch's samples have room in it."""
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -54,7 +54,7 @@ def _log_lines(data: dict[str, Any], *_: object) -> None:
 
 
 def log_of(paths: TrialPaths, rank: int) -> Path:
-    """Workers write to one log; where each node has a file of its own, those of higher rank to one beside it."""
+    """Returns the log file of a worker: one for all, or one for each rank above 0 where each node has its own files."""
     return paths.log if rank == 0 or not remote.current() else paths.log.with_stem(f"{paths.log.stem}-{rank}")
 
 
@@ -77,7 +77,7 @@ def worker_output_to(path: Path, rank: int) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Type and first line of the message; with the last one, where the first only announces what follows."""
+    """Returns an error's type and first line; also its last line, where the first one only announces what follows."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     message = " ".join([lines[0], *lines[-1:]] if len(lines) > 1 and lines[0].endswith(":") else lines[:1])
     line = f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -1,4 +1,4 @@
-"""A Ray of one machine that no other machine can reach: every server in it listens on 127.0.0.1.
+"""Keeps a Ray of one machine from being reached by any other: every server in it listens on 127.0.0.1.
 
 Ray asks which address a node has, and binds its servers to loopback where the answer is loopback. By itself it
 answers so on macOS and Windows alone.
@@ -19,12 +19,12 @@ HERE = "127.0.0.1"
 
 
 def on_this_machine_only() -> bool:
-    """Whether the Ray that this process belongs to is such a one."""
+    """Returns whether the Ray that this process belongs to can be reached from this machine only."""
     return bool(ray.util.get_node_ip_address() == HERE)
 
 
 def address_of_its_own() -> dict[str, str]:
-    """Environment of a Ray on this machine only.
+    """Returns the environment variables of a Ray on this machine only.
 
     Its address is chosen before it starts, so that its processes inherit it. Left to find it, they ask which Ray runs
     on this machine; beside a second one they get no answer, and the resources of every trial that is stopped are lost.
@@ -43,7 +43,7 @@ def address_of_its_own() -> dict[str, str]:
 
 
 def private_token() -> None:
-    """Ray's password, made here if there is none: Ray would make it readable for all."""
+    """Makes Ray's password file private; makes one if there is none, for Ray's would be readable for all."""
     path = Path.home() / ".ray" / "auth_token"
     with suppress(OSError):  # another's to read, or nothing can be written here: Ray says so, if it needs it
         if path.exists():
@@ -56,7 +56,7 @@ def private_token() -> None:
 
 @contextmanager
 def no_cluster() -> Iterator[None]:
-    """The same, in this process, where Ray has read its environment long ago."""
+    """Disables Ray's clusters in this process too, where Ray has read its environment long ago."""
     before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     try:
         yield
@@ -65,6 +65,6 @@ def no_cluster() -> Iterator[None]:
 
 
 def _interface() -> str:
-    """`lo`, or what it is called here."""
+    """Returns the name of the loopback interface, `lo` unless this system calls it otherwise."""
     addresses = psutil.net_if_addrs().items()
-    return next((name for name, known in addresses if any(one.address == HERE for one in known)), "lo")
+    return next((name for name, assigned in addresses if any(one.address == HERE for one in assigned)), "lo")

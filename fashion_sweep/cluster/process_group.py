@@ -1,4 +1,4 @@
-"""How the workers of a trial meet, and part. Imports torch."""
+"""Sets up and shuts down the process group of a trial's workers. Imports torch."""
 
 import logging
 import tempfile
@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Torch(TorchConfig):
-    """As Ray Train's own, but where a worker is gone for lack of memory: there Train would fail in parting, and keep
-    the trial's place in the cluster for ever, for which further attempts would wait in vain."""
+    """Behaves as Ray Train's own config, but where a worker is gone for lack of memory. There Train would fail at the
+    shutdown, and keep the trial's place in the cluster for ever, for which further attempts would wait in vain."""
 
     @property
     def backend_cls(self) -> type[_TorchBackend]:
@@ -33,7 +33,7 @@ class _Parting(_TorchBackend):
 
 @dataclass
 class TorchOnThisMachine(Torch):
-    """Workers that find each other through a file: torch's TCPStore listens on every interface, and asks nobody who
+    """Lets workers find each other through a file. Torch's TCPStore listens on every interface, and asks nobody who
     he is."""
 
     @property

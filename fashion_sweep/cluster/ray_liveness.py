@@ -1,4 +1,4 @@
-"""Notices that the Ray of this machine died. Its libraries wait for it to come back, which it does not."""
+"""Notices that the Ray of this machine died. Ray's libraries wait for it to come back, which it does not."""
 
 import os
 import shlex
@@ -15,7 +15,7 @@ from fashion_sweep.run.paths import RunPaths
 
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 60.0
-"""For which the main thread may take to notice; some of Ray's calls wait for it where no signal reaches them."""
+"""The seconds that the main thread may take to notice; some of Ray's calls wait for it where no signal reaches them."""
 VITAL = ("gcs_server", "raylet")
 
 

@@ -1,4 +1,4 @@
-"""Where Ray Tune and Ray Train keep what is theirs: in the run's folder, wherever that is."""
+"""Decides where Ray Tune and Ray Train keep their files: in the run's folder, wherever that is."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from fashion_sweep.storage.urls import open_system
 
 
 def ray_storage(run: RunPaths) -> dict[str, Any]:
-    """For the `RunConfig` of either. The file system is the one that our own files go through, so that whatever lets
-    those through (package, credentials, endpoint) is enough."""
+    """Returns the storage arguments for the `RunConfig` of Tune or Train. The file system is the one that our own files
+    go through, so that whatever lets those through (package, credentials, endpoint) is enough."""
     stored = remote.current()
     if stored is None:
         return {"storage_path": str(run.ray)}
@@ -20,7 +20,7 @@ def ray_storage(run: RunPaths) -> dict[str, Any]:
 
 
 def forget(run: RunPaths, name: str) -> None:
-    """Removes a file of Ray's."""
+    """Removes one of Ray's files from the run's folder."""
     if stored := remote.current():
         stored.bucket.remove(f"{run.name}/{run.ray.name}/{name}")
     else:

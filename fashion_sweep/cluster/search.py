@@ -1,4 +1,4 @@
-"""A search under Ray Tune: Optuna suggests trials that meet the budget, and ASHA stops those that fall behind.
+"""Searches under Ray Tune: Optuna suggests trials that meet the budget, and ASHA stops those that fall behind.
 
 What is known of a trial is read from the run folder. So a search that goes on knows what was found before, and neither
 Optuna nor Tune has to have heard of it at the time.
@@ -37,11 +37,11 @@ from fashion_sweep.storage.files import read_json, read_json_lines, sqlite_addre
 
 STUDY = "search"
 TRIES = 100
-"""How often Optuna is asked again where it suggests what has been suggested before."""
+"""The number of times that Optuna is asked again where it suggests what has been suggested before."""
 
 
 def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str, str | None]:
-    """Begins trials until there are as many as the search may have; those that an earlier call left come first.
+    """Runs trials until there are as many as the search may have; those that an earlier call left come first.
 
     Returns:
         For each trial None, or what made it fail in one line.
@@ -63,8 +63,8 @@ def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str,
 
 
 class StudySearcher(Searcher):
-    """An Optuna study as Tune asks it. Ray's own OptunaSearch wants every objective in every report, and has no word
-    for a trial that was stopped before it was judged."""
+    """Offers an Optuna study to Tune as a searcher. Ray's own OptunaSearch wants every objective in every report, and
+    has no word for a trial that was stopped before it was judged."""
 
     def __init__(self, run: RunPaths, config: RunConfig) -> None:
         super().__init__()
@@ -72,20 +72,20 @@ class StudySearcher(Searcher):
         assert search is not None
         assert space is not None
         self._run, self._config, self._search = run, config, search
-        known = suggestions(run)
-        self._begun = {suggestion.trial_id: suggestion for suggestion in known}
-        self._waiting = deque(suggestion for suggestion in known if not run.trial(suggestion.trial_id).is_over)
+        earlier = suggestions(run)
+        self._begun = {suggestion.trial_id: suggestion for suggestion in earlier}
+        self._waiting = deque(suggestion for suggestion in earlier if not run.trial(suggestion.trial_id).is_over)
         possible = feasible(config, space)
         self._choices = Choices(space, possible)
         self._last = set[str]() if space.ranges else {spec.trial_id for spec in possible}
         """All trials that there can be; empty where numbers are drawn from a range."""
         self._study = open_study(run, search)
         self._running: dict[str, Suggestion] = {}
-        self.remaining = len(self._waiting) + max(trials_wanted(config) - len(known), 0)
+        self.remaining = len(self._waiting) + max(trials_wanted(config) - len(earlier), 0)
         self._catch_up()
 
     def suggest(self, trial_id: str) -> Any:
-        """trial_id: Tune's own, which means nothing to us."""
+        """Returns the next trial for Tune to run; `trial_id` is Tune's own, which means nothing to us."""
         suggestion = self._waiting.popleft() if self._waiting else self._new()
         if suggestion is None:
             return Searcher.FINISHED
@@ -117,20 +117,20 @@ class StudySearcher(Searcher):
         return None
 
     def _tell(self, suggestion: Suggestion, number: int | None = None) -> None:
-        """What came out of a trial; of one that failed nothing, for it will be tried again.
+        """Tells the study the outcome of a trial; nothing of one that failed, for it will be tried again.
 
-        number: of a trial of the study that is the same once more; it is given up where nothing is known yet.
+        number: of another trial of the study that is the same one again; it is given up where nothing is known yet.
         """
         paths = self._run.trial(suggestion.trial_id)
-        told = suggestion.number if number is None else number
+        in_study = suggestion.number if number is None else number
         if paths.result.is_file():
             judged_on = self._config.sweep.first_judged
             values = objective_values(read_json(paths.result), self._search, judged_on)
-            self._study.tell(told, values, skip_if_finished=True)
+            self._study.tell(in_study, values, skip_if_finished=True)
         elif paths.stopped.is_file():
-            self._study.tell(told, state=TrialState.PRUNED, skip_if_finished=True)
+            self._study.tell(in_study, state=TrialState.PRUNED, skip_if_finished=True)
         elif number is not None:
-            self._study.tell(told, state=TrialState.FAIL, skip_if_finished=True)
+            self._study.tell(in_study, state=TrialState.FAIL, skip_if_finished=True)
 
     def _catch_up(self) -> None:
         """Tells the study what it missed when an earlier search was killed."""
@@ -149,7 +149,7 @@ class StudySearcher(Searcher):
 
 
 class Rungs(ASHAScheduler):
-    """ASHA that knows trials by our ids and begins with what earlier searches of the run reached at its rungs."""
+    """Runs ASHA with our trial ids, beginning with what earlier searches of the run reached at its rungs."""
 
     def __init__(self, run: RunPaths, stop: StopEarly, steps: int) -> None:
         super().__init__(
@@ -180,10 +180,10 @@ class Rungs(ASHAScheduler):
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Nothing: a trial's last report belongs to no rung."""
+        """Does nothing: a trial's last report belongs to no rung."""
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Nothing: what it reached still counts."""
+        """Does nothing: what the trial reached still counts."""
 
 
 def _named(trial: Any) -> Any:
@@ -191,7 +191,7 @@ def _named(trial: Any) -> Any:
 
 
 def open_study(run: RunPaths, search: Search) -> optuna.Study:
-    """The run's study, with all that it knew."""
+    """Opens the run's study, with all that it knew; makes it where there is none. Raises RunError if it is damaged."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -214,8 +214,8 @@ def _direction(objective: str) -> Literal["maximize", "minimize"]:
 
 
 def sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
-    """For the suggestion of that number: one of its own, so that it hangs on what the study knows by then, and not on
-    whether the search was killed before."""
+    """Returns the sampler for the suggestion of that number. Each has one of its own, so that it depends on what the
+    study knows by then, and not on whether the search was killed before."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(
@@ -228,6 +228,6 @@ def sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
 
 
 def objective_values(result: dict[str, Any], search: Search, judged_on: str) -> list[float]:
-    """Of a trial's `result.json`, in the order of the objectives."""
-    known = result["evaluations"][judged_on] | {"parameters": result["parameters"]}
-    return [float(known[name]) for name in search.objectives]
+    """Returns the objectives of a trial's `result.json`, in their order."""
+    measured = result["evaluations"][judged_on] | {"parameters": result["parameters"]}
+    return [float(measured[name]) for name in search.objectives]

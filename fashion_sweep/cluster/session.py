@@ -1,4 +1,4 @@
-"""Ray, running for the length of a `with` block: a cluster named by RAY_ADDRESS, else one on this machine."""
+"""Runs Ray for the length of a `with` block: a cluster named by RAY_ADDRESS, else one on this machine."""
 
 import os
 import socket
@@ -43,16 +43,16 @@ QUIET_AND_QUICK = {
 }
 
 LONGEST_TMPDIR = 60
-"""Bytes. A socket's path has 107 at most, of which the folders and names below it take up to 40."""
+"""The longest `$TMPDIR` in bytes. A socket's path has 107 at most, of which names below it take up to 40."""
 ANSWER_S = 5.0
-"""How long a cluster may take to answer."""
+"""The seconds that a cluster may take to answer."""
 STOP_S = 3.0
-"""How long Ray's processes may take to end by themselves."""
+"""The seconds that Ray's processes may take to end by themselves."""
 
 
 @contextmanager
 def ray_session(run: RunPaths, resources: Resources) -> Iterator[str]:
-    """Ray for the trials of `run`. Ray's own words go to `run.log`; its processes are gone when the block is left.
+    """Runs Ray for the trials of `run`. Ray's own words go to `run.log`; its processes are gone when the block is left.
 
     Yields:
         Where it is, and who can reach it.
@@ -65,13 +65,13 @@ def ray_session(run: RunPaths, resources: Resources) -> Iterator[str]:
     runs = {"FASHION_SWEEP_RUNS": stored.bucket.url if stored else str(runs_root())}
     variables = OURS | QUIET_AND_QUICK | thread_counts(resources) | runs
     with impatient_interrupt() as interrupt, ray_logs_to(run.log), _environment(variables):
-        others, started = _children(), set[psutil.Process]()
+        children_before, started = _children(), set[psutil.Process]()
         try:
             try:
                 # Not held back: a Ctrl-C reaches the dashboard's processes too, for which Ray would then wait in vain.
                 where = _start(resources, variables)
             finally:
-                started = _children() - others
+                started = _children() - children_before
             interrupt.check()
             # The handler again, since Ray's start puts one of its own in place of ours.
             with impatient_interrupt(), guarding(run, started):
@@ -105,9 +105,9 @@ def _start(resources: Resources, variables: dict[str, str]) -> str:
     return f"Ray dashboard: http://{started.dashboard_url}; all of Ray listens on {HERE}, for this machine only"
 
 
-def _short_temporary_folder(own: Path) -> dict[str, str]:
-    """Environment of processes with sockets in `$TMPDIR`, as Ray's dashboard has some, where that is too long."""
-    return {"TMPDIR": str(own)} if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TMPDIR else {}
+def _short_temporary_folder(folder: Path) -> dict[str, str]:
+    """Returns a short `TMPDIR`, if this one is too long for sockets, of which Ray's dashboard has some."""
+    return {"TMPDIR": str(folder)} if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TMPDIR else {}
 
 
 def _cores() -> int:
@@ -157,7 +157,7 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
 
 @contextmanager
 def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """A Ray started from here hands these to all its workers: no `runtime_env`, which would cost each of them time."""
+    """Sets environment variables, which a Ray started here hands to all workers faster than its `runtime_env` would."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:
@@ -167,7 +167,7 @@ def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
 
 
 def _set(variables: Mapping[str, str | None]) -> None:
-    """None takes one away."""
+    """Sets environment variables; None removes one."""
     for name, value in variables.items():
         if value is None:
             os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""Work that comes before the trials, spread over the whole cluster."""
+"""Spreads work that comes before the trials over the whole cluster."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ R = TypeVar("R")
 LOOKS = 50
 """How often within its patience a worker is looked at."""
 RETRIES = 3
-"""How often a shard is tried again whose worker died: as often as Ray does it for a task."""
+"""The number of times a shard is tried again whose worker died: as often as Ray does it for a task."""
 
 
 def map_shards(
@@ -32,8 +32,9 @@ def map_shards(
     resources: Resources,
     on_done: Callable[[int], None],
 ) -> list[R]:
-    """`[function(shard, alive) for shard in shards]`, by workers with the resources of a trial's that are ended
-    afterwards; inside a `ray_session`.
+    """Returns `[function(shard, alive) for shard in shards]`, made by workers with the resources of a trial's.
+
+    The workers are ended afterwards. To be called inside a `ray_session`.
 
     Args:
         function: found in the workers by its dotted name; may be called again if its process dies, or is ended
@@ -74,9 +75,9 @@ def map_shards(
     return [results[index] for index in range(len(shards))]
 
 
-class _Worker:
-    """A process that makes one shard after another and keeps what it has loaded: Ray would end that of a task which
-    uses a GPU with the task."""
+class _ShardWorker:
+    """Makes one shard after another in one process that keeps what it has loaded. Ray would end the process of a task
+    that uses a GPU with the task."""
 
     def __init__(self) -> None:
         self._signs = 0
@@ -93,40 +94,43 @@ class _Worker:
 
 
 @dataclass
-class _Task:
-    """What is awaited of a worker."""
+class _ShardTask:
+    """A call to a worker whose result is awaited."""
 
     worker: Any
     index: int | None
-    """Of the shard; None while the worker starts, or waits for its place."""
+    """The number of the shard; None while the worker starts, or waits for its place."""
     asked: Any = None
-    """The answer to be, about its signs of life."""
+    """The reference to the answer about the worker's signs of life, while one is awaited."""
     signs: int | None = None
-    """As last told."""
+    """The number of signs of life in the worker's last answer."""
     since: float | None = None
-    """When that was another number for the last time; None before it was first asked."""
+    """When the number of signs last changed; None before the worker was first asked."""
 
 
 class _Pool:
     def __init__(self, resources: Resources) -> None:
         need = worker_resources(resources)
         # The second thread tells of itself while the first one works.
-        self._class = ray.remote(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), max_concurrency=2)(_Worker)
+        self._class = ray.remote(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), max_concurrency=2)(_ShardWorker)
         self._patience_s = resources.stall_minutes * 60
         self._looked = time.monotonic()
-        self.running: dict[Any, _Task] = {}
-        """By what will be its result."""
+        self.running: dict[Any, _ShardTask] = {}
+        """The awaited calls by the references to their results."""
 
     def start_worker(self) -> None:
         worker = self._class.remote()
-        self.running[worker.__ray_ready__.remote()] = _Task(worker, None)
+        self.running[worker.__ray_ready__.remote()] = _ShardTask(worker, None)
 
     def give(self, worker: Any, index: int, function: Callable[[T, Alive], R], shard: T) -> None:
-        self.running[worker.make.remote(function, shard)] = _Task(worker, index)
+        self.running[worker.make.remote(function, shard)] = _ShardTask(worker, index)
 
     def wait(self) -> tuple[Any, int | None, Any]:
-        """The next worker that is ready for a shard, the number of the one it has made, and that one's result; in its
-        place the error by which the worker's process died.
+        """Waits for the next worker that is ready for a shard.
+
+        Returns:
+            The worker, the number of the shard it has made, and that shard's result; in the result's place the error
+            by which the worker's process died.
 
         Raises:
             Exception: what the function raised.
@@ -146,8 +150,7 @@ class _Pool:
         return task.worker, task.index, result
 
     def _end_hanging(self) -> None:
-        """Ends workers that have given no sign of life for too long; their shards come back as those of any that
-        died."""
+        """Ends workers that have given no sign of life for too long; their shards come back as if they had died."""
         if time.monotonic() - self._looked < self._patience_s / LOOKS:
             return
         self._looked = now = time.monotonic()

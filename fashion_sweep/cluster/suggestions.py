@@ -1,4 +1,4 @@
-"""What Optuna may choose: by construction only trials within the budget."""
+"""Lets Optuna choose trials; by construction only ones within the budget."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from fashion_sweep.config.search_space import Space
 from fashion_sweep.config.trial_spec import TrialSpec
 
 DIGITS = 3
-"""Of a number drawn from a range; a trial's id then says all of it."""
+"""The significant digits of a number drawn from a range; a trial's id then says all of it."""
 
 
 class Choices:
@@ -23,7 +23,7 @@ class Choices:
     """
 
     def __init__(self, space: Space, feasible: Sequence[TrialSpec]) -> None:
-        """feasible: the trials of the space within its budget, ranges left open."""
+        """Takes `feasible`, the trials of the space within its budget, with ranges left open."""
         self._space, self._feasible = space, feasible
 
     def suggest(self, trial: optuna.Trial) -> TrialSpec:
@@ -48,7 +48,7 @@ class Choices:
 def _narrow(
     trial: optuna.Trial, name: str, specs: list[TrialSpec], key: Callable[[TrialSpec], Any], ordered: bool = False
 ) -> list[TrialSpec]:
-    """Those of `specs` that have the value chosen for `name`; of numbers that are `ordered`, Optuna is told so."""
+    """Returns those `specs` that have the value chosen for `name`; Optuna learns the order of numbers if `ordered`."""
     values = list(dict.fromkeys(map(key, specs)))
     if ordered and all(isinstance(value, Number) for value in values):
         values.sort()

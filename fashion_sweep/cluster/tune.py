@@ -1,4 +1,4 @@
-"""The trials of a run under Ray Tune, as many side by side as fit."""
+"""Runs the trials of a run under Ray Tune, as many side by side as fit."""
 
 import shlex
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from fashion_sweep.run.paths import RunPaths
 DRIVER = tune.PlacementGroupFactory([{"node:__internal_head__": 0.0001}])
 
 RESTARTS = 1000
-"""How often a trial whose own process died is begun again: nodes of a long sweep come and go."""
+"""The number of times a trial whose own process died is begun again: nodes of a long sweep come and go."""
 
 # Tune would hand keys of AWS to trials by way of Ray's `runtime_env`, which Ray writes into a log for all to read.
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
@@ -49,7 +49,7 @@ def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train
 def fit_trials(
     run: RunPaths, resources: Resources, train_fn: TrainFn, param_space: dict[str, Any], **tuning: Any
 ) -> dict[str, str | None]:
-    """Has Tune run what `param_space`, or a searcher in `tuning` (more of `tune.TuneConfig`), makes `trial_id` to be.
+    """Has Tune run the trials whose `trial_id` comes from `param_space` or a searcher in `tuning` (for `TuneConfig`).
 
     Returns, raises: as `run_trials`.
     """
@@ -58,7 +58,7 @@ def fit_trials(
         callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt)]
         try:
             results = _tuner(run, resources, desk, callbacks, param_space, tuning).fit()
-        except _Interrupted:
+        except _LoopLeft:
             raise KeyboardInterrupt from None
         except RuntimeError as error:  # what Tune makes of an actor of its own that was ended for lack of memory
             raise RunError(
@@ -106,26 +106,26 @@ def _with_desk(desk: Any) -> type[TrialOnLanes]:
 
 
 def _concurrency(resources: Resources) -> int:
-    """One more than fit: the next trial has its start-up behind it when resources become free.
+    """Returns one trial more than fit: the next one has its start-up behind it when resources become free.
 
     That cannot block anything: a trial's workers get all their resources together or none.
     """
     return resources.max_concurrent_trials or trials_that_fit(resources) + 1
 
 
-class _Interrupted(BaseException):
-    """No Exception, so that Tune does not take it for an error to clean up after at leisure."""
+class _LoopLeft(BaseException):
+    """Leaves Tune's loop; no Exception, so that Tune does not take it for an error to clean up after at leisure."""
 
 
 class _StopOnInterrupt(tune.Callback):
-    """Leaves Tune's loop between two of its steps, which are tenths of a second apart."""
+    """Leaves Tune's loop on Ctrl-C between two of its steps, which are tenths of a second apart."""
 
     def __init__(self, interrupt: Interrupt) -> None:
         self.interrupt = interrupt
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.interrupt.pending:
-            raise _Interrupted
+            raise _LoopLeft
 
 
 def _error(result: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""What a training function knows of the process it runs in."""
+"""Describes to a training function the process that it runs in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Worker:
     rank: int
     world_size: int
     device: str
-    """For instance `cpu` or `cuda:0`."""
+    """The torch device of the process, for instance `cpu` or `cuda:0`."""
     alive: Alive
     report: Callable[[dict[str, float]], None]
     """Takes the values of a step, `step` among them. A barrier: every rank calls it equally often; rank 0's
@@ -31,17 +31,17 @@ class Worker:
     """Whether the process goes on to other trials."""
 
     def agreed(self, find: Callable[[], int]) -> int:
-        """What rank 0 finds, on every rank: all must go on in the same way, whatever a lagging file system shows
-        them. To be called by all."""
+        """Returns what rank 0 finds, on every rank. All must go on in the same way, whatever a lagging file system
+        shows them. To be called by all."""
         found = find() if self.rank == 0 else 0
         if self.world_size == 1:
             return found
         from torch import distributed, tensor
 
-        told = tensor([found], device=self.device)
-        distributed.broadcast(told, src=0)
-        return int(told.item())
+        shared = tensor([found], device=self.device)
+        distributed.broadcast(shared, src=0)
+        return int(shared.item())
 
 
 TrainFn: TypeAlias = Callable[[RunPaths, str, Worker], None]
-"""Trains and judges one trial of a run; called in every worker, found there by its dotted name."""
+"""The type of a function that trains and judges one trial; each worker finds it by its dotted name."""

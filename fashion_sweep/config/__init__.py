@@ -1,1 +1,1 @@
-"""What a user may say of a run: presets, sweeps, trials, and how they are read. Nothing here needs torch."""
+"""The configuration of a run: presets, sweeps, trials, and how they are read. Nothing here needs torch."""

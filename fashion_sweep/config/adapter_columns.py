@@ -1,4 +1,4 @@
-"""What tables, MLflow and spreadsheets say of the adapters of a run's trials."""
+"""Columns about the adapters of a run's trials, for tables, MLflow and spreadsheets."""
 
 from typing import Any
 
@@ -10,24 +10,24 @@ KIND = "kind"
 
 
 def placements_of(config: RunConfig) -> list[str]:
-    """The placements that any trial of the run may adapt."""
+    """Returns the placements that any trial of the run may adapt."""
     space = config.sweep.space
     adapted = (one.placement for spec in config.specs for one in spec.adapters)
     return list(space.placements if space else dict.fromkeys(adapted))
 
 
 def adapter_columns(config: RunConfig) -> list[str]:
-    """A column for each option that is a number, of the kinds that the run has, and one for the kind if there are
-    several. Where no trial has an adapter, the columns are those of the registry's first kind."""
+    """Returns a column for each option that is a number, and one for the adapter's kind if any has another than usual.
+    Where no trial has an adapter, the columns are those of the registry's first kind."""
     space = config.sweep.space
     adapted = (one.kind for spec in config.specs for one in spec.adapters)
-    kinds = list(space.kinds if space else dict.fromkeys(adapted)) or [ADAPTER_KINDS.names[0]]
+    kinds = list(space.kinds if space else dict.fromkeys(adapted)) or [ADAPTER_KINDS.default]
     axes = dict.fromkeys(axis for kind in kinds for axis in ADAPTER_KINDS[kind].axes)
-    return [*axes, *([KIND] if len(kinds) > 1 else [])]
+    return [*axes, *([KIND] if kinds != [ADAPTER_KINDS.default] else [])]
 
 
 def adapter_value(one: PlacedAdapter | None, column: str) -> Any:
-    """What a column says of an adapter; where there is none, 0 and the kind `none`."""
+    """Returns what a column says of an adapter; where there is none, 0 and the kind `none`."""
     if column == KIND:
         return one.kind if one else "none"
     return one.axes.get(column, 0) if one else 0

@@ -1,4 +1,4 @@
-"""What a preset says of one data set: its layout, its place, its filter, and the size of pictures judged on it."""
+"""The settings of one data set in a preset: its layout, place and filter, and the size of pictures judged on it."""
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -8,7 +8,7 @@ from fashion_sweep.errors import did_you_mean
 
 
 class Size(Frozen):
-    """How an image is brought to the model's size: resize the shorter side, then crop. Pixels."""
+    """The size that an image is brought to, in pixels: the shorter side is resized, then the image is cropped."""
 
     height: PositiveInt
     width: PositiveInt
@@ -22,31 +22,33 @@ class Size(Frozen):
 
 
 class PublishedData(Frozen):
-    """How large a data set is as its authors publish it: what `plan` and `rehearse` reckon with where it is not at
-    hand."""
+    """The size of a data set as its authors publish it.
+
+    `plan` and `rehearse` reckon with it where the data set is not at hand.
+    """
 
     images: PositiveInt
-    """Before any filter."""
+    """The number of images before any filter."""
     width: PositiveInt
     height: PositiveInt
-    """Of most images, in pixels."""
+    """The height of most images in pixels, which goes with `width`."""
 
 
 class DataSource(Frozen):
     """A data set: where its captioned images lie, and which of them are used."""
 
     layout: str
-    """How it lies on disk: `folder`, `deepfashion`, `coco`, or another of `doors.LAYOUTS`."""
+    """The layout on disk: `folder`, `deepfashion`, `coco`, or another of `doors.LAYOUTS`."""
     root: str | None = Field(None, min_length=1)
-    """Its folder, or a URL that fsspec knows; null renders the embedded world."""
+    """The folder of the data set, or a URL that fsspec knows; null renders the embedded world."""
     rendered_images: PositiveInt | None = None
-    """How many images to render where `root` is null."""
+    """The number of images to render where `root` is null."""
     published: PublishedData | None = None
     min_aspect_ratio: PositiveFloat | None = None
     max_aspect_ratio: PositiveFloat | None = None
-    """Images with width/height outside these bounds are dropped."""
+    """The largest width/height; images outside the two bounds are dropped."""
     evaluation: Size | None = None
-    """Of the pictures that are judged on it; null: as large as training images, cropped as little as that takes."""
+    """The size of pictures judged on the set; null: as large as training images, cropped as little as that takes."""
 
     @field_validator("layout")
     @classmethod

@@ -1,4 +1,4 @@
-"""What every part of the configuration is: frozen, and of known keys alone."""
+"""The base class of all parts of the configuration: frozen, and without unknown keys."""
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,7 +10,7 @@ class Frozen(BaseModel):
 
 
 def first_mistake(error: ValidationError) -> str:
-    """The first mistake that pydantic found, as key, message and value in one line."""
+    """Returns the first mistake that pydantic found, as key, message and value in one line."""
     first = error.errors()[0]
     where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
     message = first["msg"].removeprefix("Value error, ")

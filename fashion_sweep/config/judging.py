@@ -1,4 +1,4 @@
-"""What a sweep file may say of judging: the metrics of each evaluation set, their margins, and published numbers."""
+"""The settings of judging in a sweep file: the metrics of each evaluation set, their margins, and published numbers."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -20,9 +20,9 @@ from fashion_sweep.doors import METRICS
 from fashion_sweep.errors import did_you_mean
 
 DECIDING = ("fid", "clip_score")
-"""Metrics of the verdict, where a sweep names evaluation sets alone."""
+"""The metrics of the verdict, where a sweep names evaluation sets alone."""
 SHOWN_BESIDE = {"fid": "kid"}
-"""Shown with a metric of the verdict, where a sweep does not say: it needs the same features."""
+"""The metric shown with one of the verdict, where a sweep does not say: it needs the same features."""
 OLD_MARGINS = {"fid_margin": "fid", "clip_score_margin": "clip_score"}
 
 
@@ -33,13 +33,13 @@ def _known(name: str) -> str:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Metrics once each, in the order in which tables list them."""
+    """Returns the metrics once each, in the order in which tables list them."""
     wanted = set(names)
     return [name for name in METRICS.names if name in wanted]
 
 
 def _with_metrics(judge: Any) -> Any:
-    """`[fashion]` is short for `{fashion: [fid, clip_score]}`."""
+    """Writes out `[fashion]`, which is short for `{fashion: [fid, clip_score]}`."""
     if not isinstance(judge, list):
         return judge
     if any(judge.count(name) > 1 for name in judge):
@@ -48,7 +48,7 @@ def _with_metrics(judge: Any) -> Any:
 
 
 def measured(deciding: Iterable[str], shown: Iterable[str] | None) -> list[str]:
-    """The metrics of a verdict, and those that are shown beside it; `shown` None: as `SHOWN_BESIDE` has it."""
+    """Returns the metrics of a verdict and those shown beside it; where `shown` is None, those of `SHOWN_BESIDE`."""
     deciding = list(deciding)
     return in_order(
         [*deciding, *([SHOWN_BESIDE[name] for name in deciding if name in SHOWN_BESIDE] if shown is None else shown)]
@@ -71,7 +71,7 @@ class Published(Frozen):
     configuration: str
     parameters: Count | None = None
     samples: PositiveInt | None = None
-    """Generated images behind the row."""
+    """The number of generated images behind the row."""
 
     @model_validator(mode="after")
     def _metrics_are_known(self) -> "Published":
@@ -81,18 +81,18 @@ class Published(Frozen):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Its values by metric."""
+        """The values of the row by metric."""
         return self.__pydantic_extra__
 
 
 class Choice(Frozen):
-    """How the best configuration is chosen: margins below which a difference does not matter, fixed beforehand."""
+    """The rule for choosing the best: margins below which a difference does not matter, fixed beforehand."""
 
     margins: dict[MetricName, PositiveFloat] = Field({})
-    """By metric, in the units of tables; one that is not given has its own, for instance FID 0.5, or 3 % of the best
-    FID where that is more."""
+    """The margins by metric, in the units of tables.
+    A metric without one here has its own, for instance FID 0.5, or 3 % of the best FID where that is more."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
-    """One-sided confidence of each bound."""
+    """The one-sided confidence of each bound."""
 
     @model_validator(mode="before")
     @classmethod

@@ -23,7 +23,7 @@ from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
 PRESETS = Path(__file__).parent / "presets"
 PACKAGE = Path(__file__).parent.parent
 SWEEPS = next((folder for folder in (PACKAGE / "sweeps", PACKAGE.parent / "sweeps") if folder.is_dir()), PACKAGE)
-"""Inside the package where it was installed, beside it in a checkout."""
+"""The folder of sweep files: inside the package where it was installed, beside it in a checkout."""
 DEFAULT_PRESET = "tiny"
 SET = "NAME"
 """Stands for a data set's name in a key."""
@@ -31,7 +31,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[str] = ()) -> RunConfig:
-    """The configuration of `run SWEEP --preset PRESET --set key=value …`.
+    """Reads the configuration of `run SWEEP --preset PRESET --set key=value …`.
 
     Args:
         sweep: a name in `sweeps/` or the path of a YAML file.
@@ -45,37 +45,37 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     sweep_path = _locate(sweep, SWEEPS, "sweep")
     preset_values = {"name": preset_path.stem, **read_yaml(preset_path)}
     sweep_values = {"name": sweep_path.stem, **_for_preset(read_yaml(sweep_path), preset_path.stem)}
-    given: set[str] = set()
+    set_keys: set[str] = set()
     for setting in settings:
         key, value = _read_setting(setting)
         in_sweep = key.startswith("sweep.")
         target = sweep_values if in_sweep else preset_values
         _set(target, key.removeprefix("sweep.").split("."), value, key)
-        given.add(key)
+        set_keys.add(key)
     if "garments" in sweep_values or sweep_values.get("task") == "garment":
         raise ConfigError(f"{sweep_path.name}: garments are no part of a sweep file; garment train takes their photos")
-    chosen = _validate(Preset, preset_values, preset_path, given)
+    chosen = _validate(Preset, preset_values, preset_path, set_keys)
     if sweep_values.get("judge") is None:
         sweep_values["judge"] = [chosen.training_set]
-    judged = _validate(Sweep, sweep_values, sweep_path, given, "sweep.")
-    return _validate(RunConfig, {"preset": chosen, "sweep": judged}, sweep_path, given)
+    judged = _validate(Sweep, sweep_values, sweep_path, set_keys, "sweep.")
+    return _validate(RunConfig, {"preset": chosen, "sweep": judged}, sweep_path, set_keys)
 
 
 def load_preset(
     name: str | None = None, settings: Sequence[str] = (), values: Mapping[str, Any] | None = None
 ) -> Preset:
-    """As `load_run_config`, where there is no sweep. `values` by dotted key are set as they are, like `settings`.
+    """Reads a preset, as `load_run_config` does with a sweep; `values` by dotted key are set as they are.
 
     Raises:
         ConfigError: a name, key or value does not fit.
     """
     path = _locate_preset(name)
-    given = dict(map(_read_setting, settings)) | dict(values or {})
-    return _changed({"name": path.stem, **read_yaml(path)}, given, path)
+    new_values = dict(map(_read_setting, settings)) | dict(values or {})
+    return _changed({"name": path.stem, **read_yaml(path)}, new_values, path)
 
 
 def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
-    """The preset with what `settings` replace in it.
+    """Returns the preset with what `settings` replace in it.
 
     Raises:
         ConfigError: a key or value does not fit.
@@ -83,16 +83,16 @@ def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
     return _changed(preset.model_dump(mode="json"), dict(map(_read_setting, settings)), Path(preset.name))
 
 
-def _changed(values: dict[str, Any], given: Mapping[str, Any], path: Path) -> Preset:
-    for key, value in given.items():
+def _changed(values: dict[str, Any], new_values: Mapping[str, Any], path: Path) -> Preset:
+    for key, value in new_values.items():
         if key.startswith("sweep."):
             raise ConfigError(f"--set {key}: there is no sweep here, only a preset")
         _set(values, key.split("."), value, key)
-    return _validate(Preset, values, path, given)
+    return _validate(Preset, values, path, new_values)
 
 
 def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
-    """A sweep file's values, those under `presets.<preset>` in place of the general ones."""
+    """Returns a sweep file's values, those under `presets.<preset>` in place of the general ones."""
     special = values.pop("presets", {})
     if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):
         raise ConfigError("presets: must hold a mapping from preset to keys of the sweep")
@@ -100,8 +100,11 @@ def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
 
 
 def read_run_config(path: Path) -> RunConfig:
-    """The resolved configuration that a run folder holds."""
-    return _validate(RunConfig, read_yaml(path), path)
+    """Reads the resolved configuration that a run folder holds."""
+    try:
+        return _validate(RunConfig, read_yaml(path), path)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: not as this version writes it, so another one began the run, or {error}") from error
 
 
 def _locate_preset(name: str | None) -> Path:
@@ -116,9 +119,9 @@ def _locate(name: str, folder: Path, kind: str) -> Path:
         if path.is_file():
             return path
         raise ConfigError(f"{kind} file {name} does not exist")
-    known = [file.stem for file in folder.glob("*.yaml")]
-    if name not in known:
-        raise ConfigError(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+    names = [file.stem for file in folder.glob("*.yaml")]
+    if name not in names:
+        raise ConfigError(f"unknown {kind} {name!r}{did_you_mean(name, names)}")
     return folder / f"{name}.yaml"
 
 
@@ -132,7 +135,7 @@ def _read_setting(setting: str) -> tuple[str, Any]:
 
 
 def _read_value(key: str, text: str) -> Any:
-    """Text as it is written where the key holds text, else YAML. `null` says null where that may be."""
+    """Reads a value: as it is written where the key holds text, else as YAML. `null` says null where that may be."""
     options = _options(settable().get(settable_name(key)))
     if any(get_origin(option) is Literal and text in get_args(option) for option in options):
         return text
@@ -172,19 +175,22 @@ def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
 
 
 def _validate(
-    model: type[Model], values: dict[str, Any], path: Path, given: Collection[str] = (), prefix: str = ""
+    model: type[Model], values: dict[str, Any], path: Path, set_keys: Collection[str] = (), prefix: str = ""
 ) -> Model:
-    """A mistake is put down to `--set` where it is in the `given` keys of that; `prefix` is the model's among them."""
+    """Validates values as `model`.
+
+    A mistake in one of `set_keys` is put down to `--set`; among these, the model's keys begin with `prefix`.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        mistakes = [_explain(detail, path, given, prefix) for detail in error.errors()]
+        mistakes = [_explain(detail, path, set_keys, prefix) for detail in error.errors()]
         raise ConfigError("; ".join(mistakes)) from error
 
 
-def _explain(error: Any, path: Path, given: Collection[str], prefix: str) -> str:
+def _explain(error: Any, path: Path, set_keys: Collection[str], prefix: str) -> str:
     key = (prefix + ".".join(str(part) for part in error["loc"] if part != "[key]")).removesuffix(".")
-    by_setting = any(_within(name, key) or _within(key, name) for name in given)
+    by_setting = any(_within(name, key) or _within(key, name) for name in set_keys)
     where, shown_prefix = ("--set", "") if by_setting else (path.name, prefix)
     shown = key.removeprefix(shown_prefix)
     if error["type"] == "extra_forbidden":
@@ -202,7 +208,7 @@ def _within(key: str, folder: str) -> bool:
 
 
 def _nearest_key(key: str, prefix: str = "") -> str:
-    """The whole key that was meant, found by its last part, less `prefix`; its neighbours where none is near."""
+    """Suggests the key that was meant, found by its last part, less `prefix`; its neighbours where none is near."""
     section, set_name = f"data.{SET}.", f"data.{key.split('.')[1]}." if key.startswith("data.") else ""
     keys = [name.replace(section, set_name or section) for name in settable()]
     folder, _, last = key.rpartition(".")
@@ -218,19 +224,19 @@ def _nearest_key(key: str, prefix: str = "") -> str:
 
 
 def settable_name(key: str) -> str:
-    """The key as `settable` has it, where any data set goes by one name."""
+    """Returns the key as `settable` has it, where any data set goes by one name."""
     section, *rest = key.split(".")
     return ".".join([section, SET, *rest[1:]]) if section == "data" and len(rest) > 1 else key
 
 
 @cache
 def settable() -> dict[str, Any]:
-    """By the dotted name of everything that `--set` may name."""
+    """Returns the types of everything that `--set` may name, by dotted name."""
     return dict([*_fields(Preset), *_fields(Sweep, "sweep.")])
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and type of all fields of `model` and of the models in it."""
+    """Yields dotted name and type of all fields of `model` and of the models in it."""
     for name, field in model.model_fields.items():
         yield prefix + name, field.annotation
         for option in _options(field.annotation):
@@ -242,6 +248,6 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """The types that a union is of, without what is annotated to them; any other type itself."""
+    """Returns the types that a union is of, without what is annotated to them; any other type itself."""
     options = get_args(annotation) if get_origin(annotation) in (types.UnionType, Union) else (annotation,)
     return tuple(get_args(option)[0] if get_origin(option) is Annotated else option for option in options)

@@ -1,4 +1,4 @@
-"""What a preset says of the base model: what all have in common, read by the class of its architecture."""
+"""The settings of the base model that all architectures have in common; each is read by its architecture's class."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,25 +9,25 @@ from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError
 
 RANDOM = "random:"
-"""Before any other name of a model: its architecture, with random weights."""
+"""The prefix of a model's name that asks for its architecture with random weights."""
 
 
 class ModelConfig(Frozen):
-    """What the base model of every architecture has; an architecture adds fields of its own in a subclass."""
+    """The settings of any architecture's base model; an architecture adds fields of its own in a subclass."""
 
-    architecture: str = "sdxl"
-    """A name in `doors.ARCHITECTURES`."""
+    architecture: str = ARCHITECTURES.default
+    """The architecture, by its name in `doors.ARCHITECTURES`."""
     base: str = Field(min_length=1)
-    """Hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`; `random:` before a name:
-    its architecture with random weights."""
+    """The base model: hub id, diffusers folder, single-file checkpoint (`.safetensors`), or `embedded:<name>`.
+    `random:` before a name asks for its architecture with random weights."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Of the frozen weights. Adapter weights are always float32."""
+    """The type of the frozen weights; adapter weights are always float32."""
     attention: Literal["auto", "sdpa", "xformers"] = "auto"
-    """auto: xformers where its kernels run, else torch's own scaled_dot_product_attention."""
+    """The kernels of attention; auto: xformers where its kernels run, else torch's own scaled_dot_product_attention."""
     channels_last: bool = False
-    """Memory layout of the convolutions; may be faster on GPUs with tensor cores."""
+    """Whether convolutions have the channels-last memory layout; may be faster on GPUs with tensor cores."""
     compile: bool = False
-    """`torch.compile` of the denoiser's blocks: a minute or more before the first step, faster ones after."""
+    """Whether `torch.compile` compiles the denoiser's blocks: a minute or more at first, faster steps after."""
 
     @property
     def second_model(self) -> str | None:
@@ -35,17 +35,17 @@ class ModelConfig(Frozen):
         return None
 
     def with_random_weights(self) -> Self:
-        """The same architecture with random weights in place of its own."""
+        """Returns the same architecture with random weights in place of its own."""
         return self.model_copy(update={"base": randomly_filled(self.base)})
 
 
 def randomly_filled(name: str) -> str:
-    """The name of a model of the same architecture with random weights."""
+    """Returns the name of a model of the same architecture with random weights."""
     return name if name.startswith(RANDOM) else RANDOM + name
 
 
 def model_config_classes() -> list[type[ModelConfig]]:
-    """One for each architecture that there is."""
+    """Returns the class of settings of each architecture that there is."""
     return [ARCHITECTURES[name].config_class for name in ARCHITECTURES.names]
 
 
@@ -61,4 +61,4 @@ def _of_its_architecture(values: Any) -> Any:
 
 
 AnyModelConfig = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_of_its_architecture)]
-"""Read, and written again, with the fields of its architecture."""
+"""The base model's settings, read and written with the fields of its architecture."""

@@ -1,4 +1,4 @@
-"""One adapter of a trial: at which placement of the base model, of which kind, with which options."""
+"""One adapter of a trial: its placement in the base model, its kind and its options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from fashion_sweep.errors import ConfigError
 
 
 class AdapterOptions(Frozen):
-    """What a sweep may say of one adapter; each kind of adapter has its own fields."""
+    """The options of one adapter in a sweep; each kind of adapter has its own fields."""
 
     @classmethod
     def from_plain(cls, value: Any) -> Self | None:
-        """The options that a single value stands for, as in `{unet: 4}`; None where it stands for no adapter.
+        """Returns the options that a single value stands for, as in `{unet: 4}`; None where it stands for no adapter.
 
         Raises:
             ValueError: no value does, or not this one.
@@ -25,7 +25,7 @@ class AdapterOptions(Frozen):
 
     @property
     def plain(self) -> Any:
-        """The single value that says the same; None where none does."""
+        """The single value that says the same as the options; None where none does."""
         return None
 
 
@@ -34,14 +34,14 @@ class PlacedAdapter:
     """An adapter of one kind at one placement of the base model."""
 
     placement: str
-    """By the name that sweeps use."""
+    """The placement, by the name that sweeps use."""
     kind: str
-    """By its name in `doors.ADAPTER_KINDS`."""
+    """The kind, by its name in `doors.ADAPTER_KINDS`."""
     options: AdapterOptions
 
     @classmethod
     def read(cls, placement: str, value: Any) -> "PlacedAdapter | None":
-        """The adapter that a sweep file asks for with `placement: value`; None where it asks for none there.
+        """Reads the adapter that a sweep file asks for with `placement: value`; None where it asks for none there.
 
         Args:
             placement: the key; whether the base model has it is not looked at here.
@@ -51,11 +51,11 @@ class PlacedAdapter:
         Raises:
             ValueError: there is no such kind, or its options do not fit.
         """
-        given = dict(value) if isinstance(value, Mapping) else {}
-        kind = given.pop("kind", ADAPTER_KINDS.names[0])
+        fields = dict(value) if isinstance(value, Mapping) else {}
+        kind = fields.pop("kind", ADAPTER_KINDS.default)
         try:
             model: type[AdapterOptions] = ADAPTER_KINDS[kind].options
-            options = model.model_validate(given) if isinstance(value, Mapping) else model.from_plain(value)
+            options = model.model_validate(fields) if isinstance(value, Mapping) else model.from_plain(value)
         except ConfigError as error:
             raise ValueError(f"{placement}.kind: {error}") from None
         except ValidationError as error:
@@ -66,23 +66,23 @@ class PlacedAdapter:
 
     @property
     def value(self) -> Any:
-        """What a sweep file has at its placement."""
-        if self.kind == ADAPTER_KINDS.names[0] and self.options.plain is not None:
+        """The value that a sweep file has at this placement."""
+        if self.kind == ADAPTER_KINDS.default and self.options.plain is not None:
             return self.options.plain
         return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
 
     @property
     def tag(self) -> str:
-        """Its part of a trial's id, for instance `unet-r4`."""
+        """The adapter's part of a trial's id, for instance `unet-r4`."""
         return f"{self.placement}-{ADAPTER_KINDS[self.kind].tag(self.options)}"
 
     @property
     def label(self) -> str:
-        """Its part of a trial's title, after that of the placement, for instance `rank 4`."""
+        """The adapter's part of a trial's title, after that of the placement, for instance `rank 4`."""
         text: str = ADAPTER_KINDS[self.kind].label(self.options)
         return text
 
     @property
     def axes(self) -> dict[str, float]:
-        """Those of its options that are numbers which order configurations, by name."""
+        """The options that are numbers which order configurations, by name."""
         return {name: getattr(self.options, name) for name in ADAPTER_KINDS[self.kind].axes}

@@ -1,4 +1,4 @@
-"""What a user may say of a run: the typed, frozen preset, and the sweep with it. `config_files.py` reads both."""
+"""The typed, frozen preset, and the run's configuration of preset and sweep. `loading.py` reads both."""
 
 import re
 from collections.abc import Mapping
@@ -18,43 +18,33 @@ from fashion_sweep.doors import ARCHITECTURES, EXTRACTORS, LAYOUTS
 from fashion_sweep.errors import ConfigError, did_you_mean
 
 MOST_STEPS = 999
-"""Of a picture: base models are trained on 1000 levels of noise, of which a sampler may leave the first out."""
+"""The most steps of a picture: base models learn 1000 levels of noise, of which a sampler may leave the first out."""
 
 
 class GenerationConfig(Frozen):
     num_inference_steps: int = Field(50, ge=1, le=MOST_STEPS)
     guidance_scale: float = Field(5.0, ge=0)
     refine_fraction: float = Field(0.2, ge=0, lt=1)
-    """Share of the steps, the last ones, that a second model makes, where the base model has one."""
+    """The share of the steps, the last ones, that a second model makes, where the base model has one."""
     seed: Count = 0
     batch_size: PositiveInt = 8
     base_negative_prompt: str | None = None
-    """For trials without any adapter only, as in the study."""
-
-    @model_validator(mode="after")
-    def _hand_over_on_a_step(self) -> "GenerationConfig":
-        refined = self.num_inference_steps * self.refine_fraction
-        if abs(refined - round(refined)) > 1e-6:
-            raise ValueError(
-                f"num_inference_steps {self.num_inference_steps} x refine_fraction {self.refine_fraction} "
-                f"is {refined:g} steps; it must be a whole number"
-            )
-        return self
+    """The negative prompt of trials without any adapter only, as in the study."""
 
 
 class EvaluationConfig(Frozen):
     samples: PositiveInt
-    """Generated images per trial and evaluation set."""
+    """The number of generated images per trial and evaluation set."""
     features: str
-    """Extractor for FID and KID, one of `doors.EXTRACTORS`; the random one is for rehearsals."""
+    """The extractor for FID and KID, one of `doors.EXTRACTORS`; the random one is for rehearsals."""
     clip_model: str = Field(pattern=r"^(embedded:\w+|(random:)?[\w.-]+)$")
-    """open_clip model name, or `embedded:clip`; `random:` before a name: with random weights. No folder or repository:
-    open_clip would run the code that these ask for."""
+    """The open_clip model's name, or `embedded:clip`; `random:` before a name asks for random weights.
+    No folder or repository: open_clip would run the code that these ask for."""
     clip_pretrained: str | None = Field(None, pattern=r"^([\w-]+|.+\.safetensors)$")
-    """open_clip's name of the weights, or a safetensors file."""
+    """The weights, by open_clip's name of them, or a safetensors file."""
     kid_subset_size: int = Field(1000, ge=2)
     loss_samples: int = Field(256, ge=2)
-    """Images of a set that nothing was trained on, whose denoising loss tells what an adapter has forgotten."""
+    """The number of images of a set not trained on, whose denoising loss tells what an adapter has forgotten."""
 
     @field_validator("features")
     @classmethod
@@ -69,53 +59,61 @@ class Resources(Frozen):
     cpus_per_worker: PositiveInt = 1
     gpus_per_worker: Count = 0
     max_concurrent_trials: PositiveInt | None = None
-    """null: as many as fit."""
+    """The most trials that run at once; null: as many as fit."""
     max_failures: Count = 1
-    """How often a trial that failed is tried again without having got further since. A lost node does not count."""
+    """How often a failed trial is tried again without having got further since; a lost node does not count."""
     stall_minutes: PositiveFloat = 60
-    """A trial that shows no sign of life for so long is ended, which counts as a failure."""
+    """The minutes without any sign of life after which a trial is ended, which counts as a failure."""
 
 
 class CacheConfig(Frozen):
     max_gb: PositiveFloat | None = None
-    """How large a run's part of the shared cache may become, 10⁹ bytes; null: as large as it does. Beyond that prompt
-    embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at least one."""
+    """The most that a run's part of the shared cache may take, in 10⁹ bytes; null: no limit.
+    Beyond that prompt embeddings are not kept (captions are encoded while training), then fewer of `training.views`, at
+    least one."""
 
 
 class PriorConfig(Frozen):
-    """Prior preservation (Ruiz et al. 2023): beside the photo, pictures that the base model draws of such a garment are
-    trained on, so that the adapter leaves the kind as it is. A step's batch holds as many of them as of the photo."""
+    """Prior preservation (Ruiz et al. 2023): training on pictures by the base model, beside the photo.
+
+    The base model draws pictures of such a garment, so that the adapter leaves the kind as it is. A step's batch holds
+    as many of them as of the photo.
+    """
 
     images: PositiveInt = 100
-    """Of each kind."""
+    """The number of pictures of each kind."""
     weight: PositiveFloat = 1.0
-    """Of their loss beside the photo's."""
+    """The weight of the pictures' loss beside the photo's."""
     caption: str = Field("Photo of a {kind}", min_length=1)
 
 
 class GarmentConfig(Frozen):
-    """How an adapter is trained on one photo of a garment, and what is drawn with it."""
+    """The recipe of garments: how an adapter is trained on one photo, and what is drawn with it."""
 
     training: TrainingConfig
     size: Size
-    """Of the pictures."""
+    """The size of the pictures that are drawn."""
     seeds: PositiveInt = 4
-    """That each prompt is drawn with."""
+    """The number of seeds that each prompt is drawn with."""
     token: str = Field("sks", min_length=1)
-    """Stands for the garment, `[v]` in prompts."""
+    """The word that stands for the garment, `[v]` in prompts."""
     attribute_token: str = Field("ukj", min_length=1)
-    """Stands for its pattern or colour, `[u]` in prompts."""
+    """The word that stands for the garment's pattern or colour, `[u]` in prompts."""
     caption: str = Field("Photo of a [v] {kind} with [u] {attribute}", min_length=1)
-    """Of the photo, in training."""
+    """The caption of the photo, in training."""
     prior: PriorConfig | None = None
-    """null: the photo alone is trained on, as in the study."""
+    """The prior preservation; null: the photo alone is trained on, as in the study."""
     prefix: str = "A high-quality image of a professional photoshoot featuring"
-    """Before each prompt."""
+    """The text before each prompt."""
     prompts: tuple[str, ...] = Field(min_length=1)
-    """With `{kind}` and `{attribute}` for the garment's own."""
+    """The prompts, with `{kind}` and `{attribute}` for the garment's own."""
 
     def filled(self, template: str, garment: Garment) -> str:
-        """Raises ValueError: braces around something else."""
+        """Fills the words of a garment into a template.
+
+        Raises:
+            ValueError: it has braces around something else.
+        """
         words = {"[v]": self.token, "[u]": self.attribute_token}
         words |= {"{kind}": garment.kind, "{attribute}": garment.attribute}
         for mark, word in words.items():
@@ -136,7 +134,7 @@ class Preset(Frozen):
     resources: Resources
     cache: CacheConfig = CacheConfig()
     garment: GarmentConfig | None = None
-    """null: the preset has no recipe for garments."""
+    """The recipe for garments; null: the preset has none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -147,6 +145,16 @@ class Preset(Frozen):
                 meant = did_you_mean(str(name), sources.keys() - {name})
                 raise ValueError(f"data.{name}.layout is missing, one of {', '.join(LAYOUTS.names)}{meant}")
         return values
+
+    @model_validator(mode="after")
+    def _hands_over_on_a_step(self) -> "Preset":
+        steps, share = self.generation.num_inference_steps, self.generation.refine_fraction
+        if self.model.second_model and abs(steps * share - round(steps * share)) > 1e-6:
+            raise ValueError(
+                f"generation.num_inference_steps: {steps} x refine_fraction {share:g} is {steps * share:g} steps of "
+                "the second model; it must be a whole number"
+            )
+        return self
 
     @model_validator(mode="after")
     def _trains_on_one_of_its_sets(self) -> "Preset":
@@ -163,13 +171,13 @@ class Preset(Frozen):
         return self.training.data_set or next(iter(self.data))
 
     def picture_size(self, name: str | None = None) -> Size:
-        """The size of pictures that are judged on a data set, by default on the one that is trained on."""
+        """Returns the size of pictures that are judged on a data set, by default on the one that is trained on."""
         image = self.training.image
         smallest = image.model_copy(update={"shorter_side": min(image.height, image.width)})
         return self.data[name or self.training_set].evaluation or smallest
 
     def with_picture_size(self, size: Size) -> "Preset":
-        """The same preset with another size of pictures that are judged on the training set."""
+        """Returns the same preset with another size of pictures that are judged on the training set."""
         name = self.training_set
         source = self.data[name].model_copy(update={"evaluation": size})
         return self.model_copy(update={"data": self.data | {name: source}})
@@ -216,20 +224,22 @@ class RunConfig(Frozen):
 
     @property
     def specs(self) -> list[TrialSpec]:
-        """Every training of every configuration; of a search none: see `run.specs.run_specs`."""
+        """The trainings of every configuration; of a search none: see `run.specs.run_specs`."""
         return self.sweep.specs(self.preset.model.architecture)
 
     def spec_of(self, values: Mapping[str, Any]) -> TrialSpec:
-        """The trial that a sweep file describes with `values`, on this base model."""
+        """Returns the trial that a sweep file describes with `values`, on this base model."""
         return TrialSpec.of(values, self.preset.model.architecture)
 
     def training_of(self, spec: TrialSpec) -> TrainingConfig:
-        """The preset's training with what the trial sets for itself. The seed stays the preset's: it makes the split
-        and the views, which all trials share."""
-        own = dict(spec.training)
+        """Returns the preset's training with what the trial sets for itself.
+
+        The seed stays the preset's: it makes the split and the views, which all trials share.
+        """
+        of_trial = dict(spec.training)
         other_length = {"steps": {"epochs": None}, "epochs": {"steps": None}}
-        cleared = {key: None for name in own for key in other_length.get(name, {})}
-        return self.preset.training.model_copy(update=cleared | own)
+        cleared = {key: None for name in of_trial for key in other_length.get(name, {})}
+        return self.preset.training.model_copy(update=cleared | of_trial)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -9,11 +9,15 @@ import yaml
 from fashion_sweep.errors import CONTROL, CREDENTIALS, ConfigError
 
 LARGEST = 2**20
-"""Bytes of a YAML file."""
+"""The most bytes that a YAML file may have."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Raises ConfigError: it is too large, no YAML or no mapping."""
+    """Reads a YAML file.
+
+    Raises:
+        ConfigError: it is too large, no YAML or no mapping.
+    """
     if (size := path.stat().st_size) > LARGEST:
         raise ConfigError(f"{path}: has {size:,} bytes, which no configuration needs; at most {LARGEST:,} are read")
     try:
@@ -26,7 +30,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def check_no_password(text: str) -> None:
-    """Raises ConfigError: there is one in it."""
+    """Checks that a text holds no password.
+
+    Raises:
+        ConfigError: there is one in it.
+    """
     if CREDENTIALS.search(text):
         where = text.partition("://")[0]
         raise ConfigError(
@@ -36,9 +44,11 @@ def check_no_password(text: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, without what it lets through: two equal keys, of which it would keep the last without a word,
-    aliases, of which a few lines may stand for gigabytes, characters that steer a terminal, and 010 and 1:30, which are
-    8 and 90 to it."""
+    """The safe YAML loader, without what it lets through silently.
+
+    That is: two equal keys, of which it would keep the last without a word, aliases, of which a few lines may stand for
+    gigabytes, characters that steer a terminal, and 010 and 1:30, which are 8 and 90 to it.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -76,7 +86,7 @@ for _tag in ("int", "float"):
 
 
 def parse(text: str) -> Any:
-    """Raises yaml.YAMLError alone."""
+    """Parses YAML text; raises yaml.YAMLError alone."""
     try:
         return yaml.load(text, Loader=_Loader)
     except (RecursionError, ValueError) as error:  # nested without end; a number or date that is none

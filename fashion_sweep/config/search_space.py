@@ -1,5 +1,7 @@
-"""What a sweep file may say of the space that trials come from: placements, kinds of adapters with their options, axes
-of training, budget, and a search in it."""
+"""The settings of the space that trials come from in a sweep file.
+
+They are placements, kinds of adapters with their options, axes of training, budget, and a search in the space.
+"""
 
 import math
 from collections.abc import Iterator
@@ -25,13 +27,13 @@ from fashion_sweep.errors import did_you_mean
 
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 LARGEST_RANK = 4096
-"""More than the width of any layer: a larger rank says nothing new."""
+"""The largest rank: it is more than the width of any layer, so that a larger one says nothing new."""
 MOST_TRIALS = 100_000
 RANGED_AXES = ("learning_rate", "lora_alpha")
 
 
 def adapter_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Adapters by placement as a sweep file has them, each with its options brought to their types.
+    """Returns adapters by placement as a sweep file has them, each with its options brought to their types.
 
     Raises:
         ValueError: there is no such kind of adapter, or its options do not fit.
@@ -41,15 +43,17 @@ def adapter_values(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class Budget(Frozen):
-    """How many parameters the trials of a space may have: about as many as `parameters` or `equal_to` says, or any
-    number up to `at_most`. Exactly one of the three is set."""
+    """The number of parameters that the trials of a space may have.
+
+    It is about that of `parameters` or `equal_to`, or any number up to `at_most`. Exactly one of the three is set.
+    """
 
     parameters: PositiveInt | None = None
     equal_to: Annotated[dict[str, Any], AfterValidator(adapter_values)] | None = None
-    """As many as these adapters have; written as a trial is."""
+    """The adapters whose number of parameters is meant, written as a trial is."""
     at_most: PositiveInt | None = None
     tolerance: float = Field(0.10, ge=0, lt=1)
-    """A trial may have this share less, or more, than `parameters` or `equal_to`."""
+    """The share by which a trial may have fewer, or more, parameters than `parameters` or `equal_to` says."""
 
     @model_validator(mode="after")
     def _one_size(self) -> "Budget":
@@ -59,12 +63,12 @@ class Budget(Frozen):
 
 
 class Range(Frozen):
-    """Numbers that a search may draw from."""
+    """A range of numbers that a search may draw from."""
 
     low: PositiveFloat
     high: PositiveFloat
     log: bool = False
-    """Drawn evenly in its logarithm."""
+    """Whether numbers are drawn evenly in their logarithm."""
 
     @model_validator(mode="after")
     def _ascends(self) -> "Range":
@@ -74,16 +78,19 @@ class Range(Frozen):
 
 
 class StopEarly(Frozen):
-    """At `grace_steps`, and each time the steps have grown by `reduction_factor`, a trial goes on only if it is among
-    the best of those that came so far: asynchronous successive halving, https://arxiv.org/abs/1810.05934."""
+    """Ends trials early by asynchronous successive halving, https://arxiv.org/abs/1810.05934.
+
+    At `grace_steps`, and each time the steps have grown by `reduction_factor`, a trial goes on only if it is among the
+    best of those that came so far.
+    """
 
     metric: Literal["val_loss"] = "val_loss"
-    """Not FID: at the few images that could be spared for it, it is mostly bias."""
+    """The metric compared; not FID: at the few images that could be spared for it, it is mostly bias."""
     grace_steps: PositiveInt
     reduction_factor: int = Field(3, ge=2)
 
     def rungs(self, steps: int) -> list[int]:
-        """Steps at which trials of `steps` steps are compared; not at their end, where they are judged."""
+        """Returns the steps at which trials of `steps` steps are compared; not their end, where they are judged."""
         rungs, step = [], self.grace_steps
         while step < steps:
             rungs.append(step)
@@ -92,13 +99,13 @@ class StopEarly(Frozen):
 
 
 class Search(Frozen):
-    """Has Optuna choose trials from the space one after the other, instead of running all of it."""
+    """A search, in which Optuna chooses trials from the space one after the other, instead of running all of it."""
 
     trials: PositiveInt = 16
-    """How many are begun."""
+    """The number of trials that are begun."""
     objectives: list[str] = Field(["fid"], min_length=1)
-    """`parameters`, and metrics of the first evaluation set. Of several,
-    Optuna looks for trials that are not beaten in all at once."""
+    """The objectives of the search: `parameters`, and metrics of the first evaluation set.
+    Of several, Optuna looks for trials that are not beaten in all at once."""
     stop_early: StopEarly | None = None
     seed: Count = 0
 
@@ -111,19 +118,21 @@ class Search(Frozen):
 
 
 class Space(Frozen):
-    """Trials by rule: every placement with an adapter of each size or without one, within the budget. A trial's
-    adapters are all of one kind."""
+    """A rule that makes trials: every placement with an adapter of each size or without one, within the budget.
+
+    A trial's adapters are all of one kind.
+    """
 
     placements: list[str] = Field(min_length=1)
-    kinds: list[str] = Field(default_factory=lambda: [ADAPTER_KINDS.names[0]], min_length=1)
-    """Of adapters, by name."""
+    kinds: list[str] = Field(default_factory=lambda: [ADAPTER_KINDS.default], min_length=1)
+    """The kinds of adapters, by name."""
     ranks: list[Annotated[int, Field(ge=1, le=LARGEST_RANK)]] = Field([])
-    """Values of the option `rank`, for the kinds that have one."""
+    """The values of the option `rank`, for the kinds that have one."""
     options: dict[str, list[Any]] = Field({})
-    """Values of other options, for the kinds that have them."""
+    """The values of other options, for the kinds that have them."""
     training: dict[str, list[Any] | Range] = Field({})
-    """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`. In a search, numbers may
-    come from a range."""
+    """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`.
+    In a search, numbers may come from a range."""
     budget: Budget | None = None
 
     @model_validator(mode="after")
@@ -142,8 +151,8 @@ class Space(Frozen):
         for kind in self.kinds:
             self.choices(kind)
         used = {name for kind in self.kinds for name in self.option_axes(kind)}
-        given = [*(["rank"] if self.ranks else []), *self.options]
-        if unused := next((name for name in given if name not in used), None):
+        listed = [*(["rank"] if self.ranks else []), *self.options]
+        if unused := next((name for name in listed if name not in used), None):
             raise ValueError(f"{unused}: is no option of {' or '.join(self.kinds)}")
         return self
 
@@ -156,7 +165,7 @@ class Space(Frozen):
         return kinds
 
     def option_axes(self, kind: str) -> dict[str, list[Any]]:
-        """The values of each option of `kind` that the space lists."""
+        """Returns the values of each option of `kind` that the space lists."""
         listed = {"rank": self.ranks, **self.options}
         return {
             name: values
@@ -165,7 +174,7 @@ class Space(Frozen):
         }
 
     def choices(self, kind: str) -> list[AdapterOptions]:
-        """Every combination of the options of `kind`.
+        """Returns every combination of the options of `kind`.
 
         Raises:
             ValueError: one does not fit, or the kind needs one that the space does not list.
@@ -177,7 +186,7 @@ class Space(Frozen):
             raise ValueError(f"{kind}: {first_mistake(error)}") from None
 
     def combinations(self, architecture: str) -> Iterator[TrialSpec]:
-        """Every trial of the space whatever its size, but for the base model; axes that are ranges are left open."""
+        """Yields every trial of the space whatever its size, but for the base model; axes that are ranges stay open."""
         for kind in self.kinds:
             for chosen in product([None, *self.choices(kind)], repeat=len(self.placements)):
                 placed = [
@@ -217,7 +226,7 @@ def _axis(name: str, values: list[Any] | Range) -> list[Any] | Range:
 
 
 class _TrialTraining(Frozen):
-    """What a trial may set for itself; the fields are those of `TrainingConfig`."""
+    """The training settings that a trial may set for itself; the fields are those of `TrainingConfig`."""
 
     learning_rate: PositiveFloat | None = None
     lora_alpha: PositiveFloat | None = None
@@ -233,15 +242,15 @@ class _TrialTraining(Frozen):
 
 
 def trial_values(values: dict[str, Any]) -> dict[str, Any]:
-    """A trial as a sweep file has it, with its values brought to their types.
+    """Returns a trial as a sweep file has it, with its values brought to their types.
 
     Raises:
         ValueError: an adapter's options do not fit its kind, or a value of training does not fit.
     """
-    given = {name: value for name, value in values.items() if name in TRAINING_AXES}
+    training_values = {name: value for name, value in values.items() if name in TRAINING_AXES}
     try:
-        training = _TrialTraining.model_validate(given)
+        training = _TrialTraining.model_validate(training_values)
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from None
     placed = adapter_values({name: value for name, value in values.items() if name not in TRAINING_AXES})
-    return placed | training.model_dump(include=set(given))
+    return placed | training.model_dump(include=set(training_values))

@@ -1,4 +1,4 @@
-"""What a sweep file may say: the question, the trials or the space they come from, what is judged, how to choose."""
+"""The contents of a sweep file: the question, the trials or their space, what is judged, how to choose."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -14,21 +14,21 @@ from fashion_sweep.config.trial_spec import TRAINING_AXES, TrialSpec, placement_
 NAME = r"^\w[\w.-]*$"
 PHRASE = r"^\w[\w' -]*$"
 LONGEST_NAME = 60
-"""Characters."""
+"""The most characters of a name."""
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
-"""Of what becomes a folder: letters, digits, `_`, `-` and `.`."""
+"""A name that also becomes a folder's name: letters, digits, `_`, `-` and `.`."""
 TAKEN = "caches"
 
 
 def not_taken(name: str) -> str:
-    """A data set's name, unless a run has a file of its own beside those of the data sets that is called so."""
+    """Returns a data set's name, unless a run has a file of that name beside those of the data sets."""
     if name == TAKEN:
         raise ValueError(f"a run keeps a file called {name}; give the data set another name")
     return name
 
 
 SetName = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=LONGEST_NAME), AfterValidator(not_taken)]
-"""Of a data set: letters, digits, `_` and `-`."""
+"""The name of a data set: letters, digits, `_` and `-`."""
 
 
 class SamplePrompt(Frozen):
@@ -37,44 +37,44 @@ class SamplePrompt(Frozen):
 
 
 class Garment(Frozen):
-    """One that is known from one photo."""
+    """A garment that is known from one photo."""
 
     name: Name
     photo: str = Field(min_length=1)
-    """A file, or a URL that fsspec knows."""
+    """The photo, a file or a URL that fsspec knows."""
     kind: str = Field(pattern=PHRASE, max_length=60)
-    """As a caption has it, for instance `sweater`."""
+    """The kind as a caption has it, for instance `sweater`."""
     attribute: str = Field("pattern", pattern=PHRASE, max_length=60)
-    """What is special about it: `pattern` or `colour`."""
+    """What is special about the garment: `pattern` or `colour`."""
     digest: str = Field("", pattern="[0-9a-f]{0,32}")
-    """Of the photo's bytes; empty where they could not be read."""
+    """The digest of the photo's bytes; empty where they could not be read."""
 
 
 class Sweep(Frozen):
     name: Name
     question: str
     trials: list[Annotated[dict[str, Any], AfterValidator(trial_values)]] = Field([])
-    """One mapping a trial: from placement to adapter (the rank of a LoRA, or a mapping of its `kind` and options), and
-    what it sets of `TRAINING_AXES` for itself. Rank 0 everywhere is the base model."""
+    """The trials: a mapping each from placement to adapter (the rank of a LoRA, or a mapping of `kind` and options).
+    Beside, a trial may set some of `TRAINING_AXES` for itself. Rank 0 everywhere is the base model."""
     space: Space | None = None
-    """Instead of `trials`."""
+    """The space that trials come from, instead of `trials`."""
     search: Search | None = None
-    """Of the space; null: all of it is run."""
+    """The search in the space; null: all of the space is run."""
     task: str = "catalogue"
-    """What trials learn and are judged by: an entry of `doors.TASKS`."""
+    """The task, which says what trials learn and are judged by: an entry of `doors.TASKS`."""
     garments: list[Garment] = Field([])
-    """Where there are any, each is a trial: the one adapter of `trials`, trained on that garment's photo alone."""
+    """The garments; each is a trial: the one adapter of `trials`, trained on that garment's photo alone."""
     seeds: PositiveInt = 1
     """How often each configuration is trained, each time with another seed."""
     judge: Annotated[dict[SetName, Metrics], BySet]
-    """By data set to judge on, the metrics of its verdict; `[fashion]` is short for `{fashion: [fid, clip_score]}`. A
-    sweep file that says nothing judges on the set that is trained on. Empty: adapters are trained and draw the sample
+    """The metrics of the verdict, by data set to judge on; `[fashion]` is short for `{fashion: [fid, clip_score]}`.
+    A sweep file that says nothing judges on the set that is trained on. Empty: adapters are trained and draw the sample
     prompts, and nothing is measured."""
     show: list[MetricName] | None = None
-    """Metrics that are measured and shown without a say in the verdict; null: KID, where FID has one."""
+    """The metrics that are measured and shown without a say in the verdict; null: KID, where FID has one."""
     choose: Choice = Choice(margins={})
     sample_prompts: list[SamplePrompt] = Field([])
-    """Columns of the sample grid."""
+    """The prompts that are the columns of the sample grid."""
     published: dict[SetName, list[Published]] = Field({})
 
     @model_validator(mode="after")
@@ -99,9 +99,9 @@ class Sweep(Frozen):
             raise ValueError("search: needs numbers to go by; name what to judge")
         if self.seeds > 1:
             raise ValueError("seeds: a search trains each of its trials once; leave it at 1")
-        known = ["parameters", *self.metrics_on(self.first_judged)]
-        if unknown := [name for name in self.search.objectives if name not in known]:
-            raise ValueError(f"search.objectives: {unknown[0]!r} is not measured; one of {', '.join(known)}")
+        possible = ["parameters", *self.metrics_on(self.first_judged)]
+        if unknown := [name for name in self.search.objectives if name not in possible]:
+            raise ValueError(f"search.objectives: {unknown[0]!r} is not measured; one of {', '.join(possible)}")
         if self.search.stop_early and (lengths := {"steps", "epochs"} & set(self.space.training)):
             raise ValueError(f"search.stop_early: needs trials of one length, but space.training has {lengths.pop()}")
 
@@ -123,12 +123,12 @@ class Sweep(Frozen):
         return next(iter(self.judge))
 
     def metrics_on(self, name: str) -> list[str]:
-        """All that is measured on an evaluation set: for its verdict, and to be shown beside."""
+        """Returns the metrics measured on an evaluation set: those of its verdict, and those shown beside."""
         return measured(self.judge[name], self.show)
 
     @property
     def metrics(self) -> list[str]:
-        """All that is measured on any evaluation set."""
+        """All metrics that are measured on any evaluation set."""
         return in_order(metric for name in self.judge for metric in self.metrics_on(name))
 
     @property
@@ -137,7 +137,7 @@ class Sweep(Frozen):
         return {name: rows for name, rows in self.published.items() if rows and name in self.judge}
 
     def misplaced(self, architecture: str) -> str | None:
-        """Why the sweep cannot be run on base models of `architecture`, by its key; None where it can."""
+        """Returns why the sweep cannot be run on base models of `architecture`, by its key; None where it can."""
         placed = {f"trials.{i}": [key for key in one if key not in TRAINING_AXES] for i, one in enumerate(self.trials)}
         if self.space:
             placed |= {f"space.placements.{i}": [name] for i, name in enumerate(self.space.placements)}
@@ -150,8 +150,8 @@ class Sweep(Frozen):
         return f"trials: trial {repeated!r} is listed twice" if repeated else None
 
     def specs(self, architecture: str) -> list[TrialSpec]:
-        """Every training of every configuration; the base model, which is not trained, once. Of a search none: see
-        `run.specs.run_specs`."""
+        """Returns every training of every configuration; the base model, which is not trained, comes once.
+        Of a search there are none: see `run.specs.run_specs`."""
         configurations = [TrialSpec.of(values, architecture) for values in self.trials]
         if self.garments:
             names = [garment.name for garment in self.garments]

@@ -1,4 +1,4 @@
-"""How adapters are trained: what a preset says under `training`."""
+"""The settings of training: what a preset says under `training`."""
 
 from typing import Annotated, Literal
 
@@ -15,15 +15,15 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 class TrainingConfig(Frozen):
     data_set: SetName | None = None
-    """Which of `data` is trained on; the others are only judged on. null: the only one that there is."""
+    """The data set of `data` that is trained on; the others are only judged on. null: the only one that there is."""
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
-    """Optimizer steps; exactly one of `epochs` and `steps` is set."""
+    """The number of optimizer steps; exactly one of `epochs` and `steps` is set."""
     batch_size: PositiveInt = 16
-    """Global: over all workers and accumulation steps."""
+    """The global batch size, over all workers and accumulation steps."""
     micro_batch_size: PositiveInt | None = None
-    """Samples a worker sends through the model at once, its share of the batch at most; null: all of that. With the
-    same value, any number of workers gives the same adapter; halved where memory does not suffice."""
+    """The samples that a worker sends through the model at once, its share of the batch at most; null: all of that.
+    With the same value, any number of workers gives the same adapter; halved where memory does not suffice."""
     learning_rate: PositiveFloat = 1e-5
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 1e-2
@@ -31,21 +31,21 @@ class TrainingConfig(Frozen):
     max_grad_norm: PositiveFloat = 1.0
     lora_alpha: PositiveFloat = 1.0
     target_modules: tuple[TargetModule, ...] | None = Field(None, min_length=1)
-    """Names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`; null: query, key,
-    value and output projections of every attention module."""
+    """The names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`.
+    null: query, key, value and output projections of every attention module."""
     seed: Count = 0
     autocast: Literal["bf16", "no"] = "bf16"
     tf32: bool = True
-    """Lets CUDA devices compute float32 as TF32 in training; features never are."""
+    """Whether CUDA devices may compute float32 as TF32 in training; for features they never do."""
     gradient_checkpointing: bool = False
     image: Size
     views: PositiveInt = 4
-    """Augmented views (crop, flip) kept per training image."""
+    """The number of augmented views (crop, flip) that are kept per training image."""
     validation_fraction: float = Field(0.05, gt=0, lt=1)
     validation_every: PositiveInt = 50
-    """Steps between two validations, which are also the reports to Ray Tune."""
+    """The number of steps between two validations, which are also the reports to Ray Tune."""
     checkpoint_every: PositiveInt = 100
-    """Steps between two checkpoints."""
+    """The number of steps between two checkpoints."""
 
     @model_validator(mode="after")
     def _one_length(self) -> "TrainingConfig":

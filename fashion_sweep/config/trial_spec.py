@@ -9,8 +9,8 @@ from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError, did_you_mean
 
-DEFAULT_ARCHITECTURE = "sdxl"
-"""That of presets that name none."""
+DEFAULT_ARCHITECTURE = ARCHITECTURES.default
+"""The architecture of presets that name none."""
 TRAINING_AXES = {
     "learning_rate": "lr",
     "lora_alpha": "alpha",
@@ -22,7 +22,7 @@ TRAINING_AXES = {
 BASE_MODEL = "base-model"
 NEAREST = 3
 LONGEST_ID = 100
-"""Characters of a trial's id, which becomes a folder's name and part of longer ones."""
+"""The most characters of a trial's id, which becomes a folder's name and part of longer ones."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class TrialSpec:
     """
 
     adapters: tuple[PlacedAdapter, ...]
-    """In the order in which the architecture lists their placements."""
+    """The adapters, in the order in which the architecture lists their placements."""
     training: tuple[tuple[str, Any], ...] = ()
-    """What it sets for itself of `TRAINING_AXES`; all else is the preset's."""
+    """The settings of `TRAINING_AXES` that the trial has for itself; all else is the preset's."""
     replicate: int = 0
-    """The same configuration may be trained several times: with the preset's seed plus this."""
+    """The number added to the preset's seed, where the same configuration is trained several times."""
     item: str = ""
-    """The name of the one thing that it is trained on, where its task is about single things; empty for a data set."""
+    """The name of the one thing trained on, where the task is about single things; empty for a data set."""
     architecture: str = DEFAULT_ARCHITECTURE
-    """The base model's, by its name in `doors.ARCHITECTURES`."""
+    """The base model's architecture, by its name in `doors.ARCHITECTURES`."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any], architecture: str = DEFAULT_ARCHITECTURE, replicate: int = 0) -> "TrialSpec":
-        """The trial that a sweep file describes with `values`, a mapping from placements to adapters.
+        """Reads the trial that a sweep file describes with `values`, a mapping from placements to adapters.
 
         Raises:
             ValueError: an adapter is of no kind that there is, or its options do not fit.
@@ -65,22 +65,22 @@ class TrialSpec:
 
     @property
     def adapter_values(self) -> dict[str, Any]:
-        """Its adapters by placement, as sweep files have them."""
+        """The trial's adapters by placement, as sweep files have them."""
         return {one.placement: one.value for one in self.adapters}
 
     @property
     def values(self) -> dict[str, Any]:
-        """All that a sweep file says of it."""
+        """All that a sweep file says of the trial."""
         return self.adapter_values | {key: list(v) if isinstance(v, tuple) else v for key, v in self.training}
 
     @property
     def configuration(self) -> "TrialSpec":
-        """What its replicates have in common."""
+        """The configuration that the trial's replicates have in common."""
         return replace(self, replicate=0)
 
     @property
     def trial_id(self) -> str:
-        """Its name in folders, tables and commands, for instance `unet-r4-lr0.001`."""
+        """The trial's name in folders, tables and commands, for instance `unet-r4-lr0.001`."""
         if self.item:
             return self.item
         adapters = [one.tag for one in self.adapters] or [BASE_MODEL]
@@ -93,7 +93,7 @@ class TrialSpec:
 
     @property
     def title(self) -> str:
-        """Its name for readers, for instance `UNet rank 4, lr 0.001`."""
+        """The trial's name for readers, for instance `UNet rank 4, lr 0.001`."""
         if self.item:
             return self.item
         placements = ARCHITECTURES[self.architecture].placements
@@ -112,7 +112,7 @@ class TrialSpec:
 
     @property
     def is_base_model(self) -> bool:
-        """Whether nothing is adapted."""
+        """Whether the trial adapts nothing."""
         return not self.adapters
 
     @property
@@ -127,8 +127,10 @@ def _short(value: Any, joint: str) -> str:
 
 
 def lie_on_one_axis(specs: Sequence[TrialSpec]) -> bool:
-    """Whether the configurations are ordered: one placement with one kind, at several values of its one axis, or not
-    adapted at all."""
+    """Returns whether the configurations are ordered along one axis.
+
+    That is one placement with one kind, at several values of its one axis, or not adapted at all.
+    """
     adapted = [spec for spec in specs if not spec.is_base_model]
     placed = {tuple((one.placement, one.kind, tuple(one.axes)) for one in spec.adapters) for spec in adapted}
     alike = len(placed) == 1 and len({spec.training for spec in adapted}) == 1
@@ -136,7 +138,7 @@ def lie_on_one_axis(specs: Sequence[TrialSpec]) -> bool:
 
 
 def placement_error(names: Sequence[str], architecture: str) -> str | None:
-    """Why a trial cannot adapt these placements together: one is unknown, or two have a component in common."""
+    """Returns why a trial cannot adapt these placements together: one is unknown, or two share a component."""
     placements = ARCHITECTURES[architecture].placements
     if unknown := next((name for name in names if name not in placements), None):
         return f"{unknown!r} is no part of this model{did_you_mean(unknown, [*placements, *TRAINING_AXES])}"
@@ -146,27 +148,27 @@ def placement_error(names: Sequence[str], architecture: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Interval:
+class ParameterRange:
     """Parameter counts from `low` to `high`, both included."""
 
     low: float
     high: float
 
     @classmethod
-    def around(cls, parameters: int, tolerance: float) -> "Interval":
-        """tolerance: as a share, for instance 0.1."""
+    def around(cls, parameters: int, tolerance: float) -> "ParameterRange":
+        """Returns the interval around a count; `tolerance` is a share of it, for instance 0.1."""
         return cls(parameters * (1 - tolerance), parameters * (1 + tolerance))
 
     def __str__(self) -> str:
         return f"{self.low:,.0f} to {self.high:,.0f} parameters"
 
     def distance(self, parameters: int) -> float:
-        """0 inside."""
+        """Returns how far a count lies outside; 0 inside."""
         return max(self.low - parameters, parameters - self.high, 0.0)
 
 
-def within(specs: Iterator[TrialSpec], count: Callable[[TrialSpec], int], budget: Interval) -> list[TrialSpec]:
-    """Those whose parameters lie in the budget, the smallest first.
+def within(specs: Iterator[TrialSpec], count: Callable[[TrialSpec], int], budget: ParameterRange) -> list[TrialSpec]:
+    """Returns the trials whose parameters lie in the budget, the smallest first.
 
     Raises:
         ConfigError: none does; names the nearest.

@@ -17,23 +17,23 @@ from fashion_sweep.storage.files import read_json, write_text
 
 TOLERATED_SHARE = 0.1
 EXAMPLES = 3
-"""Files named of each reason to leave some out."""
+"""The number of files named for each reason to leave some out."""
 OUTSIDE = "outside the aspect filter"
 UNREADABLE = "unreadable or truncated"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One captioned image. Size in pixels, upright."""
+    """One captioned image, with its upright size in pixels."""
 
     name: str
     path: str
-    """A file, or a URL that `data/locations.py` opens."""
+    """The image file, or a URL that `data/locations.py` opens."""
     caption: str
     width: int
     height: int
     digest: str = ""
-    """Of the file's bytes, and of how they are read where that takes more than decoding."""
+    """The digest of the file's bytes, and of how they are read where that takes more than decoding."""
 
     @property
     def aspect_ratio(self) -> float:
@@ -41,19 +41,19 @@ class Record:
 
     @property
     def identity(self) -> tuple[str | int, ...]:
-        """What tells a changed file, or one that is read in another way, from the same one wherever it was copied."""
+        """The values that tell a changed file, or one read in another way, from the same one wherever it was copied."""
         return self.name, self.width, self.height, self.digest
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Records in the order of their names, so that a shuffle by seed is the same on every machine."""
+    """The records of a data set in the order of their names, so that a shuffle by seed is the same on every machine."""
 
     records: tuple[Record, ...]
     filtered: int
-    """Readable images that the aspect filter dropped."""
+    """The number of readable images that the aspect filter dropped."""
     problems: tuple[Problem, ...]
-    """Files left out: unreadable, without caption, caption without file."""
+    """The files that were left out: unreadable, without caption, caption without file."""
 
     @property
     def original_size(self) -> tuple[int, int]:
@@ -63,11 +63,11 @@ class Catalogue:
 
     @property
     def distinct_captions(self) -> list[str]:
-        """Sorted: row i of the cache of prompt embeddings belongs to caption i."""
+        """The captions once each, sorted: row i of the cache of prompt embeddings belongs to caption i."""
         return sorted({record.caption for record in self.records})
 
     def summary(self) -> dict[str, Any]:
-        """Counts of files: all, kept, and dropped by reason."""
+        """Counts the files: all, kept, and dropped by reason."""
         dropped = Counter({OUTSIDE: self.filtered})
         dropped.update(problem.reason for problem in self.problems)
         return {
@@ -90,7 +90,11 @@ def load_catalogue(
 
 
 def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) -> Catalogue:
-    """Raises DataError: no image is left."""
+    """Applies the filter to an index.
+
+    Raises:
+        DataError: no image is left.
+    """
     folder = layout.images_in(root)
     problems = [*index.problems, *(Problem(row.name, UNREADABLE) for row in index.rows if not row.width)]
     readable = sum(1 for row in index.rows if row.width)
@@ -106,8 +110,10 @@ def catalogue_of(index: Index, layout: Layout, root: str, source: DataSource) ->
 
 
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:
-    """In one line: an indented file of the study's size takes seconds. Images in the runs folder are rendered ones;
-    they go by their names in there, since each node may have them elsewhere."""
+    """Writes a catalogue in one line: an indented file of the study's size takes seconds.
+
+    Images in the runs folder are rendered ones; they go by their names in there, as each node may have them elsewhere.
+    """
     values, within = asdict(catalogue), f"{runs_root()}/"
     for record in values["records"]:
         record["path"] = str(record["path"]).removeprefix(within)
@@ -129,8 +135,10 @@ def read_catalogue(path: Path) -> Catalogue:
 
 
 def check_tolerable(catalogue: Catalogue, root: locations.Location, listed_in: Path | None = None) -> None:
-    """Raises:
-    DataError: more than a tenth of the files had to be left out.
+    """Checks that not too many files had to be left out.
+
+    Raises:
+        DataError: more than a tenth of the files had to be left out.
     """
     total = len(catalogue.records) + catalogue.filtered + len(catalogue.problems)
     if len(catalogue.problems) > TOLERATED_SHARE * total:
@@ -143,24 +151,24 @@ def check_tolerable(catalogue: Catalogue, root: locations.Location, listed_in: P
 
 
 def inside(ratio: float, source: DataSource) -> bool:
-    """Whether the aspect filter keeps width/height of `ratio`."""
+    """Returns whether the aspect filter keeps width/height of `ratio`."""
     low, high = source.min_aspect_ratio, source.max_aspect_ratio
     return (low is None or ratio >= low) and (high is None or ratio <= high)
 
 
 def by_reason(problems: Iterable[Problem]) -> dict[str, list[str]]:
-    """Names of files."""
-    found: dict[str, list[str]] = defaultdict(list)
+    """Returns the names of the files with problems, by reason."""
+    files: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
-        found[problem.reason].append(problem.file)
-    return found
+        files[problem.reason].append(problem.file)
+    return files
 
 
 def _by_name(problems: Iterable[Problem]) -> str:
-    said = [
+    reasons = [
         f"{len(files)} {why}, for instance {', '.join(files[:EXAMPLES])}" for why, files in by_reason(problems).items()
     ]
-    return f": {'; '.join(said)}" if said else ""
+    return f": {'; '.join(reasons)}" if reasons else ""
 
 
 def _why_nothing_is_left(root: str, catalogue: Catalogue, source: DataSource) -> str:

@@ -25,9 +25,9 @@ from fashion_sweep.run.paths import cache_root
 from fashion_sweep.storage.files import replacing, shortened
 
 COLUMNS = ("photo", "kind", "attribute", "name")
-"""Of a CSV file; the last two may be missing or empty."""
+"""The columns of a CSV file; the last two may be missing or empty."""
 SEPARATORS = ",;\t|"
-"""Of cells, as spreadsheets write them in one country or another."""
+"""The separators of cells, as spreadsheets write them in one country or another."""
 TABLES = (".csv", ".tsv")
 EMBEDDED = "embedded:"
 WRITTEN = {
@@ -35,7 +35,7 @@ WRITTEN = {
     "kind": "words are wanted, up to 60 characters without punctuation",
     "attribute": "words are wanted, up to 60 characters without punctuation",
 }
-"""How what a user gives of a garment is written."""
+"""The rules for writing each field of a garment, as error messages give them."""
 TOO_LATE = "could not be read when the run began; train it in a run of its own"
 NO_IMAGE = "is no image"
 NOWHERE = "there is no such file"
@@ -48,7 +48,9 @@ def read_garments(
     name: str | None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Garment]:
-    """Args:
+    """Reads the garments that a user names.
+
+    Args:
         sources: photos, folders of photos, CSV files that name photos, beside them or absolute; and `embedded:N`.
         kind, attribute: of each that no CSV file tells of.
         name: of a single garment; else each is called as its file.
@@ -58,17 +60,17 @@ def read_garments(
         ConfigError: a source is nothing of these, or something is missing.
     """
     _check_addresses(sources)
-    found = [one for source in sources for one in _of_source(source, kind, attribute, say)]
+    rows = [one for source in sources for one in _of_source(source, kind, attribute, say)]
     if name is not None:
-        if len(found) != 1:
-            raise ConfigError(f"--name {name}: is for one photo, not for {len(found)}; a CSV file names each")
-        found = [found[0] | {"name": name}]
-    names = [one["name"].casefold() for one in found]
+        if len(rows) != 1:
+            raise ConfigError(f"--name {name}: is for one photo, not for {len(rows)}; a CSV file names each")
+        rows = [rows[0] | {"name": name}]
+    names = [one["name"].casefold() for one in rows]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"two garments are called {repeated!r}; a CSV file with the column name tells them apart")
-    _check_addresses([one["photo"] for one in found])
+    _check_addresses([one["photo"] for one in rows])
     try:
-        return [Garment.model_validate(one | {"digest": _digest(one["photo"])}) for one in found]
+        return [Garment.model_validate(one | {"digest": _digest(one["photo"])}) for one in rows]
     except ValidationError as error:
         field, value = error.errors()[0]["loc"][0], error.errors()[0]["input"]
         raise ConfigError(f"garment {field}: {value!r}: {WRITTEN.get(str(field), error.errors()[0]['msg'])}") from error
@@ -94,7 +96,7 @@ def _of_source(source: str, kind: str | None, attribute: str, say: Callable[[str
 
 
 def _rendered(source: str) -> str:
-    """The list of so many garments of the embedded world, which is made at first."""
+    """Returns the list of so many garments of the embedded world, which is made at first."""
     from fashion_sweep.tiny.wardrobe import TOPS
     from fashion_sweep.tiny.world import GARMENTS, write_garments
 
@@ -107,18 +109,19 @@ def _rendered(source: str) -> str:
 
 
 def _of_csv(source: str, kind: str | None, attribute: str) -> list[dict[str, str]]:
-    found = []
+    rows = []
     for number, row in _rows(source):
         if not row.get("photo") or not (row.get("kind") or kind):
             raise ConfigError(f"{source}: line {number} tells no {'kind' if row.get('photo') else 'photo'}")
         photo = row["photo"] if locations.is_url(row["photo"]) else os.path.join(os.path.dirname(source), row["photo"])
-        given = {key: value for key, value in row.items() if value}
-        found.append({"kind": kind or "", "attribute": attribute, "name": _name(photo)} | given | {"photo": photo})
-    return found
+        cells = {key: value for key, value in row.items() if value}
+        rows.append({"kind": kind or "", "attribute": attribute, "name": _name(photo)} | cells | {"photo": photo})
+    return rows
 
 
 def _rows(source: str) -> list[tuple[int, dict[str, str]]]:
-    """Of a CSV file: cells by column, and the number of the line. What is empty is left out: spreadsheets write it."""
+    """Returns number and cells, by column, of each line of a CSV file.
+    What is empty is left out: spreadsheets write it."""
     try:
         with locations.open_binary(source) as file:
             content = file.read()
@@ -154,7 +157,7 @@ def _mistake(columns: Sequence[str], lines: Sequence[object]) -> str:
 
 
 def _separator(text: str) -> str:
-    """Of the cells: what gives the first line a column photo."""
+    """Returns the separator of the cells: the one that gives the first line a column photo."""
     first = next((line for line in text.splitlines() if line.strip(f"{SEPARATORS} ")), "")
     for separator in SEPARATORS:
         if "photo" in (cell.strip().casefold() for cell in next(csv.reader([first], delimiter=separator), [])):
@@ -168,7 +171,7 @@ def _check_addresses(locations: Iterable[str]) -> None:
 
 
 def _digest(photo: str) -> str:
-    """By which a photo that was replaced is known to be another one."""
+    """Returns the digest by which a photo that was replaced is known to be another one."""
     try:
         with locations.open_binary(photo) as file:
             return hashlib.blake2b(file.read(), digest_size=16).hexdigest()
@@ -177,14 +180,15 @@ def _digest(photo: str) -> str:
 
 
 def _name(photo: str) -> str:
-    """Of its file, as a folder may be called."""
+    """Returns the name of a photo's file, as a folder may be called."""
     name = re.sub(r"[^\w.-]+", "-", Path(photo).stem).strip("-.") or "garment"
     return shortened(name, LONGEST_NAME)
 
 
 def garment_catalogue(garments: Sequence[Garment], captions: Sequence[str], kept: Path) -> Catalogue:
-    """A record a garment, called by its name. The photo that the run has kept comes before the one that was given,
-    which may be gone when the run goes on.
+    """Makes a record of each garment, called by its name.
+
+    The photo that the run has kept comes before the one that was given, which may be gone when the run goes on.
 
     Args:
         garments: in any order.
@@ -228,7 +232,7 @@ def photo_of(kept: Path, name: str) -> Path:
 
 
 def keep_photos(catalogue: Catalogue, kept: Path) -> Catalogue:
-    """The same with upright copies in the run's own folder, which each node of a cluster sees."""
+    """Keeps upright copies in the run's own folder, which each node of a cluster sees; returns their catalogue."""
     records = []
     for record in catalogue.records:
         path = photo_of(kept, record.name)

@@ -1,4 +1,4 @@
-"""Opening image files as their owners made them: any orientation tag, colour mode, profile or format Pillow reads.
+"""Opens image files as their owners made them: any orientation tag, colour mode, profile or format Pillow reads.
 
 Checks and encoding read here alone, so that what a check takes can be encoded. Pixels become 8 bits of sRGB.
 """
@@ -28,18 +28,19 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By EXIF orientation; from 5 on width and height change places."""
+"""The turn for each EXIF orientation; from 5 on width and height change places."""
 TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262
 UNDECODABLE = (
     OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError, struct.error,
     Image.DecompressionBombError,
 )  # fmt: skip
-"""What Pillow raises at a malformed file."""
+"""The errors that Pillow raises at a malformed file."""
 JPEG_END = b"\xff\xd9"
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""Whatever a file is called: others may run programs (EPS) or are never meant."""
+"""The formats that are read, whatever a file is called: others may run programs (EPS) or are never meant."""
 MOST_ELONGATED = 100
-"""Long side to short: of more, a few bytes become gigabytes when the short side is brought to the model's size."""
+"""The largest ratio of long side to short that is read.
+Of more, a few bytes become gigabytes when the short side is brought to the model's size."""
 COLOURS = {
     **dict.fromkeys(("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"), "L"),
     **dict.fromkeys(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "LAB"), "RGB"),
@@ -49,11 +50,11 @@ COLOURS = {
 Of others, numbers of 32 bits, nobody knows which one is white."""
 ALPHA = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
 SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
-"""As ICC profiles call them."""
+"""The names that ICC profiles have for the modes."""
 SAME_LEVELS = 2
-"""Of 255: a profile that moves no colour by more is sRGB, and what it describes keeps its bytes."""
+"""The levels, of 255, up to which a profile may move colours and still count as sRGB, which keeps its bytes."""
 READER = 1
-"""Counts up when pictures that take more than decoding come out with other pixels."""
+"""The version of reading, counted up when pictures that take more than decoding come out with other pixels."""
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of a large or odd file: what matters of it comes as an error
 
@@ -63,16 +64,16 @@ class OtherPixels(OSError):
 
 
 class Header(NamedTuple):
-    """What a check knows of a picture. Size in pixels, upright."""
+    """The header of a picture, as a check knows it; the size is in pixels, upright."""
 
     width: int
     height: int
     reader: int = 0
-    """`READER` where the pixels are not as they are stored (profile, colour key), so that caches know; else 0."""
+    """The version `READER` where pixels are not as stored (profile, colour key), so that caches know; else 0."""
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Of a picture that `read_rgb` takes; only what may be torn is decoded for it.
+    """Reads the header of a picture that `read_rgb` takes; only what may be torn is decoded for it.
 
     Raises:
         OtherPixels: its mode is one that cannot be scaled.
@@ -87,7 +88,7 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def read_rgb(file: IO[bytes]) -> Image.Image:
-    """The upright picture in sRGB, 8 bits a channel; transparency is laid on white.
+    """Reads the upright picture in sRGB, 8 bits a channel; transparency is laid on white.
 
     Raises:
         UNDECODABLE: as `read_header`, or what follows the header cannot be decoded.
@@ -103,7 +104,7 @@ def read_rgb(file: IO[bytes]) -> Image.Image:
 
 
 def load_rgb(path: Location) -> Image.Image:
-    """As `read_rgb`.
+    """Reads the picture of a file or URL as `read_rgb` does.
 
     Raises:
         DataError: the file cannot be decoded, though its header and its end are those of an image.
@@ -126,11 +127,11 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8; 1, as it is stored, where EXIF tells nothing that can be read. Other tags than this are not looked at:
-    many cameras write some in a type that the standard does not have for them."""
+    """Returns the EXIF orientation, 1 to 8; 1, as it is stored, where EXIF tells nothing that can be read.
+    Other tags are not looked at: many cameras write some in a type that the standard does not have for them."""
     try:
-        found = image.getexif().get(EXIF_ORIENTATION)
-        return next((number for number in TURNS if number == found), 1)
+        tag = image.getexif().get(EXIF_ORIENTATION)
+        return next((number for number in TURNS if number == tag), 1)
     except UNDECODABLE:
         return 1
 
@@ -141,12 +142,12 @@ def _is_more_than_decoded(image: Image.Image) -> bool:
 
 
 class _Stored(NamedTuple):
-    """What is known only before the pixels are decoded."""
+    """The values of a picture that are known only before its pixels are decoded."""
 
     key: np.ndarray | None
     """The colour that is transparent, in the decoded pixels' levels."""
     levels: tuple[int, int] | None
-    """Black and white of 16 bits."""
+    """The levels of black and white in pixels of 16 bits."""
 
 
 def _stored_as(image: Image.Image) -> _Stored:
@@ -187,7 +188,7 @@ def _to_rgb(image: Image.Image, stored: _Stored) -> Image.Image:
 
 
 def _where(image: Image.Image, key: np.ndarray | None) -> Image.Image | None:
-    """A mask of the pixels that have that colour."""
+    """Returns a mask of the pixels that have the colour `key`."""
     if key is None:
         return None
     pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
@@ -195,7 +196,7 @@ def _where(image: Image.Image, key: np.ndarray | None) -> Image.Image | None:
 
 
 def _scaled(image: Image.Image, black: int, white: int) -> Image.Image:
-    """16 bits of grey to 8: Pillow's own conversion clips them at 255."""
+    """Scales 16 bits of grey to 8: Pillow's own conversion clips them at 255."""
     values = np.asarray(image).astype(np.int64)
     return Image.fromarray((255 * (values - black) // (white - black)).clip(0, 255).astype(np.uint8))
 
@@ -207,7 +208,8 @@ def _srgb_transform(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
 
 @lru_cache(maxsize=32)
 def _transform_of(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From an ICC profile to sRGB; None where it is sRGB already, broken, or for other channels than these."""
+    """Returns the transform from an ICC profile to sRGB; None for sRGB itself, and for a broken or unfit profile.
+    A profile is unfit where it is for other channels than these."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         if source.profile.xcolor_space.strip() != SPACES[mode]:
@@ -228,7 +230,7 @@ def _transform_of(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | Non
 
 
 def _every_colour(mode: str) -> Image.Image:
-    """A grid of them."""
+    """Returns a picture with a grid of all colours."""
     bands = Image.getmodebands(mode)
     levels = np.linspace(0, 255, {1: 256, 3: 18, 4: 6}[bands]).astype(np.uint8)
     grid = np.stack(np.meshgrid(*[levels] * bands), axis=-1)
@@ -236,7 +238,7 @@ def _every_colour(mode: str) -> Image.Image:
 
 
 def _ends_as_a_jpeg(file: IO[bytes]) -> bool:
-    """Leaves the file where it was: Pillow goes on reading there."""
+    """Returns whether a file ends as a JPEG; leaves it where it was: Pillow goes on reading there."""
     place = file.tell()
     file.seek(-2, os.SEEK_END)
     end = file.read(2)

@@ -1,4 +1,4 @@
-"""What is known of a data set's files: captions and image headers, kept in the cache.
+"""The index of a data set's files: captions and image headers, kept in the cache.
 
 The index rests on the listing of the data set's folders: name, size and time of change of each file. Where
 these are as they were, no file is opened; where some changed, only those are. What a file holds is told by its digest:
@@ -19,15 +19,15 @@ from fashion_sweep.errors import CONTROL, shown
 from fashion_sweep.storage.files import replacing
 
 FORMAT = 3
-"""Counts up when the same files would be understood in another way."""
+"""The version of the index, counted up when the same files would be understood in another way."""
 NOT_OPENED = "cannot be opened"
-"""Now, perhaps not the next time: a file behind a URL may be late."""
+"""The reason for a file that cannot be opened now, but perhaps the next time: one behind a URL may be late."""
 LEADS_OUT = "link out of the data folder"
 MISNAMED = "control characters in its name"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IndexRow:
     """One captioned image file; width and height are 0 where it cannot be read."""
 
     name: str
@@ -37,37 +37,37 @@ class Row:
     width: int
     height: int
     digest: str
-    """Of its bytes, and of how they are read where that takes more than decoding."""
+    """The digest of the file's bytes, and of how they are read where that takes more than decoding."""
 
 
 @dataclass(frozen=True)
 class Index:
     key: str
-    """Of the listing that it rests on; empty where a file could not be opened."""
+    """The digest of the listing that the index rests on; empty where a file could not be opened."""
     captions: int
-    """How many the caption files hold."""
+    """The number of captions that the caption files hold."""
     problems: tuple[Problem, ...]
-    """Of the caption files and the listing; unreadable images are rows."""
-    rows: tuple[Row, ...]
-    """In the order of their names."""
+    """The problems of the caption files and the listing; unreadable images are rows."""
+    rows: tuple[IndexRow, ...]
+    """The rows of the image files, in the order of their names."""
     opened: int = 0
-    """How many files had to be read for it."""
+    """The number of files that had to be read for the index."""
 
 
 def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
-    """The index of the data set in `root`, brought up to date in `path`.
+    """Returns the index of the data set in `root`, brought up to date in `path`.
 
     Raises:
         DataError: the folder or its captions are missing or malformed.
     """
     files = layout.find(root)
     key = _key(files)
-    known = read(path) if path else None
-    if known and known.key == key:
-        return known
+    stored = read(path) if path else None
+    if stored and stored.key == key:
+        return stored
     listing = layout.read(root, files)
-    earlier = {row.name: row for row in known.rows} if known else {}
-    rows: list[Row | None] = []
+    earlier = {row.name: row for row in stored.rows} if stored else {}
+    rows: list[IndexRow | None] = []
     todo: list[tuple[int, str]] = []
     for name in sorted(listing.images):
         caption, entry, row = listing.images[name], files.images[name], earlier.get(name)
@@ -84,7 +84,7 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
             key = "" if look == NOT_OPENED else key  # so that it is tried again
         else:
             entry = files.images[name]
-            rows[place] = Row(name, listing.images[name], entry.bytes, entry.modified, *look)
+            rows[place] = IndexRow(name, listing.images[name], entry.bytes, entry.modified, *look)
     index = Index(key, listing.captions, tuple(problems), tuple(filter(None, rows)), len(todo))
     if path:
         write(path, index)
@@ -92,21 +92,21 @@ def open_index(layout: Layout, root: str, path: Path | None = None) -> Index:
 
 
 def read(path: Path) -> Index | None:
-    """None where there is none, or none that can be used: it is made again."""
+    """Reads an index; returns None where there is none, or none that can be used: it is made again."""
     try:
         with path.open(encoding="utf-8") as lines:
             head = json.loads(next(lines))
             if head["format"] != [FORMAT, READER]:
                 return None
             problems = tuple(Problem(*problem) for problem in head["problems"])
-            rows = tuple(Row(*json.loads(line)) for line in lines)
+            rows = tuple(IndexRow(*json.loads(line)) for line in lines)
     except (FileNotFoundError, StopIteration, ValueError, KeyError, TypeError):
         return None
     return Index(head["key"], head["captions"], problems, rows) if len(rows) == head["rows"] else None
 
 
 def write(path: Path, index: Index) -> None:
-    """One row a line, so that neither writing nor reading holds the whole text."""
+    """Writes an index with one row a line, so that neither writing nor reading holds the whole text."""
     problems = [astuple(problem) for problem in index.problems]
     head = {"format": [FORMAT, READER], "key": index.key, "captions": index.captions, "problems": problems}
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -124,8 +124,8 @@ def _key(files: Files) -> str:
 
 
 def _look(folder: str, is_root: bool, name: str) -> tuple[int, int, str] | str:
-    """Upright (width, height) and digest; sizes are zeros of what is no whole image. Or why the file is not opened, or
-    its pixels cannot be used."""
+    """Returns upright width, height and digest of an image file; sizes are zeros of what is no whole image.
+    Otherwise returns why the file is not opened, or why its pixels cannot be used."""
     if CONTROL.search(name):
         return MISNAMED
     if locations.leads_out(folder, name, is_root):

@@ -1,4 +1,4 @@
-"""What a data set's own caption file says, before any image is opened."""
+"""The listing of a data set: its files, and what its caption files say, before any image is opened."""
 
 import json
 import os
@@ -18,7 +18,7 @@ OTHER_SUFFIXES = (
     ".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".tga", ".psd", ".svg", ".eps", ".raw", ".dng", ".cr2",
     ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2",
 )  # fmt: skip
-"""Of pictures that are not read."""
+"""Suffixes of pictures that are not read."""
 NOT_READ = "in a format that is not read; save it as JPEG or PNG"
 NO_IMAGE = "caption without image"
 
@@ -32,19 +32,19 @@ class Problem:
 @dataclass(frozen=True)
 class Listing:
     images: Mapping[str, str]
-    """Caption by file name."""
+    """The caption of each image, by file name."""
     problems: list[Problem]
     captions: int
-    """How many the caption files hold."""
+    """The number of captions that the caption files hold."""
 
 
 @dataclass(frozen=True)
 class Files:
     """The files of a data set as its folders list them."""
 
-    images: Mapping[str, locations.Entry]
-    """By their names in the folder of images."""
-    captions: Mapping[str, locations.Entry | None]
+    images: Mapping[str, locations.FolderEntry]
+    """The image files, by their names in the folder of images."""
+    captions: Mapping[str, locations.FolderEntry | None]
     """The files that hold captions, by their names in the root; None for one that is missing."""
     others: Sequence[str] = ()
     """Pictures in formats that are not read."""
@@ -52,22 +52,22 @@ class Files:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on disk."""
+    """A layout, which says how a data set lies on disk."""
 
     folder: str
-    """With the images; empty where that is the root."""
+    """The folder with the images; empty where that is the root."""
     find: Callable[[str], Files]
     """Lists the files of a root; raises DataError where a folder is missing."""
     read: Callable[[str, Files], Listing]
     """Reads the captions of a root's files; raises DataError where they are missing or malformed."""
 
     def images_in(self, root: str) -> str:
-        """The folder of images."""
+        """Returns the folder of images."""
         return locations.join(root, self.folder) if self.folder else root
 
 
 def find_published(folder: str, captions_file: str, root: str) -> Files:
-    """The files of a layout with its images in one folder, and its captions in one file.
+    """Lists the files of a layout with its images in one folder, and its captions in one file.
 
     Raises:
         DataError: there is no such folder.
@@ -82,7 +82,7 @@ def find_published(folder: str, captions_file: str, root: str) -> Files:
 
 
 def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """The JSON of a data set's captions; each object in it as `take` returns it, innermost first.
+    """Reads the JSON of a data set's captions; each object in it becomes what `take` returns, innermost first.
 
     Raises:
         DataError: it is missing or malformed.
@@ -101,44 +101,44 @@ def read_captions_file(path: str, take: Callable[[dict[str, Any]], Any] | None =
 
 
 def is_caption(value: object) -> TypeGuard[str]:
-    """Text, not empty, that can be written as UTF-8: JSON may hold halves of characters."""
+    """Returns whether a value is text, not empty, that UTF-8 can write: JSON may hold halves of characters."""
     return isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
 
 
 def is_picture(name: str) -> bool:
-    """By its suffix, one that is read."""
+    """Returns whether a file is a picture that is read, by its suffix."""
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_other_picture(name: str) -> bool:
-    """Likewise, one that is not."""
+    """Returns whether a file is a picture that is not read, by its suffix."""
     return name.lower().endswith(OTHER_SUFFIXES)
 
 
 def without_image(key: str) -> Problem:
-    """Of a caption whose image is not there, or not one that is read."""
+    """Returns the problem of a caption whose image is not there, or not one that is read."""
     return Problem(key, NOT_READ if is_other_picture(key) else NO_IMAGE)
 
 
 def matched(keys: Iterable[str], files: Collection[str]) -> dict[str, str]:
-    """The image file that each key of a caption file means, of those that mean one.
+    """Returns the image file that each key of a caption file means, of those that mean one.
 
     That is the one of this name; else the only one that is called so before its suffix; else, where one key and one
     file are left over that differ in nothing but their suffixes and in capital letters, that file.
     """
     stems = _grouped(files, lambda name: os.path.splitext(name)[0])
-    found, rest = dict[str, str](), dict.fromkeys(keys)
+    matches, rest = dict[str, str](), dict.fromkeys(keys)
     for key in list(rest):
         alike = [key] if key in files else stems.get(key, [])
         if len(alike) == 1:
-            found[key] = alike[0]
+            matches[key] = alike[0]
             del rest[key]
     if rest:
-        left = _grouped(set(files) - set(found.values()), _loose)
+        left = _grouped(set(files) - set(matches.values()), _loose)
         for form, alike in _grouped(rest, _loose).items():
             if len(alike) == len(left.get(form, [])) == 1:
-                found[alike[0]] = left[form][0]
-    return found
+                matches[alike[0]] = left[form][0]
+    return matches
 
 
 def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
@@ -149,12 +149,12 @@ def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list
 
 
 def _loose(name: str) -> str:
-    """In small letters, without suffix; macOS writes accents apart from their letters."""
+    """Returns a name in small letters, without suffix; macOS writes accents apart from their letters."""
     stem = os.path.splitext(name)[0] if is_picture(name) or is_other_picture(name) else name
     return unicodedata.normalize("NFC", stem).casefold()
 
 
 def problems_csv(problems: Mapping[str, tuple[Problem, ...]]) -> str:
-    """One line a left-out file: data set, file, reason."""
-    rows = [(name, problem.file, problem.reason) for name, found in problems.items() for problem in found]
+    """Writes the left-out files as CSV, a line each: data set, file, reason."""
+    rows = [(name, problem.file, problem.reason) for name, of_set in problems.items() for problem in of_set]
     return as_csv([("data_set", "file", "reason"), *rows])

@@ -1,4 +1,4 @@
-"""Where data lies: a folder of this file system, or a URL that fsspec knows (`s3://bucket/folder`, `memory://…`).
+"""Locations of data: a folder of this file system, or a URL that fsspec knows (`s3://bucket/folder`, `memory://…`).
 
 A location is text: a path, or the URL of a file. fsspec is imported for URLs alone.
 """
@@ -15,16 +15,16 @@ from fashion_sweep.storage.urls import Location, is_url, modified_ns, open_syste
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FolderEntry:
     """A file as its folder lists it."""
 
     bytes: int
     modified: int
-    """Nanoseconds since 1970; 0 where the storage does not tell."""
+    """The time of the last change in nanoseconds since 1970; 0 where the storage does not tell."""
 
 
 def absolute(root: str) -> str:
-    """A local folder as an absolute path; a URL as it is. `~who` of nobody is a folder of that name."""
+    """Returns a local folder as an absolute path; a URL as it is. `~who` of nobody is a folder of that name."""
     return root.rstrip("/") if is_url(root) else str(Path(os.path.expanduser(root)).resolve())
 
 
@@ -33,15 +33,19 @@ def join(folder: Location, *names: str) -> str:
 
 
 def is_folder(location: Location) -> bool:
-    """Raises DataError: the storage cannot be reached."""
+    """Returns whether a location is a folder.
+
+    Raises:
+        DataError: the storage cannot be reached.
+    """
     if not is_url(location):
         return os.path.isdir(location)
     system, path = open_system(os.fspath(location))
     return bool(_asked(location, system.isdir, path))
 
 
-def entry(location: Location) -> Entry | None:
-    """Of one file; None where there is none.
+def entry(location: Location) -> FolderEntry | None:
+    """Returns the entry of one file; None where there is none.
 
     Raises:
         DataError: the storage cannot be reached.
@@ -55,12 +59,13 @@ def entry(location: Location) -> Entry | None:
         return None
     except Exception as error:
         raise unreachable(location, error) from error
-    return Entry(stat.st_size, stat.st_mtime_ns)
+    return FolderEntry(stat.st_size, stat.st_mtime_ns)
 
 
-def files(folder: Location) -> dict[str, Entry]:
-    """The files of a folder by name, but for those that begin with a dot: systems keep notes of their own in these,
-    macOS one beside each image.
+def files(folder: Location) -> dict[str, FolderEntry]:
+    """Returns the files of a folder by name, but for those that begin with a dot.
+
+    Systems keep notes of their own in these, macOS one beside each image.
 
     Raises:
         DataError: the storage cannot be reached.
@@ -70,24 +75,25 @@ def files(folder: Location) -> dict[str, Entry]:
             return {e.name: _of_stat(e) for e in entries if not e.name.startswith(".") and _is_file(e)}
     system, path = open_system(os.fspath(folder))
     listed = _asked(folder, system.ls, path, True)
-    found = {info["name"].rstrip("/").rpartition("/")[2]: _of(info) for info in listed if info["type"] == "file"}
-    return {name: entry for name, entry in found.items() if not name.startswith(".")}
+    by_name = {info["name"].rstrip("/").rpartition("/")[2]: _of(info) for info in listed if info["type"] == "file"}
+    return {name: entry for name, entry in by_name.items() if not name.startswith(".")}
 
 
-def tree(root: Location) -> dict[str, Entry]:
-    """The files of a folder and of those in it, by their paths from there; as `files`, without what begins with a dot,
-    and without folders that are links.
+def tree(root: Location) -> dict[str, FolderEntry]:
+    """Returns the files of a folder and of those in it, by their paths from there.
+
+    As in `files`, what begins with a dot is left out, and so are folders that are links.
 
     Raises:
         DataError: the storage cannot be reached.
     """
     if not is_url(root):
-        found: dict[str, Entry] = {}
+        entries: dict[str, FolderEntry] = {}
         for folder, inner, _ in os.walk(root):
             inner[:] = [name for name in inner if not name.startswith(".")]
             within = os.path.relpath(folder, root)
-            found |= {name if within == "." else f"{within}/{name}": one for name, one in files(folder).items()}
-        return found
+            entries |= {name if within == "." else f"{within}/{name}": one for name, one in files(folder).items()}
+        return entries
     system, path = open_system(os.fspath(root))
     listed = _asked(root, partial(system.find, detail=True), path)
     start = len(path.rstrip("/")) + 1
@@ -96,7 +102,7 @@ def tree(root: Location) -> dict[str, Entry]:
 
 
 def open_binary(location: Location) -> io.BufferedReader | io.BytesIO:
-    """A file to read and seek in; one behind a URL is fetched whole, in one request.
+    """Opens a file to read and seek in; one behind a URL is fetched whole, in one request.
 
     Raises:
         OSError: it cannot be read.
@@ -124,8 +130,8 @@ def _asked(location: Location, question: Any, *arguments: Any) -> Any:
 
 
 def leads_out(folder: str, name: str, is_root: bool) -> bool:
-    """Whether a file of a local folder of images is a link to one outside of the data set's root: the folder itself, or
-    the one that it lies in."""
+    """Returns whether a file of a local folder of images is a link to one outside of the data set's root.
+    The root is the folder itself, or the one that it lies in."""
     path = join(folder, name)
     if is_url(folder) or not os.path.islink(path):
         return False
@@ -133,18 +139,18 @@ def leads_out(folder: str, name: str, is_root: bool) -> bool:
     return not Path(path).resolve().is_relative_to(root if is_root else root.parent)
 
 
-def _is_file(found: os.DirEntry[str]) -> bool:
-    """No device or pipe, which may never end; no link that leads round in a circle."""
+def _is_file(item: os.DirEntry[str]) -> bool:
+    """Returns whether an item is a file: no device or pipe, which may never end, and no link that leads in a circle."""
     try:
-        return found.is_file()
+        return item.is_file()
     except OSError:
         return False
 
 
-def _of_stat(found: os.DirEntry[str]) -> Entry:
-    stat = found.stat()
-    return Entry(stat.st_size, stat.st_mtime_ns)
+def _of_stat(item: os.DirEntry[str]) -> FolderEntry:
+    stat = item.stat()
+    return FolderEntry(stat.st_size, stat.st_mtime_ns)
 
 
-def _of(info: Mapping[str, Any]) -> Entry:
-    return Entry(int(info.get("size") or 0), modified_ns(info))
+def _of(info: Mapping[str, Any]) -> FolderEntry:
+    return FolderEntry(int(info.get("size") or 0), modified_ns(info))

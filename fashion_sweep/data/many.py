@@ -1,4 +1,4 @@
-"""Calls for many files, in threads where opening a file takes long, as on a network."""
+"""Calls a function for many files, in threads where opening a file takes long, as on a network."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +9,12 @@ T = TypeVar("T")
 THREADS = 16
 TRIED = 64
 SLOW_S = 0.001
-"""A local file takes a tenth of that, and threads would only wait for Python's lock."""
+"""The seconds per file from which threads are worth it.
+A local file takes a tenth of that, and threads would only wait for Python's lock."""
 
 
 def over_files(call: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
-    """`call` of each item, in order; the first ones show whether threads are worth it."""
+    """Yields `call` of each item, in order; the first ones show whether threads are worth it."""
     first, rest = items[:TRIED], items[TRIED:]
     started = time.monotonic()
     yield from [call(item) for item in first]

@@ -17,7 +17,7 @@ WORLD_SEED = 0
 
 
 def locate_data(name: str, source: DataSource) -> tuple[str, bool]:
-    """(root folder or URL, whether it has to be rendered first).
+    """Returns the root folder or URL of a data set, and whether it has to be rendered first.
 
     Raises:
         ConfigError: neither a folder nor a number of images to render is given.
@@ -37,7 +37,7 @@ def open_data(name: str, source: DataSource) -> Catalogue:
 
 
 def render_if_needed(name: str, source: DataSource) -> str:
-    """Where the data lies; the embedded world's is there after this.
+    """Returns where the data lies; the embedded world's is there after this.
 
     Raises:
         ConfigError: as `locate_data`.
@@ -54,6 +54,6 @@ def render_if_needed(name: str, source: DataSource) -> str:
 
 
 def rendered_sets(config: RunConfig) -> list[str]:
-    """Those that are made here, of the embedded world."""
+    """Returns the names of the run's data sets that are made here, of the embedded world."""
     sources = {name: config.preset.data[name] for name in config.data_sets}
     return [name for name, source in sources.items() if source.root is None and source.rendered_images]

@@ -1,4 +1,4 @@
-"""Which records train, for how long, which validate, and which are judged: seeded shuffles of the catalogue's order."""
+"""Seeded shuffles of the catalogue's order: which records train, for how long, which validate, which are judged."""
 
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
@@ -6,7 +6,7 @@ from fashion_sweep.rng import permutation
 
 
 def split(catalogue: Catalogue, validation_fraction: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """(training, validation) records; at least one of each."""
+    """Returns the training and the validation records; at least one of each."""
     order = permutation(seed, "data/split", length=len(catalogue.records))
     shuffled = [catalogue.records[i] for i in order]
     held_out = held_out_count(len(shuffled), validation_fraction)
@@ -18,12 +18,13 @@ def held_out_count(records: int, validation_fraction: float) -> int:
 
 
 def training_steps(config: TrainingConfig, catalogue: Catalogue) -> int:
-    """Optimizer steps of a trial: as given, or epochs over the training split (a last short batch is filled up)."""
+    """Returns the optimizer steps of a trial: as given, or epochs over the training split.
+    A last short batch is filled up."""
     return steps_for(config, len(catalogue.records))
 
 
 def steps_for(config: TrainingConfig, records: int) -> int:
-    """As `training_steps`, of a data set of that many records."""
+    """Returns the same as `training_steps`, for a data set of that many records."""
     if config.steps is not None:
         return config.steps
     assert config.epochs is not None
@@ -32,6 +33,6 @@ def steps_for(config: TrainingConfig, records: int) -> int:
 
 
 def evaluation_order(catalogue: Catalogue, seed: int) -> list[Record]:
-    """All records in a fixed random order: the first n are the evaluation samples, whatever n is."""
+    """Returns all records in a fixed random order: the first n are the evaluation samples, whatever n is."""
     order = permutation(seed, "evaluation/order", length=len(catalogue.records))
     return [catalogue.records[i] for i in order]

@@ -1,4 +1,4 @@
-"""From a file's pixels to the model's size, with the crop's corner, for models that are conditioned on it."""
+"""Transforms a file's pixels to the model's size, with the crop's corner, for models that are conditioned on it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class View:
 
 
 def resized_size(width: int, height: int, size: Size) -> tuple[int, int]:
-    """(width, height) after the resize: shorter side as asked, larger only where the crop would not fit."""
+    """Returns (width, height) after the resize: shorter side as asked, larger only where the crop would not fit."""
     scale = max(
         size.shorter_side / min(width, height),
         size.width / width,
@@ -30,19 +30,20 @@ def resized_size(width: int, height: int, size: Size) -> tuple[int, int]:
 
 
 def centre_view(image: Image.Image, size: Size) -> View:
-    """The evaluation transform: resize, centre crop."""
+    """Makes the evaluation transform: resize, centre crop."""
     resized = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
     left, top = (resized.width - size.width) // 2, (resized.height - size.height) // 2
     return _crop(resized, top, left, size)
 
 
 def augmented_view(image: Image.Image, size: Size, seed: int, name: str, view: int) -> View:
-    """The training transform: resize, horizontal flip with probability ½, random crop. A function of its arguments."""
+    """Makes the training transform: resize, horizontal flip with probability ½, random crop.
+    It is a function of its arguments."""
     return augmented_views(image, size, seed, name, [view])[0]
 
 
 def augmented_views(image: Image.Image, size: Size, seed: int, name: str, views: Iterable[int]) -> list[View]:
-    """Several of one image, which is resized once."""
+    """Makes several training transforms of one image, which is resized once."""
     resized = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
     return [_augmented(resized, size, numpy_generator(seed, "data/view", name, view)) for view in views]
 
@@ -56,7 +57,7 @@ def _augmented(resized: Image.Image, size: Size, draw: np.random.Generator) -> V
 
 
 def to_model_range(pixels: np.ndarray) -> torch.Tensor:
-    """uint8 (…,h,w,3) in [0, 255] → float32 (…,3,h,w) in [-1, 1]."""
+    """Maps uint8 (…,h,w,3) in [0, 255] to float32 (…,3,h,w) in [-1, 1]."""
     return torch.from_numpy(pixels).movedim(-1, -3).float() / 127.5 - 1
 
 

@@ -1,4 +1,4 @@
-"""What every part of the shared cache tells of itself. Without torch."""
+"""The interface of the parts of the shared cache. Imports no torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from fashion_sweep.planning.gpu import ASSUMED, Gpu
 
 @dataclass(frozen=True)
 class Weights:
-    """Fingerprints of all models that fill the cache."""
+    """The fingerprints of all models that fill the cache."""
 
     model: Fingerprints
     clip: str
@@ -26,20 +26,20 @@ class Weights:
 class CachePart(ABC):
     config: RunConfig
     views: int
-    """Kept of each image trained on."""
+    """The number of views that are kept of each image trained on."""
     data_set: str
     KIND: ClassVar[str]
     TITLE: ClassVar[str]
     MADE_BY: ClassVar[Literal["model", "pipelines", "judge"]] = "model"
-    """The base model; with all that drawing pictures takes; or the feature extractors."""
+    """The maker of the rows: the base model, the base model with all that drawing takes, or the feature extractors."""
     FOR_TRAINING: ClassVar[bool] = False
     ENCODER: ClassVar[str]
-    """The function that makes rows, as `module:function`: it needs torch. It is given what `MADE_BY` names, the part,
-    the catalogue, a slice of rows and `alive`, and returns what is kept by name, a row each."""
+    """The function that makes rows, as `module:function`, which needs torch. It gets what `MADE_BY` names, the part,
+    the catalogue, a slice of rows and `alive`, and returns what is kept by name, with one entry per row."""
 
     @property
     def kind(self) -> str:
-        """Its name in folders and files."""
+        """The part's name in folders and files."""
         return self.KIND.format(self.data_set)
 
     @property
@@ -47,30 +47,30 @@ class CachePart(ABC):
         return self.TITLE.format(self.data_set)
 
     def is_needed(self, specs: Collection[TrialSpec]) -> bool:
-        """Whether trials of `specs` use it, if all of them are trained."""
+        """Tells whether trials of `specs` use the part, if all of them are trained."""
         return any(not spec.is_base_model for spec in specs)
 
     def rows(self, images: int, captions: int) -> int:
-        """Of a data set with so many images and distinct captions."""
+        """Returns the number of rows for a data set with so many images and distinct captions."""
         return images
 
     @abstractmethod
     def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
-        """Whatever its content depends on."""
+        """Returns everything that the part's content depends on."""
 
     @property
     @abstractmethod
     def row_bytes(self) -> int:
-        """Of one row, as `prepare.py` writes it."""
+        """The bytes of one row, as `prepare.py` writes it."""
 
     @property
     def rate_key(self) -> str:
-        """What a row costs depends on this, besides the hardware."""
+        """The key of measured rates: what the cost of a row depends on, besides the hardware."""
         return f"{self.kind} {self.config.preset.model.base} {self.config.preset.model.dtype}"
 
     @property
     def assumed_rate(self) -> float | None:
-        """Rows a second on an A100-class GPU; None for models whose work is not known without counting."""
+        """The rows per second on an A100-class GPU; None for models whose work is not known without counting."""
         work = self.architecture.typical_operations(self.config.preset.model, self.size)
         return None if work is None else 1 / self.seconds(work, ASSUMED)
 
@@ -80,7 +80,7 @@ class CachePart(ABC):
 
     @abstractmethod
     def seconds(self, work: Operations, gpu: Gpu) -> float:
-        """What a row takes, of the base model's `work` on one sample of this part's size."""
+        """Estimates the seconds of a row from the base model's `work` on one sample of this part's size."""
 
     @property
     def _view_bytes(self) -> int:

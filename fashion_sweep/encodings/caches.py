@@ -1,4 +1,4 @@
-"""Which folders of the shared cache a run uses, named by what goes into them: weights, transform, data."""
+"""The folders of the shared cache that a run uses, named by their inputs: weights, transform, data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from fashion_sweep.run.paths import RunPaths, by_name, by_path, cache_root
 from fashion_sweep.storage.files import read_json, write_json
 
 BY = "data_known_by"
-"""Key in the file of a run's caches."""
+"""The key in the file of a run's caches that tells by what data are recognised."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Caches:
 
     parts: Mapping[str, ShardedCache]
     models: tuple[str, ...]
-    """Fingerprints of the base model, the base itself first, and of CLIP."""
+    """The fingerprints of the base model, the base itself first, and of CLIP."""
     views: int
-    """That are kept of each image trained on."""
+    """The number of views that are kept of each image trained on."""
 
     @property
     def images(self) -> ShardedCache:
@@ -41,29 +41,29 @@ class Caches:
 
     @property
     def captions(self) -> ShardedCache | None:
-        """None where `cache.max_gb` leaves no room for them."""
+        """The cache of captions; None where `cache.max_gb` leaves no room for them."""
         return self.parts.get(Captions.KIND)
 
     def folders(self, config: RunConfig, for_training: bool) -> list[Path]:
-        """Those of the parts that training reads, or judging."""
-        known = all_parts(config, self.views)
-        return [cache.root for kind, cache in self.parts.items() if for_training == known[kind].FOR_TRAINING]
+        """Returns the folders of the parts that training reads, or those that judging reads."""
+        by_kind = all_parts(config, self.views)
+        return [cache.root for kind, cache in self.parts.items() if for_training == by_kind[kind].FOR_TRAINING]
 
     def reference(self, name: str, kept_as: str = FEATURES) -> ShardedCache:
-        """Features of a set's real images, by the name under which they are kept."""
+        """Returns the cache of the features of a set's real images, by the name under which they are kept."""
         return self.parts[reference_kind(name, kept_as)]
 
     def loss(self, name: str) -> ShardedCache | None:
-        """None for what is trained on."""
+        """Returns the cache of the base model's loss on a set; None for the set that is trained on."""
         return self.parts.get(Loss.KIND.format(name))
 
     def training(self, config: TrainingConfig) -> TrainingConfig:
-        """The same with as many views as there are."""
+        """Returns the configuration with as many views as the cache has."""
         return config.model_copy(update={"views": self.views})
 
 
 def plan_caches(config: RunConfig, catalogues: dict[str, Catalogue]) -> Caches:
-    """Where each part lies: folders named by what goes into them (weights, transform, data)."""
+    """Plans the folder of each part, named by its inputs: weights, transform, data."""
     images: dict[str, int] = {name: len(catalogue.records) for name, catalogue in catalogues.items()}
     captions = len(catalogues[config.preset.training_set].distinct_captions)
     size = cache_size(config, specs_of(config), Counts(images, captions, "the data"))
@@ -84,23 +84,25 @@ def _clip_fingerprint(evaluation: EvaluationConfig) -> str:
 
 
 def write_caches(run: RunPaths, caches: Caches) -> None:
-    """Raises:
-    RunError: the run began with other data or weights, which its finished trials rest on.
+    """Writes the caches that a run uses, and checks that they are those that it began with.
+
+    Raises:
+        RunError: the run began with other data or weights, which its finished trials rest on.
     """
     values: dict[str, Any] = {kind: [by_name(cache.root), cache.rows] for kind, cache in caches.parts.items()}
     values |= {"models": list(caches.models), "views": caches.views, BY: "content"}
-    known = read_json(run.caches)
-    for kind in caches.parts.keys() & (known or {}):
-        known[kind][0] = by_name(by_path(known[kind][0]))
-    changed = [name for name in values if known and known.get(name) != values[name]]
+    earlier = read_json(run.caches)
+    for kind in caches.parts.keys() & (earlier or {}):
+        earlier[kind][0] = by_name(by_path(earlier[kind][0]))
+    changed = [name for name in values if earlier and earlier.get(name) != values[name]]
     if BY in changed:
         raise RunError(
             f"{run.root}: was begun by an earlier version, which knew data by the times of its files; "
             "give the run another name"
         )
     if changed:
-        what = ", ".join(changed)
-        raise RunError(f"{run.root}: data or weights changed since this run began ({what}); give the run another name")
+        names = ", ".join(changed)
+        raise RunError(f"{run.root}: data or weights changed since this run began ({names}); give the run another name")
     write_json(run.caches, values)
 
 

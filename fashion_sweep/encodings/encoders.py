@@ -1,4 +1,4 @@
-"""What fills each part of the shared cache, and the models that do it, which stay loaded from shard to shard."""
+"""Functions that fill each part of the shared cache; their models stay loaded from shard to shard."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -29,7 +29,7 @@ ENCODE_BATCH_SIZE = 16
 
 
 def encode_captions(model: Model, captions: Sequence[str], alive: Alive = lambda: None) -> dict[str, Tensor]:
-    """A row a caption, as the denoiser takes it: fractions as float16."""
+    """Encodes each caption into a row, as the denoiser takes it: fractions as float16."""
     parts = [model.encode_text(part) for part in _batches(captions, alive)]
     encoded = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in encoded.items()}
@@ -38,7 +38,7 @@ def encode_captions(model: Model, captions: Sequence[str], alive: Alive = lambda
 def encode_images(
     model: Model, config: TrainingConfig, records: Sequence[Record], alive: Alive = lambda: None
 ) -> dict[str, Tensor]:
-    """A row a record: `latents` of its augmented views, float16, and the conditioning of their framing."""
+    """Encodes each record into a row: `latents` of its views, float16, and the conditioning of their framing."""
     size, views = config.image, range(config.views)
     shape = model.latent_shape(size.height, size.width)
     latents, framing = [], []
@@ -71,11 +71,11 @@ def images(model: Model, part: Images, catalogue: Catalogue, rows: slice, alive:
 
 
 def features(judge: Any, part: Reference, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    found = []
+    by_batch = []
     for records in _batches(catalogue.records[rows], alive):
         pixels = np.stack([centre_view(load_rgb(record.path), part.size).pixels for record in records])
-        found.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1), part.extractor))
-    return {"features": torch.cat(found)}
+        by_batch.append(judge.features(torch.from_numpy(pixels).movedim(-1, 1), part.extractor))
+    return {"features": torch.cat(by_batch)}
 
 
 def base_losses(model: Model, part: Loss, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
@@ -111,7 +111,7 @@ def _load_pipelines(model_config: ModelConfig) -> Model:
 
 
 def shard_model(config: RunConfig) -> Model:
-    """The base model, which stays loaded for the next shard; the others make room for it."""
+    """Returns the base model, which stays loaded for the next shard; the others make room for it."""
     _load_pipelines.cache_clear()
     _load_judge.cache_clear()
     return _load_model(config.preset.model)
@@ -124,21 +124,21 @@ def _load_judge(evaluation_config: EvaluationConfig, metrics: tuple[str, ...]) -
 
 
 def shard_judge(config: RunConfig) -> Judge:
-    """The feature extractors, likewise."""
+    """Returns the feature extractors, which stay loaded for the next shard; the others make room for them."""
     _load_model.cache_clear()
     _load_pipelines.cache_clear()
     return _load_judge(config.preset.evaluation, tuple(config.sweep.metrics))
 
 
 def shard_pipelines(config: RunConfig) -> Model:
-    """The base model with all that drawing takes, likewise."""
+    """Returns the base model with all that drawing takes, loaded for the next shard too; the others make room."""
     _load_model.cache_clear()
     _load_judge.cache_clear()
     return _load_pipelines(config.preset.model)
 
 
 def forget_models() -> None:
-    """Frees what is kept for the next shard."""
+    """Frees the models that are kept for the next shard."""
     for loader in (_load_model, _load_pipelines, _load_judge):
         loader.cache_clear()
 

@@ -1,4 +1,4 @@
-"""The parts of the shared cache: what each holds, which of them trials need, what a row of it takes. Without torch."""
+"""The parts of the shared cache: their contents, which of them trials need, the cost of a row. Imports no torch."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from fashion_sweep.planning.gpu import Gpu
 
 
 class Images(CachePart):
-    """`latents` views,c,h,w float16 and the conditioning of each view's framing, of the images trained on."""
+    """The part with `latents` views,c,h,w float16 and each view's framing conditioning, of the images trained on."""
 
     KIND, TITLE, FOR_TRAINING = "images", "latents of views", True
     ENCODER = "fashion_sweep.encodings.encoders:images"
@@ -43,7 +43,7 @@ class Images(CachePart):
 
 
 class Captions(CachePart):
-    """The conditioning, its fractions as float16, of the distinct captions trained on, sorted."""
+    """The part with the conditioning, fractions as float16, of the distinct captions trained on, sorted."""
 
     KIND, TITLE, FOR_TRAINING = "captions", "prompt embeddings", True
     ENCODER = "fashion_sweep.encodings.encoders:captions"
@@ -66,8 +66,10 @@ class Captions(CachePart):
 
 
 class Loss(CachePart):
-    """`latents` c,h,w float16, the conditioning of the framing and the base model's `loss` of the first images judged,
-    of a set that nothing is trained on."""
+    """The part with the first images judged of a set that nothing is trained on, and the base model's loss on them.
+
+    It holds `latents` c,h,w float16, the conditioning of the framing, and `loss`.
+    """
 
     KIND, TITLE = "loss-{}", "{} images and their loss"
     ENCODER = "fashion_sweep.encodings.encoders:base_losses"
@@ -80,7 +82,7 @@ class Loss(CachePart):
         return order[: self.config.preset.evaluation.loss_samples]
 
     def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
-        """Of all the records in their order: how many they are decides on the timestep of each."""
+        """Returns what the content depends on, all records among it: their number decides on each one's timestep."""
         records, seed = self.records(catalogue), self.config.preset.generation.seed
         data = {"data": identity(records), "captions": [record.caption for record in records]}
         return dict(weights.model.autoencoder) | dict(weights.model.text) | data | {"size": self.size, "seed": seed}
@@ -94,14 +96,14 @@ class Loss(CachePart):
 
 
 class Cached(Protocol):
-    """The part of a task that fills the cache."""
+    """The interface of a task that adds parts to the cache."""
 
     def cache_parts(self, config: RunConfig, views: int) -> Sequence[CachePart]:
-        """What its trials need beside images and captions; `views`: kept of each image."""
+        """Returns the parts that the task's trials need beside images and captions; `views`: kept of each image."""
 
 
 def all_parts(config: RunConfig, views: int) -> dict[str, CachePart]:
-    """By kind, in the order in which they are made: last what the judge makes, so that a worker changes models once."""
+    """Returns all parts by kind in the order of making: the judge's come last, so that a worker changes models once."""
     judged, trained = sorted(config.sweep.judge), config.preset.training_set
     losses = [Loss(config, views, name) for name in judged if name != trained]
     compared = [part for name in judged for part in references(config, views, name)]

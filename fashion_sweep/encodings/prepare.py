@@ -1,4 +1,4 @@
-"""Fills the cache that all trials share: latents, prompt embeddings, features of real images. In shards, resumable."""
+"""Fills the cache that all trials share, in shards, resumably: latents, prompt embeddings, real images' features."""
 
 import shutil
 import statistics
@@ -30,7 +30,7 @@ from fashion_sweep.storage.files import is_whole, read_json, write_json
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard to make: what a worker is sent."""
+    """One shard to make, as it is sent to a worker."""
 
     run: RunPaths
     kind: str
@@ -39,17 +39,17 @@ class Shard:
 
 @dataclass(frozen=True)
 class Made:
-    """What making a shard took."""
+    """The rows and seconds of a shard that was made."""
 
     kind: str
     rows: int
     seconds: float
     hardware: str
-    """Of one worker."""
+    """The hardware of one worker."""
 
 
 def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
-    """What trials of `specs` still need, some of which may be trained already."""
+    """Returns the shards that trials of `specs` still need, some of which may be trained already."""
     caches = read_caches(run)
     untrained = [spec for spec in specs if not is_whole(run.trial(spec.trial_id).adapter)]
     return [
@@ -89,7 +89,7 @@ def write_rates(run: RunPaths, made: Sequence[Made]) -> None:
 
 
 def check_room(run: RunPaths, shards: Sequence[Shard], specs: Sequence[TrialSpec]) -> None:
-    """specs: the trials that are to be trained or judged.
+    """Checks that the disk has room for the missing shards and the trials of `specs`, to be trained or judged.
 
     Raises:
         RunError: the disk has less room than the missing shards and those trials take.
@@ -110,8 +110,10 @@ def check_room(run: RunPaths, shards: Sequence[Shard], specs: Sequence[TrialSpec
 
 @lru_cache(maxsize=2)
 def _fetch_inputs(run: RunPaths) -> None:
-    """To a node that has a copy of its own of the runs folder. What is rendered is rendered there, for that is
-    quicker than to fetch so many small files."""
+    """Fetches the inputs of encoding to a node with its own copy of the runs folder.
+
+    Rendered data sets are rendered there, which is quicker than fetching so many small files.
+    """
     if remote.current():
         fetch_for_encoding(run)
         config = read_run_config(run.config)
@@ -121,7 +123,7 @@ def _fetch_inputs(run: RunPaths) -> None:
 
 @lru_cache(maxsize=2)
 def _catalogue(path: Path) -> Catalogue:
-    """Stays the same while a run lasts; at the study's size reading it takes as long as encoding many images."""
+    """Reads a catalogue once, for it stays the same in a run; a large one takes as long as encoding many images."""
     return read_catalogue(path)
 
 

@@ -1,4 +1,4 @@
-"""What generated images are compared with: features of the real ones, and what metrics make of these once per run."""
+"""Real images as metrics compare with them: their features, and the statistics of these, made once per run."""
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -17,7 +17,7 @@ from fashion_sweep.storage.files import is_whole, write_tensors
 
 
 def write_real_statistics(run: RunPaths) -> None:
-    """Writes what the metrics need of the real images beside their features, where it is not there."""
+    """Writes what the metrics need of the real images beside their features, where it is missing."""
     config, caches = read_run_config(run.config), read_caches(run)
     missing = [name for name in config.sweep.judge if not is_whole(run.reference(name))]
     if missing:
@@ -29,12 +29,12 @@ def write_real_statistics(run: RunPaths) -> None:
 
 
 def read_real_images(run: RunPaths, config: RunConfig, name: str, catalogue: Catalogue, caches: Caches) -> RealImages:
-    """The real images of an evaluation set."""
+    """Reads the features and statistics of the real images of an evaluation set."""
     return RealImages(_features(config, name, catalogue, caches), load_file(run.reference(name)))
 
 
 def _features(config: RunConfig, name: str, catalogue: Catalogue, caches: Caches) -> dict[str, np.ndarray]:
-    """By the names under which features are kept; rows are in the order of judging."""
+    """Returns features by the names under which they are kept; rows are in the order of judging."""
     row = {record.name: index for index, record in enumerate(catalogue.records)}
     order = [row[record.name] for record in evaluation_order(catalogue, config.preset.generation.seed)]
     extractors = compared_extractors(metrics_of(config.sweep.metrics_on(name)))

@@ -1,4 +1,4 @@
-"""The part of the shared cache with features of real images, one for each set and extractor. Without torch."""
+"""The part of the shared cache with features of real images, one per set and extractor. Imports no torch."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from fashion_sweep.planning.gpu import Gpu
 
 @dataclass(frozen=True)
 class Reference(CachePart):
-    """`features` d float32 of the real images of a set that is judged, by one extractor."""
+    """The part with `features` d float32 of the real images of a set that is judged, by one extractor."""
 
     extractor: str = FEATURES
     KIND, TITLE, MADE_BY = "reference-{}", "features of {} images", "judge"
@@ -56,12 +56,12 @@ class Reference(CachePart):
 
 
 def reference_kind(data_set: str, extractor: str) -> str:
-    """The kind of the part with a set's features; those by the preset's extractor are named by the set alone."""
+    """Returns the kind of the part with a set's features; the preset's extractor is not named in it."""
     return Reference.KIND.format(data_set) + ("" if extractor == FEATURES else f"-{extractor}")
 
 
 def references(config: RunConfig, views: int, name: str) -> list[Reference]:
-    """The parts that the metrics of an evaluation set need: one for extractors that are the same network."""
+    """Returns the parts that an evaluation set's metrics need: one for extractors that are the same network."""
     names = compared_extractors(metrics_of(config.sweep.metrics_on(name)))
     kept = dict.fromkeys(kept_as(one, config.preset.evaluation) for one in names)
     return [Reference(config, views, name, extractor) for extractor in kept]

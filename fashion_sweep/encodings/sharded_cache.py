@@ -24,14 +24,14 @@ SHARD_SIZE = 128
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
-    """Sixteen hex digits that change when anything in `parts` does."""
+    """Returns sixteen hex digits that change when anything in `parts` does."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
 class ShardedCache:
-    """`rows` rows in `root`, in shards of `SHARD_SIZE`."""
+    """A cache of `rows` rows in the folder `root`, in shards of `SHARD_SIZE`."""
 
     root: Path
     rows: int
@@ -46,7 +46,7 @@ class ShardedCache:
         return self.root / f"{shard:05d}.safetensors"
 
     def missing(self) -> list[int]:
-        """Shards that are not there, or not as they should be."""
+        """Returns the shards that are missing or unsound."""
         if remote.current():  # there, a file is whole or not at all
             stored = remote.names(self.root)
             return [shard for shard in range(len(self.shards)) if self.path(shard).name not in stored]
@@ -57,13 +57,13 @@ class ShardedCache:
         write_tensors(self.path(shard), {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
 
     def row(self, name: str, index: int) -> Tensor:
-        """Row `index` of tensor `name`."""
+        """Returns row `index` of tensor `name`."""
         shard, offset = divmod(index, SHARD_SIZE)
         return self._opened(shard).get_slice(name)[offset]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of its tensors."""
+        """The names of the cache's tensors."""
         return tuple(self._opened(0).keys())
 
     def _opened(self, shard: int) -> Any:
@@ -72,7 +72,7 @@ class ShardedCache:
         return self._open[shard]
 
     def all(self, name: str) -> Tensor:
-        """All rows of tensor `name`, in memory."""
+        """Returns all rows of tensor `name`, in memory."""
         return torch.cat([self._checked(shard).get_tensor(name) for shard in range(len(self.shards))])
 
     def _is_sound(self, shard: int) -> bool:
@@ -83,7 +83,11 @@ class ShardedCache:
         return True
 
     def _checked(self, shard: int) -> Any:
-        """Raises DataError: as `_map`, or its content is not what was written; it is removed then."""
+        """Maps a shard and compares its checksum.
+
+        Raises:
+            DataError: as `_map`, or its content is not what was written; it is removed then.
+        """
         file = self._map(shard)
         tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
         if checksum(tensors, file.metadata()) != file.metadata()[CHECKSUM]:
@@ -92,7 +96,11 @@ class ShardedCache:
         return file
 
     def _map(self, shard: int) -> Any:
-        """Raises DataError: it is missing, torn, without checksum, or has another number of rows."""
+        """Maps a shard into memory.
+
+        Raises:
+            DataError: it is missing, torn, without checksum, or has another number of rows.
+        """
         try:
             file = safe_open(self.path(shard), "pt")
         except FileNotFoundError as error:  # the copy's; what is in object storage may be sound

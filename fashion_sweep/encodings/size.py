@@ -1,7 +1,7 @@
-"""How large the shared cache becomes, how long filling it takes, and what is left out of it under `cache.max_gb`.
+"""Forecasts the shared cache's size, the time to fill it, and what `cache.max_gb` leaves out of it.
 
-From configs alone, without torch. Prompt embeddings go first, since encoding captions while training gives the same
-numbers up to rounding; then views, down to one, which is another augmentation for all trials alike.
+All comes from configs alone, without torch. Prompt embeddings go first, since encoding captions while training gives
+the same numbers up to rounding; then views, down to one, which is another augmentation for all trials alike.
 """
 
 from collections.abc import Collection, Mapping
@@ -24,26 +24,26 @@ from fashion_sweep.storage.files import read_json
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of the catalogues, and where the numbers come from."""
+    """The numbers of the catalogues' rows, and where they come from."""
 
     images: Mapping[str, int]
-    """By data set."""
+    """The number of images by data set."""
     captions: int
-    """Different ones of the images trained on."""
+    """The number of distinct captions of the images trained on."""
     source: str
 
 
 @dataclass(frozen=True)
 class Part:
     kind: str
-    """images, captions, reference-<data set>, loss-<data set>."""
+    """The kind of the part: images, captions, reference-<data set>, loss-<data set>."""
     title: str
     rows: int
     bytes: int
     rows_per_second: float | None
-    """Of one worker; None where nobody knows."""
+    """The rate of one worker; None where it is not known."""
     measured: str | None
-    """Where the rate was measured; None: it is an assumption, or unknown."""
+    """The place where the rate was measured; None: it is an assumption, or unknown."""
 
     def seconds(self, workers: int) -> float | None:
         return None if self.rows_per_second is None else self.rows / self.rows_per_second / workers
@@ -53,9 +53,9 @@ class Part:
 class CacheSize:
     parts: tuple[Part, ...]
     views: int
-    """Augmented views that are kept per image."""
+    """The number of augmented views that are kept per image."""
     without_captions: bool
-    """Prompt embeddings are left out, and captions are encoded while training."""
+    """Whether prompt embeddings are left out, so that captions are encoded while training."""
 
     @property
     def bytes(self) -> int:
@@ -63,7 +63,7 @@ class CacheSize:
 
 
 def cache_size(config: RunConfig, specs: Collection[TrialSpec], counts: Counts) -> CacheSize:
-    """What is kept within `cache.max_gb`.
+    """Returns the parts that are kept within `cache.max_gb`, with their sizes.
 
     Raises:
         ConfigError: even the least that trials need is more than that.
@@ -86,8 +86,10 @@ def cache_size(config: RunConfig, specs: Collection[TrialSpec], counts: Counts) 
 
 
 def trials_size(config: RunConfig, parameters: Collection[int], images: Mapping[str, int]) -> dict[str, float]:
-    """Bytes that trials with so many trained `parameters` each take at most, by what they are for; `images`: of each
-    data set."""
+    """Returns the most bytes that trials take, by what they are for.
+
+    `parameters`: the trained ones of each trial; `images`: the number in each data set.
+    """
     adapters, evaluation = 4.0 * sum(parameters), config.preset.evaluation
     judged = sum(min(evaluation.samples, images[name]) for name in config.sweep.judge)
     references = [part for part in all_parts(config, 1).values() if isinstance(part, Reference)]
@@ -102,25 +104,27 @@ def trials_size(config: RunConfig, parameters: Collection[int], images: Mapping[
 
 
 def left_out(config: RunConfig, without_captions: bool, views: int) -> list[str]:
-    """What `cache.max_gb` leaves no room for, in words."""
+    """Describes in sentences what `cache.max_gb` leaves no room for."""
     limit, wanted = config.preset.cache.max_gb, config.preset.training.views
-    said = []
+    sentences = []
     if without_captions:
-        said.append(f"Within cache.max_gb={limit:g} no prompt embeddings are kept: captions are encoded in training.")
+        sentences.append(
+            f"Within cache.max_gb={limit:g} no prompt embeddings are kept: captions are encoded in training."
+        )
     if views < wanted:
-        said.append(f"Within cache.max_gb={limit:g} {views} of {wanted} views an image are kept.")
-    return said
+        sentences.append(f"Within cache.max_gb={limit:g} {views} of {wanted} views an image are kept.")
+    return sentences
 
 
 def known_counts(config: RunConfig) -> Counts:
-    """From the indices of the data where there are any, else as the data is published or is to be rendered."""
+    """Counts rows by the indices of the data where there are any, else as the data is published or to be rendered."""
     images: dict[str, int] = {}
     captions, sources = 0, []
     for name in config.data_sets:
         source = config.preset.data[name]
-        known = read_index_of(name, source)
-        if known:
-            kept = [row.caption for row in known.rows if row.width and inside(row.width / row.height, source)]
+        indexed = read_index_of(name, source)
+        if indexed:
+            kept = [row.caption for row in indexed.rows if row.width and inside(row.width / row.height, source)]
             images[name], distinct = len(kept), len(set(kept))
             sources.append(f"{len(kept):,} {name} images by the index of {locate_data(name, source)[0]}")
         else:
@@ -132,10 +136,10 @@ def known_counts(config: RunConfig) -> Counts:
 
 
 def _assumed_count(name: str, source: DataSource) -> tuple[int, str]:
-    """How many images a data set that was not opened yet has, and where the number is from.
+    """Returns how many images a data set that was not opened yet has, and where the number is from.
 
     Raises:
-        ConfigError: nothing tells.
+        ConfigError: the number is not known.
     """
     assumption = ", none filtered out and each with a caption of its own (an assumption)"
     if source.root is None and source.rendered_images:
@@ -151,7 +155,7 @@ def _assumed_count(name: str, source: DataSource) -> tuple[int, str]:
 
 
 def read_index_of(name: str, source: DataSource) -> index.Index | None:
-    """What is known of the data, without looking at it; None where nothing is."""
+    """Reads the index of a data set without looking at the data; None where there is none."""
     if source.root is None and source.rendered_images is None:
         return None
     return index.read(data_index(name, locate_data(name, source)[0]))
@@ -162,7 +166,7 @@ def _parts(config: RunConfig, kinds: Collection[str], views: int, counts: Counts
     for kind, part in all_parts(config, views).items():
         if kind in kinds:
             rows = part.rows(counts.images[part.data_set], counts.captions)
-            known = rates.get(part.rate_key, {})
-            rate = known.get("rows_per_second") or part.assumed_rate
-            sizes.append(Part(kind, part.title, rows, rows * part.row_bytes, rate, known.get("where")))
+            measured = rates.get(part.rate_key, {})
+            rate = measured.get("rows_per_second") or part.assumed_rate
+            sizes.append(Part(kind, part.title, rows, rows * part.row_bytes, rate, measured.get("where")))
     return tuple(sizes)

@@ -1,4 +1,4 @@
-"""The one loop that draws pictures, batch by batch, and the PNG files that most of them become.
+"""Draws pictures batch by batch, in one loop for all, and writes PNG files of most of them.
 
 Batch k holds the same prompts and noise whoever draws it, so several workers share the batches, and what a killed
 worker has kept is not drawn again.
@@ -23,7 +23,7 @@ from fashion_sweep.storage.files import replacing
 
 logger = logging.getLogger(__name__)
 PREVIEWED, PREVIEW_HEIGHT = 3, 256
-"""Sample prompts of a preview, and pixels below which it is enlarged."""
+"""The height in pixels below which a preview is enlarged; `PREVIEWED`: the number of its sample prompts."""
 SILENT = Observer()
 
 
@@ -80,7 +80,8 @@ def write_preview(
 ) -> None:
     """Writes the first sample prompts side by side in one PNG, large enough to be looked at, unless it is there.
 
-    The base model draws alone, since a model that trains has nothing else. Where memory does not suffice, it is told.
+    The base model draws alone, since a model in training has no second one. Where memory does not suffice, a warning is
+    logged.
     """
     drawn = samples[:PREVIEWED]
     if not drawn or path.is_file():

@@ -1,4 +1,4 @@
-"""A batch of images out of a loaded model, in parts where memory does not suffice for all of it at once."""
+"""Draws a batch of images with a loaded model, in parts where memory does not suffice for all of it at once."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,21 +19,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Generator:
-    """A loaded model with all that stays the same over the images of one evaluation set."""
+    """A loaded model with all settings that stay the same over the images of one evaluation set."""
 
     model: Model
     config: GenerationConfig
     size: Size
     original_size: tuple[int, int]
-    """(height, width) that pictures are to look like they come from: as in training."""
+    """The (height, width) of the originals that pictures are to look as if cut from, as in training."""
     negative_prompt: str | None
     on_step: Callable[[], None] = lambda: None
-    """Called after each denoising step."""
+    """The function that is called after each denoising step."""
     at_once: int | None = None
-    """Images that go through the model together; None: as many as a batch has, until memory does not suffice."""
+    """The images that go through the model together; None: as many as a batch has, until memory does not suffice."""
 
     def images(self, prompts: Sequence[str], draws: Sequence[tuple[int, int]], batch_size: int) -> Tensor:
-        """uint8 N,3,H,W; image i's noise is that of `draws[i]` = (seed, index), whatever batch it is in.
+        """Draws images uint8 N,3,H,W; image i's noise is that of `draws[i]` = (seed, index), whatever batch it is in.
 
         N is at most `batch_size`, to which a shorter batch is padded.
 

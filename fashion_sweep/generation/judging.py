@@ -1,4 +1,4 @@
-"""Scoring the evaluation images of a trial as they are drawn, each batch a file of its own until all are there.
+"""Scores the evaluation images of a trial as they are drawn, and keeps each batch in a file until all are there.
 
 A last short batch is padded, since kernels differ a little by batch size. Where memory does not suffice for a batch it
 goes through the model in parts, and its file says how large they were.
@@ -32,7 +32,7 @@ def judge_batches(
     done: Callable[[int], None],  # images finished by this worker
     observer: Observer = SILENT,
 ) -> None:
-    """Makes and scores every batch in `mine` that `folder` does not hold yet."""
+    """Draws and scores every batch in `mine` that `folder` does not hold yet."""
     size = generator.config.batch_size
 
     def keep(indices: range, images: Tensor) -> None:
@@ -56,12 +56,12 @@ def judge_batches(
 
 
 def collect_batches(folder: Path, count: int, batch_size: int) -> dict[str, np.ndarray]:
-    """What is kept of all `count` images, in the order of their prompts, once every batch is there."""
+    """Loads what is kept of all `count` images, in the order of their prompts, once every batch is there."""
     return load_per_image(_batch_path(folder, start) for start in range(0, count, batch_size))
 
 
 def images_at_once(folder: Path, count: int, batch_size: int) -> int:
-    """The fewest images that went through the model together: `batch_size`, or less where memory did not suffice."""
+    """Returns the fewest images that went through the model together: `batch_size`, or fewer if memory fell short."""
     sizes = []
     for start in range(0, count, batch_size):
         with safe_open(_batch_path(folder, start), "pt") as file:

@@ -1,1 +1,1 @@
-"""What is done with a trained adapter: images on demand, and exports for other tools."""
+"""Hands trained adapters over: draws images on demand, and exports adapters for other tools."""

@@ -1,4 +1,4 @@
-"""Adapters as `generate` is given them: from MLflow's registry, a trial's folder, an export, or a plain file."""
+"""Opens the adapters that `generate` gets: from MLflow's registry, a trial's folder, an export, or a plain file."""
 
 import math
 import os
@@ -18,7 +18,7 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths, TrialPaths, runs_root
 from fashion_sweep.run.stage_inputs import fetch_for_drawing
 from fashion_sweep.storage import remote
-from fashion_sweep.tracking import fetch
+from fashion_sweep.tracking.fetching import fetch
 
 TRAINING_SET = re.compile(r"^data\.[\w-]+\.")
 WITH_SCALE = re.compile(r"(?P<given>.+):(?P<scale>[+-]?(\d+\.?\d*|\.\d+|nan|inf))")
@@ -30,20 +30,20 @@ class Adapter:
 
     name: str
     label: str
-    """Short, for a grid."""
+    """A short name, for a grid."""
     file: Path | None = None
     trained_with: Preset | None = None
-    """Of its run."""
+    """The preset of the run that trained the adapter."""
     judged_as: Preset | None = None
-    """Where its run is not at hand: what the file tells of its pictures, on a model that is only named."""
+    """The preset by the file's metadata where the run is not at hand: how pictures were judged, the model by name."""
     title: str = ""
-    """Its configuration, and whether a verdict chose it."""
+    """The adapter's configuration, and whether a verdict chose it."""
     original_size: tuple[int, int] | None = None
-    """(height, width) that its training was conditioned on."""
+    """The (height, width) that its training was conditioned on."""
 
 
 def split_scale(given: str, default: float) -> tuple[str, float]:
-    """`FILE:0.8` → the file and 0.8. A file whose very name ends so is meant as it is.
+    """Splits `FILE:0.8` into the file and 0.8. An existing file whose very name ends so is taken as it is.
 
     Raises:
         ConfigError: the scale is no finite number.
@@ -58,7 +58,7 @@ def split_scale(given: str, default: float) -> tuple[str, float]:
 
 
 def find_adapter(given: str, downloads: Path) -> Adapter:
-    """Opens what was given, as far as a safetensors file can be opened.
+    """Finds the adapter that was given, and opens it as far as a safetensors file can be opened.
 
     Raises:
         ConfigError: it is not there, or no adapter.
@@ -80,22 +80,22 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
         adapter = _from_disk(given)
     try:
         with safe_open(adapter.file, "np") as file:
-            said = file.metadata() or {}
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
     if adapter.original_size is None:
-        adapter = replace(adapter, original_size=original_size_in(said))
-    return adapter if adapter.trained_with else replace(adapter, judged_as=_judged_as(given, said))
+        adapter = replace(adapter, original_size=original_size_in(metadata))
+    return adapter if adapter.trained_with else replace(adapter, judged_as=_judged_as(given, metadata))
 
 
-def _judged_as(given: str, said: Mapping[str, str]) -> Preset | None:
-    if not (judged := judged_in(said)):
+def _judged_as(given: str, metadata: Mapping[str, str]) -> Preset | None:
+    if not (judged := judged_in(metadata)):
         return None
-    name = said.get(f"{PREFIX}preset")
+    name = metadata.get(f"{PREFIX}preset")
     name = name if name in {path.stem for path in PRESETS.glob("*.yaml")} else None
-    own = f"data.{load_preset(name).training_set}."  # whatever the data set is called that it was trained on
+    prefix = f"data.{load_preset(name).training_set}."  # whatever the data set is called that it was trained on
     try:
-        return load_preset(name, values={TRAINING_SET.sub(own, key): value for key, value in judged.items()})
+        return load_preset(name, values={TRAINING_SET.sub(prefix, key): value for key, value in judged.items()})
     except ConfigError as error:
         raise ConfigError(f"--adapter {given}: tells settings that do not fit: {error}") from error
 
@@ -106,7 +106,7 @@ def _title(tags: Mapping[str, str]) -> str:
 
 
 def _fetched(given: str) -> Path:
-    """`RUN/trials/TRIAL` of a runs folder in object storage, with what is known of its training."""
+    """Fetches `RUN/trials/TRIAL` of a runs folder in object storage, with what is known of its training."""
     path = runs_root() / given
     fetch_for_drawing(RunPaths(path.parent.parent), TrialPaths(path))
     return path
@@ -119,12 +119,12 @@ def _from_disk(given: str) -> Adapter:
     if path.is_dir():
         inside = [TrialPaths(path).adapter, path / TrialPaths(path).adapter.name]
         single = [*path.glob("*.safetensors")]  # of an export, which has a name of its own
-        found = next((file for file in [*inside, *(single if len(single) == 1 else [])] if file.is_file()), None)
-        if found is None:
+        adapter_file = next((file for file in [*inside, *(single if len(single) == 1 else [])] if file.is_file()), None)
+        if adapter_file is None:
             trials = sorted(file.parent.parent for file in path.glob("trials/*/adapter/*.safetensors"))
             remedy = f"; give one of its trials, for instance {trials[0]}" if trials else ""
             raise ConfigError(f"--adapter {given}: holds no {inside[0].relative_to(path)}{remedy}")
-        path = found
+        path = adapter_file
     if not path.is_file():
         raise ConfigError(f"--adapter {given}: there is no such file; adapters of the registry are models:/NAME@best")
     if path.suffix != ".safetensors":
@@ -146,7 +146,7 @@ def _from_disk(given: str) -> Adapter:
 
 
 def _preset_of_export(path: Path) -> Preset | None:
-    """Of the run in whose folder it lies still."""
+    """Returns the preset of the run whose folder still holds the export; None where no such run is there."""
     run = RunPaths(path.parents[min(2, len(path.parents) - 1)])
     there = run.exports == path.parent.parent and run.config.is_file()
     return read_run_config(run.config).preset if there else None

@@ -1,4 +1,4 @@
-"""`export`: a run's adapter as other tools read it, with a model card. Loads neither torch nor weights."""
+"""Exports a run's adapter as other tools read it, with a model card. Loads neither torch nor weights."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,8 @@ from fashion_sweep.adapters.metadata import (
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.errors import ConfigError, RunError, did_you_mean
-from fashion_sweep.handover.model_card import Card, corrected_values, handed_over
+from fashion_sweep.handover.model_card import Card, corrected_values
+from fashion_sweep.handover.task_card import handed_over
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.results import Evaluation, Results, TrialResult, collect
 from fashion_sweep.run.paths import RunPaths
@@ -28,7 +29,7 @@ from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, write_text
 
 MEASURED_ON = ("features", "samples", "clip_model")
-"""Told of each evaluation set beside its metrics, in the file's metadata."""
+"""The values that the file's metadata holds for each evaluation set beside its metrics."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,17 @@ class ExportRequest:
     run: RunPaths
     format: str
     trial: str | None = None
-    """None: the run's best."""
+    """The id of the trial to export; None: the run's best."""
     output: Path | None = None
-    """A folder that does not exist yet; None: `exports/` in the run's."""
+    """The folder to write, which does not exist yet; None: a folder in the run's `exports/`."""
     trigger_words: Sequence[str] = ()
-    """None given: those that the adapter was trained with."""
+    """The trigger words of the adapter; empty: those that it was trained with."""
     base_model: str | None = None
-    """As the hub knows it, where the preset has a path."""
+    """The base model's name on the hub, where the preset has a path."""
 
 
 def export(request: ExportRequest) -> list[Path]:
-    """Writes the adapter and its card; their paths.
+    """Writes the adapter and its card, and returns their paths.
 
     Raises:
         ConfigError: an unknown format or trial, a layer that the format has no name for, or an output that exists.
@@ -117,7 +118,7 @@ def _card(
     verdicts: Mapping[str, Any],
     original_size: tuple[int, int] | None,
 ) -> Card:
-    """original_size: as the adapter tells it; else it is that of the data."""
+    """Makes the model card; original_size: as the adapter's file has it, None for that of the data."""
     catalogue, trial_id = request.run.catalogue(config.preset.training_set), trial.spec.trial_id
     files = {"diffusers": ADAPTER_FILE, "kohya": f"{request.run.name}-{trial_id}.safetensors", "peft": ""}
     return Card(
@@ -138,23 +139,23 @@ def _metadata(
 ) -> dict[str, str]:
     config, words = results.config, request.trigger_words
     metrics = {name: _numbers(judged, verdicts.get(name), trial) for name, judged in trial.evaluations.items()}
-    said = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model)
-    said |= judged_key(config) | metrics_key(metrics)
+    keys = own_keys(config, trial.spec, results.run, card.original_size, words, card.base_model)
+    keys |= judged_key(config) | metrics_key(metrics)
     title, started = f"{results.run}: {trial.title}", str(results.facts.get("started", ""))
     sentences = [f"{trial.title}, trial {trial.spec.trial_id} of a run with this answer:"]
     sentences += [verdict.get("sentence", "") for verdict in verdicts.values() if verdict]
-    said |= modelspec_keys(
+    keys |= modelspec_keys(
         config, trial.spec, title, " ".join(sentences), started, words, kohya=request.format == "kohya"
     )
     if request.format == "kohya":
-        said |= sd_scripts_keys(
+        keys |= sd_scripts_keys(
             config, trial.spec, card.file.removesuffix(".safetensors"), card.base_model, trial.steps
         )
-    return said
+    return keys
 
 
 def _numbers(judged: Evaluation, verdict: Mapping[str, Any] | None, trial: TrialResult) -> dict[str, Any]:
-    """The metrics on an evaluation set, with what they were measured on, and biased ones also less their bias."""
+    """Returns the metrics on an evaluation set, what they were measured on, and biased ones also less their bias."""
     metrics, values = metrics_of(judged.metrics), judged.as_json()
     names = [key for one in metrics for key in (one.name, f"{one.name}_se")]
     numbers = {key: values[key] for key in (*names, *MEASURED_ON) if values.get(key) is not None}

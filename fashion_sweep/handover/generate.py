@@ -1,4 +1,4 @@
-"""Images of adapters on demand, made as judging makes them. Torch is imported once nothing else can be wrong."""
+"""Draws images of adapters on demand, as judging draws them. Torch is imported once nothing else can be wrong."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.config.preset import Preset
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter, split_scale
-from fashion_sweep.handover.requests import Row, Wish, check_wish, make_rows, settings_told
+from fashion_sweep.handover.requests import DrawingRequest, GridRow, check_request, make_rows, settings_told
 from fashion_sweep.models.checks import check_model, check_size
 from fashion_sweep.models.registry import architecture_of
 from fashion_sweep.report.grid import write_grid
@@ -30,33 +30,33 @@ DEFAULT_FOLDER = Path("generated")
 OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
-def generate(wish: Wish, preset: str | None, settings: Sequence[str], console: Console) -> list[Path]:
-    """Writes the images, and a grid where there are several; the paths of both.
+def generate(wish: DrawingRequest, preset: str | None, settings: Sequence[str], console: Console) -> list[Path]:
+    """Writes the images, and a grid where there are several, and returns the paths of all.
 
     Raises:
         ConfigError: something in the wish does not fit.
         RunError: MLflow does not deliver an adapter.
     """
-    check_wish(wish)
+    check_request(wish)
     targets = _targets(wish)
-    given = [split_scale(adapter, wish.scale) for adapter in wish.adapters]
+    scaled = [split_scale(adapter, wish.scale) for adapter in wish.adapters]
     with tempfile.TemporaryDirectory(prefix="fashion-sweep-") as downloads:
         with console.status("reading the adapter …"):
-            found = [(find_adapter(name, Path(downloads) / str(i)), scale) for i, (name, scale) in enumerate(given)]
-            rows = make_rows(wish, found, preset, settings)
+            adapters = [(find_adapter(name, Path(downloads) / str(i)), scale) for i, (name, scale) in enumerate(scaled)]
+            rows = make_rows(wish, adapters, preset, settings)
             drawn = rows[0].preset
             key = "--size" if wish.size else f"data.{drawn.training_set}.evaluation"
             check_model(_model_of(drawn))
             check_size(drawn.model, key, drawn.picture_size())
-        if told := settings_told([adapter for adapter, _ in found], preset):
-            console.print(told, style="dim", soft_wrap=True, markup=False)
+        if note := settings_told([adapter for adapter, _ in adapters], preset):
+            console.print(note, style="dim", soft_wrap=True, markup=False)
         model = _load(rows, console)
         written = _draw(wish, rows, model, targets, console)
     return [*written, *_grid(wish, rows, written)]
 
 
-def _targets(wish: Wish) -> list[Path]:
-    """Files that do not exist yet: the one named, or the next numbers in the folder."""
+def _targets(wish: DrawingRequest) -> list[Path]:
+    """Returns the files to write, which do not exist yet: the one named, or the next numbers in the folder."""
     count, output = wish.images, wish.output or DEFAULT_FOLDER
     suffix = "" if output.is_dir() else output.suffix.lower()
     if suffix in OTHER_FORMATS:
@@ -79,8 +79,8 @@ def _targets(wish: Wish) -> list[Path]:
     return [folder / f"{number:02d}.png" for number in range(first, first + count)]
 
 
-def _load(rows: Sequence[Row], console: Console) -> "Model":
-    """The one model of all rows, with every adapter known to fit it."""
+def _load(rows: Sequence[GridRow], console: Console) -> "Model":
+    """Loads the one model of all rows, and checks that every adapter fits it."""
     preset = rows[0].preset
     names = [f"{row.adapter.name}{row.adapter.title}" for row in rows if row.adapter.file]
     with_adapters = f" with {', '.join(names)}" if names else ""
@@ -96,13 +96,13 @@ def _load(rows: Sequence[Row], console: Console) -> "Model":
 
 
 def _model_of(preset: Preset) -> ModelConfig:
-    """Without what makes no step."""
+    """Returns the model's configuration without the models that make no step of a picture."""
     return architecture_of(preset.model).for_pictures(preset.model, preset.generation.refine_fraction)
 
 
 @contextmanager
-def _applied(model: "Model", row: Row) -> Iterator[None]:
-    """The model with a row's adapter, for a while."""
+def _applied(model: "Model", row: GridRow) -> Iterator[None]:
+    """Keeps a row's adapter in the model while the block runs."""
     from fashion_sweep.adapters.fusing import adapted
 
     with ExitStack() as stack:
@@ -116,7 +116,7 @@ def _applied(model: "Model", row: Row) -> Iterator[None]:
         yield
 
 
-def _generator(model: "Model", row: Row, on_step: Callable[[], None]) -> "Generator":
+def _generator(model: "Model", row: GridRow, on_step: Callable[[], None]) -> "Generator":
     from fashion_sweep.generation.generator import Generator
 
     return Generator(
@@ -130,7 +130,7 @@ def _generator(model: "Model", row: Row, on_step: Callable[[], None]) -> "Genera
 
 
 class _Announcing(Observer):
-    """Says which image is drawn, and moves a bar on with each of its steps."""
+    """An observer that announces each image, and has a progress bar for its steps."""
 
     def __init__(self, progress: Progress, console: Console, images: int, steps: int) -> None:
         self.progress, self.console, self.images = progress, console, images
@@ -146,8 +146,10 @@ class _Announcing(Observer):
         yield
 
 
-def _draw(wish: Wish, rows: Sequence[Row], model: "Model", targets: Sequence[Path], console: Console) -> list[Path]:
-    """One image at a time: its bytes depend on its own adapter, prompt and seed, not on what else is wished for."""
+def _draw(
+    wish: DrawingRequest, rows: Sequence[GridRow], model: "Model", targets: Sequence[Path], console: Console
+) -> list[Path]:
+    """Draws one image at a time: its bytes depend on its own adapter, prompt and seed, not on the other images."""
     from fashion_sweep.generation.drawing import draw
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -166,8 +168,8 @@ def _draw(wish: Wish, rows: Sequence[Row], model: "Model", targets: Sequence[Pat
     return list(targets)
 
 
-def _saving(row: Row, drawn: Sequence[tuple[str, int]], targets: Sequence[Path]) -> Callable[[range, Any], None]:
-    """Writes a row's images, which tell what they come from."""
+def _saving(row: GridRow, drawn: Sequence[tuple[str, int]], targets: Sequence[Path]) -> Callable[[range, Any], None]:
+    """Returns a function that writes a row's images, with their origin in each file."""
     from fashion_sweep.generation.drawing import save_png
 
     def keep(indices: range, images: Any) -> None:
@@ -179,8 +181,8 @@ def _saving(row: Row, drawn: Sequence[tuple[str, int]], targets: Sequence[Path])
     return keep
 
 
-def _grid(wish: Wish, rows: Sequence[Row], images: Sequence[Path]) -> list[Path]:
-    """Rows are adapters and columns prompts with seeds; of one adapter, rows are seeds and columns prompts."""
+def _grid(wish: DrawingRequest, rows: Sequence[GridRow], images: Sequence[Path]) -> list[Path]:
+    """Writes a grid of adapters by prompts with seeds; for one adapter, of seeds by prompts. Returns its path."""
     if len(images) == 1:
         return []
     if len(rows) == 1:
@@ -196,6 +198,6 @@ def _grid(wish: Wish, rows: Sequence[Row], images: Sequence[Path]) -> list[Path]
 
 
 def _free(path: Path) -> Path:
-    """`path`, or with the next number where it exists."""
+    """Returns `path`, or the path with the next free number where it exists."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(1))
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())

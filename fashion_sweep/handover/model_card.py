@@ -1,17 +1,17 @@
-"""The model card beside an exported adapter: a README.md as the Hugging Face hub reads it."""
+"""Writes the model card of an exported adapter: a README.md as the Hugging Face hub reads it."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
 from fashion_sweep.config.adapter_columns import adapter_value
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.doors import ADAPTER_KINDS, TASKS
+from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import shown
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.models.architecture import Example
 from fashion_sweep.models.sources import EMBEDDED
 from fashion_sweep.report.markdown import plain
@@ -20,44 +20,8 @@ from fashion_sweep.report.words import GAP
 
 
 @dataclass(frozen=True)
-class TaskCard:
-    """What a task says of one of its adapters."""
-
-    sections: Mapping[str, Sequence[str]]
-    """Paragraphs by title: how good it is."""
-    prompt: str
-    """For an example."""
-    caption: str | None = None
-    """One that it was trained on, where all are alike."""
-    has_words: bool = False
-    """Whether the prompt holds the trigger words already."""
-
-
-class HandedOver(Protocol):
-    """The part of a task that exports ask."""
-
-    def best(self, config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> TrialSpec | None:
-        """The trial that is exported where none is named; None: the run came to no such answer.
-
-        Args:
-            config: of the run.
-            specs: all its trials.
-            results: what `results.json` holds.
-        """
-
-    def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
-        """What the model card of a trial says; verdicts: by evaluation set, None where there is none."""
-
-
-def handed_over(config: RunConfig) -> HandedOver:
-    """The task of a run."""
-    task: HandedOver = TASKS[config.sweep.task]
-    return task
-
-
-@dataclass(frozen=True)
 class Card:
-    """All that the card tells."""
+    """The content of a model card."""
 
     run: str
     config: RunConfig
@@ -65,11 +29,11 @@ class Card:
     told: TaskCard
     format: str
     file: str
-    """Name of the exported file; of a peft export nothing."""
+    """The name of the exported file; empty for a peft export."""
     base_model: str
     trigger_words: Sequence[str]
     original_size: tuple[int, int] | None
-    """(height, width) that training was conditioned on."""
+    """The (height, width) that training was conditioned on."""
 
     def text(self) -> str:
         paragraphs = [self._front_matter(), f"# {plain(self.run)}: {self.trial.title}", self._introduction()]
@@ -127,12 +91,16 @@ class Card:
         parts.append(f"guidance scale {generation.guidance_scale:g}")
         if self.config.preset.model.second_model and generation.refine_fraction:
             parts.append(f"the {architecture.second_title} for the last {generation.refine_fraction:.0%} of the steps")
-        if self.original_size:
+        if self._framed_size:
             parts.append("`original_size` as the photographs'")
         yield f"Judged with {', '.join(parts)}; no negative prompt."
 
+    @property
+    def _framed_size(self) -> tuple[int, int] | None:
+        return self.original_size if self.config.architecture.is_told_sizes else None
+
     def _python(self) -> str | None:
-        """A script that draws with the adapter; None where no other tool has a pipeline of this architecture."""
+        """Returns a script that draws with the adapter; None where no tool has a pipeline of the architecture."""
         load = [f'pipeline.load_lora_weights(".", weight_name={_literal(self.file)})']
         imports = ["import torch"]
         if self.format == "peft":
@@ -155,7 +123,7 @@ class Card:
                 prompt=_literal(", ".join([*words, self.told.prompt])),
                 height=size.height,
                 width=size.width,
-                original_size=self.original_size,
+                original_size=self._framed_size,
                 steps=generation.num_inference_steps,
                 guidance_scale=generation.guidance_scale,
             )
@@ -188,10 +156,10 @@ class Card:
 
 
 def corrected_values(verdict: Mapping[str, Any] | None, trial: TrialResult) -> dict[str, float]:
-    """The metrics of the verdict as it goes by them, less their bias, of the trial's configuration."""
+    """Returns the metrics that the verdict compared, less their bias, of the trial's configuration."""
     estimates = (verdict or {}).get("estimates") or {}
-    known = estimates.get(trial.spec.configuration.title) or {}
-    return {name: one["value"] for name, one in known.items()}
+    of_configuration = estimates.get(trial.spec.configuration.title) or {}
+    return {name: one["value"] for name, one in of_configuration.items()}
 
 
 def _import_order(line: str) -> tuple[bool, str]:
@@ -199,12 +167,12 @@ def _import_order(line: str) -> tuple[bool, str]:
 
 
 def code(text: str) -> str:
-    """Between backticks, which it cannot leave."""
+    """Makes a text safe between backticks, which it cannot leave."""
     return shown(" ".join(text.split())).replace("`", "'")
 
 
 def _literal(text: str) -> str:
-    """Of Python, in one line, in a block of code that it cannot leave."""
+    """Returns the text as a Python literal in one line, which cannot leave its block of code."""
     return json.dumps(code(text), ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""What `generate` is asked for, and the rows of images that come of it."""
+"""The options of `generate`, and the rows of images that it draws for them."""
 
 import itertools
 import json
@@ -20,24 +20,24 @@ from fashion_sweep.models.registry import architecture_of
 
 
 @dataclass(frozen=True)
-class Wish:
-    """Each prompt is drawn with each seed, by each adapter."""
+class DrawingRequest:
+    """The images asked of `generate`: each prompt with each seed, by each adapter."""
 
     prompts: Sequence[str]
     seeds: Sequence[int] = (0,)
     adapters: Sequence[str] = ()
-    """`models:/…`, a file, or a trial's folder, each with `:SCALE` where it is not `scale`; none: the base model."""
+    """The adapters: `models:/…`, files or trials' folders, with `:SCALE` where not `scale`; none: the base model."""
     scale: float = 1.0
     output: Path | None = None
     with_base: bool | None = None
     """Whether the base model has a row too; None: where there are several adapters."""
     size: str | None = None
-    """HEIGHTxWIDTH in pixels; this and the following: None is as in judging."""
+    """The size as HEIGHTxWIDTH in pixels; for this and the following, None is as in judging."""
     steps: int | None = None
     guidance: float | None = None
     refine_fraction: float | None = None
     negative_prompt: str | None = None
-    """Of every row; empty: none at all."""
+    """The negative prompt of every row; empty: none at all."""
 
     @property
     def has_base(self) -> bool:
@@ -49,15 +49,15 @@ class Wish:
         return len(self.prompts) * len(self.seeds) * (len(self.adapters) + self.has_base)
 
     def draws(self, rows: int) -> list[tuple[str, int]]:
-        """(prompt, seed) of one row's images, in the order of the grid's cells."""
+        """Returns (prompt, seed) of one row's images, in the order of the grid's cells."""
         if rows == 1:
             return [(prompt, seed) for seed, prompt in itertools.product(self.seeds, self.prompts)]
         return list(itertools.product(self.prompts, self.seeds))
 
 
 @dataclass(frozen=True)
-class Row:
-    """Images of one adapter, or of the base model: as they would be drawn if nothing else were asked for."""
+class GridRow:
+    """The images of one adapter or of the base model, drawn as if nothing else were asked for."""
 
     adapter: Adapter
     scale: float
@@ -74,10 +74,10 @@ class Row:
         return architecture_of(self.preset.model)
 
     def description(self) -> dict[str, Any]:
-        """What its images are told to come from."""
+        """Returns the origin of the row's images, for their files."""
         generation, size = self.preset.generation, self.preset.picture_size()
         refined = generation.refine_fraction if self.preset.model.second_model else 0
-        said = {
+        origin = {
             "adapter": self.adapter.name,
             "scale": f"{self.scale:g}",
             "preset": self.preset.name,
@@ -89,13 +89,13 @@ class Row:
             "refine_fraction": f"{refined:g}",
         }
         if refined:
-            said[self._architecture.second_title] = str(self.preset.model.second_model)
+            origin[self._architecture.second_title] = str(self.preset.model.second_model)
         if self.negative_prompt is not None:
-            said["negative_prompt"] = self.negative_prompt
-        return said
+            origin["negative_prompt"] = self.negative_prompt
+        return origin
 
     def parameters(self, prompt: str, seed: int) -> str:
-        """The same in the one text that AUTOMATIC1111, Forge and galleries look for, as far as it has words for it."""
+        """Returns the origin as the text that AUTOMATIC1111, Forge and galleries read, as far as it has words."""
         generation, size = self.preset.generation, self.preset.picture_size()
         lines = [prompt, *([f"Negative prompt: {self.negative_prompt}"] if self.negative_prompt else [])]
         values = {
@@ -116,14 +116,16 @@ class Row:
 
 
 def _quoted(value: object) -> str:
-    """As these tools write values that hold what separates values."""
+    """Quotes a value that holds a separator of values, as AUTOMATIC1111 does."""
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if re.search("[,:\n]", text) else text
 
 
-def check_wish(wish: Wish) -> None:
-    """Raises:
-    ConfigError: a value that no model could take.
+def check_request(wish: DrawingRequest) -> None:
+    """Checks the values of a wish that do not depend on the model.
+
+    Raises:
+        ConfigError: a value that no model could take.
     """
     if not all(prompt.strip() for prompt in wish.prompts):
         raise ConfigError("--prompt: is empty; say what to show")
@@ -145,7 +147,7 @@ def check_wish(wish: Wish) -> None:
     _size(wish)
 
 
-def _size(wish: Wish) -> tuple[int, int] | None:
+def _size(wish: DrawingRequest) -> tuple[int, int] | None:
     if wish.size is None:
         return None
     parts = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", wish.size)
@@ -155,9 +157,9 @@ def _size(wish: Wish) -> tuple[int, int] | None:
 
 
 def make_rows(
-    wish: Wish, adapters: Sequence[tuple[Adapter, float]], preset: str | None, settings: Sequence[str]
-) -> list[Row]:
-    """One for each adapter with its scale, in the order given, after the base model's where that is wished for.
+    wish: DrawingRequest, adapters: Sequence[tuple[Adapter, float]], preset: str | None, settings: Sequence[str]
+) -> list[GridRow]:
+    """Makes a row for each adapter with its scale, in the order given, after the base model's where that is asked for.
 
     Raises:
         ConfigError: they do not share one base model, or a setting does not fit.
@@ -179,26 +181,26 @@ def make_rows(
 
 
 def settings_of(adapters: Sequence[Adapter]) -> Preset | None:
-    """Those of all rows: of the first adapter whose run is known, else of the first that tells how it was judged."""
-    known = [adapter.trained_with for adapter in adapters] + [adapter.judged_as for adapter in adapters]
-    return next(filter(None, known), None)
+    """Returns all rows' preset: of the first adapter whose run is known, else of the first whose file holds one."""
+    presets = [adapter.trained_with for adapter in adapters] + [adapter.judged_as for adapter in adapters]
+    return next(filter(None, presets), None)
 
 
 def settings_told(adapters: Sequence[Adapter], name: str | None) -> str | None:
-    """Which settings all rows have and why, where not every adapter was judged with these; `name`: of `--preset`."""
+    """Describes the settings of all rows where an adapter was judged with others; `name`: the value of `--preset`."""
     chosen = settings_of(adapters)
-    others = [adapter for adapter in adapters if _how(adapter) != (chosen and _drawn(chosen))]
-    if name is not None or not (others or chosen is None) or not adapters:
+    deviating = [adapter for adapter in adapters if _how(adapter) != (chosen and _drawn(chosen))]
+    if name is not None or not (deviating or chosen is None) or not adapters:
         return None
     if chosen is None:
         return f"drawn with the preset's settings: {_listed(adapters)} not tell how pictures of it were judged"
     source = next(adapter for adapter in adapters if chosen in (adapter.trained_with, adapter.judged_as))
-    own = [f"{adapter.label} was judged with {_how(adapter)}" for adapter in others if _how(adapter)]
-    silent = [adapter for adapter in others if not _how(adapter)]
-    own += [f"{_listed(silent)} not tell its own"] if silent else []
+    differences = [f"{adapter.label} was judged with {_how(adapter)}" for adapter in deviating if _how(adapter)]
+    silent = [adapter for adapter in deviating if not _how(adapter)]
+    differences += [f"{_listed(silent)} not tell its own"] if silent else []
     return (
         f"but for what the options say, all rows are drawn as {source.label} was judged, with {_drawn(chosen)}: "
-        f"{'; '.join(own)}"
+        f"{'; '.join(differences)}"
     )
 
 
@@ -220,22 +222,22 @@ def _drawn(preset: Preset) -> str:
 
 
 def base_like(like: Adapter | None) -> Adapter:
-    """The base model, drawn with the size conditioning of `like`."""
+    """Returns the base model in place of an adapter, drawn with the size conditioning of `like`."""
     if like is None:
         return Adapter("none: the base model", "base model")
     return Adapter("none: the base model", "base model", original_size=like.original_size)
 
 
-def _row(wish: Wish, adapter: Adapter, scale: float, resolved: Preset) -> Row:
+def _row(wish: DrawingRequest, adapter: Adapter, scale: float, resolved: Preset) -> GridRow:
     size = resolved.picture_size()
     negative = resolved.generation.base_negative_prompt if adapter.file is None else None
     if wish.negative_prompt is not None:
         negative = wish.negative_prompt or None
-    return Row(adapter, scale, resolved, adapter.original_size or (size.height, size.width), negative)
+    return GridRow(adapter, scale, resolved, adapter.original_size or (size.height, size.width), negative)
 
 
-def _preset(wish: Wish, judged: Preset | None, name: str | None, settings: Sequence[str]) -> Preset:
-    """The one asked for, else the one that the adapters were judged with, as it was then; with what is wished for."""
+def _preset(wish: DrawingRequest, judged: Preset | None, name: str | None, settings: Sequence[str]) -> Preset:
+    """Returns the preset asked for, else that of the adapters' judging as it was then, with the wish's settings."""
     preset = load_preset(name, settings) if name is not None or judged is None else change_preset(judged, settings)
     generation = preset.generation
     steps = wish.steps or generation.num_inference_steps

@@ -1,4 +1,4 @@
-"""CLIP score: how well each picture shows what its caption says. Source: https://arxiv.org/abs/2104.08718."""
+"""CLIP score measures how well each picture shows its caption. Source: https://arxiv.org/abs/2104.08718."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCORES = "clip_scores"
-"""What is kept of each image."""
+"""The name of the scores that are kept, one per image."""
 
 
 class ClipScore(Metric):
-    """100 x cosine between the CLIP embeddings of an image and its caption, averaged over the images."""
+    """The mean over images of 100 x cosine between the CLIP embeddings of an image and its caption."""
 
     name, title, short, better = "clip_score", "CLIP score", "CLIP", "higher"
     margin = Margin(0.3)

@@ -17,11 +17,11 @@ from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
 
 SIGMA, SCALE = 10.0, 1000.0
 ROWS_AT_ONCE = 512
-"""Of the kernel: all 40,000 x 40,000 values at once would take 13 GB."""
+"""The rows of the kernel computed at once: all 40,000 x 40,000 values would take 13 GB."""
 
 
 class Cmmd(Metric):
-    """How far generated images are from real ones by a Gaussian kernel on their CLIP embeddings."""
+    """The distance of generated images from real ones by a Gaussian kernel on their CLIP embeddings."""
 
     name, title, short, better = "cmmd", "CMMD", "CMMD", "lower"
     margin = Margin(0.02, share=0.03)
@@ -39,7 +39,7 @@ class Cmmd(Metric):
 
 
 def cmmd_estimate(x: np.ndarray, y: np.ndarray, within_y: float) -> Estimate:
-    """CMMD of embeddings x n,d and y m,d of length 1; within_y: the mean kernel over all pairs of y.
+    """Estimates CMMD from embeddings x n,d and y m,d of length 1; within_y: the mean kernel over all pairs of y.
 
     The influence is the first-order projection of the U-statistic, y being given, as for KID.
     """
@@ -59,7 +59,7 @@ def cmmd_estimate(x: np.ndarray, y: np.ndarray, within_y: float) -> Estimate:
 
 
 def _row_means(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """n: the mean kernel of each row of x n,d with all rows of y m,d, all of length 1."""
+    """Returns n values: the mean kernel of each row of x n,d with all rows of y m,d, all of length 1."""
     starts = range(0, len(x), ROWS_AT_ONCE)
     return np.concatenate([np.exp((x[at : at + ROWS_AT_ONCE] @ y.T - 1) / SIGMA**2).mean(axis=1) for at in starts])
 

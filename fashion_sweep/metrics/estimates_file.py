@@ -1,4 +1,4 @@
-"""The metrics of a trial on one evaluation set with each image's influence on them: all that a comparison needs.
+"""Stores a trial's metrics on one evaluation set with each image's influence on them: all that a comparison needs.
 
 Reading takes neither torch nor the images' features, which are 1,000 times as large.
 """
@@ -18,11 +18,11 @@ from fashion_sweep.storage.files import write_tensors
 
 @dataclass(frozen=True)
 class TrialEstimates:
-    """Of n images, in the order of their prompts."""
+    """The metrics of a trial on n images, which are in the order of their prompts."""
 
     metrics: Mapping[str, Estimate]
     prompts: list[str]
-    """Names of the records whose captions were the prompts."""
+    """The names of the records whose captions were the prompts."""
 
 
 def write_estimates(path: Path, estimates: Mapping[str, Estimate], prompts: Sequence[str]) -> None:
@@ -32,8 +32,10 @@ def write_estimates(path: Path, estimates: Mapping[str, Estimate], prompts: Sequ
 
 
 def read_estimates(path: Path, wanted: Sequence[str]) -> TrialEstimates:
-    """Raises:
-    RunError: the file is not there, damaged, lacks a wanted metric, or holds values that are not finite.
+    """Reads a file of estimates, and checks that it holds the wanted metrics.
+
+    Raises:
+        RunError: the file is not there, damaged, lacks a wanted metric, or holds values that are not finite.
     """
     try:
         with safe_open(path, "np") as file:
@@ -51,5 +53,5 @@ def read_estimates(path: Path, wanted: Sequence[str]) -> TrialEstimates:
     return TrialEstimates(estimates, prompts)
 
 
-def _unusable(path: Path, what: str) -> RunError:
-    return RunError(f"{path} is {what}; remove result.json beside it and run again to have the trial judged anew")
+def _unusable(path: Path, state: str) -> RunError:
+    return RunError(f"{path} is {state}; remove result.json beside it and run again to have the trial judged anew")

@@ -1,4 +1,4 @@
-"""From what is kept of each image to the metrics of a trial, each with what it was measured on."""
+"""Computes a trial's metrics from what is kept of each image, each with what it was measured on."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
 
 
 def compared_extractors(metrics: Sequence[Metric]) -> list[str]:
-    """Whose features of the real images the metrics need."""
+    """Returns the extractors whose features of the real images the metrics need."""
     comparing = [metric for metric in metrics if metric.compares_features]
     return list(dict.fromkeys(name for metric in comparing for name in metric.extractors))
 
@@ -21,7 +21,7 @@ def compared_extractors(metrics: Sequence[Metric]) -> list[str]:
 def real_statistics(
     metrics: Sequence[Metric], features: Mapping[str, np.ndarray], evaluation: EvaluationConfig
 ) -> dict[str, np.ndarray]:
-    """What the metrics need of the real images beside their features, for `RealImages`: made once per run."""
+    """Computes what the metrics need of the real images beside their features, for `RealImages`: once per run."""
     named = by_extractor(features, compared_extractors(metrics), evaluation)
     return {f"{metric.name}.{part}": value for metric in metrics for part, value in metric.statistics(named).items()}
 
@@ -29,7 +29,7 @@ def real_statistics(
 def evaluate(
     metrics: Sequence[Metric], kept: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig
 ) -> dict[str, Estimate]:
-    """The metrics by name.
+    """Computes the metrics of generated images, by name.
 
     Args:
         metrics: those to compute.
@@ -45,16 +45,16 @@ def evaluate(
     real = RealImages(by_extractor(real.features, names, evaluation), real.statistics)
     estimates = {}
     for metric in metrics:
-        estimates[metric.name] = found = metric.estimate(images, real, evaluation)
-        if not (math.isfinite(found.value) and math.isfinite(found.standard_error or 0.0)):
-            raise TrialError(f"{metric.title} is {found.value} on {len(found.influence)} images")
+        estimates[metric.name] = estimate = metric.estimate(images, real, evaluation)
+        if not (math.isfinite(estimate.value) and math.isfinite(estimate.standard_error or 0.0)):
+            raise TrialError(f"{metric.title} is {estimate.value} on {len(estimate.influence)} images")
     return estimates
 
 
 def as_result(
     metrics: Sequence[Metric], estimates: Mapping[str, Estimate], real: RealImages, evaluation: EvaluationConfig
 ) -> dict[str, Any]:
-    """The metrics as `result.json` has them: values, standard errors, sample counts and extractors."""
+    """Returns the metrics as `result.json` has them: values, standard errors, sample counts and extractors."""
     result: dict[str, Any] = {}
     for name, estimate in estimates.items():
         result[name] = estimate.value
@@ -72,7 +72,7 @@ def as_result(
 
 
 def for_tune(evaluations: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, float]:
-    """`fid_fashion` and so on, for Ray Tune; nothing on the workers that hold no metrics."""
+    """Returns the metrics as Ray Tune gets them, such as `fid_fashion`; empty on workers that hold no metrics."""
     return {
         f"{metric.name}_{data_set}": values[metric.name]
         for data_set, values in evaluations.items()

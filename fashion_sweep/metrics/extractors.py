@@ -1,4 +1,4 @@
-"""Feature extractors by name: which network each is, and how wide its features are. Imports no torch."""
+"""Feature extractors by name, with their networks and the widths of their features. Imports no torch."""
 
 import json
 from abc import ABC, abstractmethod
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEATURES = "features"
-"""Stands for the extractor that the preset names."""
+"""The name that stands for the extractor of the preset."""
 CLIP = "open_clip"
 """The extractor that CLIP score and metrics on CLIP embeddings need."""
 Value = TypeVar("Value")
 
 
 class Network(Protocol):
-    """A loaded extractor."""
+    """A loaded feature extractor."""
 
     model: Any
-    """A torch module."""
+    """The torch module of the network."""
 
     def image_features(self, images: "Tensor") -> "Tensor":
-        """uint8 N,3,H,W → N,d float32."""
+        """Computes the features of images: uint8 N,3,H,W → N,d float32."""
 
 
 class Extractor(ABC):
@@ -39,28 +39,30 @@ class Extractor(ABC):
 
     @abstractmethod
     def network(self, evaluation: EvaluationConfig) -> str:
-        """What the network is; extractors of which this is equal are one and the same."""
+        """Returns a name of the network; extractors for which it is equal are one and the same."""
 
     @abstractmethod
     def dimension(self, evaluation: EvaluationConfig) -> int:
-        """How many features an image has, without loading weights."""
+        """Returns the number of features of an image, without loading weights."""
 
     def operations(self, evaluation: EvaluationConfig) -> float:
-        """Floating-point operations for one image, for forecasts; 0 where they hardly count."""
+        """Returns the floating-point operations for one image, for forecasts; 0 where they hardly count."""
         return 0.0
 
     @abstractmethod
     def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
-        """The network with its weights."""
+        """Loads the network with its weights."""
 
     def check(self, evaluation: EvaluationConfig) -> None:  # noqa: B027
-        """Raises:
-        ConfigError: the settings do not fit it.
+        """Checks that the settings fit the extractor.
+
+        Raises:
+            ConfigError: they do not.
         """
 
 
 class OpenClip(Extractor):
-    """The CLIP of `evaluation.clip_model`."""
+    """The CLIP of `evaluation.clip_model` as a feature extractor."""
 
     def network(self, evaluation: EvaluationConfig) -> str:
         return f"{evaluation.clip_model} {evaluation.clip_pretrained}"
@@ -79,7 +81,7 @@ class OpenClip(Extractor):
         return int(json.loads(path.read_text(encoding="utf-8"))["embed_dim"])
 
     def operations(self, evaluation: EvaluationConfig) -> float:
-        """Of ViT-L/14 on an image and its caption; the embedded CLIP is a thousandth of that."""
+        """Returns the operations of ViT-L/14 on an image and its caption; the embedded CLIP is a thousandth of that."""
         return 0.0 if evaluation.clip_model.startswith(EMBEDDED) else 175e9
 
     def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
@@ -89,7 +91,7 @@ class OpenClip(Extractor):
 
 
 class TinyClip(OpenClip):
-    """The same where it is the embedded one, whose features are few enough for a FID of few images."""
+    """The embedded CLIP as a feature extractor: its features are few enough for a FID of few images."""
 
     def check(self, evaluation: EvaluationConfig) -> None:
         if not evaluation.clip_model.startswith(EMBEDDED):
@@ -118,9 +120,9 @@ class InceptionV3(Extractor):
 
 
 def extractor(name: str, evaluation: EvaluationConfig) -> Extractor:
-    """The extractor of that name, `features` being the preset's."""
-    found: Extractor = EXTRACTORS[evaluation.features if name == FEATURES else name]
-    return found
+    """Returns the extractor of that name, where `features` is the preset's."""
+    chosen: Extractor = EXTRACTORS[evaluation.features if name == FEATURES else name]
+    return chosen
 
 
 def network_of(name: str, evaluation: EvaluationConfig) -> str:
@@ -136,12 +138,12 @@ def operations_of(name: str, evaluation: EvaluationConfig) -> float:
 
 
 def kept_as(name: str, evaluation: EvaluationConfig) -> str:
-    """The name under which features are kept: one for extractors that are the same network."""
+    """Returns the name under which features are kept: the same for extractors that are the same network."""
     return FEATURES if network_of(name, evaluation) == network_of(FEATURES, evaluation) else name
 
 
 def by_extractor(kept: Mapping[str, Value], names: Iterable[str], evaluation: EvaluationConfig) -> dict[str, Value]:
-    """What was kept, also under the names of the extractors that it is of."""
+    """Returns what was kept, also under the names of the extractors that made it."""
     return dict(kept) | {name: kept[kept_as(name, evaluation)] for name in names}
 
 

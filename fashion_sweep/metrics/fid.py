@@ -14,14 +14,14 @@ from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
 
 SAMPLES_PER_DIMENSION = 2.5  # below about that the covariance is too poor for a number that is called FID
 FEW_PER_DIMENSION = 10
-"""Images a feature dimension; below, C/n falls short of the bias by a few per cent of the FID in simulation."""
+"""The images per feature dimension below which C/n misses some of the bias: a few % of the FID in simulation."""
 SMALLEST_ROOT = 1e-6
-"""Of the largest: smaller eigenvalues of the cross term are noise, whose inverse would drown the rest."""
+"""The share of the largest root below which roots in the cross term are noise, whose inverse would drown the rest."""
 
 
 @dataclass(frozen=True)
 class FeatureStats:
-    """Mean (d) and covariance (d,d) of n features, float64."""
+    """The mean (d) and covariance (d,d) of n features, float64."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -29,7 +29,7 @@ class FeatureStats:
 
 
 def feature_stats(features: np.ndarray) -> FeatureStats:
-    """features: N,d of any float type, N ≥ 2; the covariance is the unbiased one."""
+    """Computes mean and unbiased covariance of features N,d of any float type, N ≥ 2."""
     values = np.asarray(features, dtype=np.float64)
     if not np.isfinite(values).all():
         raise ValueError("features are not finite")
@@ -37,7 +37,7 @@ def feature_stats(features: np.ndarray) -> FeatureStats:
 
 
 def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:
-    """|μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½), the square root's trace from eigenvalues of Σa^½ Σb Σa^½."""
+    """Computes |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½), the root's trace by eigenvalues of Σa^½ Σb Σa^½."""
     root = _symmetric_root(a.covariance)
     eigenvalues = np.linalg.eigvalsh(root @ b.covariance @ root)
     cross = np.sqrt(eigenvalues.clip(min=0)).sum()
@@ -51,7 +51,7 @@ def _symmetric_root(matrix: np.ndarray) -> np.ndarray:
 
 
 def fid_estimate(features: np.ndarray, reference: FeatureStats) -> Estimate:
-    """FID of n,d features of generated images, with its bias and the influence of each image.
+    """Estimates the FID of generated images' n,d features, with its bias and the influence of each image.
 
     Source of the bias: Chong & Forsyth (2020), arXiv:1911.07023, who measured that FID at n images exceeds its limit
     by C/n; C here for Gaussian features. With R = Σr^½ and R Σ R = V diag(s²) Vᵀ: the derivative of tr (R Σ R)^½ with
@@ -82,7 +82,7 @@ def fid_estimate(features: np.ndarray, reference: FeatureStats) -> Estimate:
 
 
 class Fid(Metric):
-    """How far generated images are from real ones in mean and covariance of their features."""
+    """The distance of generated images from real ones in mean and covariance of their features."""
 
     name, title, short, better = "fid", "FID", "FID", "lower"
     margin = Margin(0.5, share=0.03)

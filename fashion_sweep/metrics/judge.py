@@ -1,4 +1,4 @@
-"""The loaded networks of a sweep's metrics, and what they leave of a batch of images."""
+"""Runs the networks of a sweep's metrics on batches of images."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -31,14 +31,14 @@ class Judge:
         return [network.model for network in self.networks.values()]
 
     def features(self, images: Tensor, name: str) -> Tensor:
-        """uint8 N,3,H,W → N,d float32, by the extractor of that name."""
+        """Computes features by the extractor of that name: uint8 N,3,H,W → N,d float32."""
         network = network_of(name, self.evaluation)
         # TF32 moves FID; a CLIP that only scores captions computes as torch has it by default
         with tf32(False) if network in self.compared else nullcontext():
             return self.networks[network].image_features(images)
 
     def per_image(self, images: Tensor, captions: Sequence[str]) -> dict[str, Tensor]:
-        """What the metrics keep of each image, uint8 N,3,H,W, by name: rows of float32."""
+        """Computes what the metrics keep of each image, uint8 N,3,H,W, by name: rows of float32."""
         batch, kept = SeenBatch(self, images, captions), dict[str, Tensor]()
         for metric in self.metrics:
             kept |= metric.per_image(batch)
@@ -53,18 +53,18 @@ class SeenBatch:
         self._features: dict[str, Tensor] = {}
 
     def features(self, name: str) -> Tensor:
-        """N,d float32 by the extractor of that name."""
+        """Returns the features N,d float32 by the extractor of that name."""
         network = network_of(name, self._judge.evaluation)
         if network not in self._features:
             self._features[network] = self._judge.features(self._images, name)
         return self._features[network]
 
     def kept(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """The features by these extractors, under the names by which they are kept."""
+        """Returns the features by these extractors, under the names by which they are kept."""
         return {kept_as(name, self._judge.evaluation): self.features(name) for name in names}
 
     def caption_features(self, name: str) -> Tensor:
-        """N,d float32 of the captions, by an extractor that is a CLIP."""
+        """Returns the captions' features N,d float32, by an extractor that is a CLIP."""
         clip = self._judge.networks[network_of(name, self._judge.evaluation)]
         assert isinstance(clip, Clip)
         return clip.text_features(self._captions)

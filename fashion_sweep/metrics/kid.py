@@ -13,7 +13,7 @@ from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
 
 
 def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Estimate:
-    """Mean over disjoint subsets: the k-th `subset_size` features against the k-th of the reference.
+    """Estimates KID as the mean over disjoint subsets: the k-th `subset_size` features against the reference's k-th.
 
     features N,d and reference M,d are each in a random order, and row i of one tells nothing of row i of the other.
     The standard error is that of the mean over subsets.
@@ -33,7 +33,7 @@ def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Estima
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """The unbiased estimate for x n,d and y m,d, and the influence (n) of each row of x, y being given.
+    """Estimates the squared MMD of x n,d and y m,d without bias, and the influence (n) of each row of x given y.
 
     The influence is the first-order projection of the U-statistic: twice what a row adds to the mean over pairs.
     """
@@ -54,7 +54,7 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 class Kid(Metric):
-    """How far generated images are from real ones by a kernel on their features; unbiased at any number of images."""
+    """The distance of generated images from real ones by a kernel on features, unbiased at any number of images."""
 
     name, title, short, better = "kid", "KID", "KID", "lower"
     margin = Margin(0.3, share=0.03)
@@ -75,7 +75,7 @@ class Kid(Metric):
 
 
 def _strangers_first(reference: np.ndarray, samples: int, size: int) -> np.ndarray:
-    """Turned so that no generated image meets the photograph of its own caption: KID takes the two as independent."""
+    """Rotates the reference so that no image meets its own caption's photograph: KID takes the two as independent."""
     return np.roll(reference, -(samples if len(reference) >= samples + size else size), axis=0)
 
 

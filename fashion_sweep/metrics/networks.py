@@ -38,14 +38,14 @@ class Clip:
 
     @torch.inference_mode()
     def image_features(self, images: Tensor) -> Tensor:
-        """uint8 N,3,H,W → N,d float32, not normalised."""
+        """Computes the images' features, not normalised: uint8 N,3,H,W → N,d float32."""
         pictures = [Image.fromarray(image.permute(1, 2, 0).cpu().numpy()) for image in images]
         pixels = torch.stack([self.preprocess(picture) for picture in pictures]).to(self.device)
         return self.model.encode_image(pixels).float().cpu()
 
     @torch.inference_mode()
     def text_features(self, captions: Sequence[str]) -> Tensor:
-        """N,d float32, not normalised."""
+        """Computes the captions' features N,d float32, not normalised."""
         return self.model.encode_text(self.tokenizer(list(captions)).to(self.device)).float().cpu()
 
 
@@ -58,12 +58,12 @@ class Inception:
 
     @torch.inference_mode()
     def image_features(self, images: Tensor) -> Tensor:
-        """uint8 N,3,H,W → N,2048 float32."""
+        """Computes the images' features: uint8 N,3,H,W → N,2048 float32."""
         return self.model(images.to(self.device))[0].float().cpu()
 
 
 def _published() -> dict[str, Tensor]:
-    """InceptionV3's weights, which are published as a pickle: only tensors are taken from it, whoever changed it."""
+    """Loads InceptionV3's weights, published as a pickle: only tensors are taken from it, whoever changed it."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     url: str = URL_INCEPTION_V3  # its name carries the start of the SHA-256
@@ -71,12 +71,12 @@ def _published() -> dict[str, Tensor]:
 
 
 def _inception(weights: Mapping[str, Tensor] | None) -> Any:
-    """The network with these weights; None leaves them as they are drawn, the same each time."""
+    """Builds the network with these weights; None leaves them as they are drawn, the same each time."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Bare(FeatureExtractorInceptionV3):
         def load_state_dict(self, *arguments: Any, **options: Any) -> None:
-            """Nothing: the constructor insists on unpickling some file, for which an empty one has to do."""
+            """Does nothing: the constructor insists on unpickling some file, and gets an empty one."""
 
     with tempfile.NamedTemporaryFile() as nothing, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""How many images a sweep's metrics need. Imports no torch."""
+"""Checks that a sweep's metrics have enough images. Imports no torch."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,6 @@ from fashion_sweep.metrics.metric import Metric
 
 
 def too_few(metrics: Sequence[Metric], images: int, evaluation: EvaluationConfig) -> str | None:
-    """Why so many images cannot be judged by these metrics, as a clause; None where they can."""
+    """Returns why that many images are too few for these metrics, as a clause; None where they are enough."""
     reasons = (metric.shortage(images, evaluation) for metric in metrics)
     return next((f"{images} images are {reason}" for reason in reasons if reason), None)

@@ -1,4 +1,4 @@
-"""What is asked of a family of base models before any of its weights are there. Imports no torch."""
+"""The interface of a family of base models before any of its weights are loaded. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,130 +16,134 @@ class Placement:
     """A part of a base model that can carry an adapter."""
 
     title: str
-    """In titles, for instance `UNet`."""
+    """The name in titles, for instance `UNet`."""
     components: tuple[str, ...]
-    """Of the model, that it stands for."""
+    """The components of the model that the placement stands for."""
 
 
 @dataclass
 class Layers:
-    """What a network is made of."""
+    """The linear layers of a network and its number of parameters."""
 
     linear: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Input and output width by the layer's name."""
+    """The input and output width of each linear layer, by its name."""
     parameters: int = 0
-    """Of all its layers, the linear ones included."""
+    """The number of parameters of all layers, the linear ones included."""
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """What encodings depend on of a base model, as parts of the keys of the shared cache."""
+    """The parts of a base model that encodings depend on, as parts of the keys of the shared cache."""
 
     autoencoder: Mapping[str, str]
-    """Whatever latents depend on."""
+    """Everything that latents depend on."""
     text: Mapping[str, str]
-    """Whatever the conditioning of captions depends on."""
+    """Everything that the conditioning of captions depends on."""
     drawing: Mapping[str, str]
-    """Whatever pictures depend on besides."""
+    """Everything else that pictures depend on."""
 
     @property
     def all(self) -> dict[str, str]:
-        """Of the three together."""
+        """The fingerprints of autoencoder, text and drawing together."""
         return {**self.autoencoder, **self.text, **self.drawing}
 
 
 @dataclass(frozen=True)
 class Operations:
-    """Floating-point operations for one sample of one size; a multiplication and its addition are two."""
+    """Floating-point operations for one sample of one size; a multiplication and its addition count as two."""
 
     base: float
-    """Of one forward pass of the denoiser."""
+    """The operations of one forward pass of the denoiser."""
     second: float
-    """Of the model that makes the last steps, likewise; 0 where there is none."""
+    """The operations of one forward pass of the model that makes the last steps; 0 where there is none."""
     text: float
-    """Of encoding one caption."""
+    """The operations of encoding one caption."""
     encode: float
     decode: float
 
 
 @dataclass(frozen=True)
 class Names:
-    """How a family is called by tools that read adapters."""
+    """The names of a family in other tools that read adapters."""
 
     hub: str
-    """Tag on the Hugging Face hub."""
+    """The tag on the Hugging Face hub."""
     modelspec: str
-    """`architecture` of Stability's ModelSpec, without the kind of adapter."""
+    """The `architecture` of Stability's ModelSpec, without the kind of adapter."""
     sd_scripts: str
-    """`ss_base_model_version` of kohya's sd-scripts."""
+    """The `ss_base_model_version` of kohya's sd-scripts."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """What a script that draws with an adapter is about; texts are Python."""
+    """The values for a script that draws with an adapter; texts are Python source."""
 
     base: str
     dtype: str
     load: Sequence[str]
-    """Lines that load the adapter into `pipeline`."""
+    """The lines that load the adapter into `pipeline`."""
     prompt: str
     height: int
     width: int
     original_size: tuple[int, int] | None
-    """(height, width) that training was conditioned on."""
+    """The (height, width) that training was conditioned on."""
     steps: int
     guidance_scale: float
 
 
 @dataclass(frozen=True)
 class TokenLengths:
-    """How long captions are, with their begin and end, in the tokens of one tokenizer."""
+    """The lengths of captions, with their begin and end, in the tokens of one tokenizer."""
 
     tokenizer: str
     limit: int
-    """What the text encoder takes."""
+    """The number of tokens that the text encoder takes."""
     shortest: int
     median: float
     longest: int
     cut: int
-    """Captions that lose their end."""
+    """The number of captions that lose their end."""
 
 
 class Architecture(Protocol):
     """A family of base models, by the name that presets give as `model.architecture`.
 
-    A class that inherits from this one states what has no body here, and whatever else is different with it.
+    A class that inherits from this one defines what has no body here, and overrides whatever else differs.
     """
 
     name: str
     components: tuple[str, ...]
-    """Modules that can carry an adapter, in the order in which they are listed."""
+    """The modules that can carry an adapter, in the order in which they are listed."""
     text_components: tuple[str, ...]
-    """Those among them that read the caption: with an adapter there, captions cannot be encoded beforehand."""
+    """The components that read the caption: with an adapter there, captions cannot be encoded beforehand."""
     placements: Mapping[str, Placement]
-    """By the names that sweeps use."""
+    """The placements by the names that sweeps use."""
 
     sampler: str
-    """What pictures are drawn with, as galleries have it: for instance `DDIM`."""
+    """The name of the sampler that draws pictures, as galleries write it: for instance `DDIM`."""
+    is_told_sizes: bool = False
+    """Whether pictures are drawn with the size of an original, as training told it."""
     second_title: str = "second model"
-    """What makes the last steps of pictures, where anything does."""
+    """The title of the model that makes the last steps of pictures, where there is one."""
 
     @property
     def names(self) -> Names:
         return Names(self.name, self.name, self.name)
 
     def example_code(self, example: Example) -> tuple[list[str], list[str]] | None:
-        """A script that draws a picture: its imports and its lines; None where diffusers has no such pipeline."""
+        """Returns the imports and lines of a script that draws a picture; None where diffusers has no such pipeline."""
         return None
 
     formats: tuple[str, ...] = ("diffusers", "peft")
-    """Names of `adapters.formats.FORMATS` in which layers have names; run folders have diffusers'."""
+    """The names of `adapters.formats.FORMATS` in which layers have names; run folders hold diffusers' files."""
 
     def target_modules(self, component: str) -> tuple[str, ...]:
-        """Names of the linear layers of `component` that are adapted unless a preset names others."""
+        """Returns the names of the linear layers of `component` that are adapted unless a preset names others."""
 
     def saved_name(self, component: str, layer: str, file_format: str) -> str | None:
-        """The name of a layer in a file of that format, without the ending that tells its part; None: it has none.
+        """Returns the name of a layer in a file of that format, or None where it has none.
+
+        The name comes without the ending that tells the part of the layer.
 
         Args:
             component: of the model.
@@ -149,74 +153,74 @@ class Architecture(Protocol):
         return {"diffusers": f"{component}.{layer}", "peft": f"base_model.model.{layer}"}.get(file_format)
 
     def spellings(self, component: str, layer: str) -> set[str]:
-        """Every name that a trainer may give the layer in a file of an adapter."""
+        """Returns every name that a trainer may give the layer in a file of an adapter."""
         return {f"{component}.{layer}"}
 
     def layers(self, base: str, component: str) -> Layers:
-        """The layers of a component of the model that a preset calls `base`, without its weights.
+        """Returns the layers of a component of the model that a preset calls `base`, without loading its weights.
 
         Raises:
-            ConfigError: the model is nowhere, or something else.
+            ConfigError: the model cannot be found, or is of another architecture.
         """
 
     config_class: type[ModelConfig]
-    """Of the `model` section of presets."""
+    """The class of the `model` section of presets."""
 
     def check(self, model: Any) -> None:
-        """Finds what is wrong with the model as far as that can be told in a second; `model`: a `config_class`.
+        """Checks all about the model that can be checked in a second; `model`: a `config_class`.
 
         Raises:
-            ConfigError: a part of it is nowhere, something else, or learnt what cannot be trained or drawn.
+            ConfigError: a part of it cannot be found, is something else, or learnt what cannot be trained or drawn.
         """
         return
 
     def size_divisor(self, model: Any) -> int:
-        """What the height and width of every image must divide by, in pixels."""
+        """Returns the number of pixels that the height and width of every image must divide by."""
 
     def locate(self, base: str) -> str:
-        """The folder or file of the weights, or the hub id where they are not on this disk."""
+        """Returns the folder or file of the weights, or the hub id where they are not on this disk."""
         return base
 
     def fingerprints(self, model: Any) -> Fingerprints:
-        """What tells the model's encodings from those of others."""
+        """Returns what tells the model's encodings from those of other models."""
 
     def view_bytes(self, model: Any, size: Size) -> int:
-        """Bytes that the cache takes for one picture: latents as float16, and the conditioning of its framing."""
+        """Returns the bytes of one picture in the cache: latents as float16, and the conditioning of its framing."""
 
     def caption_bytes(self, model: Any) -> int:
-        """Bytes that the cache takes for the conditioning of one caption."""
+        """Returns the bytes of the conditioning of one caption in the cache."""
 
     def typical_operations(self, model: Any, size: Size) -> Operations | None:
-        """As `operations`, at once and about right; None for models of another size than the usual one."""
+        """Estimates `operations` at once; None for models of another size than the usual one."""
         return None
 
     def operations(self, model: Any, size: Size) -> Operations | None:
-        """Counted from configs alone; None where these are not at hand."""
+        """Counts the floating-point operations from configs alone; None where these are not at hand."""
         return None
 
     def tokenizer_fingerprints(self, base: str) -> Sequence[str]:
-        """One for each tokenizer that lies beside the weights."""
+        """Returns a fingerprint for each tokenizer that lies beside the weights."""
         return ()
 
     def tokenizers(self, base: str) -> Mapping[str, Any]:
-        """By name: transformers' tokenizers, from the model's files or as they are known to be."""
+        """Returns transformers' tokenizers by name, from the model's files or as they are known to be."""
         return {}
 
     def caption_lengths(self, base: str, counts: Mapping[str, int]) -> list[TokenLengths]:
-        """Of the captions in `counts`, each as often as it says there, by each tokenizer."""
+        """Returns the token lengths, by each tokenizer, of the captions in `counts`, each as often as counted there."""
         return []
 
     def for_pictures(self, model: Any, refine_fraction: float) -> Any:
-        """The same configuration without what makes no step of a picture."""
+        """Returns the configuration without the models that make no step of a picture."""
         return model
 
     def for_training(self, model: Any) -> Any:
-        """The same configuration without what has no part in training."""
+        """Returns the configuration without the models that have no part in training."""
         return model
 
     def load(self, config: Any, device: str, for_pictures: bool) -> "Model":
-        """The base model with frozen weights; `for_pictures`: with all that drawing takes.
+        """Loads the base model with frozen weights; `for_pictures`: with all that drawing takes.
 
         Raises:
-            ConfigError: its weights are not on this disk, and not to be had.
+            ConfigError: its weights are neither on this disk nor available elsewhere.
         """

@@ -1,4 +1,4 @@
-"""Which kernels attention runs on. Imports no torch at module level, so that a mistake is told in a second."""
+"""Chooses the kernels that attention runs on. Imports no torch at module level: mistakes are reported in a second."""
 
 import importlib
 import json
@@ -18,10 +18,10 @@ BUILD_NOTE = "xformers/cpp_lib.json"
 
 
 def choose_attention(wanted: Literal["auto", "sdpa", "xformers"], device: Any) -> Literal["sdpa", "xformers"]:
-    """xFormers' memory-efficient attention where it is wanted and runs forward and backward on `device`.
+    """Chooses xFormers' memory-efficient attention where it is wanted and runs forward and backward on `device`.
 
     Raises:
-        ConfigError: it is asked for and does not.
+        ConfigError: xFormers is asked for and does not run.
     """
     if wanted == "sdpa":
         return "sdpa"
@@ -35,7 +35,7 @@ def choose_attention(wanted: Literal["auto", "sdpa", "xformers"], device: Any) -
 
 
 def check_attention(wanted: str) -> None:
-    """What can be told without a device.
+    """Checks the wanted attention as far as that is possible without a device.
 
     Raises:
         ConfigError: xFormers is asked for, and not installed or made for another torch.
@@ -45,7 +45,7 @@ def check_attention(wanted: str) -> None:
 
 
 def missing() -> str | None:
-    """What keeps xFormers from being imported, by the metadata of the installed packages."""
+    """Returns what keeps xFormers from being imported, by the metadata of the installed packages; None: nothing."""
     try:
         version, torch = metadata.version(PACKAGE), metadata.version("torch")
     except metadata.PackageNotFoundError:
@@ -71,7 +71,7 @@ def _does_not_run(device: Any) -> str | None:
 
 
 def _made_for() -> str:
-    """The torch that the compiled parts were built for, as the package notes it; else what its metadata asks for."""
+    """Returns the torch that the compiled parts were built for by the package's note, else what its metadata wants."""
     try:
         note = metadata.distribution(PACKAGE).locate_file(BUILD_NOTE)
         built_for = json.loads(Path(str(note)).read_text(encoding="utf-8"))["version"]["torch"]

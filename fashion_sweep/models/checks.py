@@ -1,4 +1,4 @@
-"""What can be wrong with a base model, told before any weights are opened. Imports no torch."""
+"""Checks of a base model's settings before any weights are opened. Imports no torch."""
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.model_config import ModelConfig
@@ -8,21 +8,21 @@ from fashion_sweep.models.registry import architecture_of
 
 
 def check_model(model: ModelConfig) -> None:
-    """Refuses what cannot be trained or drawn.
+    """Checks that the base model can be trained and drawn with.
 
     Raises:
-        ConfigError: a part of the model is nowhere, something else, or learnt what cannot be trained or drawn; or
-            attention is asked for that is not installed.
+        ConfigError: a part of the model cannot be found, is something else, or learnt what cannot be trained or
+            drawn; or attention is asked for that is not installed.
     """
     architecture_of(model).check(model)
     check_attention(model.attention)
 
 
 def check_size(model: ModelConfig, key: str, size: Size) -> None:
-    """Images must divide into latents.
+    """Checks that images of `size`, from the config's `key`, divide into latents.
 
     Raises:
-        ConfigError: those of `size`, in the config's `key`, do not.
+        ConfigError: they do not.
     """
     divisor = architecture_of(model).size_divisor(model)
     if size.height % divisor or size.width % divisor:

@@ -1,4 +1,4 @@
-"""What to do when a device is out of memory: the same work in halves."""
+"""Repeats work in halves when a device is out of memory."""
 
 import gc
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Of a CUDA device, or of the CPU's allocator."""
+    """Tells whether the error means that a CUDA device, or the CPU's allocator, is out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
 
 
 def release_memory() -> None:
-    """Gives back what the failed attempt has left; called once its exception, which holds its tensors, is gone."""
+    """Frees the memory of a failed attempt; called once its exception, which holds its tensors, is gone."""
     gc.collect()
     torch.cuda.empty_cache()
 
 
-def as_much_as_fits(work: Callable[[int], None], size: int, said: Callable[[int], None]) -> int:
+def as_much_as_fits(work: Callable[[int], None], size: int, announce: Callable[[int], None]) -> int:
     """Calls `work(size)` with ever smaller halves of `size` until one fits, and returns that.
 
-    `work` starts from the beginning each time; `said` gets every smaller size before it is tried.
+    `work` starts from the beginning each time; `announce` gets every smaller size before it is tried.
 
     Raises:
         RuntimeError: out of memory even with a size of 1.
@@ -36,4 +36,4 @@ def as_much_as_fits(work: Callable[[int], None], size: int, said: Callable[[int]
             return size
         release_memory()
         size //= 2
-        said(size)
+        announce(size)

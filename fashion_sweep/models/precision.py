@@ -1,4 +1,4 @@
-"""Where float32 may be computed as TF32."""
+"""Switches TF32 for float32 computations on and off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Matrix products and convolutions of float32 with ten bits of mantissa on CUDA devices that can, or never."""
+    """Allows or forbids TF32, ten bits of mantissa, in float32 matrix products and convolutions on CUDA devices."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = allowed

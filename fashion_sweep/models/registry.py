@@ -1,4 +1,4 @@
-"""The base model that a preset names, from the architecture that it names. Imports no torch before it is used."""
+"""Finds the architecture of a preset's base model, and loads the model. Imports no torch before it is used."""
 
 from typing import TYPE_CHECKING
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 def default_device() -> str:
-    """`cuda` where there is one."""
+    """Returns `cuda` where there is such a device, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def architecture_of(model: ModelConfig) -> Architecture:
-    """The architecture of the base model that `model` describes."""
+    """Returns the architecture of the base model that `model` describes."""
     architecture: Architecture = ARCHITECTURES[model.architecture]
     return architecture
 
 
 def load_model(config: ModelConfig, device: str, for_pictures: bool = False) -> "Model":
-    """The base model with frozen weights on `device`; `for_pictures`: with all that drawing takes.
+    """Loads the base model with frozen weights on `device`; `for_pictures`: with all that drawing takes.
 
     Raises:
-        ConfigError: its weights are not on this disk, and not to be had.
+        ConfigError: its weights are neither on this disk nor available elsewhere.
     """
     return architecture_of(config).load(config, device, for_pictures)

@@ -1,1 +1,1 @@
-"""What a sweep will cost before anything is started: its trials with their sizes, and the shared encodings."""
+"""The cost of a sweep before anything is started: its trials with their sizes, and the shared encodings."""

@@ -1,4 +1,4 @@
-"""What a careful person wants to know of a data set before paying for a run on it. Loads neither torch nor weights."""
+"""Checks of a data set that one wants before paying for a run on it. Loads neither torch nor weights."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -47,40 +47,39 @@ class CommonSize:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """Of one data set. What is said of sizes is of all readable images, of captions and splits of those kept."""
+    """The findings on one data set: on sizes of all readable images, on captions and splits of those kept."""
 
     name: str
     root: str
     images: int
     kept: int
     dropped: dict[str, int]
-    """By reason."""
+    """The number of images dropped, by reason."""
     problem_files: list[str]
-    """Some of them."""
+    """Some of the files that have a problem, each with its reason."""
     filter: dict[str, float]
     bytes: int
     sizes: dict[str, Spread]
-    """width, height, aspect_ratio, kilobytes."""
+    """The spread of `width`, `height`, `aspect_ratio` and `kilobytes`."""
     distinct_sizes: int
     common_sizes: list[CommonSize]
     captions: int
     distinct_captions: int
     most_repeated_caption: tuple[str, int]
     tokens: list[TokenLengths]
-    """Of each tokenizer of the base model; of those that it is known to have, where its own are not on this machine."""
+    """The lengths of captions for each tokenizer of the base model; for those it is known to have if none is here."""
     duplicate_files: int
-    """Files whose content another file has, too: how many more there are than contents."""
+    """The number of files whose content another file has, too: how many more there are than contents."""
     duplicate_examples: list[list[str]]
     training: int | None
     validation: int | None
     judged: int
     headers_read: int
-    """The others were known from an earlier time."""
+    """The number of images whose headers were read now; the others were known from an earlier time."""
 
 
 def configured(preset: Preset, names: Sequence[str] = ()) -> list[str]:
-    """The data sets of these names; without any, the one that is trained on, and all that have a folder or are
-    rendered.
+    """Returns the data sets of these names; without any, the one trained on, and all with a folder or rendered.
 
     Raises:
         ConfigError: the preset has no data set of that name.
@@ -92,9 +91,11 @@ def configured(preset: Preset, names: Sequence[str] = ()) -> list[str]:
 
 
 def check_data(name: str, preset: Preset) -> tuple[DataCheck, Catalogue]:
-    """Raises:
-    ConfigError: the data's place is not given.
-    DataError: it is missing or malformed, or nothing is left of it.
+    """Checks a data set of the preset; returns the findings, and the catalogue of its images.
+
+    Raises:
+        ConfigError: the data's place is not given.
+        DataError: it is missing or malformed, or nothing is left of it.
     """
     source = preset.data[name]
     root = render_if_needed(name, source)
@@ -131,7 +132,7 @@ def check_data(name: str, preset: Preset) -> tuple[DataCheck, Catalogue]:
 
 
 def _examples(problems: Sequence[Problem]) -> list[str]:
-    """Some of each kind."""
+    """Returns some problem files of each kind, with the reason."""
     return [f"{file}: {reason}" for reason, files in by_reason(problems).items() for file in files[:EXAMPLES]]
 
 
@@ -154,20 +155,20 @@ def _sizes(index: Index, source: DataSource) -> dict[str, Any]:
 
 
 def _token_lengths(name: str, root: str, index: Index, counts: Counter[str], preset: Preset) -> list[TokenLengths]:
-    """Lengths of captions: kept, since they take seconds."""
+    """Returns the lengths of captions in tokens, which are kept on disk, since they take seconds."""
     path = data_findings(name, root)
-    known = read_json(path, {})
-    known = known if index.key and known.get("index") == index.key else {"index": index.key, "tokens": {}}
+    findings = read_json(path, {})
+    findings = findings if index.key and findings.get("index") == index.key else {"index": index.key, "tokens": {}}
     architecture, base = architecture_of(preset.model), preset.model.base
     key = f"{architecture.tokenizer_fingerprints(base)} {_bounds(preset.data[name])}"
-    if key not in known["tokens"]:
-        known["tokens"][key] = [asdict(lengths) for lengths in architecture.caption_lengths(base, counts)]
-        write_json(path, known)
-    return [TokenLengths(**lengths) for lengths in known["tokens"][key]]
+    if key not in findings["tokens"]:
+        findings["tokens"][key] = [asdict(lengths) for lengths in architecture.caption_lengths(base, counts)]
+        write_json(path, findings)
+    return [TokenLengths(**lengths) for lengths in findings["tokens"][key]]
 
 
 def _equal_files(index: Index) -> list[list[str]]:
-    """Names of files with the same bytes."""
+    """Returns the names of files with the same bytes, in groups."""
     by_content: dict[str, list[str]] = defaultdict(list)
     for row in index.rows:
         by_content[row.digest].append(row.name)

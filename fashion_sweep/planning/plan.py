@@ -8,10 +8,10 @@ from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.search_space import Budget, Space
 from fashion_sweep.config.sweep import Sweep
-from fashion_sweep.config.trial_spec import TRAINING_AXES, Interval, TrialSpec, within
+from fashion_sweep.config.trial_spec import TRAINING_AXES, ParameterRange, TrialSpec, within
 
 BYTES_PER_PARAMETER = 4
-"""Adapters are trained and saved in float32."""
+"""The bytes of one parameter: adapters are trained and saved in float32."""
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,19 @@ class PlannedTrial:
     trial_id: str
     title: str
     adapters: dict[str, Any]
-    """By placement, as sweep files have them."""
+    """The adapters by placement, as sweep files have them."""
     training: dict[str, Any]
-    """What the trial sets for itself."""
+    """The training settings that the trial sets for itself."""
     replicate: int
     parameters: int
     adapter_bytes: int
-    """Of its tensors."""
+    """The size of the adapters' tensors."""
     share: float
-    """Of the parameters of the components of the base model that can carry adapters."""
+    """The trial's share of the parameters of those components of the base model that can carry adapters."""
 
 
 def resolved(config: RunConfig) -> RunConfig:
-    """The same, with the space of its sweep, if it has one, written out as trials; that of a search stays.
+    """Writes out the space of the sweep, if it has one, as trials; that of a search stays.
 
     Raises:
         ConfigError: nothing meets the budget, or a trial adapts layers that the model has not.
@@ -49,7 +49,7 @@ def resolved(config: RunConfig) -> RunConfig:
 
 
 def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
-    """Every trial of the space that meets its budget, the smallest first; axes that are ranges are left open.
+    """Returns every trial of the space that meets its budget, the smallest first; axes that are ranges stay open.
 
     Raises:
         ConfigError: none does; names the nearest.
@@ -62,7 +62,7 @@ def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
 
 
 def plan(config: RunConfig) -> list[PlannedTrial]:
-    """The trials of a resolved configuration, in the order of the sweep; of a search, those it may choose from."""
+    """Plans the trials of a resolved configuration in the order of the sweep; of a search, those to choose from."""
     family, base = config.architecture, config.preset.model.base
     whole = sum(family.layers(base, component).parameters for component in family.components)
     planned = []
@@ -84,13 +84,13 @@ def plan(config: RunConfig) -> list[PlannedTrial]:
 
 
 def specs_of(config: RunConfig) -> list[TrialSpec]:
-    """Every trial there is; of a search, those it may choose from."""
+    """Returns every trial of a configuration; of a search, those it may choose from."""
     space = config.sweep.space
     return feasible(config, space) if space else list(config.specs)
 
 
 def trials_wanted(config: RunConfig) -> int:
-    """How many trials a search begins: as many as it says, if its space has so many; 0 where nothing is searched."""
+    """Returns how many trials a search begins: as many as it says, if its space has so many; 0 without a search."""
     search, space = config.sweep.search, config.sweep.space
     if search is None or space is None:
         return 0
@@ -101,12 +101,12 @@ def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
     return count_parameters(config.preset.model.base, spec, config.training_of(spec).target_modules)
 
 
-def _interval(config: RunConfig, budget: Budget | None) -> Interval:
+def _interval(config: RunConfig, budget: Budget | None) -> ParameterRange:
     if budget is None:
-        return Interval(0, math.inf)
+        return ParameterRange(0, math.inf)
     if budget.at_most is not None:
-        return Interval(0, budget.at_most)
+        return ParameterRange(0, budget.at_most)
     parameters = budget.parameters
     if parameters is None:
         parameters = parameters_of(config, config.spec_of(budget.equal_to or {}))
-    return Interval.around(parameters, budget.tolerance)
+    return ParameterRange.around(parameters, budget.tolerance)

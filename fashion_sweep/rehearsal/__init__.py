@@ -1,1 +1,1 @@
-"""Every stage of a run on two samples at the true sizes, and what that foretells of the run."""
+"""Runs every stage of a run on two samples at the true sizes, and forecasts the run from them."""

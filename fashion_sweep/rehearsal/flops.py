@@ -1,4 +1,4 @@
-"""Floating-point operations of what a run does to a sample, from configs alone."""
+"""Counts the floating-point operations of what a run does to a sample, from configs alone."""
 
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,23 +13,23 @@ from fashion_sweep.models.registry import architecture_of
 
 @dataclass(frozen=True)
 class Flops(Operations):
-    """Those of the base model, and of what judges its pictures."""
+    """Counts the operations of the base model, and of what judges its pictures."""
 
     features: float
 
 
 def count_work(config: RunConfig) -> dict[str, Flops] | None:
-    """At the sizes a run works at: `training`, and each evaluation set. None as `count_flops`."""
+    """Counts the operations at a run's sizes: `training`, and each evaluation set. None as `count_flops`."""
     preset = config.preset
     sizes = {"training": preset.training.image} | {n: preset.picture_size(n) for n in config.drawn_on}
     counted = {name: count_flops(preset.model, preset.evaluation, size) for name, size in sizes.items()}
-    known = {name: flops for name, flops in counted.items() if flops is not None}
-    return known if len(known) == len(counted) else None
+    countable = {name: flops for name, flops in counted.items() if flops is not None}
+    return countable if len(countable) == len(counted) else None
 
 
 @cache
 def count_flops(model: ModelConfig, evaluation: EvaluationConfig, size: Size) -> Flops | None:
-    """None where the architecture is not at hand."""
+    """Counts the operations on one sample of this size; None where the architecture is not at hand."""
     operations = architecture_of(model).operations(model, size)
     if operations is None:
         return None

@@ -1,4 +1,4 @@
-"""From the pace of a worker to the hours of a sweep. Arithmetic alone."""
+"""Forecasts the hours of a sweep from the pace of a worker. Arithmetic alone."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.split import held_out_count, steps_for
 from fashion_sweep.encodings.size import CacheSize, trials_size
 from fashion_sweep.rehearsal.meter import caching
-from fashion_sweep.rehearsal.scale import all_specs, placement
+from fashion_sweep.rehearsal.scale import all_specs, cost_group
 from fashion_sweep.tasks.task import task_of
 
 HOUR = 3600.0
@@ -17,17 +17,17 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class ImagePace:
-    """Seconds that one worker needs for one image of an evaluation set."""
+    """Holds the seconds that one worker needs for one image of an evaluation set."""
 
     base_step: float
     second_step: float
     decode: float
     features: float
     forward: float
-    """For one sample through the denoiser."""
+    """The seconds for one sample through the denoiser."""
 
     def image(self, preset: Preset) -> float:
-        """From noise to features, at the preset's number of steps."""
+        """Returns the seconds from noise to features, at the preset's number of steps."""
         generation = preset.generation
         refined = round(generation.num_inference_steps * generation.refine_fraction) if preset.model.second_model else 0
         base = generation.num_inference_steps - refined
@@ -36,42 +36,42 @@ class ImagePace:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one worker needs; every figure is measured, or all are reckoned from operations."""
+    """Holds the seconds that one worker needs; every figure is measured, or all are reckoned from operations."""
 
     step: Mapping[object, float]
-    """For its share of one optimizer step, by placement; with its captions, where they are not cached."""
+    """The seconds for its share of one optimizer step, by cost group; with its captions, where they are not cached."""
     forward: float
-    """For one validation sample, its caption aside."""
+    """The seconds for one validation sample, its caption aside."""
     caption: float
-    """For encoding one caption while training or judging."""
+    """The seconds for encoding one caption while training or judging."""
     rows: Mapping[str, float]
-    """For one row of the cache, by kind."""
+    """The seconds for one row of the cache, by kind."""
     images: Mapping[str, ImagePace]
-    """By evaluation set."""
+    """The pace of images by evaluation set."""
     statistics: float
-    """For FID, KID and CLIP score of all images of a set."""
+    """The seconds for FID, KID and CLIP score of all images of a set."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """What the real run works on."""
+    """Holds the amounts that the real run works on."""
 
     records: Mapping[str, int]
-    """Images kept, by data set."""
+    """The number of images kept, by data set."""
     captions: int
-    """Distinct captions of the images trained on."""
+    """The number of distinct captions of the images trained on."""
     workers_per_trial: int
     gpus_per_worker: int
     cluster: int
-    """Workers that fit into the cluster, of one trial at least."""
+    """The number of workers that fit into the cluster, at least those of one trial."""
 
     @property
     def gpus(self) -> int:
-        """Of the cluster."""
+        """Returns the number of GPUs of the cluster."""
         return self.cluster * self.gpus_per_worker
 
     def on_one_worker(self) -> "Amount":
-        """The same work without any GPU, trials one after the other."""
+        """Returns the same work without any GPU, trials one after the other."""
         return replace(self, workers_per_trial=1, gpus_per_worker=0, cluster=1)
 
 
@@ -96,15 +96,15 @@ class TrialForecast:
 class Forecast:
     trials: Sequence[TrialForecast]
     preparing: float
-    """Seconds by the clock, with all workers of the cluster at it."""
+    """The seconds of preparing the cache by the clock, with all workers of the cluster at it."""
     at_once: int
-    """Trials side by side."""
+    """The number of trials side by side."""
     gpus: int
-    """Of the cluster."""
+    """The number of GPUs of the cluster."""
 
     @property
     def hours(self) -> float:
-        """By the clock: no trial ends before its own time, and all together keep the cluster busy that long."""
+        """Returns the hours by the clock: no trial ends before its own time, and all keep the cluster busy so long."""
         spent = [trial.seconds for trial in self.trials]
         return (self.preparing + max(max(spent, default=0.0), sum(spent) / self.at_once)) / HOUR
 
@@ -114,7 +114,7 @@ class Forecast:
 
 
 def forecast(config: RunConfig, pace: Pace, amount: Amount, cache: CacheSize) -> Forecast:
-    """`cache`: what the real run keeps."""
+    """Forecasts the hours of a sweep; `cache` is what the real run keeps."""
     preparing = sum(part.rows * pace.rows[part.kind] for part in cache.parts)
     side_by_side = amount.cluster // amount.workers_per_trial
     return Forecast(
@@ -134,7 +134,7 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
         validations = 1 + math.ceil(steps / training.validation_every)
         held_out = held_out_count(records, training.validation_fraction)
         shares = preset.resources.workers_per_trial / workers  # of a step, that each worker makes
-        trained = steps * pace.step[placement(spec)] * shares
+        trained = steps * pace.step[cost_group(spec)] * shares
         encodes = spec.trains_conditioning or without_captions
         validated = pace.forward + (pace.caption if encodes else 0.0)
         trained += validations * math.ceil(held_out / workers) * validated
@@ -149,6 +149,6 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
 
 
 def disk(config: RunConfig, cache: CacheSize, amount: Amount, adapters: Mapping[str, int]) -> dict[str, float]:
-    """Bytes by what they are for; `adapters`: parameters by trial."""
+    """Returns the bytes on disk by what they are for; `adapters` holds parameters by trial."""
     cached = {caching(part.kind): float(part.bytes) for part in cache.parts}
     return cached | trials_size(config, [adapters[spec.trial_id] for spec in all_specs(config)], amount.records)

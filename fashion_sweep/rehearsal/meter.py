@@ -1,4 +1,4 @@
-"""What each stage of a rehearsal takes: seconds, and memory at its peak. A stage that fails is named."""
+"""Measures what each stage of a rehearsal takes: seconds, and memory at its peak. A stage that fails is named."""
 
 import ctypes
 import gc
@@ -18,12 +18,12 @@ from fashion_sweep.errors import RunError
 
 SAMPLE_EVERY_S = 0.02
 SAY_EVERY_S = 120.0
-"""How long a stage may go on without a word of it."""
+"""The seconds that a stage may go on before it is shown as still running."""
 GIB = 2**30
 
 
 class Work(StrEnum):
-    """Stages by name; those that fill the cache are named by `caching`."""
+    """Names the stages; those that fill the cache are named by `caching`."""
 
     LOAD_BASE = "load base"
     LOAD_JUDGE = "load judge"
@@ -42,54 +42,56 @@ class Work(StrEnum):
 
 
 def caching(kind: str) -> str:
-    """The stage that makes this part of the cache."""
+    """Returns the name of the stage that makes this part of the cache."""
     return f"cache {kind}"
 
 
 class StageFailed(RunError):
-    """Names the stage and what went wrong in it."""
+    """Names the stage that failed, and what went wrong in it."""
 
 
 @dataclass
-class Stage:
+class StageCost:
     name: str
     trial: str | None
-    """Title of the trial it was done for; None: for all."""
+    """The title of the trial that the stage was done for; None for all trials."""
     started_rss: int
-    """Bytes of the process when it began."""
+    """The bytes of the process when the stage began."""
     depth: int = 0
-    """Of how many others it is a part."""
+    """The number of other stages that this one is a part of."""
     samples: int = 1
-    """Images, captions or rows that it worked on."""
+    """The number of images, captions or rows that the stage worked on."""
     peak_rss: int = 0
-    """Most bytes of the process, looked at every 20 ms."""
+    """The most bytes of the process during the stage, looked at every 20 ms."""
     peak_gpu: int = 0
-    """Most bytes that torch held on the GPU; 0 without one."""
+    """The most bytes that torch held on the GPU; 0 without one."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
-    """That it took, or has taken so far."""
+    """The seconds that the stage took, or has taken so far."""
     going: bool = True
     done: bool = False
 
 
 class Meter:
-    """Stages may lie within each other; what an inner one takes counts for the outer one too."""
+    """Measures stages, which may lie within each other; what an inner one takes counts for the outer one too."""
 
-    def __init__(self, device: str, say: Callable[[Stage], None], log: Path) -> None:
-        self.stages: list[Stage] = []
+    def __init__(self, device: str, say: Callable[[StageCost], None], log: Path) -> None:
+        self.stages: list[StageCost] = []
         self.trial: str | None = None
         self._device, self._say, self._log = torch.device(device), say, log
-        self._open: list[Stage] = []
+        self._open: list[StageCost] = []
         self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str, samples: int = 1) -> Iterator[None]:
-        """Raises:
-        StageFailed: the block failed; names the innermost stage that did. Its traceback goes to the log.
+        """Measures the block as a stage.
+
+        Raises:
+            StageFailed: the block failed; names the innermost stage that did. Its traceback goes to the log.
         """
         self._settle()
         _give_back()
-        stage = Stage(str(name), self.trial, _rss(), depth=len(self._open), samples=samples)
+        stage = StageCost(str(name), self.trial, _rss(), depth=len(self._open), samples=samples)
         with self._lock:
             self.stages.append(stage)
             self._open.append(stage)
@@ -114,15 +116,15 @@ class Meter:
                 self._say(stage)
 
     def seconds(self, name: str) -> float:
-        """Of one sample of the last stage of that name, by when all that starts up is behind it."""
+        """Returns the seconds of one sample of the last stage of that name, by when all that starts up is behind it."""
         stage = {stage.name: stage for stage in self.stages}[name]
         return stage.seconds / stage.samples
 
     def _failure(self, name: str, error: Exception) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        what = lines[0] if lines else ""
+        message = lines[0] if lines else ""
         of = f" of {self.trial}" if self.trial else ""
-        return f"rehearsal: stage {name!r}{of} failed: {type(error).__name__}: {what} (traceback: {self._log})"
+        return f"rehearsal: stage {name!r}{of} failed: {type(error).__name__}: {message} (traceback: {self._log})"
 
     def _write(self, text: str) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,7 @@ class Meter:
             log.write(text)
 
     def _settle(self) -> None:
-        """Puts the GPU's peak down to the stages that are open, and starts a new one."""
+        """Adds the GPU's peak to the stages that are open, and starts a new one."""
         if self._device.type == "cuda":
             torch.cuda.synchronize()
             peak = torch.cuda.max_memory_allocated()

@@ -1,4 +1,4 @@
-"""A rehearsal from configuration to forecast."""
+"""Carries out a rehearsal from configuration to forecast."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from fashion_sweep.config.loading import load_preset, load_run_config
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.doors import TASKS
 from fashion_sweep.planning.plan import resolved
-from fashion_sweep.rehearsal.setting import RehearsalWish, apart, set_up
+from fashion_sweep.rehearsal.setting import RehearsalOptions, apart, set_up
 from fashion_sweep.rehearsal.stages import Outcome, play
 from fashion_sweep.rehearsal.tables import as_json, tables
 from fashion_sweep.report.console import Terminal
@@ -18,7 +18,7 @@ from fashion_sweep.storage.files import write_json
 
 
 def config_of(sweep: str, preset: str | None, settings: Sequence[str]) -> RunConfig:
-    """Of a sweep; where it is called as a task is, of an example of that.
+    """Returns the configuration of a sweep; where the name is a task's, that of the task's example.
 
     Raises:
         ConfigError: a mistake in it.
@@ -29,8 +29,8 @@ def config_of(sweep: str, preset: str | None, settings: Sequence[str]) -> RunCon
     return resolved(load_run_config(sweep, preset, settings))
 
 
-def rehearse(config: RunConfig, wish: RehearsalWish, console: Console) -> Outcome:
-    """Progress goes to `console`; the result into the rehearsal's folder, too.
+def rehearse(config: RunConfig, wish: RehearsalOptions, console: Console) -> Outcome:
+    """Rehearses a run. Progress goes to `console`; the result into the rehearsal's folder, too.
 
     Raises:
         FashionSweepError: a mistake in the configuration or the data, or a stage that failed, by its name.
@@ -42,7 +42,7 @@ def rehearse(config: RunConfig, wish: RehearsalWish, console: Console) -> Outcom
     return outcome
 
 
-def rehearse_and_show(config: RunConfig, wish: RehearsalWish, in_json: bool) -> None:
+def rehearse_and_show(config: RunConfig, wish: RehearsalOptions, in_json: bool) -> None:
     """Prints what `rehearse` finds; as JSON, with its progress on stderr."""
     outcome = rehearse(config, wish, Terminal(stderr=in_json))
     if in_json:

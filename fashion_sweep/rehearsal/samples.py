@@ -1,4 +1,4 @@
-"""The images that a rehearsal works on: two of the data set, or made up where its folder is not given."""
+"""Takes the images that a rehearsal works on: two of the data set, or made up where its folder is not given."""
 
 from pathlib import Path
 
@@ -20,19 +20,19 @@ CAPTIONS = (
 
 
 def two_of(catalogue: Catalogue, seed: int) -> Catalogue:
-    """The first two that judging would take; the same one twice where there is no second, to train and to validate."""
+    """Returns the first two that judging would take; one twice where there is no second, to train and to validate."""
     chosen = (evaluation_order(catalogue, seed) * SAMPLES)[:SAMPLES]
     return Catalogue(tuple(sorted(chosen, key=lambda record: record.name)), 0, ())
 
 
 def opened(name: str, config: RunConfig) -> Catalogue | None:
-    """The data set, every header read; None where no folder is given."""
+    """Opens the data set and reads every header; None where no folder is given."""
     source = config.preset.data[name]
     return open_data(name, source) if source.root else None
 
 
 def made_up(folder: Path, width: int, height: int) -> Catalogue:
-    """Two JPEGs of this size with captions, in `folder`."""
+    """Makes two JPEGs of this size with captions, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     records = []
     for seed, caption in enumerate(CAPTIONS):
@@ -44,7 +44,7 @@ def made_up(folder: Path, width: int, height: int) -> Catalogue:
 
 
 def published(name: str, config: RunConfig) -> PublishedData:
-    """Count and size of the images of a data set whose folder is not given.
+    """Returns count and size of the images of a data set whose folder is not given.
 
     Raises:
         ConfigError: the preset does not tell how large it is, nor how many are rendered.
@@ -52,5 +52,5 @@ def published(name: str, config: RunConfig) -> PublishedData:
     source, size = config.preset.data[name], config.preset.picture_size(name)
     if source.published is None and source.rendered_images is None:
         raise ConfigError(f"data.{name}: neither its root nor its published size is set; give data.{name}.root")
-    known = source.published or PublishedData(images=1, width=size.width, height=size.height)
-    return known.model_copy(update={"images": source.rendered_images or known.images})
+    stated = source.published or PublishedData(images=1, width=size.width, height=size.height)
+    return stated.model_copy(update={"images": source.rendered_images or stated.images})

@@ -1,4 +1,4 @@
-"""The configuration of a rehearsal: the true model, sizes and placements, but two samples and a few steps."""
+"""Makes the configuration of a rehearsal: the true model, sizes and placements, but two samples and a few steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,16 +19,16 @@ LENGTHS = ("steps", "epochs")
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of each thing a rehearsal does. Small where a preset for GPUs meets a machine without."""
+    """Holds how much of each thing a rehearsal does. Small where a preset for GPUs meets a machine without."""
 
     steps: int
     batch_size: int
-    """Samples in a step: a worker's own share of the batch, if that is not too much here."""
+    """The samples in a step: a worker's own share of the batch, if that is not too much here."""
     base_steps: int
     second_steps: int
     images_at_once: int
     cache_passes: int
-    """How often each shard is made: the second time, all that starts up is behind it."""
+    """The number of times each shard is made: the second time, all that starts up is behind it."""
 
     @classmethod
     def of(cls, preset: Preset, device: str) -> "Scale":
@@ -50,7 +50,7 @@ def is_short_of_gpus(preset: Preset, device: str) -> bool:
 
 
 def with_random_weights(preset: Preset) -> Preset:
-    """The same, with `random:` before the name of every model whose weights are not in this package."""
+    """Returns the preset with `random:` before the name of every model whose weights are not in this package."""
     model, evaluation = preset.model, preset.evaluation
     judges: dict[str, Any] = {}
     if not evaluation.clip_model.startswith(EMBEDDED):
@@ -63,7 +63,7 @@ def with_random_weights(preset: Preset) -> Preset:
 
 
 def with_roots(config: RunConfig, roots: Mapping[str, Path]) -> RunConfig:
-    """The same, with the data sets of `roots` in these folders."""
+    """Returns the configuration with the data sets of `roots` in these folders."""
     data = config.preset.data
     sources = {name: data[name].model_copy(update={"root": str(root)}) for name, root in roots.items()}
     preset = config.preset.model_copy(update={"data": data | sources})
@@ -71,8 +71,8 @@ def with_roots(config: RunConfig, roots: Mapping[str, Path]) -> RunConfig:
 
 
 def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: int) -> RunConfig:
-    """What is rehearsed of `config`, by name apart from the real runs. `views`: as many as the real run keeps, so that
-    no limit of the cache is needed here."""
+    """Returns what is rehearsed of `config`, by name apart from the real runs. There are as many `views` as the real
+    run keeps, so that no limit of the cache is needed here."""
     preset = task_of(config).smaller(config.preset)
     images = scale.base_steps + scale.second_steps
     training = preset.training.model_copy(
@@ -110,26 +110,26 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: i
 
 
 def all_specs(config: RunConfig) -> list[TrialSpec]:
-    """Of a search, as many of the largest as it begins: what its trials cost at most."""
+    """Returns a run's trials; of a search, as many of the largest as it begins: what its trials cost at most."""
     space, search = config.sweep.space, config.sweep.search
     if space is None or search is None:
         return config.specs
-    found = feasible(config, space)
-    return found[-search.trials :] if len(found) >= search.trials else found
+    affordable = feasible(config, space)
+    return affordable[-search.trials :] if len(affordable) >= search.trials else affordable
 
 
-def placement(spec: TrialSpec) -> tuple[Any, ...]:
-    """What decides a trial's stages, memory and pace: which layers carry an adapter."""
+def cost_group(spec: TrialSpec) -> tuple[Any, ...]:
+    """Returns what decides a trial's stages, memory and pace: which layers carry an adapter."""
     return tuple((one.placement, one.kind) for one in spec.adapters), dict(spec.training).get("target_modules")
 
 
 def representatives(config: RunConfig) -> list[TrialSpec]:
-    """The largest trial of each placement, without a length of its own."""
+    """Returns the largest trial of each cost group, without a length of its own."""
     largest: dict[Any, TrialSpec] = {}
     for spec in all_specs(config):
-        known = largest.get(placement(spec))
-        if known is None or parameters_of(config, spec) > parameters_of(config, known):
-            largest[placement(spec)] = spec
+        largest_yet = largest.get(cost_group(spec))
+        if largest_yet is None or parameters_of(config, spec) > parameters_of(config, largest_yet):
+            largest[cost_group(spec)] = spec
     return [
         replace(spec, replicate=0, training=tuple(item for item in spec.training if item[0] not in LENGTHS))
         for spec in largest.values()

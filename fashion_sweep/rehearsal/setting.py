@@ -1,4 +1,4 @@
-"""What a rehearsal is of, and on what: configuration and data checked, two samples laid out, all in a folder apart."""
+"""Sets up a rehearsal: configuration and data checked, two samples laid out, all in a folder apart."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -34,20 +34,20 @@ from fashion_sweep.tasks.task import task_of
 
 
 @dataclass(frozen=True)
-class RehearsalWish:
+class RehearsalOptions:
     random_weights: bool = False
     gpus: int | None = None
-    """Of the cluster that the forecast is for; None: those of one trial."""
+    """The GPUs of the cluster that the forecast is for; None for those of one trial."""
     tflops: float = ASSUMED.bfloat16 / 1e12
-    """1e12 bfloat16 operations a second that one of them sustains, where none is here to be measured."""
+    """The 1e12 bfloat16 operations a second that one GPU sustains, where none is here to be measured."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is rehearsed, and on what."""
+    """Holds what is rehearsed, and on what."""
 
     config: RunConfig
-    """Of the real run, with random weights where those are wished."""
+    """The configuration of the real run, with random weights where those are wished."""
     scaled: RunConfig
     scale: Scale
     specs: list[TrialSpec]
@@ -55,14 +55,14 @@ class Setting:
     device: str
     amount: Amount
     cache: CacheSize
-    """What the real run keeps; the rehearsal keeps the same of its samples."""
+    """The cache that the real run keeps; the rehearsal keeps the same of its samples."""
     notes: list[str]
-    """What the forecast rests on."""
+    """Notes on what the forecast rests on."""
     warnings: list[str]
-    """Why `run` would refuse to start."""
+    """The reasons for which `run` would refuse to start."""
 
 
-def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
+def set_up(config: RunConfig, wish: RehearsalOptions, console: Console) -> Setting:
     """Opens and checks everything that costs nothing, and lays out the two samples.
 
     Raises:
@@ -85,8 +85,8 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
     amount = _amount(config, real, wish)
     cache = cache_size(config, specs_of(config), Counts(amount.records, amount.captions, "the data"))
     notes = [*_model_notes(config, wish), *left_out(config, cache.without_captions, cache.views)]
-    samples, said, warnings = _samples(config, real, roots, stand_in)
-    notes += said
+    samples, data_notes, warnings = _samples(config, real, roots, stand_in)
+    notes += data_notes
     if is_short_of_gpus(config.preset, device):
         notes.append("no GPU here: one worker, one sample at a time, on the CPU")
     scale, specs = Scale.of(config.preset, device), representatives(config)
@@ -111,7 +111,7 @@ def set_up(config: RunConfig, wish: RehearsalWish, console: Console) -> Setting:
 def _samples(
     config: RunConfig, real: Mapping[str, Catalogue | None], roots: Mapping[str, Path], stand_in: Catalogue | None
 ) -> tuple[dict[str, Catalogue], list[str], list[str]]:
-    """The images to rehearse with, what they stand for, and why `run` would refuse the data."""
+    """Returns the images to rehearse with, what they stand for, and why `run` would refuse the data."""
     samples, notes, warnings = {}, [], list[str]()
     for name, catalogue in real.items():
         if stand_in is not None:
@@ -130,7 +130,7 @@ def _samples(
 
 
 def _refusals(name: str, catalogue: Catalogue, config: RunConfig) -> list[str]:
-    """What `run` would end with."""
+    """Returns the errors with which `run` would end over this data set."""
     try:
         check_catalogue(name, catalogue, config)
     except FashionSweepError as error:
@@ -138,7 +138,7 @@ def _refusals(name: str, catalogue: Catalogue, config: RunConfig) -> list[str]:
     return []
 
 
-def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
+def _check_wish(config: RunConfig, wish: RehearsalOptions) -> None:
     resources = config.preset.resources
     needed = resources.gpus_per_worker * resources.workers_per_trial
     if not config.sweep.judge and not any(task_of(config).pictures(config, spec) for spec in config.specs):
@@ -147,7 +147,7 @@ def _check_wish(config: RunConfig, wish: RehearsalWish) -> None:
         raise ConfigError(f"--gpus {wish.gpus}: a trial needs {needed}")
 
 
-def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
+def _model_notes(config: RunConfig, wish: RehearsalOptions) -> list[str]:
     if not wish.random_weights:
         return []
     random = ["base", *([config.architecture.second_title] if config.preset.model.second_model else [])]
@@ -156,7 +156,7 @@ def _model_notes(config: RunConfig, wish: RehearsalWish) -> list[str]:
     return [f"random weights: {', '.join(random)}; nothing they make or measure means anything, and no metric is shown"]
 
 
-def _amount(config: RunConfig, real: dict[str, Catalogue | None], wish: RehearsalWish) -> Amount:
+def _amount(config: RunConfig, real: dict[str, Catalogue | None], wish: RehearsalOptions) -> Amount:
     trained, resources = config.preset.training_set, config.preset.resources
     records = {name: len(c.records) if c else published(name, config).images for name, c in real.items()}
     opened_set = real[trained]
@@ -178,7 +178,7 @@ def _folder(config: RunConfig) -> Path:
 
 
 def _lay_out(setting: Setting, samples: dict[str, Catalogue]) -> None:
-    """The run folder as `run` makes it."""
+    """Lays out the run folder as `run` makes it."""
     from fashion_sweep.encodings.caches import plan_caches, write_caches
 
     write_text(setting.run.config, setting.scaled.to_yaml())
@@ -194,7 +194,7 @@ def _lay_out(setting: Setting, samples: dict[str, Catalogue]) -> None:
 
 @contextmanager
 def apart(root: Path) -> Iterator[None]:
-    """Cache and MLflow store in the rehearsal's own folder, so that nothing made-up gets among what is real."""
+    """Puts cache and MLflow store into the rehearsal's own folder, so that nothing made-up gets among what is real."""
     before = os.environ.get("FASHION_SWEEP_RUNS")
     os.environ["FASHION_SWEEP_RUNS"] = str(root)
     try:

@@ -1,4 +1,4 @@
-"""The stages that cost something, in the order of a run, each by the function that `run` does it with."""
+"""Runs the stages that cost something, in the order of a run, each by the function that `run` does it with."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,36 +20,36 @@ from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.planning.plan import parameters_of, specs_of
 from fashion_sweep.rehearsal.flops import Flops, count_work
 from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
-from fashion_sweep.rehearsal.meter import GIB, Meter, Stage, Work, caching
-from fashion_sweep.rehearsal.pace import Measured, Pace, measured_pace, reckoned_pace, sustained
+from fashion_sweep.rehearsal.meter import GIB, Meter, StageCost, Work, caching
+from fashion_sweep.rehearsal.pace import Measurements, Pace, measured_pace, reckoned_pace, sustained
 from fashion_sweep.rehearsal.scale import all_specs, is_short_of_gpus
-from fashion_sweep.rehearsal.setting import RehearsalWish, Setting
+from fashion_sweep.rehearsal.setting import RehearsalOptions, Setting
 from fashion_sweep.rehearsal.timings import Timings
 from fashion_sweep.rehearsal.trial import rehearse_trial
-from fashion_sweep.tracking import mirror, remove_experiment
+from fashion_sweep.tracking.mirror import mirror, remove_experiment
 
 LOADING = {"model": Work.LOAD_BASE, "pipelines": Work.LOAD_PIPELINES, "judge": Work.LOAD_JUDGE}
-"""What makes a part of the cache → the stage that loads it."""
+"""The stage that loads what makes a part of the cache, by the maker's name."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     setting: Setting
-    stages: list[Stage]
+    stages: list[StageCost]
     parameters: Mapping[str, int]
-    """In the exported adapters, by trial."""
+    """The number of parameters in the exported adapters, by trial."""
     here: Forecast
     elsewhere: Forecast | None
-    """On GPUs that were not here to be measured."""
+    """The forecast for GPUs that were not here to be measured."""
     pace: Pace
     disk: Mapping[str, float]
     weights: Mapping[str, int]
-    """Bytes of the base model, the second one and the judge."""
+    """The bytes of the base model, the second one and the judge."""
     sustained: float | None
-    """Operations a second of the base model's denoiser here; None where they cannot be counted."""
+    """The operations a second of the base model's denoiser here; None where they cannot be counted."""
 
 
-def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
+def play(setting: Setting, wish: RehearsalOptions, console: Console) -> Outcome:
     meter = Meter(setting.device, lambda stage: _say(stage, console), setting.run.log)
     work = count_work(setting.config)  # first: a mistake in it is not to come up after all stages
     timings, exported = Timings(), {spec.trial_id: 0 for spec in setting.specs if spec.is_base_model}
@@ -65,11 +65,11 @@ def play(setting: Setting, wish: RehearsalWish, console: Console) -> Outcome:
         with meter.stage(Work.MIRROR):
             mirror(setting.run, going=False)
             remove_experiment(setting.run)
-    return _foretell(setting, Measured(meter, timings, setting.scale), work, exported, wish)
+    return _foretell(setting, Measurements(meter, timings, setting.scale), work, exported, wish)
 
 
 def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
-    """Parameters of the trial, counted in the files that other tools would read.
+    """Exports an adapter; returns the trial's parameters, counted in the files that other tools would read.
 
     Raises:
         TrialError: the formats do not hold the same number, or not the planned one.
@@ -86,7 +86,7 @@ def _export(setting: Setting, spec: TrialSpec, meter: Meter) -> int:
 
 @contextmanager
 def _threads_of_a_worker(setting: Setting) -> Iterator[None]:
-    """As many as the preset allows it; all, where the preset counts on a GPU that is not here."""
+    """Gives torch the threads that the preset allows a worker; all, where the preset counts on a missing GPU."""
     before, resources = torch.get_num_threads(), setting.config.preset.resources
     if not resources.gpus_per_worker:
         torch.set_num_threads(resources.cpus_per_worker)
@@ -97,7 +97,7 @@ def _threads_of_a_worker(setting: Setting) -> Iterator[None]:
 
 
 def _fill_cache(setting: Setting, meter: Meter) -> None:
-    """As the workers of a cluster do, one shard of each kind. What they keep loaded is loaded first, by itself."""
+    """Fills the cache as workers of a cluster do, one shard of each kind. What they keep loaded is loaded first."""
     config: RunConfig = setting.scaled
     shards = missing_shards(setting.run, specs_of(setting.config))
     parts = all_parts(config, config.preset.training.views)
@@ -119,7 +119,7 @@ def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
             make_shard(shard)
 
 
-def _say(stage: Stage, console: Console) -> None:
+def _say(stage: StageCost, console: Console) -> None:
     memory = f"{stage.peak_rss / GIB:.1f} GiB"
     if stage.peak_gpu:
         memory += f", GPU {stage.peak_gpu / GIB:.1f} GiB"
@@ -131,10 +131,10 @@ def _say(stage: Stage, console: Console) -> None:
 
 def _foretell(
     setting: Setting,
-    measured: Measured,
+    measured: Measurements,
     work: dict[str, Flops] | None,
     exported: Mapping[str, int],
-    wish: RehearsalWish,
+    wish: RehearsalOptions,
 ) -> Outcome:
     config, amount, cache = setting.config, setting.amount, setting.cache
     pace = measured_pace(config, measured, cache)

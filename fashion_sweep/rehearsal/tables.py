@@ -1,4 +1,4 @@
-"""What a rehearsal says: memory and time by stage, and the forecast with what it rests on."""
+"""Presents a rehearsal: memory and time by stage, and the forecast with what it rests on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -8,9 +8,9 @@ from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.planning.cost import FILE_S
 from fashion_sweep.planning.gpu import Gpu
 from fashion_sweep.rehearsal.forecast import HOUR, Forecast
-from fashion_sweep.rehearsal.meter import GIB, Stage, Work, caching
+from fashion_sweep.rehearsal.meter import GIB, StageCost, Work, caching
 from fashion_sweep.rehearsal.scale import is_short_of_gpus
-from fashion_sweep.rehearsal.setting import RehearsalWish
+from fashion_sweep.rehearsal.setting import RehearsalOptions
 from fashion_sweep.rehearsal.stages import Outcome
 from fashion_sweep.report.tables import Table, duration
 from fashion_sweep.report.words import GAP
@@ -19,15 +19,15 @@ from fashion_sweep.tasks.task import task_of
 DAY = 24 * HOUR
 
 
-def tables(outcome: Outcome, wish: RehearsalWish) -> list[Table]:
-    found = [_stage_table(outcome.stages), _pace_table(outcome), _parameter_table(outcome)]
-    found.append(_forecast_table("Forecast for this machine, as measured", outcome.here, _assumed_here(outcome)))
+def tables(outcome: Outcome, wish: RehearsalOptions) -> list[Table]:
+    result = [_stage_table(outcome.stages), _pace_table(outcome), _parameter_table(outcome)]
+    result.append(_forecast_table("Forecast for this machine, as measured", outcome.here, _assumed_here(outcome)))
     if outcome.elsewhere:
         gpus = outcome.setting.amount.gpus
         title = f"Forecast for {gpus} GPU{'s' * (gpus > 1)} of the class of an A100, from operations"
-        found.append(_forecast_table(title, outcome.elsewhere, _assumed_elsewhere(outcome, wish)))
-        found.append(_memory_table(outcome))
-    return [*found, _disk_table(outcome.disk)]
+        result.append(_forecast_table(title, outcome.elsewhere, _assumed_elsewhere(outcome, wish)))
+        result.append(_memory_table(outcome))
+    return [*result, _disk_table(outcome.disk)]
 
 
 def _memory_table(outcome: Outcome) -> Table:
@@ -41,7 +41,7 @@ def _memory_table(outcome: Outcome) -> Table:
 
 
 def gpu_memory(outcome: Outcome) -> dict[str, float]:
-    """Bytes at the peak of each stage that fills a GPU, reckoned from the growth of the process here."""
+    """Returns the bytes at the peak of each stage that fills a GPU, reckoned from the growth of the process here."""
     preset, scale = outcome.setting.config.preset, outcome.setting.scale
     share = preset.training.batch_size // preset.resources.workers_per_trial
     at_once = preset.training.micro_batch_size or share
@@ -50,18 +50,18 @@ def gpu_memory(outcome: Outcome) -> dict[str, float]:
     for stage in outcome.stages:
         key = (stage.name, stage.trial or "")
         grown[key] = max(grown.get(key, 0), stage.peak_rss - stage.started_rss)
-    found = {
+    peaks = {
         f"training {title}, {at_once} samples at once": base + at_once / scale.batch_size * size
         for (name, title), size in grown.items()
         if name == Work.TRAIN
     }
     drawing = max((size for (name, _), size in grown.items() if name == Work.GENERATE), default=0)
     many = preset.generation.batch_size
-    found[f"generating, {many} images at once"] = base + second + judge + many / scale.images_at_once * drawing
-    return found
+    peaks[f"generating, {many} images at once"] = base + second + judge + many / scale.images_at_once * drawing
+    return peaks
 
 
-def _stage_table(stages: Sequence[Stage]) -> Table:
+def _stage_table(stages: Sequence[StageCost]) -> Table:
     rows = []
     for name in dict.fromkeys(stage.name for stage in stages):
         mine = [stage for stage in stages if stage.name == name]
@@ -107,9 +107,9 @@ def _pace_table(outcome: Outcome) -> Table:
 
 
 def placement_name(key: Any) -> str:
-    """A placement key in words, with the kinds of adapters other than the usual one."""
+    """Returns a placement key in words, with the kinds of adapters other than the usual one."""
     adapters, targets = key
-    usual = ADAPTER_KINDS.names[0]
+    usual = ADAPTER_KINDS.default
     names = [name if kind == usual else f"{name} {kind}" for name, kind in adapters]
     return " and ".join(names) + (f" ({' '.join(targets)})" if targets else "")
 
@@ -150,7 +150,7 @@ def _assumed_here(outcome: Outcome) -> list[str]:
     return [*assumed, *_amounts(outcome)]
 
 
-def _assumed_elsewhere(outcome: Outcome, wish: RehearsalWish) -> list[str]:
+def _assumed_elsewhere(outcome: Outcome, wish: RehearsalOptions) -> list[str]:
     checkpointing = outcome.setting.config.preset.training.gradient_checkpointing
     through = "forward three times (gradient checkpointing)" if checkpointing else "forward twice"
     share = Gpu(bfloat16=1)
@@ -178,15 +178,15 @@ def _disk_table(parts: Mapping[str, float]) -> Table:
     return Table("Disk", ("what", "size"), tuple(rows), "From the shapes of what is written.")
 
 
-def as_json(outcome: Outcome, wish: RehearsalWish) -> dict[str, Any]:
+def as_json(outcome: Outcome, wish: RehearsalOptions) -> dict[str, Any]:
     setting = outcome.setting
 
-    def forecast(found: Forecast, assumed: Sequence[str]) -> dict[str, Any]:
+    def forecast(predicted: Forecast, assumed: Sequence[str]) -> dict[str, Any]:
         return {
-            "hours": found.hours,
-            "gpu_hours": found.gpu_hours,
-            "preparing_seconds": found.preparing,
-            "trials": [asdict(t) | {"seconds": t.seconds, "gpu_hours": t.gpu_hours} for t in found.trials],
+            "hours": predicted.hours,
+            "gpu_hours": predicted.gpu_hours,
+            "preparing_seconds": predicted.preparing,
+            "trials": [asdict(t) | {"seconds": t.seconds, "gpu_hours": t.gpu_hours} for t in predicted.trials],
             "assumptions": list(assumed),
         }
 

@@ -1,4 +1,4 @@
-"""What the parts of a model and the steps of a training take: an observer that times them from outside."""
+"""Times the parts of a model and the steps of a training from outside, as an observer."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -15,24 +15,24 @@ from fashion_sweep.run.events import Observer
 
 @dataclass
 class Timings(Observer):
-    """Seconds and bytes of the parts of all trials."""
+    """Holds seconds and bytes of the parts of all trials."""
 
     calls: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    """By part of the model and evaluation set, of each call while its images are made: for one sample of the call,
-    of which guidance makes two an image."""
+    """The seconds of each call while judged images are made, by part of the model and evaluation set. They are for one
+    sample of the call, of which guidance makes two an image."""
     steps: dict[str, list[float]] = field(default_factory=dict)
-    """By trial: of each optimizer step."""
+    """The seconds of each optimizer step, by trial."""
     weights: dict[str, int] = field(default_factory=dict)
-    """Bytes of the base model, the second one and the judge."""
+    """The bytes of the base model, the second one and the judge."""
     trial_id: str = ""
-    """Of the trial that is worked on."""
+    """The trial that is worked on."""
     _moments: list[float] = field(default_factory=list)
-    """When the attempt that is going on made its steps and validations."""
+    """The times at which the attempt that is going on made its steps and validations."""
     _data_set: str | None = None
-    """That is drawn and judged; images of the sample grid, of none, are fewer at once and do not count."""
+    """The data set that is drawn and judged; the sample grid has none, draws fewer at once and does not count."""
     _draws: bool = False
     _parts: set[str] = field(default_factory=set)
-    """Of the models that were loaded."""
+    """The parts of the models that were loaded."""
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[None]:
@@ -77,18 +77,18 @@ class Timings(Observer):
             if self._draws and self._data_set:
                 started.append(now())
 
-        def after(_: nn.Module, given: tuple[Tensor, ...], made: Any) -> None:
+        def after(_: nn.Module, inputs: tuple[Tensor, ...], made: Any) -> None:
             if started and self._data_set:
-                self.calls.setdefault((part, self._data_set), []).append((now() - started.pop()) / len(given[0]))
+                self.calls.setdefault((part, self._data_set), []).append((now() - started.pop()) / len(inputs[0]))
 
         module.register_forward_pre_hook(before)
         module.register_forward_hook(after)
 
     def seconds(self, part: str, evaluation_set: str) -> float:
-        """Of a typical call, for one sample; 0 for a part that the model does not have."""
+        """Returns the seconds of a typical call, for one sample; 0 for a part that the model does not have."""
         return median(self.calls[part, evaluation_set]) if part in self._parts else 0.0
 
 
 def bytes_of(module: nn.Module) -> int:
-    """Of its weights."""
+    """Returns the bytes of a module's weights."""
     return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())

@@ -1,4 +1,4 @@
-"""A trial as `run` does it, killed on the way, gone on with, and judged; its events go to a meter."""
+"""Rehearses a trial as `run` does it, killed on the way, gone on with, and judged; its events go to a meter."""
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,19 +22,19 @@ from fashion_sweep.tasks.trial_worker import TrialWorker
 KILLED = {"load": Work.LOAD_BASE, "train": Work.TRAIN}
 RESUMED = {"load": Work.LOAD_BASE, "train": Work.RESUME}
 JUDGED = {"load": Work.LOAD_PIPELINES, "judge": Work.JUDGE, "generate": Work.GENERATE, "features": Work.FEATURES}
-"""Stages of a trial → of the rehearsal, in each of its parts."""
+"""The stages of the rehearsal for those of a trial, in each of its parts: killed, resumed, judged."""
 
 
 @dataclass
 class Attempt(Observer):
-    """Tells the meter of the trial's stages under the names of what is rehearsed; kills the first training."""
+    """Reports the trial's stages to the meter under the names of what is rehearsed; kills the first training."""
 
     meter: Meter
     steps: int
-    """That the trial makes in all."""
+    """The number of steps that the trial makes in all."""
     stages: Mapping[str, Work] = field(default_factory=dict)
     losses: dict[int, float] = field(default_factory=dict)
-    """Mean loss after each step."""
+    """The mean loss after each step."""
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[None]:
@@ -53,7 +53,7 @@ class Attempt(Observer):
 
 @dataclass(frozen=True)
 class StandInStatistics:
-    """Makes the metrics of as many stand-in features as the real run has images, once, for their time and memory.
+    """Computes the metrics of as many stand-in features as the real run has images, once, for their time and memory.
 
     Two images have no FID; so that the rehearsal shows no number that could be taken for one, nothing is returned.
     """
@@ -121,8 +121,10 @@ def rehearse_trial(run: RunPaths, trial_id: str, device: str, meter: Meter, timi
 
 
 def _compare(before: Mapping[int, float], after: Mapping[int, float], checkpoint_every: int) -> None:
-    """Raises:
-    TrialError: training did not go on from the checkpoint, or not to the same loss.
+    """Checks that training went on from its checkpoint to the same loss.
+
+    Raises:
+        TrialError: training did not go on from the checkpoint, or not to the same loss.
     """
     first, last = min(after), max(after)
     if first != checkpoint_every + 1:

@@ -1,1 +1,1 @@
-"""What a run found out, for people: numbers, one sentence, tables, plots, the sample grid, the page, the live table."""
+"""The report of a run for people: numbers, one sentence, tables, plots, the sample grid, the page, the live table."""

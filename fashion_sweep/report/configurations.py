@@ -1,4 +1,4 @@
-"""What plots and tables show of a configuration: its replicates are one."""
+"""The configurations that plots and tables show, each with its replicates as one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,24 @@ class Configuration:
 
     title: str
     parameters: int | None
-    """0 is the base model."""
+    """The number of trained parameters; 0 is the base model."""
     metrics: Mapping[str, Interval]
-    """Those of the verdict that are known, by name."""
+    """The metrics of the verdict that are known, by name."""
     on_front: bool | None
-    """None: not known, for want of a verdict."""
+    """Whether the configuration is on the Pareto front; None: not known, for want of a verdict."""
 
     def value(self, metric: Metric) -> Interval | None:
         return self.metrics.get(metric.name)
 
     def rank(self, metric: Metric) -> float:
-        """Smaller for better values; infinite where there is none."""
+        """Returns a number that is smaller for better values; infinite where there is none."""
         value = self.value(metric)
         return math.inf if value is None else value.value if metric.better == "lower" else -value.value
 
 
 def configurations(results: Results, name: str, verdict: Verdict | None) -> list[Configuration]:
-    """In the sweep's order. Without a verdict: values as computed, averaged over replicates, without an interval."""
+    """Returns the configurations in the sweep's order.
+    Without a verdict: values as computed, averaged over replicates, without an interval."""
     groups: dict[TrialSpec, list[TrialResult]] = {}
     for trial in results.trials:
         if name in trial.evaluations:
@@ -42,15 +43,15 @@ def configurations(results: Results, name: str, verdict: Verdict | None) -> list
         raw = {spec: _means(trials, name, results.deciding(name)) for spec, trials in groups.items()}
         return [Configuration(spec.title, groups[spec][0].parameters, means, None) for spec, means in raw.items()]
     return [
-        Configuration(spec.title, trials[0].parameters, known, spec.title in verdict.front)
+        Configuration(spec.title, trials[0].parameters, estimates, spec.title in verdict.front)
         for spec, trials in groups.items()
-        if (known := verdict.estimates.get(spec.title)) is not None
+        if (estimates := verdict.estimates.get(spec.title)) is not None
     ]
 
 
 def _means(trials: Sequence[TrialResult], name: str, metrics: Sequence[Metric]) -> dict[str, Interval]:
     means = {}
     for metric in metrics:
-        if known := [value for trial in trials if (value := trial.on(name).value(metric)) is not None]:
-            means[metric.name] = Interval(*[fmean(known)] * 3)
+        if values := [value for trial in trials if (value := trial.on(name).value(metric)) is not None]:
+            means[metric.name] = Interval(*[fmean(values)] * 3)
     return means

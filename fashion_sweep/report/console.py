@@ -1,4 +1,4 @@
-"""The terminal, to which text goes as it reads: whoever wrote it."""
+"""The terminal, to which text goes as it reads, whoever wrote it."""
 
 from typing import Any
 
@@ -8,8 +8,10 @@ from fashion_sweep.errors import shown
 
 
 class Terminal(Console):
-    """Takes no markup but where it is asked to, and no control characters. Captions, names of files, errors and what
-    stands in another's run folder are printed here."""
+    """A terminal that takes no markup but where it is asked to, and no control characters.
+
+    Captions, names of files, errors and what stands in another's run folder are printed here.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, **options})

@@ -1,4 +1,4 @@
-"""What `data check` says of a data set, as tables and sentences."""
+"""Tables and sentences of what `data check` says of a data set."""
 
 from fashion_sweep.config.judging import DECIDING, measured
 from fashion_sweep.config.preset import EvaluationConfig
@@ -15,10 +15,10 @@ def data_tables(check: DataCheck) -> list[Table]:
 
 
 def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
-    """What no table holds: repeated captions, equal files, the split."""
+    """Says what no table holds: repeated captions, equal files, the split."""
     caption, times = check.most_repeated_caption
     read = f"{check.headers_read:,} headers were read now" if check.headers_read else "all headers were known"
-    said = [
+    lines = [
         f"{check.root}: {check.bytes / 1e9:.3g} GB of images; {read}.",
         f"Captions: {check.captions:,} in all; {check.distinct_captions:,} distinct among the "
         f"{check.kept:,} that are used"
@@ -27,24 +27,24 @@ def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
     ]
     if check.duplicate_files:
         examples = "; ".join(" = ".join(group[:3]) for group in check.duplicate_examples)
-        said.append(f"Equal files: {check.duplicate_files:,} more than there are contents, for instance {examples}.")
+        lines.append(f"Equal files: {check.duplicate_files:,} more than there are contents, for instance {examples}.")
     else:
-        said.append("Equal files: none.")
+        lines.append("Equal files: none.")
     if check.training is not None:
-        said.append(f"Split: {check.training:,} images train, {check.validation:,} validate.")
+        lines.append(f"Split: {check.training:,} images train, {check.validation:,} validate.")
     fewer = f", all there are, for {evaluation.samples:,} are asked for" if check.judged < evaluation.samples else ""
-    said.append(f"Judged, where a sweep judges {check.name}: {check.judged:,} captions{fewer}.")
+    lines.append(f"Judged, where a sweep judges {check.name}: {check.judged:,} captions{fewer}.")
     usual = metrics_of(measured(DECIDING, None))
     if problem := too_few(usual, min(evaluation.samples, check.kept), evaluation):
-        said.append(
+        lines.append(
             f"A run would refuse to judge this: data.{check.name}: {problem}; sweep.judge=[] trains without judging."
         )
     if check.kept < check.images / 2 and OUTSIDE in check.dropped:
         without = " ".join(f"--set data.{check.name}.{name}=null" for name in check.filter)
-        said.append(f"Most images are not used; {without} sets the filter aside.")
+        lines.append(f"Most images are not used; {without} sets the filter aside.")
     if check.problem_files:
-        said.append(f"Left out, for instance: {'; '.join(check.problem_files)}.")
-    return said
+        lines.append(f"Left out, for instance: {'; '.join(check.problem_files)}.")
+    return lines
 
 
 def _files(check: DataCheck) -> Table:
@@ -53,7 +53,7 @@ def _files(check: DataCheck) -> Table:
         for name, value in check.filter.items()
     )
     counts = {"kept": check.kept, **check.dropped}
-    rows = [(what, f"{count:,}", f"{100 * count / check.images:.2f}") for what, count in counts.items()]
+    rows = [(kind, f"{count:,}", f"{100 * count / check.images:.2f}") for kind, count in counts.items()]
     rows.append(("all", f"{check.images:,}", "100.00"))
     caption = f"The filter keeps {bounds}." if bounds else "No filter."
     return Table(f"{check.name} data", ("images", "count", "share, %"), tuple(rows), caption)

@@ -1,4 +1,4 @@
-"""Whether the loss by which a search stops trials foretells what they are judged by."""
+"""Checks whether the loss by which a search stops trials foretells what they are judged by."""
 
 import math
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ FEW = 5
 class Rung:
     step: int
     trials: int
-    """Those that were judged and had a loss at this step."""
+    """The number of trials that were judged and had a loss at this step."""
     correlation: float | None
-    """Spearman's, of the loss and the objective, both as lower-is-better; None where it is not defined."""
+    """Spearman's correlation of the loss and the objective, both as lower-is-better; None where it is not defined."""
 
     @property
     def is_low(self) -> bool:
@@ -30,7 +30,7 @@ class Rung:
 
 
 def rungs(run: RunPaths, results: Results) -> list[Rung]:
-    """One for each step at which the run's search stops trials; none where it does not."""
+    """Returns a rung for each step at which the run's search stops trials; none where it does not."""
     search = results.config.sweep.search
     if search is None or search.stop_early is None:
         return []
@@ -49,18 +49,18 @@ def rungs(run: RunPaths, results: Results) -> list[Rung]:
 
 
 def rung_table(run: RunPaths, results: Results) -> Table | None:
-    """The correlations, with a warning where they say that stopping early may have stopped the wrong ones."""
-    if not (found := rungs(run, results)):
+    """Makes the table of correlations, with a warning where stopping early may have stopped the wrong trials."""
+    if not (all_rungs := rungs(run, results)):
         return None
     rows = [
         (f"step {rung.step}", str(rung.trials), GAP if rung.correlation is None else f"{rung.correlation:.2f}")
-        for rung in found
+        for rung in all_rungs
     ]
     name = _judged_by(results).title
     caption = f"Of the trials that were judged; 1: those with the lower val_loss at this step had the better {name}."
-    if any(rung.trials < FEW for rung in found):
+    if any(rung.trials < FEW for rung in all_rungs):
         caption += f" Warning: fewer than {FEW} trials say little."
-    if any(rung.is_low and rung.trials >= FEW for rung in found):
+    if any(rung.is_low and rung.trials >= FEW for rung in all_rungs):
         caption += (
             f" Warning: below {LOW:g}, val_loss does not foretell {name}, and trials may have been stopped wrongly; "
             "set larger grace_steps, or stop_early: null."
@@ -71,7 +71,7 @@ def rung_table(run: RunPaths, results: Results) -> Table | None:
 
 
 def _judged_by(results: Results) -> Metric:
-    """The first objective that training can move."""
+    """Returns the first objective that training can move."""
     sweep = results.config.sweep
     assert sweep.search is not None
     moved = [name for name in sweep.search.objectives if name != "parameters"]
@@ -79,12 +79,12 @@ def _judged_by(results: Results) -> Metric:
 
 
 def _rank(trial: TrialResult, results: Results, metric: Metric) -> float:
-    """Smaller for better values; infinite where there is none."""
+    """Returns a number that is smaller for better values; infinite where there is none."""
     return trial.on(results.config.sweep.first_judged).rank(metric)
 
 
 def _loss_at(lines: Sequence[dict[str, Any]], step: int, metric: str) -> float | None:
-    """At the first report from this step on, as the search saw it."""
+    """Returns the loss at the first report from this step on, as the search saw it."""
     return next((number(line.get(metric)) for line in lines if line["step"] >= step and metric in line), None)
 
 

@@ -1,4 +1,4 @@
-"""What kind of verdict a comparison came to: headline and sentence are worded from this alone."""
+"""The kind of verdict that a comparison came to: headline and sentence are worded from this alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,31 +13,34 @@ Kind = Literal["alone", "against the base", "chosen", "no single best", "undecid
 
 @dataclass(frozen=True)
 class Needed:
-    """What would show configurations to be good, if the differences stay as measured."""
+    """The numbers that would show configurations to be good, if the differences stay as measured."""
 
     images: int | None
-    """Rounded up to two digits; None where no number would do alone."""
+    """The number of images, rounded up to two digits; None where no number would do alone."""
     seeds: int | None
-    """Training seeds, likewise."""
+    """The number of training seeds; None where no number would do alone."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A comparison with what was selected, and of which kind that is."""
+    """A comparison with what was selected, and the kind of verdict that this is."""
 
     comparison: Comparison
     selection: Selection
     margins: Margins
     captions: int
-    """How many there are to be judged at most."""
+    """The number of captions to be judged at most."""
     kind: Kind
     worse: tuple[str, ...]
     """Configurations that are shown to be worse than another."""
 
     @cached_property
     def closest(self) -> str:
-        """The one that has to be shown to be good first: along an axis the largest, which is tested first; else the one
-        that the fewest images more would show to be, or, where no number would, the one nearest to it."""
+        """The configuration that has to be shown to be good first.
+
+        Along an axis it is the largest, which is tested first; else the one that the fewest images more would show to
+        be good, or, where no number would, the one nearest to it.
+        """
         if self.selection.along_an_axis:
             return max(self.comparison.measured, key=lambda one: one.parameters).name
         images = len(self.comparison.prompts)
@@ -49,7 +52,7 @@ class Finding:
 
     @cached_property
     def images_needed(self) -> int | None:
-        """Images that would decide; None where it is decided or none would."""
+        """The number of images that would decide; None where it is decided or none would."""
         return self.needed([self.closest]).images if self.kind == "undecided" else None
 
     @property
@@ -59,11 +62,11 @@ class Finding:
 
     @property
     def seeds(self) -> int:
-        """Trainings of each configuration; the smallest number of any."""
+        """The number of trainings of each configuration; the smallest number of any."""
         return min(one.seeds for one in self.comparison.measured if one.parameters)
 
     def needed(self, names: Sequence[str]) -> Needed:
-        """What would show all of `names` to be good; seeds count where no number of images would."""
+        """Returns what would show all of `names` to be good; seeds count where no number of images would."""
         bounds = [self.selection.bounds_of[name] for name in names]
         images = most([one.images_needed(len(self.comparison.prompts)) for one in bounds])
         return Needed(
@@ -72,7 +75,7 @@ class Finding:
 
 
 def classify(comparison: Comparison, selection: Selection, margins: Margins, captions: int) -> Finding:
-    """captions: how many there are to be judged at most."""
+    """Finds the kind of verdict of a comparison; `captions` is how many there are to be judged at most."""
     worse = tuple(name for name, bounds in selection.bounds_of.items() if bounds.shown_worse_by)
     kind: Kind = "undecided"
     if len(comparison.measured) == 1:
@@ -87,13 +90,13 @@ def classify(comparison: Comparison, selection: Selection, margins: Margins, cap
 
 
 def _adapter_and_base(comparison: Comparison) -> list[tuple[Measured, Measured]]:
-    """The only adapter with the base model, where these two are all; else nothing."""
+    """Returns the only adapter with the base model, where these two are all; else nothing."""
     adapted = [one for one in comparison.measured if one.parameters]
     base = [one for one in comparison.measured if not one.parameters]
     return [(adapted[0], base[0])] if len(adapted) == len(base) == 1 else []
 
 
 def _rounded(count: int) -> int:
-    """Two digits, upwards: it is an estimate."""
+    """Rounds upwards to two digits: it is an estimate."""
     step = 10 ** max(len(str(count)) - 2, 0)
     return -(-count // step) * step

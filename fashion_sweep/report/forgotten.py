@@ -1,4 +1,4 @@
-"""What each configuration has forgotten of a set that nothing was trained on: its replicates are one."""
+"""The forgetting of each configuration, its replicates as one, on a set that nothing was trained on."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class Forgotten:
     title: str
     base_loss: float
     increase: float
-    """Of the denoising loss with the adapter, on the same images and noise; the mean over the training seeds."""
+    """The increase of the denoising loss with the adapter, on the same images and noise; the mean over the seeds."""
     se: float
-    """From the images and, where several seeds were trained, from their spread."""
+    """The standard error of the increase, from the images and, where several seeds were trained, their spread."""
     samples: int | None
 
     @property
@@ -23,12 +23,12 @@ class Forgotten:
 
     @property
     def is_shown(self) -> bool:
-        """With 95 % confidence, two-sided."""
+        """Whether the increase is shown with 95 % confidence, two-sided."""
         return self.increase - 1.96 * self.se > 0
 
 
 def forgotten(results: Results, name: str) -> list[Forgotten]:
-    """By configuration, in the sweep's order; none where it was not measured."""
+    """Returns the forgetting by configuration, in the sweep's order; none where it was not measured."""
     groups: dict[str, list[tuple[float, float, float, int | None]]] = {}
     for trial in results.trials:
         judged = trial.on(name)
@@ -39,7 +39,7 @@ def forgotten(results: Results, name: str) -> list[Forgotten]:
 
 
 def _averaged(title: str, rows: list[tuple[float, float, float, int | None]]) -> Forgotten:
-    """The seeds see the same images, whose part of the error no number of seeds makes smaller."""
+    """Averages over the seeds, which see the same images: their part of the error no number of seeds makes smaller."""
     increases = [increase for _, increase, _, _ in rows]
     spread = variance(increases) / len(rows) if len(rows) > 1 else 0.0
     se = math.sqrt(fmean(se for _, _, se, _ in rows) ** 2 + spread)

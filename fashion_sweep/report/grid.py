@@ -11,7 +11,7 @@ from fashion_sweep.errors import DataError
 from fashion_sweep.storage.files import replacing
 
 CELL_WIDTH = 224
-"""Pixels; every image is brought to this width, or to the height of most."""
+"""The width in pixels that every image is brought to, or to the height of most."""
 GUTTER, MARGIN = 12, 20
 FONT_SIZE, LINE_HEIGHT = 13, 17
 TITLE_WIDTH = 150
@@ -25,7 +25,7 @@ def write_grid(
     cells: Sequence[Sequence[Path | Image.Image]],
     captions: Sequence[Sequence[str]] = (),
 ) -> None:
-    """Writes the PNG `path`.
+    """Writes the sample grid as the PNG `path`.
 
     Args:
         titles: one a row.
@@ -92,7 +92,7 @@ def _gap(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], font: ImageF
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib ships it, so that the grid looks alike everywhere."""
+    """Loads DejaVu Sans as matplotlib ships it, so that the grid looks alike everywhere."""
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", FONT_SIZE)

@@ -12,7 +12,7 @@ MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
 def as_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """title: above all; subtitle: below it, in small type."""
+    """Renders sections as HTML; `title` stands above all, `subtitle` below it, in small type."""
     environment = Environment(
         loader=PackageLoader("fashion_sweep", "report"),
         autoescape=True,
@@ -26,7 +26,8 @@ def as_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
 
 
 def _data_uri(picture: Path) -> str:
-    """Sharp at every size where there is an SVG. As an image, not as markup: whatever it holds cannot run."""
+    """Returns a picture as a data URI, as SVG where there is one, which is sharp at every size.
+    It is an image, not markup: whatever it holds cannot run."""
     drawn = picture.with_suffix(".svg")
     path = drawn if drawn.is_file() else picture
     return f"data:{MEDIA_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -14,23 +14,23 @@ from matplotlib.transforms import Bbox, BboxBase
 
 SIZE = 9
 NEAR, FAR = 8, 18
-"""From a point to its title, in points of type."""
+"""The distances from a point to its title, in points of type."""
 AROUND = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
 HORIZONTAL: dict[int, Literal["left", "center", "right"]] = {-1: "right", 0: "center", 1: "left"}
 VERTICAL: dict[int, Literal["top", "center", "bottom"]] = {-1: "top", 0: "center", 1: "bottom"}
 MOST_TITLES = 8
-"""Of more points only numbers are written, with a key."""
+"""The most points that have titles beside them; of more only numbers are written, with a key."""
 
 
 def numbered(titles: Sequence[str]) -> dict[str, str]:
-    """What is written beside each point, by title."""
+    """Returns what is written beside each point, by title."""
     if len(titles) <= MOST_TITLES:
         return {title: title for title in titles}
     return {title: str(index) for index, title in enumerate(titles, start=1)}
 
 
 def write_key(figure: Figure, labels: dict[str, str]) -> None:
-    """Right of the plots, where labels are not the titles themselves."""
+    """Writes the key right of the plots, where labels are not the titles themselves."""
     shown = [f"{label}  {title}" for title, label in labels.items() if label != title]
     if shown:
         blank = [Line2D([], [], linestyle="") for _ in shown]
@@ -81,7 +81,7 @@ def _annotation(axes: Axes, x: float, y: float, label: str) -> Annotation:
 def _placed(
     text: Annotation, gap: int, renderer: RendererAgg, frame: BboxBase, avoided: Sequence[BboxBase]
 ) -> BboxBase | None:
-    """Where the text went; None where it finds no room."""
+    """Places a text beside its point; returns its box, or None where it finds no room."""
     for x, y in AROUND:
         text.xyann = (x * gap, y * gap)
         text.set(ha=HORIZONTAL[x], va=VERTICAL[y])

@@ -29,9 +29,9 @@ from fashion_sweep.storage.files import read_json
 
 REFRESH_S = 0.5
 WIDTH_FOR_BARS = 100
-"""Columns of a terminal below which the table goes without bars."""
+"""The columns of a terminal below which the table goes without bars."""
 LINES_AROUND = 8
-"""Of a terminal, that are not the table's rows."""
+"""The lines of a terminal that are not the table's rows."""
 URGENCY = ("running", "starting", "failed", "interrupted", "waiting", "stopped", "done")
 COLOURS = {
     "waiting": "dim",
@@ -45,8 +45,9 @@ COLOURS = {
 
 
 class LiveTable:
-    """Context manager: a table that refreshes itself; off a terminal, a line for each change of a trial's state and
-    for each quarter of its stages.
+    """A context manager that shows the trials of a run in a table which refreshes itself.
+
+    Off a terminal it prints a line for each change of a trial's state and for each quarter of its stages.
 
     Args:
         run: the run folder; only its status and result files are read.
@@ -101,14 +102,14 @@ class LiveTable:
                 self._print_changes()
 
     def _print_first_pictures(self) -> None:
-        """Where they lie, once, as soon as any trial has drawn."""
+        """Prints where the first pictures lie, once, as soon as any trial has drawn."""
         if self._has_pictures:
             return
         for trial_id, title in self._titles.items():
             if (preview := self._run.trial(trial_id).preview).is_file():
                 self._has_pictures = True
-                told = f"{clock_time()} first pictures, by {title} while it trains: {near(preview)}"
-                self._console.print(told, soft_wrap=True, markup=False, highlight=False)
+                line = f"{clock_time()} first pictures, by {title} while it trains: {near(preview)}"
+                self._console.print(line, soft_wrap=True, markup=False, highlight=False)
                 return
 
     @property
@@ -116,7 +117,8 @@ class LiveTable:
         return self._known_titles | dict(self._titles_now())
 
     def _fitting(self) -> Table:
-        """Where there are more trials than lines, those at work first, then what comes next; the others are counted."""
+        """Makes a table that fits the terminal.
+        Where there are more trials than lines, those at work come first, then what is next; the others are counted."""
         states = {trial_id: self._status(trial_id).state for trial_id in self._titles}
         room = max(self._console.height - LINES_AROUND, 1)
         if len(states) <= room:
@@ -128,7 +130,7 @@ class LiveTable:
         return table
 
     def table(self, shown: Sequence[str] | None = None) -> Table:
-        """The state of the trials `shown`, or of all, as it is now."""
+        """Makes the table of the trials `shown`, or of all, as they are now."""
         now = time.time()
         table = Table(box=rich.box.SIMPLE_HEAD)
         with_bar = self._console.width >= WIDTH_FOR_BARS
@@ -155,14 +157,14 @@ class LiveTable:
         return table
 
     def _status(self, trial_id: str) -> Shown:
-        """The status file as far as it can be read; a result beside it means done, whatever a killed process left."""
+        """Reads the status file, if it can be read; a result beside it means done, whatever a killed process left."""
         paths = self._run.trial(trial_id)
-        known = read_status(paths)
-        status = Shown.of(known | {"state": state_of(paths, known, self._going)})
+        values = read_status(paths)
+        status = Shown.of(values | {"state": state_of(paths, values, self._going)})
         return replace(status, **reached(paths)) if status.state == "stopped" else status
 
     def _stage_left(self, trial_id: str, status: Shown) -> float | None:
-        """Seconds to the end of this stage at the pace seen since we first saw it; None until it has moved."""
+        """Estimates the seconds left of this stage at the pace since we first saw it; None until it has moved."""
         if status.done is None or status.total is None or status.time is None:
             return None
         stage, began, first = self._stage_began.get(trial_id, (None, 0.0, 0.0))
@@ -197,7 +199,7 @@ class LiveTable:
         return f"{status.stage} {counts(status)}{loss}"
 
     def _numbers(self, trial_id: str) -> list[str]:
-        """Those of the finished trial that are known."""
+        """Returns the numbers of the finished trial that are known."""
         try:
             result = read_json(self._run.trial(trial_id).result, {})
             sets, judge = result.get("evaluations") or {}, read_run_config(self._run.config).sweep.judge

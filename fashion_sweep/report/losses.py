@@ -14,14 +14,14 @@ from fashion_sweep.storage.files import read_json_lines
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
-"""With the colours, 28 curves that differ without relying on colour alone."""
+"""The line styles: with the colours, 28 curves that differ without relying on colour alone."""
 ASTRAY = 1.5
-"""Times the median of all trials' last losses."""
+"""The multiple of the median of all trials' last losses from which a trial has gone astray."""
 Series = list[tuple[float, float]]
 
 
 def loss_figure(run: RunPaths, results: Results) -> Figure | None:
-    """Validation loss as lines, smoothed training loss faint behind; the scale is that of the validation loss."""
+    """Plots validation loss as lines, smoothed training loss faint behind; the scale is the validation loss's."""
     curves, lost = [], list[str]()
     for trial in results.trials:
         lines = read_json_lines(run.trial(trial.spec.trial_id).metrics, partial(_note, lost, trial.title))
@@ -65,8 +65,8 @@ def _style(index: int) -> dict[str, Any]:
 
 
 def _limits(curves: Sequence[tuple[TrialResult, Series]]) -> tuple[float, float] | None:
-    """What the validation losses span after the first report, before which no trial differs from another; a trial
-    that went astray leaves the scale rather than flatten all others."""
+    """Returns the limits of the plot: what the validation losses span after the first report.
+    Before that no trial differs from another. A trial that went astray leaves the scale, lest it flatten all others."""
     short = all(len(series) <= 2 for _, series in curves)
     later = [loss for _, series in curves for _, loss in (series if short else series[1:] or series)]
     if not later:
@@ -80,13 +80,13 @@ def _limits(curves: Sequence[tuple[TrialResult, Series]]) -> tuple[float, float]
 
 
 def _series(lines: Sequence[Mapping[str, Any]], key: str) -> Series:
-    """Steps and finite values; a step reported again after a restart counts once, with its last value."""
-    known = ((number(line.get("step")), number(line.get(key))) for line in lines)
-    return sorted({step: value for step, value in known if step is not None and value is not None}.items())
+    """Returns steps and finite values; a step reported again after a restart counts once, with its last value."""
+    pairs = ((number(line.get("step")), number(line.get(key))) for line in lines)
+    return sorted({step: value for step, value in pairs if step is not None and value is not None}.items())
 
 
 def _smoothed(values: Sequence[float], memory: float = 0.8) -> list[float]:
-    """Exponential moving average with its start corrected, as Adam does."""
+    """Returns the exponential moving average with its start corrected, as Adam does."""
     smoothed, average = [], 0.0
     for index, value in enumerate(values, start=1):
         average = memory * average + (1 - memory) * value

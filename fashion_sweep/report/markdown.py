@@ -11,11 +11,11 @@ from fashion_sweep.report.sections import Beside, Block, Bullets, Picture, Secti
 from fashion_sweep.report.tables import Table, markdown
 
 SPECIAL = re.compile(r"([\\`*<\[])")
-"""What could make text into something else: HTML, links, pictures, emphasis."""
+"""Characters that could make text into something else: HTML, links, pictures, emphasis."""
 
 
 def as_markdown(title: str, sections: Sequence[Section], folder: Path) -> str:
-    """folder: where the page will lie; pictures are linked from there."""
+    """Renders sections as Markdown; `folder` is where the page will lie, from which pictures are linked."""
     lines = [f"# {plain(title)}", ""]
     for section in sections:
         lines += [f"## {plain(section.title)}", ""]
@@ -28,7 +28,7 @@ def _block(block: Block, folder: Path) -> list[str]:
     if isinstance(block, Text):
         return [f"**{plain(block.text)}**" if block.style == "strong" else plain(block.text)]
     if isinstance(block, Bullets):
-        return [f"- {f'{plain(term)}: ' if term else ''}{plain(said)}" for term, said in block.items]
+        return [f"- {f'{plain(term)}: ' if term else ''}{plain(text)}" for term, text in block.items]
     if isinstance(block, Picture):
         return [f"![{plain(block.description)}]({Path(os.path.relpath(block.path, folder)).as_posix()})"]
     if isinstance(block, Beside):
@@ -43,5 +43,5 @@ def _table(table: Table) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """One line that shows as it reads."""
+    """Returns the text as one line of Markdown that shows as it reads."""
     return SPECIAL.sub(r"\\\1", shown(" ".join(text.split())))

@@ -88,7 +88,7 @@ def _as_json(trial: TrialResult, results: Results) -> dict[str, Any]:
 
 
 def _write_sample_grid(run: RunPaths, results: Results) -> Path | None:
-    """None where there is no sample to show."""
+    """Writes the sample grid; returns None where there is no sample to show."""
     from fashion_sweep.report.grid import write_grid
 
     prompts = results.config.sweep.sample_prompts

@@ -39,16 +39,16 @@ STYLE: Any = {
 
 
 def write_plots(run: RunPaths, results: Results, verdicts: Verdicts) -> tuple[list[Picture], Path | None]:
-    """Writes all plots that the run has numbers for: the pictures, in the order to show them, and the losses."""
+    """Writes all plots that the run has numbers for; returns pictures in the order to show them, and the losses."""
     with own_style():
         pictures = []
         for name in results.config.sweep.judge:
             verdict = verdicts.get(name)
             bars = ", with 95 % intervals and the Pareto front" if verdict else ""
             shown = configurations(results, name, verdict)
-            for stem, (what, figure) in _figures(results, name, shown, verdict).items():
+            for stem, (subject, figure) in _figures(results, name, shown, verdict).items():
                 if figure is not None:
-                    pictures.append(Picture(write_figure(run.plots / stem, figure), f"{what} on {name}{bars}"))
+                    pictures.append(Picture(write_figure(run.plots / stem, figure), f"{subject} on {name}{bars}"))
         losses = loss_figure(run, results)
         return pictures, None if losses is None else write_figure(run.plots / "loss", losses)
 
@@ -56,7 +56,8 @@ def write_plots(run: RunPaths, results: Results, verdicts: Verdicts) -> tuple[li
 def _figures(
     results: Results, name: str, shown: Sequence[Configuration], verdict: Verdict | None
 ) -> dict[str, tuple[str, Figure | None]]:
-    """By file name: what each shows, and the plot; the metrics of the verdict against size, then against each other."""
+    """Makes each plot, with what it shows, by file name.
+    The metrics of the verdict come against size, then against each other."""
     first, *others = results.deciding(name)
     titles = joined([metric.title for metric in (first, *others)])
     size = _quality(results, name, shown, verdict)
@@ -70,7 +71,7 @@ def _figures(
 
 @contextmanager
 def own_style() -> Iterator[None]:
-    """`STYLE` on matplotlib's defaults, whatever a `matplotlibrc` here or at home says."""
+    """Sets `STYLE` on matplotlib's defaults, whatever a `matplotlibrc` here or at home says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -85,7 +86,7 @@ def write_figure(stem: Path, figure: Figure) -> Path:
 
 
 def _quality(results: Results, name: str, shown: Sequence[Configuration], verdict: Verdict | None) -> Figure | None:
-    """The metrics of the verdict against the number of trained parameters, side by side."""
+    """Plots the metrics of the verdict against the number of trained parameters, side by side."""
     metrics = results.deciding(name)
     if not any(one.metrics for one in shown):
         return None
@@ -118,21 +119,21 @@ def _source(metric: Metric, judged: Evaluation) -> str:
 
 
 def against_parameters(axes: Axes, shown: Sequence[Configuration], metric: Metric, labels: Mapping[str, str]) -> None:
-    """Labelled points over a logarithmic axis; the base model, at 0 parameters, is a line across."""
-    known = [(one, one.parameters, value) for one in shown if one.parameters and (value := one.value(metric))]
+    """Draws labelled points over a logarithmic axis; the base model, at 0 parameters, is a line across."""
+    points = [(one, one.parameters, value) for one in shown if one.parameters and (value := one.value(metric))]
     axes.set(xlabel="trained parameters", ylabel=axis_title(metric))
-    for one, size, value in known:
+    for one, size, value in points:
         draw_point(axes, one, Interval(size, size, size), value)
-    if known:
-        logarithmic(axes, [size for _, size, _ in known])
-    values = [value for _, _, value in known]
+    if points:
+        logarithmic(axes, [size for _, size, _ in points])
+    values = [value for _, _, value in points]
     margin(axes, values)
     base = next((one.value(metric) for one in shown if one.parameters == 0), None)
     if base is not None:
         _base_line(axes, metric, base, values)
-    known.sort(key=lambda item: not item[0].on_front)
-    bars = [Bbox([[size, value.low], [size, value.high]]) for _, size, value in known]
-    label_points(axes, [(size, value.value, labels[one.title]) for one, size, value in known], bars)
+    points.sort(key=lambda item: not item[0].on_front)
+    bars = [Bbox([[size, value.low], [size, value.high]]) for _, size, value in points]
+    label_points(axes, [(size, value.value, labels[one.title]) for one, size, value in points], bars)
 
 
 def _trade_off(
@@ -142,10 +143,10 @@ def _trade_off(
     shown: Sequence[Configuration],
     verdict: Verdict | None,
 ) -> Figure | None:
-    """The second metric against the first: what lies in one corner is good in both."""
+    """Plots the second metric against the first: what lies in one corner is good in both."""
     across, up = metrics
-    known = [(one, x, y) for one in shown if (x := one.value(across)) and (y := one.value(up))]
-    if len(known) < 2:
+    points = [(one, x, y) for one in shown if (x := one.value(across)) and (y := one.value(up))]
+    if len(points) < 2:
         return None
     judged = results.evaluations_on(name)[0]
     labels = numbered([one.title for one in shown])
@@ -159,25 +160,25 @@ def _trade_off(
     )
     _legend(figure, verdict)
     write_key(figure, labels)
-    adapted, base = [item for item in known if item[0].parameters], [item for item in known if not item[0].parameters]
+    adapted, base = [item for item in points if item[0].parameters], [item for item in points if not item[0].parameters]
     if base and (_far(base[0][1], [x for _, x, _ in adapted]) or _far(base[0][2], [y for _, _, y in adapted])):
         _, x, y = base[0]
         values = f"{across.title} {across.shown(x.value)}, {up.title} {up.shown(y.value)}"
         note = f"base model: {values}, off the scale"
         axes.text(0.99, 0.01, note, transform=axes.transAxes, color=GREY, ha="right", va="bottom", fontsize=9.5)
-        known = adapted
+        points = adapted
     bars = []
-    for one, x, y in known:
+    for one, x, y in points:
         draw_point(axes, one, x, y)
         bars += [Bbox([[x.low, y.value], [x.high, y.value]]), Bbox([[x.value, y.low], [x.value, y.high]])]
     axes.margins(0.12)
-    known.sort(key=lambda item: not item[0].on_front)
-    label_points(axes, [(x.value, y.value, labels[one.title]) for one, x, y in known], bars)
+    points.sort(key=lambda item: not item[0].on_front)
+    label_points(axes, [(x.value, y.value, labels[one.title]) for one, x, y in points], bars)
     return figure
 
 
 def draw_point(axes: Axes, point: Configuration, x: Interval, y: Interval, colour: str = BLUE) -> None:
-    """A marker with bars as long as the intervals; hollow where another configuration is shown to be better."""
+    """Draws a marker with bars as long as the intervals; hollow where another configuration is shown to be better."""
     axes.errorbar(
         x.value,
         y.value,
@@ -217,7 +218,7 @@ def logarithmic(axes: Axes, sizes: Sequence[int]) -> None:
 
 
 def margin(axes: Axes, values: Sequence[Interval]) -> None:
-    """Room for labels, and no drama made of differences in the third digit."""
+    """Leaves room for labels, and makes no drama of differences in the third digit."""
     if values:
         low, high = min(value.low for value in values), max(value.high for value in values)
         pad = max(0.18 * (high - low), 0.01 * abs(high), 1e-9)
@@ -225,7 +226,7 @@ def margin(axes: Axes, values: Sequence[Interval]) -> None:
 
 
 def _far(base: Interval, values: Sequence[Interval]) -> bool:
-    """Whether showing the base model too would press three or more points into a third of the plot."""
+    """Returns whether showing the base model too would press three or more points into a third of the plot."""
     if len(values) < 3:
         return False
     low, high = min(value.low for value in values), max(value.high for value in values)
@@ -233,7 +234,7 @@ def _far(base: Interval, values: Sequence[Interval]) -> bool:
 
 
 def _base_line(axes: Axes, metric: Metric, base: Interval, values: Sequence[Interval]) -> None:
-    """Across the plot; only noted in a corner where it lies far off."""
+    """Draws the base model across the plot; it is only noted in a corner where it lies far off."""
     if _far(base, values):
         above = base.value > max(value.high for value in values)
         text = f"base model: {metric.shown(base.value)}, off the scale {'↑' if above else '↓'}"

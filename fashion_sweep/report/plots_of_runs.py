@@ -13,13 +13,13 @@ from fashion_sweep.report.plots import axis_title, logarithmic, margin, own_styl
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SHIFT = 1.13
-"""Factor between the sizes at which runs show one number of parameters, so that their bars lie beside each other."""
+"""The factor between the sizes at which runs show one number of parameters, so that bars lie beside each other."""
 
 
 def write_plot(
     stem: Path, metrics: Sequence[Metric], titles: Mapping[str, str], shown: Mapping[str, Sequence[Configuration]]
 ) -> Path | None:
-    """None where there is nothing to draw.
+    """Writes the plot of several runs; returns None where there is nothing to draw.
 
     Args:
         stem: of the files.
@@ -27,7 +27,7 @@ def write_plot(
         titles: by metric.
         shown: configurations on one evaluation set, by run.
     """
-    if not any(one.parameters and one.metrics for found in shown.values() for one in found):
+    if not any(one.parameters and one.metrics for of_run in shown.values() for one in of_run):
         return None
     with own_style():
         figure = Figure(figsize=(5 * max(len(metrics), 1.4), 4.8), layout="constrained")
@@ -42,14 +42,14 @@ def write_plot(
 
 def _draw(axes: Axes, shown: Mapping[str, Sequence[Configuration]], metric: Metric) -> None:
     sizes, values = [], []
-    for index, (run, found) in enumerate(shown.items()):
+    for index, (run, of_run) in enumerate(shown.items()):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-        known = [(one.parameters, value) for one in found if one.parameters and (value := one.value(metric))]
+        points = [(one.parameters, value) for one in of_run if one.parameters and (value := one.value(metric))]
         shift = SHIFT ** (index - (len(shown) - 1) / 2)
         axes.errorbar(
-            [size * shift for size, _ in known],
-            [value.value for _, value in known],
-            yerr=[[value.value - value.low for _, value in known], [value.high - value.value for _, value in known]],
+            [size * shift for size, _ in points],
+            [value.value for _, value in points],
+            yerr=[[value.value - value.low for _, value in points], [value.high - value.value for _, value in points]],
             fmt=marker,
             color=colour,
             ecolor=colour + "66",
@@ -57,11 +57,11 @@ def _draw(axes: Axes, shown: Mapping[str, Sequence[Configuration]], metric: Metr
             markersize=6,
             label=run,
         )
-        base = next((one.value(metric) for one in found if one.parameters == 0), None)
+        base = next((one.value(metric) for one in of_run if one.parameters == 0), None)
         if base is not None:
             axes.axhline(base.value, color=colour, linestyle="--", linewidth=1.2, label=f"{run}: base model")
-        sizes += [size for size, _ in known]
-        values += [value for _, value in known] + ([] if base is None else [base])
+        sizes += [size for size, _ in points]
+        values += [value for _, value in points] + ([] if base is None else [base])
     if sizes:
         logarithmic(axes, sizes)
     margin(axes, values)

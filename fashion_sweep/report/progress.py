@@ -1,4 +1,4 @@
-"""What a run is doing while none of its trials runs: on the terminal, and in its folder for `status`."""
+"""The progress of a run while none of its trials runs: on the terminal, and in its folder for `status`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ from fashion_sweep.storage.files import read_json, write_json
 
 
 def clock_time() -> str:
-    """Before a line of a log that somebody reads the next morning."""
+    """Returns the time of day, for a line of a log that somebody reads the next morning."""
     return f"{datetime.now():%H:%M:%S}"
 
 
 @contextmanager
 def busy(run: RunPaths, console: Console, text: str) -> Iterator[None]:
-    """A spinner that goes when the work is done; off a terminal, a line."""
+    """Shows a spinner until the work is done; off a terminal, a line."""
     _say(console, text)
     with _told(run, text), console.status(text):
         yield
@@ -29,7 +29,7 @@ def busy(run: RunPaths, console: Console, text: str) -> Iterator[None]:
 
 @contextmanager
 def progress(run: RunPaths, console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar that goes when the work is done; off a terminal, a line. Yields what to call with how much is done."""
+    """Shows a bar until the work is done; off a terminal, a line. Yields what to call with how much is done."""
     _say(console, text)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
@@ -46,14 +46,16 @@ def progress(run: RunPaths, console: Console, text: str, total: int) -> Iterator
 
 
 def doing(run: RunPaths) -> str | None:
-    """In words."""
+    """Says in words what the run is doing; None where it is nothing of this kind."""
     try:
-        told: dict[str, Any] = read_json(run.doing, {})
+        values: dict[str, Any] = read_json(run.doing, {})
     except DataError:
         return None
-    if not told:
+    if not values:
         return None
-    return f"{told['text']}, {told.get('done', 0)} of {told['total']}" if "total" in told else str(told["text"])
+    return (
+        f"{values['text']}, {values.get('done', 0)} of {values['total']}" if "total" in values else str(values["text"])
+    )
 
 
 def _say(console: Console, text: str) -> None:

@@ -7,12 +7,12 @@ from fashion_sweep.report.words import GAP
 
 
 def provenance(results: Results, on_sets: bool = True) -> tuple[tuple[str, str], ...]:
-    """Terms and what is said of them; `on_sets`: whether trials are judged on evaluation sets."""
+    """Returns terms and what is said of them; `on_sets`: whether trials are judged on evaluation sets."""
     facts, config = results.facts, results.config
     training = config.preset.training
     length = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
     seeds = f" and {config.sweep.seeds - 1} more" if config.sweep.seeds > 1 else ""
-    said = [
+    entries = [
         ("Run", f"{results.run}, started {facts.get('started', GAP)}, git commit {facts.get('git_commit') or GAP}"),
         (
             "Preset",
@@ -24,11 +24,11 @@ def provenance(results: Results, on_sets: bool = True) -> tuple[tuple[str, str],
         ("Hardware", _hardware(facts.get("hardware") or {})),
     ]
     if short := _short_of_memory(results):
-        said.append(("Memory", f"did not suffice, which moves numbers by rounding alone: {'; '.join(short)}"))
+        entries.append(("Memory", f"did not suffice, which moves numbers by rounding alone: {'; '.join(short)}"))
     if versions := facts.get("versions"):
-        said.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))))
-    said += [(f"Data, {name}", _data(counts)) for name, counts in (facts.get("data") or {}).items()]
-    return tuple(said)
+        entries.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))))
+    entries += [(f"Data, {name}", _data(counts)) for name, counts in (facts.get("data") or {}).items()]
+    return tuple(entries)
 
 
 def _judge(results: Results) -> str:
@@ -36,8 +36,8 @@ def _judge(results: Results) -> str:
     evaluation, negative = preset.evaluation, preset.generation.base_negative_prompt
     if not results.config.sweep.judge:
         return "nothing, as the sweep wants it"
-    said = f"{evaluation.samples:,} images a trial: {evaluation.features} features, CLIP model {evaluation.clip_model}"
-    return said + (f"; the base model with the negative prompt “{negative}”" if _has_base(results) and negative else "")
+    text = f"{evaluation.samples:,} images a trial: {evaluation.features} features, CLIP model {evaluation.clip_model}"
+    return text + (f"; the base model with the negative prompt “{negative}”" if _has_base(results) and negative else "")
 
 
 def _has_base(results: Results) -> bool:
@@ -49,20 +49,20 @@ def _own(results: Results) -> bool:
 
 
 def _short_of_memory(results: Results) -> list[str]:
-    """Which trials went on in smaller parts than configured."""
-    preset, said = results.config.preset, []
+    """Says which trials went on in smaller parts than configured."""
+    preset, lines = results.config.preset, []
     for trial in results.trials:
-        own = preset.training.batch_size // preset.resources.workers_per_trial
-        wanted, used = min(preset.training.micro_batch_size or own, own), trial.micro_batch_size
+        share = preset.training.batch_size // preset.resources.workers_per_trial
+        wanted, used = min(preset.training.micro_batch_size or share, share), trial.micro_batch_size
         if used is not None and used < wanted:
-            said.append(f"{trial.title} trained with {used} samples at a time, not {wanted}")
+            lines.append(f"{trial.title} trained with {used} samples at a time, not {wanted}")
         for name, judged in trial.evaluations.items():
             if judged.images_at_once is not None and judged.images_at_once < preset.generation.batch_size:
-                said.append(
+                lines.append(
                     f"{trial.title} drew {judged.images_at_once} {name} images at a time, "
                     f"not {preset.generation.batch_size}"
                 )
-    return said
+    return lines
 
 
 def _hardware(hardware: Mapping[str, object]) -> str:

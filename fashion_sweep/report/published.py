@@ -1,4 +1,4 @@
-"""What the means of a published table allow one to say by the rule of the verdict."""
+"""Sentences on a published table: what its means allow one to say by the rule of the verdict."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def best_row(rows: Sequence[Published], metric: Metric) -> Published:
 
 
 def published_sentence(rows: Sequence[Published], metrics: Sequence[Metric], margins: Margins) -> str:
-    """What published means alone, without the images behind them, say of the same rule; nothing of one adapter.
+    """Says what published means alone, without the images behind them, show by the same rule; nothing of one adapter.
 
     metrics: those of the verdict that all rows have.
     """
@@ -52,7 +52,8 @@ def published_sentence(rows: Sequence[Published], metrics: Sequence[Metric], mar
 
 
 def _certain(row: Published, best: Published, metric: Metric, gap: float, margins: Margins) -> str:
-    """Values from 0 to 100 have a standard deviation of at most 50, which bounds the error of any mean of them."""
+    """Says that a gap is certain, if it is beyond the chance of which images were drawn.
+    Values from 0 to 100 have a standard deviation of at most 50, which bounds the error of any mean of them."""
     if metric.image_range is None or not row.samples or not best.samples:
         return ""
     low, high = metric.image_range

@@ -20,7 +20,7 @@ from fashion_sweep.run.status import read_status, state_of
 from fashion_sweep.storage.files import read_json, read_what_may_be_lost
 
 State = Literal["done", "failed", "stopped", "unfinished"]
-"""Stopped: by a search, which saw it fall behind."""
+"""The states of a trial; stopped: by a search, which saw it fall behind."""
 
 
 @dataclass(frozen=True)
@@ -33,44 +33,44 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation set says of one trial."""
+    """The results of one trial on one evaluation set."""
 
     metrics: Mapping[str, MetricValue] = field(default_factory=dict)
-    """Those that are known, by name."""
+    """The metrics that are known, by name."""
     samples: int | None = None
     features: str | None = None
-    """Extractor that the preset names, behind FID and KID."""
+    """The extractor that the preset names, behind FID and KID."""
     feature_dim: int | None = None
     clip_model: str | None = None
     reference_samples: int | None = None
     base_loss: float | None = None
-    """Denoising loss of the base model on this set, where nothing was trained on it."""
+    """The denoising loss of the base model on this set, where nothing was trained on it."""
     loss_increase: float | None = None
-    """With the adapter, on the same images and noise."""
+    """The increase of the loss with the adapter, on the same images and noise."""
     loss_increase_se: float | None = None
     loss_samples: int | None = None
     images_at_once: int | None = None
-    """That went through the model together; fewer than a batch where memory did not suffice."""
+    """The images that went through the model together; fewer than a batch where memory did not suffice."""
 
     def value(self, metric: Metric) -> float | None:
-        """In the units of tables; None where it is not known."""
-        known = self.metrics.get(metric.name)
-        return None if known is None else metric.scale * known.value
+        """Returns a metric in the units of tables; None where it is not known."""
+        measured = self.metrics.get(metric.name)
+        return None if measured is None else metric.scale * measured.value
 
     def rank(self, metric: Metric) -> float:
-        """Smaller for better values; infinite where there is none."""
+        """Returns a number that is smaller for better values; infinite where there is none."""
         value = self.value(metric)
         return math.inf if value is None else value if metric.better == "lower" else -value
 
     def source(self, metric: Metric) -> str:
-        """What the metric is measured by."""
+        """Says what the metric is measured by."""
         if FEATURES in metric.extractors:
             return f"on {self.features or GAP} features"
-        own = [name for name in metric.extractors if name != CLIP]
-        return f"by {' and '.join([self.clip_model or GAP] * (CLIP in metric.extractors) + own)}"
+        names = [name for name in metric.extractors if name != CLIP]
+        return f"by {' and '.join([self.clip_model or GAP] * (CLIP in metric.extractors) + names)}"
 
     def as_json(self) -> dict[str, Any]:
-        """Flat, as `result.json` has it."""
+        """Returns the evaluation flat, as `result.json` has it."""
         values = asdict(self)
         for name, one in values.pop("metrics").items():
             values |= {name: one["value"]}
@@ -91,7 +91,7 @@ class TrialResult:
     train_loss: float | None = None
     val_loss: float | None = None
     micro_batch_size: int | None = None
-    """At the end; smaller than configured where memory did not suffice."""
+    """The micro-batch size at the end; smaller than configured where memory did not suffice."""
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     summary: Mapping[str, float] = field(default_factory=dict)
     """What the run's task found out beside the evaluations."""
@@ -110,26 +110,26 @@ class Results:
     run: str
     config: RunConfig
     trials: tuple[TrialResult, ...]
-    """In the sweep's order."""
+    """The trials in the sweep's order."""
     facts: Mapping[str, Any]
     seconds: Mapping[str, float]
-    """Where the time went, by stage of the run; empty while the run has not said."""
+    """The seconds by stage of the run; empty while the run has not said."""
 
     def deciding(self, evaluation_set: str) -> tuple[Metric, ...]:
-        """The metrics of the verdict on this set."""
+        """Returns the metrics of the verdict on this set."""
         return metrics_of(self.config.sweep.judge[evaluation_set])
 
     def measured(self, evaluation_set: str) -> tuple[Metric, ...]:
-        """Those, and what is shown beside them."""
+        """Returns the metrics of the verdict on this set, and those that are shown beside them."""
         return metrics_of(self.config.sweep.metrics_on(evaluation_set))
 
     def evaluations_on(self, evaluation_set: str) -> list[Evaluation]:
-        """Of the trials that were judged on this set."""
+        """Returns the evaluations of the trials that were judged on this set."""
         return [trial.evaluations[evaluation_set] for trial in self.trials if evaluation_set in trial.evaluations]
 
 
 def collect(run: RunPaths) -> Results:
-    """Everything that the run folder says about its trials.
+    """Reads everything that the run folder says about its trials.
 
     Raises:
         DataError: a file of the run is not what it should be.
@@ -197,9 +197,9 @@ def _stopped(spec: TrialSpec, reached: Mapping[str, Any], suggestion: Mapping[st
 
 
 def _evaluation(values: Mapping[str, Any], metrics: Sequence[str]) -> Evaluation:
-    known = {name: value for name in metrics if (value := number(values.get(name))) is not None}
+    measured = {name: value for name in metrics if (value := number(values.get(name))) is not None}
     return Evaluation(
-        metrics={name: MetricValue(value, number(values.get(f"{name}_se"))) for name, value in known.items()},
+        metrics={name: MetricValue(value, number(values.get(f"{name}_se"))) for name, value in measured.items()},
         samples=_whole(values.get("samples")),
         features=_text(values.get("features")),
         feature_dim=_whole(values.get("feature_dim")),
@@ -235,17 +235,17 @@ def _text(value: Any) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or None: a gap stays visible, and NaN is a gap."""
+    """Returns a finite number, or None: a gap stays visible, and NaN is a gap."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def _whole(value: Any) -> int | None:
-    known = number(value)
-    return None if known is None else int(known)
+    finite = number(value)
+    return None if finite is None else int(finite)
 
 
 def numbers(values: Mapping[str, Any] | None) -> dict[str, float]:
-    known = {name: number(value) for name, value in (values or {}).items()}
-    return {name: value for name, value in known.items() if value is not None}
+    finite = {name: number(value) for name, value in (values or {}).items()}
+    return {name: value for name, value in finite.items() if value is not None}

@@ -15,16 +15,16 @@ from fashion_sweep.report.words import listed
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run allows one to conclude."""
+    """The answer of a run: what it allows one to conclude."""
 
     headline: str
     """One short sentence for each evaluation set."""
     paragraph: str
-    """The same with what is shown, what is not, what it rests on, and what is missing."""
+    """The headline at length, with what is shown, what is not, what it rests on, and what is missing."""
 
 
 def answer_of(results: Results, verdicts: Verdicts) -> Answer:
-    """The verdicts on all evaluation sets, to be read before any number."""
+    """Words the verdicts on all evaluation sets, to be read before any number."""
     names = list(results.config.sweep.judge)
     if not names:
         nothing = "Nothing was judged, as the sweep wants it: samples and losses are all there is to go by."
@@ -40,7 +40,7 @@ def answer_of(results: Results, verdicts: Verdicts) -> Answer:
 
 
 def _so_far(results: Results, headline: str) -> str:
-    """A run that goes on does not tell anybody what to take."""
+    """Words a headline as preliminary while the run goes on, so that it tells nobody what to take."""
     begun, wanted = len(results.trials), max(len(results.trials), trials_wanted(results.config))
     over = sum(trial.state != "unfinished" for trial in results.trials)
     if over == begun == wanted:
@@ -50,7 +50,7 @@ def _so_far(results: Results, headline: str) -> str:
 
 
 def _on(name: str, judge: Sequence[str]) -> str:
-    """Of which set a headline speaks, where there are several."""
+    """Says which set a headline is about, where there are several."""
     return f"{name.capitalize()}: " if len(judge) > 1 else ""
 
 
@@ -70,14 +70,14 @@ def _without_verdict(results: Results, name: str) -> Answer:
 
 
 def _numbers(judged: Evaluation, metrics: Sequence[Metric], evaluation: EvaluationConfig) -> str:
-    known = [(metric, value) for metric in metrics if (value := judged.value(metric)) is not None]
-    parts = [f"{metric.title} {metric.shown(value)}" for metric, value in known]
-    few = [one.title for one, _ in known if judged.samples and one.shortage(judged.samples, evaluation)]
+    measured = [(metric, value) for metric in metrics if (value := judged.value(metric)) is not None]
+    parts = [f"{metric.title} {metric.shown(value)}" for metric, value in measured]
+    few = [one.title for one, _ in measured if judged.samples and one.shortage(judged.samples, evaluation)]
     return ", ".join([*parts, *(f"too few images for a {title}" for title in few)])
 
 
 def _forgotten(results: Results) -> list[str]:
-    """Who is shown to have got worse at what it was not trained on."""
+    """Says which adapters are shown to have got worse at what they were not trained on."""
     sentences = []
     for name in results.config.sweep.judge:
         if losses := forgotten(results, name):
@@ -90,13 +90,13 @@ def _forgotten(results: Results) -> list[str]:
 
 
 def _gaps(results: Results) -> list[str]:
-    found = []
+    sentences = []
     for state in ("failed", "unfinished"):
         titles = [trial.title for trial in results.trials if trial.state == state]
         if titles:
-            found.append(f"{len(titles)} of {len(results.trials)} trials {state} ({'; '.join(titles)}).")
+            sentences.append(f"{len(titles)} of {len(results.trials)} trials {state} ({'; '.join(titles)}).")
     if stopped := sum(trial.state == "stopped" for trial in results.trials):
-        found.append(f"{stopped} of {len(results.trials)} trials were stopped early.")
+        sentences.append(f"{stopped} of {len(results.trials)} trials were stopped early.")
     if len(results.trials) < (wanted := trials_wanted(results.config)):
-        found.append(f"The search has begun {len(results.trials)} of {wanted} trials.")
-    return found
+        sentences.append(f"The search has begun {len(results.trials)} of {wanted} trials.")
+    return sentences

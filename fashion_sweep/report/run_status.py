@@ -1,4 +1,4 @@
-"""How a run stands, from its folder alone: while it goes on, after it was stopped, from any machine that sees it."""
+"""The standing of a run, from its folder alone: while it goes on, after it was stopped, from any machine."""
 
 import shlex
 import time
@@ -19,12 +19,12 @@ from fashion_sweep.run.specs import run_specs
 from fashion_sweep.run.status import read_status, state_of
 
 LOG_LINES = 8
-"""Shown of the log of a trial that failed."""
+"""The number of lines shown of the log of a trial that failed."""
 TAIL_BYTES = 20_000
 
 
 def standing(run: RunPaths, going: bool) -> dict[str, Any]:
-    """Values for a program: whether a process works on the run, and of each trial its state and failures."""
+    """Returns values for a program: whether a process works on the run, and of each trial its state and failures."""
     specs = run_specs(run, read_run_config(run.config))
     return {
         "run": run.name,
@@ -35,7 +35,7 @@ def standing(run: RunPaths, going: bool) -> dict[str, Any]:
 
 
 def show_standing(run: RunPaths, going: bool, console: Console) -> None:
-    """The same for people."""
+    """Shows people how a run stands, with the failures of its trials and the ends of their logs."""
     config = read_run_config(run.config)
     titles = {spec.trial_id: spec.title for spec in run_specs(run, config)}
     console.print(f"run {run.name}: sweep {config.sweep.name}, preset {config.preset.name}", markup=False)
@@ -58,7 +58,7 @@ def show_standing(run: RunPaths, going: bool, console: Console) -> None:
 
 
 def last_words(log: Path) -> list[str]:
-    """The last lines of a trial's log: of its last traceback, where there is one near the end."""
+    """Returns the last lines of a trial's log: of its last traceback, where there is one near the end."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))

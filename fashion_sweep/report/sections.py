@@ -1,4 +1,4 @@
-"""What the report says, in order: a list of sections that Markdown and HTML both render."""
+"""The contents of the report, in order: a list of sections that Markdown and HTML both render."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Text:
 @dataclass(frozen=True)
 class Bullets:
     items: tuple[tuple[str, str], ...]
-    """A term, which may be empty, and what is said of it."""
+    """Pairs of a term, which may be empty, and what is said of it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Those that were made."""
+    """The pictures that were made of a run."""
 
     plots: Sequence[Picture]
     grid: Path | None
@@ -67,7 +67,7 @@ def sections(
     forgetting: Sequence[Table] = (),
     early: Table | None = None,
 ) -> list[Section]:
-    """All that the report says below its title; a section without anything to say is left out.
+    """Returns all that the report says below its title; a section without anything to say is left out.
 
     Args:
         answer: what the run allows one to conclude, in words.
@@ -75,7 +75,7 @@ def sections(
         forgetting: what adapters lost on prompts that they were not trained on, where that was measured.
     """
     failed = [(trial.title, trial.error or _unended(trial)) for trial in results.trials if trial.state != "done"]
-    found = [
+    all_sections = [
         Section("Verdict", verdict_texts(answer)),
         Section("Numbers", _numbers(results, verdicts)),
         Section("Quality against size", tuple(pictures.plots)),
@@ -88,17 +88,17 @@ def sections(
         Section("Where the time went", _times(results)),
         Section("Trials that did not finish", (Bullets(tuple(failed)),) if failed else ()),
     ]
-    return [section for section in found if section.blocks]
+    return [section for section in all_sections if section.blocks]
 
 
 def verdict_texts(answer: Answer) -> tuple[Text, ...]:
-    """The headline, and the careful paragraph smaller below it."""
+    """Returns the headline, and the careful paragraph smaller below it."""
     below = (Text(answer.paragraph, "small"),) if answer.paragraph else ()
     return (Text(answer.headline, "strong"), *below)
 
 
 def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
-    """One row a configuration, with the intervals that the verdict goes by."""
+    """Makes a table of one row a configuration, with the intervals that the verdict goes by."""
     metrics, judged = results.deciding(name), results.evaluations_on(name)[0]
     rows = [
         (
@@ -132,7 +132,7 @@ def _on_front(one: Configuration, verdict: Verdict) -> str:
 
 
 def with_interval(metric: Metric, value: Interval | None) -> str:
-    """A value and what it may be, where that is known."""
+    """Writes a value and what it may be, where that is known."""
     if value is None:
         return GAP
     width = value.high - value.low
@@ -180,7 +180,7 @@ def _published(results: Results, verdicts: Verdicts) -> tuple[Block, ...]:
 
 
 def _same_order(results: Results, name: str, verdict: Verdict | None) -> str | None:
-    """Whether the first metric puts the configurations that both tables have into the same order."""
+    """Says whether the first metric puts the configurations that both tables have into the same order."""
     metric = results.deciding(name)[0]
     sign = 1 if metric.better == "lower" else -1
     shown = configurations(results, name, verdict)

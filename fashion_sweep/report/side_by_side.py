@@ -20,7 +20,7 @@ from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, write_text
 
 LONGEST = 150
-"""Characters of a folder's name; more runs than fit are named by a digest."""
+"""The most characters of a folder's name; more runs than fit are named by a digest."""
 MUST_AGREE = {
     "features": "feature extractors",
     "clip_model": "CLIP models",
@@ -44,7 +44,7 @@ def folder_name(runs: Sequence[RunPaths]) -> str:
 
 
 def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
-    """Writes `side-by-side.html`, `.md`, `.csv` and plots into `folder`; the tables, one an evaluation set.
+    """Writes `side-by-side.html`, `.md`, `.csv` and plots into `folder`; returns the tables, one an evaluation set.
 
     Raises:
         RunError: the runs do not measure the same; says what differs and where.
@@ -53,12 +53,12 @@ def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
 
     if twice := [run.name for run in runs if [other.name for other in runs].count(run.name) > 1]:
         raise RunError(f"two of the runs are named {twice[0]}; a table could not tell them apart")
-    found = [(run, collect(run)) for run in runs]
-    names = common_sets([results for _, results in found])
+    collected = [(run, collect(run)) for run in runs]
+    names = common_sets([results for _, results in collected])
     for name in names:
-        check_alike({run.name: results.evaluations_on(name) for run, results in found}, name)
+        check_alike({run.name: results.evaluations_on(name) for run, results in collected}, name)
         _check_references(runs, name)
-    compared = [Compared(run, results, verdicts_of(run, results)) for run, results in found]
+    compared = [Compared(run, results, verdicts_of(run, results)) for run, results in collected]
     for name in names:
         _check_bias([one for one in compared if one.results.evaluations_on(name)], name)
     tables, pictures = [], []
@@ -68,8 +68,8 @@ def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
         titles = _titles(compared, name, metrics)
         tables.append(_table(compared, name, metrics, shown))
         plot = write_plot(folder / f"parameters-{name}", metrics, titles, shown)
-        what = joined([metric.title for metric in metrics])
-        description = f"{what} on {name} against the number of trained parameters"
+        quality = joined([metric.title for metric in metrics])
+        description = f"{quality} on {name} against the number of trained parameters"
         pictures += [] if plot is None else [Picture(plot, description)]
     blocks = [
         Section("Numbers", tuple(tables)),
@@ -86,7 +86,7 @@ def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
 
 
 def common_sets(found: Sequence[Results]) -> list[str]:
-    """Evaluation sets that all runs judged on."""
+    """Returns the evaluation sets that all runs judged on."""
     common = [name for name in found[0].config.sweep.judge if all(name in one.config.sweep.judge for one in found)]
     if not common:
         judged = "; ".join(f"{one.run} on {', '.join(one.config.sweep.judge)}" for one in found)
@@ -95,7 +95,7 @@ def common_sets(found: Sequence[Results]) -> list[str]:
 
 
 def common_metrics(found: Sequence[Results], name: str) -> list[Metric]:
-    """Metrics of the verdict on a set in all runs."""
+    """Returns the metrics of the verdict on a set in all runs."""
     common = [metric for metric in found[0].deciding(name) if all(metric in one.deciding(name) for one in found)]
     if not common:
         raise RunError(f"the runs cannot share a table, for their verdicts on {name} have no metric in common")
@@ -103,46 +103,47 @@ def common_metrics(found: Sequence[Results], name: str) -> list[Metric]:
 
 
 def check_alike(judged: Mapping[str, Sequence[Evaluation]], name: str) -> None:
-    """That numbers of one evaluation set can share a column: same models, same counts.
+    """Checks that numbers of one evaluation set can share a column: same models, same counts.
 
     Args:
         judged: by run.
     """
-    for attribute, what in MUST_AGREE.items():
+    for attribute, things in MUST_AGREE.items():
         by_run = {run: _values(judgements, attribute) for run, judgements in judged.items() if judgements}
         if len({value for values in by_run.values() for value in values}) > 1:
-            said = "; ".join(f"{run}: {' and '.join(values)}" for run, values in by_run.items())
-            raise RunError(f"the runs cannot share a table, for {what} on {name} differ: {said}")
+            details = "; ".join(f"{run}: {' and '.join(values)}" for run, values in by_run.items())
+            raise RunError(f"the runs cannot share a table, for {things} on {name} differ: {details}")
 
 
 def _values(judgements: Sequence[Evaluation], attribute: str) -> list[str]:
-    known = {getattr(judgement, attribute) for judgement in judgements}
-    return sorted("unknown" if value is None else str(value) for value in known)
+    values = {getattr(judgement, attribute) for judgement in judgements}
+    return sorted("unknown" if value is None else str(value) for value in values)
 
 
 def _check_references(runs: Sequence[RunPaths], name: str) -> None:
-    """Equal counts do not make equal images: the cache that a reference came from is named by what is in it."""
+    """Checks that runs were judged against the same real images: equal counts do not make equal images.
+    The cache that a reference came from is named by what is in it."""
     key = f"reference-{name}"
     used = {run.name: Path(read_json(run.caches, {})[key][0]).name for run in runs if key in read_json(run.caches, {})}
     if len(set(used.values())) > 1:
-        said = "; ".join(f"{run}: {cache.removeprefix(key + '-')}" for run, cache in used.items())
-        raise RunError(f"the runs cannot share a table, for the real images on {name} differ: {said}")
+        details = "; ".join(f"{run}: {cache.removeprefix(key + '-')}" for run, cache in used.items())
+        raise RunError(f"the runs cannot share a table, for the real images on {name} differ: {details}")
 
 
 def _check_bias(compared: Sequence[Compared], name: str) -> None:
-    """A metric less its bias is another number than the metric."""
-    known = [one.run.name for one in compared if name in one.verdicts]
+    """Checks that no run alone is corrected for bias: a metric less its bias is another number than the metric."""
+    corrected = [one.run.name for one in compared if name in one.verdicts]
     biased = [metric.title for one in compared for metric in one.results.deciding(name) if metric.is_biased]
-    if biased and known and len(known) < len(compared):
-        others = ", ".join(one.run.name for one in compared if one.run.name not in known)
+    if biased and corrected and len(corrected) < len(compared):
+        uncorrected = ", ".join(one.run.name for one in compared if one.run.name not in corrected)
         raise RunError(
-            f"the runs cannot share a table, for {biased[0]} on {name} is corrected for its bias in {', '.join(known)} "
-            f"only and not in {others}"
+            f"the runs cannot share a table, for {biased[0]} on {name} is corrected for its bias in "
+            f"{', '.join(corrected)} only and not in {uncorrected}"
         )
 
 
 def _titles(compared: Sequence[Compared], name: str, metrics: Sequence[Metric]) -> dict[str, str]:
-    """Of the plots, by metric; what the numbers rest on is the same in all runs."""
+    """Returns the titles of the plots, by metric; what the numbers rest on is the same in all runs."""
     corrected, judged = any(name in one.verdicts for one in compared), _any_evaluation(compared, name)
     images = f", {judged.samples or GAP} images"
     return {
@@ -158,12 +159,12 @@ def _table(
     metrics: Sequence[Metric],
     shown: Mapping[str, Sequence[Configuration]],
 ) -> Table:
-    titles = list(dict.fromkeys(one.title for found in shown.values() for one in found))
+    titles = list(dict.fromkeys(one.title for of_run in shown.values() for one in of_run))
     rows = [
         (one.title, run, count(one.parameters), *(with_interval(metric, one.value(metric)) for metric in metrics))
         for title in titles
-        for run, found in shown.items()
-        for one in found
+        for run, of_run in shown.items()
+        for one in of_run
         if one.title == title
     ]
     headings = [f"{metric.heading(less_bias=True, narrow=True)} (95 %)" for metric in metrics]

@@ -13,21 +13,22 @@ JUDGED = ("samples", "features", "clip_model")
 
 
 def results_csv(results: Results, verdicts: Verdicts) -> str:
-    """What is not known is empty. `…_corrected` (less its bias, as tables show it) and the 95 % intervals are those of
-    the configuration, which all its replicates share; a component without an adapter has 0; training values are those
-    the trial was trained with.
+    """Writes a run's numbers as CSV; what is not known is empty.
+
+    `…_corrected` (less its bias, as tables show it) and the 95 % intervals are those of the configuration, which all
+    its replicates share; a component without an adapter has 0; training values are those the trial was trained with.
     """
     return table_csv(trial_rows(results, list(results.config.sweep.judge), verdicts))
 
 
 def trial_rows(results: Results, names: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]]:
-    """Columns of the evaluation sets `names` begin with their name."""
+    """Returns a row for each trial; columns of the evaluation sets `names` begin with their name."""
     columns = adapter_columns(results.config)
     return [_row(results, trial, columns, names, verdicts) for trial in results.trials]
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """All rows have the columns of the first."""
+    """Writes rows as CSV; all of them have the columns of the first."""
     return as_csv([list(rows[0]), *([row[column] for column in rows[0]] for row in rows)])
 
 
@@ -54,7 +55,7 @@ def _row(
     for name in names:
         judged, metrics = trial.on(name), results.measured(name)
         estimates = verdicts[name].estimates if name in verdicts else {}
-        known, deciding = estimates.get(spec.configuration.title, {}), results.deciding(name)
+        intervals, deciding = estimates.get(spec.configuration.title, {}), results.deciding(name)
         for metric in metrics:
             key, value = f"{name}.{metric.name}", judged.metrics.get(metric.name)
             row[key] = value and value.value
@@ -66,7 +67,9 @@ def _row(
             if metric in deciding:
                 ends = {"corrected": "value"} if metric.is_biased else {}
                 ends |= {"low": "low", "high": "high"}
-                row |= {f"{key}_{end}": getattr(known.get(metric.name), field, None) for end, field in ends.items()}
+                for end, field in ends.items():  # in the units of the value, not in those of tables
+                    bound = getattr(intervals.get(metric.name), field, None)
+                    row[f"{key}_{end}"] = None if bound is None else bound / metric.scale
         row |= {f"{name}.{key}": getattr(judged, key) for key in JUDGED}
     return row
 

@@ -1,4 +1,4 @@
-"""What a trial's status file says, as far as it is to be shown."""
+"""The contents of a trial's status file, as far as they are to be shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from fashion_sweep.run.status import STAGES
 from fashion_sweep.storage.files import read_json
 
 LINES_PER_STAGE = 4
-"""Off a terminal, a stage is reported each time so many parts of it are done, but for the last."""
+"""The number of parts of a stage: off a terminal, each of them but the last is reported when it is done."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a trial's status file says; None is unknown."""
+    """The contents of a trial's status file; None is unknown."""
 
     state: str = "waiting"
     stage: str | None = None
@@ -26,7 +26,7 @@ class Shown:
     unit: str = "steps"
     loss: float | None = None
     stages: tuple[tuple[float, float | None], ...] = ()
-    """From when to when, in seconds since 1970."""
+    """The start and the end of each stage, in seconds since 1970."""
     time: float | None = None
     error: str | None = None
 
@@ -47,8 +47,8 @@ class Shown:
         )
 
     def worked(self, now: float | None) -> float | None:
-        """Seconds, without those between attempts; `now` is the end of a stage that has none yet."""
-        spent = [end - start for start, known in self.stages if (end := now if known is None else known) is not None]
+        """Returns the seconds of work, without those between attempts; `now` is the end of a stage that has none."""
+        spent = [end - start for start, stop in self.stages if (end := now if stop is None else stop) is not None]
         return sum(spent) if spent else None
 
 
@@ -61,7 +61,7 @@ def _spans(stages: Any) -> tuple[tuple[float, float | None], ...]:
 
 
 def reached(paths: TrialPaths) -> dict[str, Any]:
-    """Where a search stopped the trial; its workers may have gone on for a moment."""
+    """Returns where a search stopped the trial; its workers may have gone on for a moment."""
     try:
         values = read_json(paths.stopped, {})
     except (OSError, DataError):
@@ -70,7 +70,7 @@ def reached(paths: TrialPaths) -> dict[str, Any]:
 
 
 def milestone(status: Shown) -> tuple[str, ...]:
-    """What is worth a line when it changes; of a running trial, the part of a stage that it has come to."""
+    """Returns what is worth a line when it changes; of a running trial, the part of a stage that it has come to."""
     if status.state == "failed":
         return (status.state, str(status.error))
     loading = status.stage == STAGES["load"]

@@ -1,4 +1,4 @@
-"""How a run ended, on one screen: the answer, the numbers behind it, where the time went, what to do next."""
+"""The end of a run on one screen: the answer, the numbers behind it, where the time went, what to do next."""
 
 import io
 import shlex
@@ -26,10 +26,10 @@ from fashion_sweep.run.paths import RunPaths, near
 from fashion_sweep.storage.files import read_what_may_be_lost
 
 LINES, WIDTH, MOST_ROWS = 25, 80, 8
-"""Of a screen, and rows of a table on it; fewer where that does not fit."""
+"""The lines and columns of a screen, and the rows of a table on it; fewer where that does not fit."""
 PROMPT = "A woman in a red dress."
 LONGEST = 53
-"""Characters of a command that fit behind `next: python -m fashion_sweep` in 80 columns."""
+"""The most characters of a command that fit behind `next: python -m fashion_sweep` in 80 columns."""
 
 
 def show_summary(run: RunPaths, console: Console) -> None:
@@ -81,14 +81,15 @@ def show_end(
 
 
 def _height(show: Callable[[Console], None]) -> int:
-    """Lines on a terminal of `WIDTH` columns."""
+    """Counts the lines on a terminal of `WIDTH` columns."""
     out = io.StringIO()
     show(Terminal(file=out, width=WIDTH))
     return sum(max(1, -(-len(line.rstrip()) // WIDTH)) for line in out.getvalue().splitlines())
 
 
 def _narrow(table: Table) -> rich.table.Table:
-    """A line for each row: names that are too long are cut, for the report has them whole; numbers never."""
+    """Makes a table with a line for each row: names that are too long are cut, numbers never.
+    The report has the names whole."""
     numbers = [(column, *(row[at] for row in table.rows)) for at, column in enumerate(table.columns) if at]
     room = WIDTH - sum(2 + max(map(len, cells)) for cells in numbers)
     rows = tuple((_cut(name, room), *rest) for name, *rest in table.rows)
@@ -98,7 +99,7 @@ def _narrow(table: Table) -> rich.table.Table:
 
 
 def _cut(name: str, room: int) -> str:
-    """In its middle: what tells configurations apart often stands last."""
+    """Cuts a name in its middle: what tells configurations apart often stands last."""
     head = (room - 1) // 2
     return name if len(name) <= room else f"{name[:head]}…{name[len(name) - (room - 1 - head) :]}"
 
@@ -109,14 +110,14 @@ def _registered(run: RunPaths) -> list[str]:
 
 
 def _broken(command: str) -> str:
-    """A command that is long goes on in a second line, as a shell takes it."""
+    """Breaks a command that is long, which goes on in a second line as a shell takes it."""
     before, option, last = command.rpartition(" --")
     return f"{before} \\\n      {option.strip()}{last}" if len(command) > LONGEST and option else command
 
 
 def _numbers(results: Results, name: str, verdict: Verdict | None, most: int) -> Table:
-    """What the verdict goes by, of the best in the first metric where there are many; as computed where there is no
-    verdict."""
+    """Makes the table of what the verdict goes by; as computed where there is no verdict.
+    Where there are many configurations, it has the best in the first metric."""
     metrics, judged = results.deciding(name), results.evaluations_on(name)[0]
     shown = configurations(results, name, verdict)
     ranking = sorted(shown, key=lambda one: (verdict is None or one.title != verdict.best, one.rank(metrics[0])))
@@ -139,7 +140,7 @@ def _numbers(results: Results, name: str, verdict: Verdict | None, most: int) ->
 
 
 def _unfinished(run: RunPaths, results: Results) -> list[str]:
-    """How many trials lack, and how to see why."""
+    """Says how many trials lack, and how to see why."""
     counts = {state: sum(trial.state == state for trial in results.trials) for state in ("failed", "unfinished")}
     lacking = [f"{count} of {len(results.trials)} trials {state}" for state, count in counts.items() if count]
     return (
@@ -148,7 +149,7 @@ def _unfinished(run: RunPaths, results: Results) -> list[str]:
 
 
 def _time(results: Results) -> list[str]:
-    """Where it went, in a line."""
+    """Says where the time went, in a line."""
     seconds = dict(results.seconds)
     if not (total := seconds.pop("total", 0.0)):
         return []
@@ -156,7 +157,7 @@ def _time(results: Results) -> list[str]:
 
 
 def _next(run: RunPaths, results: Results, verdicts: Verdicts) -> str:
-    """What would decide an undecided run, where that is known; else pictures by its best adapter."""
+    """Returns the next command: what would decide an undecided run, if known; else pictures by its best adapter."""
     undecided = [one for one in verdicts.values() if one.chosen is None and one.images_needed]
     if undecided and (again := _again(run, results, undecided)):
         return again
@@ -167,7 +168,7 @@ def _next(run: RunPaths, results: Results, verdicts: Verdicts) -> str:
 
 
 def _again(run: RunPaths, results: Results, undecided: Sequence[Verdict]) -> str | None:
-    """The sweep once more, judged on enough images; None where its call is not known, or images are lacking."""
+    """Returns the sweep judged on enough images; None where its call is not known, or images are lacking."""
     config = results.config
     samples = max(one.images_needed or 0 for one in undecided)
     if any(samples > one.captions for one in undecided):

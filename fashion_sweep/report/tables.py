@@ -22,21 +22,21 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    """Text first, then right-aligned numbers; a gap is `–`."""
+    """The rows, text first, then right-aligned numbers; a gap is `–`."""
     caption: str = ""
     text_columns: int = 1
 
 
 def trial_tables(results: Results) -> list[Table]:
-    """One table an evaluation set, since FIDs against different references do not belong into one column."""
+    """Makes one table an evaluation set, since FIDs against different references do not belong into one column."""
     return [_trial_table(results, name) for name in results.config.sweep.judge]
 
 
 def forgetting_tables(results: Results) -> list[Table]:
-    """What the adapters did to the loss on sets that nothing was trained on."""
-    found = []
+    """Makes tables of what the adapters did to the loss on sets that nothing was trained on."""
+    tables = []
     for name in results.config.sweep.judge:
-        if told := forgotten(results, name):
+        if changes := forgotten(results, name):
             rows = [
                 (
                     f.title,
@@ -44,19 +44,20 @@ def forgetting_tables(results: Results) -> list[Table]:
                     f"{f.base_loss + f.increase:.5f}",
                     f"{f.increase:+.5f} ± {1.96 * f.se:.5f}",
                 )
-                for f in told
+                for f in changes
             ]
             caption = (
-                f"On {told[0].samples or GAP} real images that nothing was trained on, with the same noise and "
+                f"On {changes[0].samples or GAP} real images that nothing was trained on, with the same noise and "
                 "timesteps for all. Above 0, the adapter has forgotten; below, it helps there too."
             )
             columns = ("configuration", "base model", "with adapter", "change (95 %)")
-            found.append(Table(f"Forgetting: the denoising loss on {name}", columns, tuple(rows), caption))
-    return found
+            tables.append(Table(f"Forgetting: the denoising loss on {name}", columns, tuple(rows), caption))
+    return tables
 
 
 def published_tables(results: Results) -> list[Table]:
-    """The study's own rows, apart from ours: another model, another extractor. The caption says what they allow."""
+    """Makes tables of the study's own rows, apart from ours: another model, another extractor.
+    The caption says what they allow."""
     from fashion_sweep.report.published import best_row, published_sentence
     from fashion_sweep.report.verdict import margins_of  # imports SciPy, which takes most of a second
 
@@ -81,7 +82,7 @@ def published_tables(results: Results) -> list[Table]:
 
 
 def time_table(results: Results) -> Table | None:
-    """Where the run's time went; the trials' own stages where the run has not said."""
+    """Makes the table of where the run's time went; of the trials' own stages where the run has not said."""
     seconds = dict(results.seconds)
     caption = "By the clock; a moment in which several trials worked is shared among them."
     if not seconds:
@@ -127,7 +128,7 @@ def terminal(table: Table) -> rich.table.Table:
 
 
 def markdown(table: Table) -> str:
-    """The table with its caption below; the title is the caller's heading."""
+    """Writes the table as Markdown with its caption below; the title is the caller's heading."""
     lines = [
         _line(table.columns),
         _line(["---", *["---:"] * (len(table.columns) - 1)]),
@@ -148,7 +149,7 @@ def duration(seconds: float | None) -> str:
 
 
 def sources(metrics: Sequence[Metric], judged: Evaluation, with_dimension: bool = False) -> str:
-    """What metrics are measured by, in words: those measured by the same are named together."""
+    """Says what metrics are measured by, in words: those measured by the same are named together."""
     groups: dict[str, list[str]] = {}
     for metric in metrics:
         dimension = f" ({judged.feature_dim or GAP} dimensions)" if FEATURES in metric.extractors else ""
@@ -184,7 +185,7 @@ def _how_it_ended(trial: TrialResult) -> str:
 
 
 def _caption(results: Results, name: str) -> str:
-    """What the numbers rest on; none is ever shown without it."""
+    """Says what the numbers rest on; none is ever shown without it."""
     judged, metrics = results.evaluations_on(name), results.measured(name)
     if not judged:
         return "No trial has been judged."
@@ -214,11 +215,13 @@ def _either(values: Iterable[str]) -> str:
 
 
 def _with_error(metric: Metric, judged: Evaluation) -> str:
-    known = judged.metrics.get(metric.name)
-    if known is None:
+    measured = judged.metrics.get(metric.name)
+    if measured is None:
         return GAP
-    text = metric.shown(metric.scale * known.value)
-    return text if known.standard_error is None else f"{text} ± {metric.shown(metric.scale * known.standard_error)}"
+    text = metric.shown(metric.scale * measured.value)
+    return (
+        text if measured.standard_error is None else f"{text} ± {metric.shown(metric.scale * measured.standard_error)}"
+    )
 
 
 def count(value: int | None) -> str:

@@ -32,49 +32,49 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is shown on one evaluation set. Configurations are named by their titles."""
+    """The verdict on one evaluation set; configurations are named by their titles."""
 
     evaluation_set: str
     margins: Margins
     images: int
     captions: int
-    """That could be judged; more images than these repeat some."""
+    """The number of captions that could be judged; more images than these repeat some."""
     images_needed: int | None
-    """To decide, if the differences stay as measured; None where it is decided, or no number of images would do."""
+    """The images that would decide, if the differences stay; None where it is decided, or no number would do."""
     seeds: int
-    """Trainings of each configuration; the smallest number of any."""
+    """The number of trainings of each configuration; the smallest number of any."""
     estimates: Mapping[str, Mapping[str, Interval]]
-    """By configuration, then by metric of the verdict: in the units of tables, less its bias."""
+    """The estimates by configuration, then by metric of the verdict: in the units of tables, less its bias."""
     front: tuple[str, ...]
-    """As measured."""
+    """The configurations on the Pareto front, as measured."""
     possible: tuple[str, ...]
-    """The front, and what is not shown to be off it."""
+    """The configurations on the front, and those not shown to be off it."""
     chosen: str | None
-    """None: the numbers decide nothing."""
+    """The configuration that is chosen; None: the numbers decide nothing."""
     best: str
-    """The chosen one, else that which is best in the first metric."""
+    """The chosen configuration, else that which is best in the first metric."""
     best_trial: str
-    """Id of its trial that is best in the first metric."""
+    """The id of the best configuration's trial that is best in the first metric."""
     headline: str
     """The verdict in one short sentence."""
     sentence: str
-    """The same with what is shown, what is not, and what would decide it."""
+    """The verdict at length, with what is shown, what is not, and what would decide it."""
     basis: str
-    """What both rest on, as a sentence."""
+    """The sentence that says what headline and sentence rest on."""
 
 
 Verdicts = Mapping[str, Verdict]
-"""By evaluation set; one that allows none is left out."""
+"""The verdicts by evaluation set; one that allows none is left out."""
 
 
 def verdicts_of(run: RunPaths, results: Results) -> dict[str, Verdict]:
-    """By evaluation set; one that allows none is left out."""
-    found = {name: conclude(run, results, name) for name in results.config.sweep.judge}
-    return {name: verdict for name, verdict in found.items() if verdict is not None}
+    """Returns the verdicts by evaluation set; one that allows none is left out."""
+    verdicts = {name: conclude(run, results, name) for name in results.config.sweep.judge}
+    return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
 
 
 def conclude(run: RunPaths, results: Results, name: str) -> Verdict | None:
-    """None where no configuration is judged, or the run folder has no estimates.
+    """Draws the verdict on a set; None where no configuration is judged, or the run folder has no estimates.
 
     Raises:
         RunError: trials were judged on different images, or the estimates of one are damaged.
@@ -131,13 +131,13 @@ def _verdict(
 
 
 def margins_of(choice: Choice, metrics: Sequence[Metric], best: Mapping[str, float]) -> Margins:
-    """Those of the sweep, else each metric's own; best: the best value in each."""
-    own = {metric.name: metric.margin.beside(best[metric.name]) for metric in metrics}
-    return Margins({name: choice.margins.get(name, margin) for name, margin in own.items()}, choice.level)
+    """Returns the margins of the sweep, else each metric's own; `best` is the best value in each."""
+    by_metric = {metric.name: metric.margin.beside(best[metric.name]) for metric in metrics}
+    return Margins({name: choice.margins.get(name, margin) for name, margin in by_metric.items()}, choice.level)
 
 
 def read_verdicts(run: RunPaths) -> dict[str, Verdict]:
-    """Those that the report of `run` came to, by evaluation set."""
+    """Reads the verdicts that the report of `run` came to, by evaluation set."""
     return {name: _read(values) for name, values in read_what_may_be_lost(run.results).get("verdicts", {}).items()}
 
 
@@ -156,7 +156,7 @@ def _read(values: Mapping[str, Any]) -> Verdict:
 
 
 def _by_configuration(results: Results, name: str) -> dict[TrialSpec, list[TrialResult]]:
-    """The judged trials of each configuration, in the sweep's order."""
+    """Returns the judged trials of each configuration, in the sweep's order."""
     judged = [trial for trial in results.trials if trial.state == "done" and name in trial.evaluations]
     groups: dict[TrialSpec, list[TrialResult]] = {}
     for trial in judged:

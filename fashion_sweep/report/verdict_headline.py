@@ -7,7 +7,7 @@ from fashion_sweep.report.words import MOST_NAMED, listed, number_word
 
 
 def headline(finding: Finding) -> str:
-    """What to take, or between which it is undecided and what would decide."""
+    """Says what to take, or between which it is undecided and what would decide."""
     if finding.kind == "alone":
         return f"{finding.comparison.measured[0].name} is alone: there is nothing to compare it to."
     if finding.kind == "against the base":
@@ -24,7 +24,7 @@ def headline(finding: Finding) -> str:
 
 
 def together(names: Sequence[str]) -> str:
-    """Names as a list that says once what they begin with: "UNet rank 2, 4 and 8"."""
+    """Writes names as a list that says once what they begin with: "UNet rank 2, 4 and 8"."""
     if len(names) > MOST_NAMED or (len(names) > 2 and any("," in name for name in names)):
         return f"{len(names)} configurations"
     heads = {name.rpartition(" ")[0] for name in names}
@@ -34,7 +34,7 @@ def together(names: Sequence[str]) -> str:
 
 
 def _short(name: str, beside: str) -> str:
-    """A name after one that differs in rank alone: "rank 64" after "UNet rank 2"."""
+    """Shortens a name after one that differs in rank alone: "rank 64" after "UNet rank 2"."""
     head, rank, _ = name.rpartition(" rank ")
     alike = rank and beside.rpartition(" rank ")[0] == head and name.rpartition(" ")[2].isdigit()
     return name.removeprefix(f"{head} ") if alike else name

@@ -10,7 +10,7 @@ from fashion_sweep.statistics.selection import Bound
 
 
 def sentence(finding: Finding, evaluation_set: str) -> str:
-    """What is shown, what is not, and what would decide it."""
+    """Says what is shown, what is not, and what would decide it."""
     words = {
         "alone": _alone,
         "against the base": _against_the_base,
@@ -22,7 +22,7 @@ def sentence(finding: Finding, evaluation_set: str) -> str:
 
 
 def basis(comparison: Comparison) -> str:
-    """What the sentence rests on."""
+    """Says what the sentence rests on."""
     seeds = {one.seeds for one in comparison.measured if one.parameters}
     parts = [f"{len(comparison.prompts):,} images each on common prompts and noise"]
     for metric in comparison.metrics:
@@ -86,7 +86,7 @@ def _undecided(finding: Finding, evaluation_set: str) -> str:
 
 
 def _no_single_best(finding: Finding, evaluation_set: str) -> str:
-    """Each is shown to be worse than some other in one of the metrics: no more images would find a best one."""
+    """Says that each is worse than some other in one of the metrics: no more images would find a best one."""
     metrics = finding.comparison.metrics
     numbers = "both numbers" if len(metrics) == 2 else f"all {number_word(len(metrics))} numbers"
     best = [
@@ -99,7 +99,7 @@ def _no_single_best(finding: Finding, evaluation_set: str) -> str:
 
 
 def _in_all(finding: Finding, metric: Metric) -> str:
-    """The best in a metric, with its value there and then in the others."""
+    """Names the best in a metric, with its value there and then in the others."""
     best = finding.comparison.best_in(metric)
     others = [one for one in finding.comparison.metrics if one is not metric]
     values = [_value(metric, best), *(f"{one.title} {_value(one, best)}" for one in others)]
@@ -127,7 +127,7 @@ def _within(finding: Finding) -> str:
 
 
 def _shown_worse(finding: Finding, names: Sequence[str]) -> str:
-    """With the rival and the number by which it is shown, where there are few."""
+    """Says which are shown to be worse, with the rival and the number by which it is shown, where there are few."""
     if len(names) > 2:
         return f"{listed(names)} are shown to be worse"
     bounds = [(name, finding.selection.bounds_of[name].shown_worse_by) for name in names]
@@ -144,7 +144,7 @@ def _stands_in_the_way(bound: Bound) -> str:
 
 
 def _would_decide(finding: Finding, names: Sequence[str]) -> str:
-    """What it would take for all of `names`, if the differences stay as they are."""
+    """Says what it would take for all of `names`, if the differences stay as they are."""
     needed, images = finding.needed(names), len(finding.comparison.prompts)
     if needed.images is not None:
         enough = f", more than the {finding.captions:,} captions there are" if needed.images > finding.captions else ""

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 GAP = "–"
-"""Stands for what is not known."""
+"""The text that stands for what is not known."""
 MOST_NAMED = 4
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def joined(parts: Sequence[str]) -> str:
-    """`a, b and c`."""
+    """Joins parts as in `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def listed(names: Sequence[str]) -> str:
-    """Configurations in words; of more than `MOST_NAMED` only their number."""
+    """Lists configurations in words; of more than `MOST_NAMED` only their number."""
     return f"{len(names)} configurations" if len(names) > MOST_NAMED else joined(names)
 
 
@@ -23,5 +23,5 @@ def number_word(count: int) -> str:
 
 
 def in_all(count: int) -> str:
-    """` in both` of two metrics, ` in all three`; nothing of one."""
+    """Returns ` in both` for two metrics, ` in all three` for three; nothing for one."""
     return {1: "", 2: " in both"}.get(count, f" in all {number_word(count)}")

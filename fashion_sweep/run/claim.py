@@ -21,7 +21,7 @@ from fashion_sweep.storage.lease import is_leased, leased
 
 
 def new_run(config: RunConfig, name: str | None, option: str = "--name") -> RunPaths:
-    """The folder of that name, which `option` gave, under the runs folder, or one named by sweep, preset and time."""
+    """Returns the run folder of that name, which `option` gave, or of one made of sweep, preset and time."""
     if name is not None and not (re.fullmatch(NAME, name) and len(os.fsencode(name)) <= LONGEST):
         raise RunError(
             f"{option} {name[:LONGEST]!r}: becomes a folder's name; "
@@ -34,15 +34,16 @@ def new_run(config: RunConfig, name: str | None, option: str = "--name") -> RunP
 
 
 RESERVED = {"cache", "comparisons", *remote.LOCAL}
-"""What else lies beside the runs."""
+"""Names beside the runs that no run may have."""
 LONGEST = 100
-"""Bytes of a run's name, which becomes part of longer ones."""
+"""The most bytes of a run's name, which becomes part of longer ones."""
 
 
 @contextmanager
 def claimed(run: RunPaths, config: RunConfig) -> Iterator[None]:
-    """Makes the folder or goes on in it, and holds its lock. The lock goes with the process, however it ends;
-    in object storage a minute later.
+    """Makes a run folder or goes on in it, and holds its lock.
+
+    The lock goes with the process, however it ends; in object storage a minute later.
 
     Raises:
         RunError: another process works in it, or it belongs to another configuration.
@@ -76,7 +77,7 @@ def _locked(run: RunPaths, config: RunConfig) -> Iterator[None]:
 
 
 def _is_ours(lock: IO[str]) -> bool:
-    """Tries for a second, since `is_claimed` of another process holds it for a moment."""
+    """Tries to take the lock for a second, since `is_claimed` of another process holds it for a moment."""
     for _ in range(10):
         with suppress(BlockingIOError):
             locks.lock(lock, wait=False)
@@ -86,7 +87,7 @@ def _is_ours(lock: IO[str]) -> bool:
 
 
 def is_claimed(run: RunPaths) -> bool:
-    """Whether a process works in it now."""
+    """Returns whether a process works in the run folder now."""
     if stored := remote.current():
         return is_leased(stored.bucket, f"{run.name}/{run.lock.name}")
     try:
@@ -100,17 +101,17 @@ def is_claimed(run: RunPaths) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """But for what a run that ended before its first word leaves."""
+    """Returns whether a folder is empty, but for what a run that ended before its first word leaves."""
     return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys whose values are not the same."""
-    found = []
+    """Returns the dotted keys whose values are not the same."""
+    keys = []
     for key in [*ours, *(key for key in theirs if key not in ours)]:
         a, b = ours.get(key), theirs.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += differing(a, b, f"{prefix}{key}.")
+            keys += differing(a, b, f"{prefix}{key}.")
         elif a != b:
-            found.append(f"{prefix}{key}".removeprefix("preset."))
-    return found
+            keys.append(f"{prefix}{key}".removeprefix("preset."))
+    return keys

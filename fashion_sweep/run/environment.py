@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, git commit."""
+"""The record of what a run ran on: versions, hardware, git commit."""
 
 import os
 import platform
@@ -11,12 +11,12 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "ray", "
 
 
 def versions() -> dict[str, str]:
-    known = {distribution: metadata.version(distribution) for distribution in PACKAGES}
-    return {"python": platform.python_version(), "fashion-sweep": metadata.version("fashion-sweep"), **known}
+    packages = {distribution: metadata.version(distribution) for distribution in PACKAGES}
+    return {"python": platform.python_version(), "fashion-sweep": metadata.version("fashion-sweep"), **packages}
 
 
 def hardware() -> dict[str, Any]:
-    """Of the machine that drives the run."""
+    """Describes the machine that drives the run."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": _cpu_name(),
@@ -27,7 +27,7 @@ def hardware() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Of this package's checkout, with `-dirty` where files differ from it; None outside of git."""
+    """Returns the commit of this package's checkout, with `-dirty` where files differ from it; None outside of git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of a hook
     try:

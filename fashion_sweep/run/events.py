@@ -1,4 +1,4 @@
-"""What happens while a trial is worked on, as events: who works tells an observer, and knows nothing of who listens."""
+"""Events while a trial is worked on: a worker tells an observer, and knows nothing of who listens."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -6,16 +6,17 @@ from typing import Any
 
 
 class Observer:
-    """Is told what happens, and does nothing with it; those that listen override what they care for."""
+    """An observer that is told what happens and does nothing with it; subclasses override what they care for."""
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[None]:
-        """Lasts from a stage's beginning to its end. Stages may lie within each other: `load`, `train` and `judge` are
-        those of a trial, and within them `draw` (`data_set`), `generate` (`first`, `images`), `features` (`images`)."""
+        """Lasts from a stage's beginning to its end; stages may lie within each other.
+        `load`, `train` and `judge` are those of a trial, and within them `draw` (`data_set`), `generate` (`first`,
+        `images`), `features` (`images`)."""
         yield
 
     def update(self, **values: Any) -> None:
-        """Is a sign of life, with what is done of the stage by now."""
+        """Is called as a sign of life, with what is done of the stage by now."""
 
     def step(self, values: Mapping[str, float]) -> None:
         """Is called after each optimizer step."""
@@ -27,11 +28,11 @@ class Observer:
         """Is called when `pipelines` (the model that draws) or `judge` (a list of networks) were loaded."""
 
     def note(self, text: str) -> None:
-        """Is told what a user should know of, though it stopped nothing."""
+        """Is called with what a user should know of, though it stopped nothing."""
 
 
 class Observers(Observer):
-    """Hands every event on to several observers, in their order."""
+    """An observer that hands every event on to several others, in their order."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.observers = observers

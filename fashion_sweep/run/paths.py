@@ -11,7 +11,9 @@ from fashion_sweep.storage import remote
 
 
 def runs_root() -> Path:
-    """Of runs, cache and MLflow's default store: `$FASHION_SWEEP_RUNS` (a URL's copy on this node), else `runs/`.
+    """Returns the folder of runs, cache and MLflow's default store: `$FASHION_SWEEP_RUNS`, else `runs/`.
+
+    Where the variable is a URL, it is the URL's copy on this node.
 
     Raises:
         ConfigError: its path is no text, and can be neither shown nor written down.
@@ -28,49 +30,49 @@ def runs_root() -> Path:
 
 
 def by_name(path: Path) -> str:
-    """What lies in the runs folder, by its name in there, since other nodes may have that elsewhere; else as it is."""
+    """Returns a path by its name in the runs folder, which other nodes may have elsewhere; other paths as they are."""
     return str(path.relative_to(runs_root())) if path.is_relative_to(runs_root()) else str(path)
 
 
 def by_path(name: str) -> Path:
-    """Takes what `by_name` gives."""
+    """Returns the path whose name `by_name` gave."""
     return runs_root() / name
 
 
 def cache_root() -> Path:
-    """Encodings, references and rendered data sets, shared by all runs."""
+    """Returns the folder of encodings, references and rendered data sets, which all runs share."""
     return runs_root() / "cache"
 
 
 def rehearsals_root() -> Path:
-    """Folders of rehearsals, each laid out as a run's."""
+    """Returns the folder of rehearsals, each of which is laid out as a run."""
     return runs_root() / "rehearsals"
 
 
 def cache_rates() -> Path:
-    """How fast parts of the cache were filled, and where."""
+    """Returns the file that says how fast parts of the cache were filled, and where."""
     return cache_root() / "rates.json"
 
 
 def weights_index() -> Path:
-    """Digests of large files of weights, of this machine alone."""
+    """Returns the file with digests of large files of weights, of this machine alone."""
     return cache_root() / ".weights.json"
 
 
 def data_index(data_set: str, root: str) -> Path:
-    """What is known of the files of the data set in `root`."""
+    """Returns the file with what is known of the files of the data set in `root`."""
     digest = hashlib.blake2b(root.encode(errors="surrogateescape"), digest_size=8).hexdigest()
     return cache_root() / f"index-{data_set}-{digest}.jsonl"
 
 
 def data_findings(data_set: str, root: str) -> Path:
-    """What reading all captions of the data set in `root` has brought to light: their lengths."""
+    """Returns the file with what reading all captions of the data set has brought to light: their lengths."""
     return data_index(data_set, root).with_name(data_index(data_set, root).name.replace("index-", "findings-"))
 
 
 @dataclass(frozen=True)
 class Inside:
-    """Of a class with a `root`: the path of this name below it."""
+    """A path of a fixed name below the `root` of the class that has it."""
 
     name: str
 
@@ -80,78 +82,79 @@ class Inside:
 
 @dataclass(frozen=True)
 class TrialPaths:
-    """Files of one trial, under `<run>/trials/<trial_id>/`."""
+    """The files of one trial, under `<run>/trials/<trial_id>/`."""
 
     root: Path
 
     metrics = Inside("metrics.jsonl")
-    """JSON lines: step, time (epoch milliseconds) and the values reported at that step."""
+    """JSON lines with step, time (epoch milliseconds) and the values reported at that step."""
     status = Inside("status.json")
     """The last known state: state, stage, step, steps, …"""
     adapter = Inside("adapter/pytorch_lora_weights.safetensors")
     adapter_source = Inside("adapter/source.json")
-    """Which other run trained the adapter; only where one did."""
+    """The other run that trained the adapter; only where one did."""
     checkpoints = Inside("checkpoints")
-    """Folder with the newest ones while the trial trains, a file each, named by its step."""
+    """The folder with the newest checkpoints while the trial trains, a file each, named by its step."""
     signs_of_life = Inside("alive")
-    """Folder with the time of the last sign of life of each worker, named by its rank, and of the trial's own actor."""
+    """The folder with the time of the last sign of life of each worker, by its rank, and of the trial's own actor."""
     attempts = Inside("attempts.json")
-    """How often the trial was begun, and what made each attempt end that did not get to its end."""
+    """The attempts at the trial: how often it was begun, and what made each end that did not get to its end."""
     result = Inside("result.json")
     """Metrics and timings of the finished trial; a trial is finished exactly when this file exists."""
     suggestion = Inside("suggestion.json")
-    """What a search made this trial of."""
+    """The suggestion of a search from which this trial was made."""
     stopped = Inside("stopped.json")
-    """At which step, with which loss a search stopped the trial. Not in `status`, which its workers still write."""
+    """The step and the loss at which a search stopped the trial; not in `status`, which its workers still write."""
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether nothing is left to do for the trial."""
         return self.result.is_file() or self.stopped.is_file()
 
     judged_batches = Inside("judged")
 
     def judged(self, evaluation_set: str) -> Path:
-        """Folder with features and scores of generated images, one file a batch, until all are there."""
+        """Returns the folder with features and scores of generated images, one file a batch, until all are there."""
         return self.judged_batches / evaluation_set
 
     def features(self, evaluation_set: str) -> Path:
-        """`features` (N,d), `clip_scores` (N,) and what else metrics keep of the judged images; the metadata's
-        `prompts` are their records."""
+        """Returns the file of `features` (N,d), `clip_scores` (N,) and what else metrics keep of the judged images.
+        The metadata's `prompts` are their records."""
         return self.root / f"features-{evaluation_set}.safetensors"
 
     def estimates(self, evaluation_set: str) -> Path:
-        """By metric the influence (N,) of each image, float64; the metadata has the values and the same `prompts`."""
+        """Returns the file with the influence (N,) of each image by metric, float64.
+        The metadata has the values and the same `prompts`."""
         return self.root / f"estimates-{evaluation_set}.safetensors"
 
     def losses(self, evaluation_set: str) -> Path:
-        """`loss` (n,) with the adapter and `base_loss` (n,) without, of the same images and noise."""
+        """Returns the file of `loss` (n,) with the adapter, `base_loss` (n,) without, of the same images and noise."""
         return self.root / f"losses-{evaluation_set}.safetensors"
 
     samples = Inside("samples")
-    """Folder with the images of the sample grid, `00.png`, `01.png`, …"""
+    """The folder with the images of the sample grid, `00.png`, `01.png`, …"""
     preview = Inside("samples/preview.png")
-    """What the adapter draws of the first sample prompts at its first validation, side by side; one trial of a run has
-    it."""
+    """The first sample prompts as the adapter draws them at its first validation, side by side.
+    One trial of a run has it."""
     pictures = Inside("pictures")
-    """Folder with what a garment's adapter draws, a PNG each."""
+    """The folder with what a garment's adapter draws, a PNG each."""
     closeness = Inside("closeness.json")
-    """How close each picture comes to each garment's photo."""
+    """The closeness of each picture to each garment's photo."""
     sheet = Inside("contact-sheet.png")
     """The garment's photo beside the closest pictures of each prompt."""
     regions = Inside("regions.png")
-    """The same, all but what was compared faded."""
+    """The contact sheet with all faded but what was compared."""
     log = Inside("log.txt")
 
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Files of one run."""
+    """The files of one run."""
 
     root: Path
 
     def __reduce__(self) -> tuple[Callable[[str], "RunPaths"], tuple[str]]:
-        """To another node it goes by its name, if its runs folder is one that each node has a copy of."""
+        """Pickles the folder by its name, if its runs folder is one that each node has a copy of, else by its path."""
         return _run_paths, (by_name(self.root) if remote.current() else str(self.root),)
 
     @property
@@ -161,31 +164,31 @@ class RunPaths:
     config = Inside("config.yaml")
     lock = Inside(".lock")
     facts = Inside("run.json")
-    """What was run on what: preset, git commit, versions, hardware, start time, data counts."""
+    """The facts of the run, what was run on what: preset, git commit, versions, hardware, start time, data counts."""
     doing = Inside("doing.json")
-    """What its own process is doing, while none of its trials runs."""
+    """What the run's own process is doing, while none of its trials runs."""
     data = Inside("data")
-    """What the run works on."""
+    """The folder with what the run works on."""
 
     def catalogue(self, data_set: str) -> Path:
-        """The records that were kept, with their sizes and captions: what the workers go by."""
+        """Returns the file of the records that were kept, with their sizes and captions: what the workers go by."""
         return self.data / f"{data_set}.json"
 
     def reference(self, evaluation_set: str) -> Path:
-        """What metrics make of the real images once per run, named `<metric>.<part>`, float64."""
+        """Returns the file of what metrics make of the real images once per run, named `<metric>.<part>`, float64."""
         return self.data / f"reference-{evaluation_set}.safetensors"
 
     photos = Inside("data/photos")
-    """Of the garments, where the run is over some."""
+    """The folder with the garments' photos, where the run is over some."""
     caches = Inside("data/caches.json")
-    """Which folders of the shared cache this run uses."""
+    """The folders of the shared cache that this run uses."""
     data_problems = Inside("data_problems.csv")
-    """CSV of input files that were left out, with the reason."""
+    """The input files that were left out, with the reason, as CSV."""
     rehearsal = Inside("rehearsal.json")
-    """What a rehearsal found; only in its folder."""
+    """The findings of a rehearsal; only in its folder."""
 
     def made_up(self, data_set: str) -> Path:
-        """The samples of a rehearsal without the data set."""
+        """Returns the folder with the samples of a rehearsal without the data set."""
         return self.root / "made-up" / data_set
 
     results = Inside("results.json")
@@ -193,20 +196,20 @@ class RunPaths:
     page = Inside("report.html")
     """The report in one self-contained file."""
     table = Inside("results.csv")
-    """One row a trial; of garments, a picture."""
+    """The results, one row a trial; of garments, one a picture."""
     plots = Inside("plots")
     grid = Inside("grid.png")
     mirror = Inside("mlflow.json")
-    """Which MLflow run mirrors this run, and what was sent there without answer. It may be lost."""
+    """The MLflow run that mirrors this run, and what was sent there without answer; it may be lost."""
     mirror_lock = Inside(".mlflow.lock")
-    """Held by the process that is bringing MLflow up to date."""
+    """The lock that is held by the process that is bringing MLflow up to date."""
     exports = Inside("exports")
-    """Adapters in other tools' formats, a folder each."""
+    """The adapters in other tools' formats, a folder each."""
     trials = Inside("trials")
     study = Inside("search.db")
     """Optuna's SQLite file of a search."""
     ray = Inside("ray")
-    """Ray Tune's and Ray Train's own storage."""
+    """The storage of Ray Tune and Ray Train."""
     log = Inside("log.txt")
 
     def trial(self, trial_id: str) -> TrialPaths:
@@ -218,6 +221,6 @@ def _run_paths(name: str) -> RunPaths:
 
 
 def near(path: Path) -> str:
-    """As short as it can be typed here."""
+    """Returns a path as short as it can be typed here."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

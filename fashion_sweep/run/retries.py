@@ -1,4 +1,4 @@
-"""How often a trial is begun, kept in its folder, so that it is known whichever of its processes died."""
+"""Counts how often a trial is begun, in its folder, so that it is known whichever of its processes died."""
 
 import time
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import read_what_may_be_lost, write_json
 
 UNLUCKY = 20
-"""Failures that do not count in a row without getting further, after which it is no bad luck."""
+"""The failures in a row, not counted and without progress, after which it is no longer bad luck."""
 DIED = "the trial's own process died"
 
 
 def queue(paths: TrialPaths) -> None:
-    """Has the trial wait for its turn; what earlier calls of the program came to no longer counts."""
+    """Has the trial wait for its turn; failures in earlier calls of the program no longer count."""
     Attempts(paths).renew()
     Status(paths).queue()
 
@@ -31,18 +31,18 @@ def clear_away(paths: TrialPaths) -> None:
 
 
 class Failure(TypedDict):
-    """Why an attempt ended."""
+    """A failure, which ended an attempt."""
 
     time: float
-    """Seconds since the epoch."""
+    """The time of the failure, in seconds since the epoch."""
     error: str
-    """One line."""
+    """The error, in one line."""
     reached: list[int]
-    """Grows with what another attempt would not have to do again."""
+    """Numbers that grow with what another attempt would not have to do again."""
     counts: bool
     final: bool
     past: NotRequired[bool]
-    """Before the trial was queued anew."""
+    """Whether the failure was before the trial was queued anew."""
 
 
 FAILURES = TypeAdapter(list[Failure])
@@ -50,35 +50,38 @@ FAILURES = TypeAdapter(list[Failure])
 
 @dataclass
 class Attempts:
-    """Those of one trial.
+    """The attempts at one trial.
 
-    It is begun again after a failure as long as it gets further, or has failed at most so many times since it last
-    did. Failures that are nobody's fault, such as a lost node, do not count, and those that would come again, such as
-    a loss that is not finite, end it at once.
+    The trial is begun again after a failure as long as it gets further, or has failed at most so many times since it
+    last did. Failures that are nobody's fault, such as a lost node, do not count, and those that would come again, such
+    as a loss that is not finite, end it at once.
     """
 
     paths: TrialPaths
 
     def __post_init__(self) -> None:
-        known = read_what_may_be_lost(self.paths.attempts)
+        stored = read_what_may_be_lost(self.paths.attempts)
         self.failures: list[Failure]
         try:
-            self.failures = FAILURES.validate_python(known.get("failures", []))
+            self.failures = FAILURES.validate_python(stored.get("failures", []))
         except ValidationError:
             self.failures = []
-        self.going = known.get("going") is True
+        self.going = stored.get("going") is True
 
     def renew(self) -> None:
-        known = self.going or self.failures
+        is_recorded = self.going or self.failures
         for failure in self.failures:
             failure["past"] = True
         self.going = False
-        if known:
+        if is_recorded:
             self._write()
 
     def begin(self, limit: int) -> bool:
-        """Notes that an attempt begins, and what became of one that never ended; False if the trial has to be given
-        up instead, for it has failed more than `limit` times without getting further."""
+        """Notes that an attempt begins; returns False if the trial has to be given up instead.
+
+        It has then failed more than `limit` times without getting further. What became of an attempt that never ended
+        is noted first.
+        """
         if self.going:
             self.fail(DIED, counts=False)
         if self._is_given_up(limit):

@@ -1,4 +1,4 @@
-"""Which trials a run has: those of its sweep, or those that its search has suggested so far."""
+"""The trials that a run has: those of its sweep, or those that its search has suggested so far."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from fashion_sweep.storage.files import read_json, write_json
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A trial that a search has begun. On disk before it starts, so that it is known however the search ends."""
+    """A trial that a search has begun; on disk before it starts, so that it is known however the search ends."""
 
     number: int
-    """Of the trial in Optuna's study."""
+    """The number of the trial in Optuna's study."""
     spec: TrialSpec
     parameters: int
 
@@ -31,23 +31,23 @@ class Suggestion:
 
 
 def suggestions(run: RunPaths) -> list[Suggestion]:
-    """In the order in which they were made."""
+    """Returns the suggestions of a run's search in the order in which they were made."""
     return sorted(_read(run), key=lambda suggestion: suggestion.number)
 
 
 def run_specs(run: RunPaths, config: RunConfig) -> list[TrialSpec]:
-    """The trials that the run has now; those of a search grow in number."""
+    """Returns the trials that the run has now; those of a search grow in number."""
     return [*config.specs, *(suggestion.spec for suggestion in suggestions(run))]
 
 
 def _read(run: RunPaths) -> Iterator[Suggestion]:
     for path in run.trials.glob("*/suggestion.json"):
         try:
-            known = read_json(path)
-            spec = TrialSpec.of(trial_values(known["values"]), known["architecture"])
-            found = Suggestion(int(known["number"]), spec, int(known["parameters"]))
+            stored = read_json(path)
+            spec = TrialSpec.of(trial_values(stored["values"]), stored["architecture"])
+            suggestion = Suggestion(int(stored["number"]), spec, int(stored["parameters"]))
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise DataError(f"{path} is damaged: {error}; remove its folder to have the trial made again") from error
-        if found.trial_id != path.parent.name:
-            raise DataError(f"{path} is damaged: it is of the trial {found.trial_id}; remove its folder")
-        yield found
+        if suggestion.trial_id != path.parent.name:
+            raise DataError(f"{path} is damaged: it is of the trial {suggestion.trial_id}; remove its folder")
+        yield suggestion

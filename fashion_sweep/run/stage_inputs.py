@@ -1,4 +1,4 @@
-"""What each stage reads of a runs folder in object storage, fetched as the stage begins.
+"""Fetches what each stage reads of a runs folder in object storage, as the stage begins.
 
 Here alone files are fetched: whoever reads them during a stage finds them in this node's copy. Where the runs folder
 is a plain one, nothing here does anything.
@@ -12,7 +12,7 @@ from fashion_sweep.storage import remote
 
 
 def fetch_run(run: RunPaths, without: Iterable[str] = remote.FOR_TRAINING, send: bool = False) -> None:
-    """Before a run goes on, is reported or exported: all of it but what only a trial's workers need.
+    """Fetches a run before it goes on, is reported or exported: all of it but what only a trial's workers need.
 
     Args:
         without: beginnings of names that are left as they are.
@@ -22,69 +22,69 @@ def fetch_run(run: RunPaths, without: Iterable[str] = remote.FOR_TRAINING, send:
 
 
 def fetch_configs() -> None:
-    """Before a run is looked for by what it holds: the configuration of each."""
+    """Fetches the configuration of each run, before a run is looked for by what it holds."""
     stored = remote.current()
     for folder in stored.bucket.folders() if stored else ():
         remote.fetch_file(RunPaths(runs_root() / folder).config)
 
 
 def fetch_index(data_set: str, root: str) -> None:
-    """Before data are opened: what is known of their files."""
+    """Fetches what is known of a data set's files, before the data are opened."""
     remote.fetch_file(data_index(data_set, root))
 
 
 def fetch_rates() -> None:
-    """Before it is written down how fast parts of the cache were filled."""
+    """Fetches the rates of the cache, before it is written down how fast parts of it were filled."""
     remote.fetch_file(cache_rates())
 
 
 def fetch_for_encoding(run: RunPaths) -> None:
-    """Before a worker fills the cache: the configuration, and what the run works on."""
+    """Fetches the configuration and what the run works on, before a worker fills the cache."""
     remote.fetch_file(run.config)
     remote.fetch(run.data)
 
 
 def fetch_for_trial(run: RunPaths, trial: TrialPaths) -> None:
-    """Before a worker begins with a trial, wherever an earlier attempt ran: what that left, checkpoints included."""
+    """Fetches what earlier attempts at a trial left anywhere, checkpoints included, before a worker begins with it."""
     fetch_for_encoding(run)
     remote.fetch(trial.root, send=True)
 
 
 def fetch_caches(folders: Iterable[Path]) -> None:
-    """Before parts of the cache are read."""
+    """Fetches parts of the cache before they are read."""
     for folder in folders:
         remote.fetch(folder)
 
 
 def fetch_for_judging(trial: TrialPaths, caches: Iterable[Path]) -> None:
-    """Before a worker judges: the adapter, which another worker may have written, and the caches that it reads."""
+    """Fetches the adapter, which another worker may have written, and the caches, before a worker judges."""
     remote.fetch(trial.adapter.parent)
     fetch_caches(caches)
 
 
 def fetch_made(*folders: Path) -> None:
-    """Before worker 0 brings together what all workers have made."""
+    """Fetches what all workers have made, before worker 0 brings it together."""
     for folder in folders:
         remote.fetch(folder)
 
 
 def fetch_for_drawing(run: RunPaths, trial: TrialPaths) -> None:
-    """Before pictures are drawn with a trial's adapter: the adapter, and what is known of its training."""
+    """Fetches a trial's adapter, and what is known of its training, before pictures are drawn with it."""
     fetch_for_encoding(run)
     remote.fetch(trial.root, remote.FOR_TRAINING)
 
 
 def fetch_standing(trial: TrialPaths) -> None:
-    """Before it is decided whether a trial is begun again: how it stands."""
+    """Fetches how a trial stands, before it is decided whether it is begun again."""
     for path in (trial.status, trial.attempts, trial.result):
         remote.fetch_file(path)
 
 
 def fetch_outcome(trial: TrialPaths) -> None:
-    """Before a search is told how a trial ended."""
+    """Fetches how a trial ended, before a search is told."""
     remote.fetch(trial.root, remote.FOR_TRAINING)
 
 
 def fetch_signs_of_life(trial: TrialPaths) -> None:
-    """Before a trial is taken to hang."""
+    """Fetches the signs of life of a trial, before it is taken to hang."""
     remote.fetch(trial.signs_of_life)

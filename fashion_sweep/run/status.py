@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.5
 PUT_EVERY_S = 10.0
-"""Where the runs folder is in object storage, which is paid by the request."""
+"""Seconds between two writes where the runs folder is in object storage, which is paid by the request."""
 SHAPES = {
     name: TypeAdapter[Any](shape)
     for shape, names in (
@@ -32,21 +32,21 @@ SHAPES = {
     )
     for name in names.split()
 }
-"""Of the values that it holds."""
+"""The types of the values that `status.json` holds, by their names."""
 Alive: TypeAlias = Callable[[], None]
-"""To be called more often than who works may stand still."""
+"""A callback that is to be called more often than a worker may stand still."""
 STAGES = {"load": "loading", "train": "training", "judge": "judging"}
-"""Stage → the word for a trial that is in it."""
+"""The word for a trial that is in a stage, by stage."""
 
 
 def read_status(paths: TrialPaths) -> dict[str, Any]:
-    """What was last written, as far as it can be read: no fact hangs on it."""
+    """Returns what was last written, as far as it can be read: no fact hangs on it."""
     try:
-        known = read_json(paths.status, {})
+        values = read_json(paths.status, {})
     except DataError as error:
         return {"notes": [first_line(error)]}
-    known = known if isinstance(known, dict) else {}
-    return {name: value for name, value in known.items() if _has_its_shape(name, value)}
+    values = values if isinstance(values, dict) else {}
+    return {name: value for name, value in values.items() if _has_its_shape(name, value)}
 
 
 def _has_its_shape(name: str, value: Any) -> bool:
@@ -58,7 +58,7 @@ def _has_its_shape(name: str, value: Any) -> bool:
 
 
 def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) -> str:
-    """waiting, starting, running, done, stopped (by a search), failed, or interrupted.
+    """Returns a trial's state: waiting, starting, running, done, stopped (by a search), failed, or interrupted.
 
     Args:
         known: what `status.json` says. A result counts for more, whatever a process that was killed has left.
@@ -83,43 +83,43 @@ class Status(Observer):
 
     paths: TrialPaths
     writes: bool = True
-    """False in all of a trial's workers but the first."""
+    """Whether `status.json` is written; False in all of a trial's workers but the first."""
     values: dict[str, Any] = field(default_factory=dict)
     alive: Alive = lambda: None
-    """Called at every sign of life, also of workers that do not write."""
+    """The callback for every sign of life, also of workers that do not write."""
     _written: float = 0.0
 
     def __post_init__(self) -> None:
-        known = self.known
-        last = known.get("time", 0.0)
-        stages = [[name, start, end or max(start, last)] for name, start, end in known.get("stages", [])]
-        self.values = {"started": known.get("started"), "stages": stages, "notes": known.get("notes", [])}
+        earlier = self.known
+        last = earlier.get("time", 0.0)
+        stages = [[name, start, end or max(start, last)] for name, start, end in earlier.get("stages", [])]
+        self.values = {"started": earlier.get("started"), "stages": stages, "notes": earlier.get("notes", [])}
 
     @property
     def known(self) -> dict[str, Any]:
-        """What was last written."""
+        """The values that were last written."""
         return read_status(self.paths)
 
     def update(self, *, now: bool = False, **values: Any) -> None:
-        """Writes at most every half second (ten, into object storage), unless `now`."""
+        """Updates values; writes them at most every half second (ten, into object storage), unless `now`."""
         self.values |= values
         self.alive()
         every = PUT_EVERY_S if remote.current() else WRITE_EVERY_S
         if self.writes and (now or time.monotonic() - self._written > every):
             self._written = time.monotonic()
-            known = {name: value for name, value in self.values.items() if value is not None}
-            write_json(self.paths.status, known | {"time": time.time()})
+            present = {name: value for name, value in self.values.items() if value is not None}
+            write_json(self.paths.status, present | {"time": time.time()})
 
     def queue(self) -> None:
-        """Waits for its turn, whatever an earlier attempt came to."""
+        """Notes that the trial waits for its turn, whatever an earlier attempt came to."""
         self.update(now=True, state="waiting")
 
     def start(self) -> None:
-        """Its processes are being started."""
+        """Notes that the trial's processes are being started."""
         self.update(now=True, state="starting")
 
     def arrive(self) -> None:
-        """Its first worker runs, and loads what it needs."""
+        """Notes that the trial's first worker runs, and loads what it needs."""
         self.update(now=True, state="running", stage=STAGES["load"])
 
     def step(self, values: Mapping[str, float]) -> None:
@@ -136,7 +136,7 @@ class Status(Observer):
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[None]:
-        """Notes of a stage of `STAGES` from when to when it ran, in seconds since the epoch; lets others pass."""
+        """Notes from when to when a stage of `STAGES` ran, in seconds since the epoch; lets others pass."""
         if name not in STAGES:
             yield
             return
@@ -153,6 +153,6 @@ class Status(Observer):
 
     @property
     def seconds(self) -> dict[str, float]:
-        """By stage, over all attempts."""
+        """The seconds of each stage, over all attempts."""
         ended = [(name, end - start) for name, start, end in self.values["stages"] if end]
         return {name: sum(spent for stage, spent in ended if stage == name) for name in STAGES}

@@ -1,4 +1,4 @@
-"""Where the wall-clock time of a run went."""
+"""The wall-clock time of a run, by what it was spent on."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 WORK = ("train", "judge")
 Stage = tuple[str, float, float]
-"""Name, start and end in seconds since the epoch."""
+"""A stage's name, its start and its end in seconds since the epoch."""
 
 
 @dataclass
@@ -26,14 +26,15 @@ class Clock:
         self.prepared += time.monotonic() - since
 
     def breakdown(self, stages: Iterable[Stage]) -> dict[str, float]:
-        """Seconds by stage, which add up to `total`. `stages` are those of all trials."""
+        """Returns the seconds by stage, which add up to `total`; `stages` are those of all trials."""
         total = time.monotonic() - self._began
-        known = {"prepare": self.prepared, **wall_clock_by_stage(stages, self.started)}
-        return known | {"start-up and waiting": max(0.0, total - sum(known.values())), "total": total}
+        by_stage = {"prepare": self.prepared, **wall_clock_by_stage(stages, self.started)}
+        return by_stage | {"start-up and waiting": max(0.0, total - sum(by_stage.values())), "total": total}
 
 
 def wall_clock_by_stage(stages: Iterable[Stage], started: float) -> Mapping[str, float]:
-    """Seconds since `started` by stage: each moment is shared equally among the trials that train or judge then."""
+    """Returns the seconds since `started` by stage.
+    Each moment is shared equally among the trials that train or judge then."""
     busy = [(name, max(start, started), end) for name, start, end in stages if name in WORK]
     moments = sorted({moment for _, start, end in busy for moment in (start, end)})
     shares: dict[str, float] = dict.fromkeys(WORK, 0.0)

@@ -1,1 +1,1 @@
-"""Errors of numbers and of their differences, and which configuration they allow one to choose. Without torch."""
+"""Standard errors of metrics and of their differences, and the choice of a configuration by them. Without torch."""

@@ -1,4 +1,4 @@
-"""What is known of a metric and of the difference of two: standard errors, paired differences.
+"""Standard errors of a metric, and of the paired difference of two configurations in it.
 
 All configurations were judged on the same prompts from the same noise, so image i of one is compared with image i of
 the other. The real images are taken as given: errors are those of the generated sample and, where several training
@@ -16,7 +16,7 @@ from fashion_sweep.metrics.metric import Estimate, Metric
 from fashion_sweep.rng import numpy_generator
 
 AT_ONCE = 200
-"""Bootstrap draws."""
+"""Bootstrap draws that are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Candidate:
     name: str
     parameters: int
     by_seed: Sequence[Mapping[str, Estimate]]
-    """Of each seed its metrics by name."""
+    """The metrics of each training seed, by name."""
 
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """A metric of one configuration: mean over its seeds, what each image does to it, and each seed's own value."""
+    """A metric of one configuration: mean over its seeds, influence of each image, and each seed's own value."""
 
     value: float
     influence: np.ndarray
     by_seed: np.ndarray
     bias_is_rough: bool = False
-    """Some of its bias stays, at so few images."""
+    """Whether some of the bias stays, because there are so few images."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Measured:
 
     name: str
     parameters: int
-    """0 is the base model."""
+    """The number of trained parameters; 0 is the base model."""
     metrics: Mapping[str, OverSeeds]
-    """In the units of tables, less their bias."""
+    """The metrics by name, in the units of tables, less their bias."""
 
     @property
     def seeds(self) -> int:
@@ -57,13 +57,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Difference:
-    """First less second, of one metric, with what it rests on."""
+    """The difference of two configurations in one metric, first less second, with its variances."""
 
     value: float
     image_variance: float
-    """Of the value, from the sample of n images."""
+    """The variance of `value` that comes from the sample of n images."""
     training_variance: float
-    """Of the value, from S training seeds; 0 where only one was run, which says nothing of others."""
+    """The variance of `value` that comes from S training seeds; 0 for only one, which says nothing of others."""
     training_df: int
 
     @property
@@ -71,12 +71,13 @@ class Difference:
         return math.sqrt(self.image_variance + self.training_variance)
 
     def within(self, level: float) -> tuple[float, float]:
-        """Two-sided interval."""
+        """Returns the two-sided confidence interval."""
         reach = self.quantile((1 + level) / 2) * self.se
         return self.value - reach, self.value + reach
 
     def quantile(self, level: float) -> float:
-        """Of Student's t, with Satterthwaite's degrees of freedom for a variance known in part from few seeds."""
+        """Returns a quantile of Student's t, of the normal distribution where no variance is known from seeds.
+        The degrees of freedom are Satterthwaite's, for a variance known in part from few seeds."""
         if not self.training_variance:
             return float(stats.norm.ppf(level))
         df = self.training_df * ((self.image_variance + self.training_variance) / self.training_variance) ** 2
@@ -84,7 +85,7 @@ class Difference:
 
 
 def measure(candidate: Candidate, metrics: Sequence[Metric]) -> Measured:
-    """The metrics of a candidate, less their bias, averaged over its seeds."""
+    """Averages the metrics of a candidate, less their bias, over its seeds."""
     return Measured(
         candidate.name,
         candidate.parameters,
@@ -104,11 +105,11 @@ class Comparison:
     """All configurations of a sweep on one evaluation set, ready to be compared pairwise."""
 
     measured: Sequence[Measured]
-    """At the same prompts and noise, in the same order."""
+    """The configurations, each judged at the same prompts and noise, in the same order."""
     prompts: np.ndarray
-    """Which prompt each image had; where one repeats, its images are no independent draws."""
+    """The prompt of each image, by index; where one repeats, its images are no independent draws."""
     metrics: Sequence[Metric]
-    """Those of the verdict."""
+    """The metrics of the verdict."""
 
     def difference(self, metric: str, a: Measured, b: Measured) -> Difference:
         first, second = a.metrics[metric], b.metrics[metric]
@@ -121,40 +122,41 @@ class Comparison:
         )
 
     def worse_by(self, metric: Metric, ours: Measured, rival: Measured) -> Difference:
-        """By how much ours is worse than the rival."""
+        """Returns by how much ours is worse than the rival in a metric."""
         return self.difference(metric.name, *((ours, rival) if metric.better == "lower" else (rival, ours)))
 
     def best_in(self, metric: Metric) -> Measured:
-        """The configuration with the best value of a metric, as measured."""
+        """Returns the configuration with the best value of a metric, as measured."""
         pick = min if metric.better == "lower" else max
         return pick(self.measured, key=lambda one: one.metrics[metric.name].value)
 
     def estimate(self, metric: str, measured: Measured) -> Difference:
-        """Of one configuration alone: its difference from nothing."""
-        own = measured.metrics[metric]
-        training = self.training_variance(metric) / len(own.by_seed) if measured.parameters else 0.0
-        return Difference(own.value, self.image_variance(own.influence), training, self.training_df(metric))
+        """Returns one configuration's value of a metric with its variances: its difference from nothing."""
+        pooled = measured.metrics[metric]
+        training = self.training_variance(metric) / len(pooled.by_seed) if measured.parameters else 0.0
+        return Difference(pooled.value, self.image_variance(pooled.influence), training, self.training_df(metric))
 
     def training_df(self, metric: str) -> int:
-        """Degrees of freedom of `training_variance`."""
+        """Returns the degrees of freedom of `training_variance`."""
         return sum(len(measured.metrics[metric].by_seed) - 1 for measured in self.measured)
 
     def image_variance(self, influence: np.ndarray) -> float:
-        """Of a mean with these influences; those of one prompt's images are summed first."""
+        """Returns the variance of a mean with these influences; those of one prompt's images are summed first."""
         sums = np.bincount(self.prompts, weights=influence)
         groups = len(sums)
         return float(np.var(sums) * groups**2 / (groups - 1) / len(influence) ** 2)
 
     def training_variance(self, metric: str) -> float:
-        """Between training seeds, pooled over the configurations; 0 where each has one seed. The base model, at 0
-        parameters, is not trained."""
+        """Returns the variance between training seeds, pooled over the configurations; 0 where each has one seed.
+        The base model, at 0 parameters, is not trained."""
         spreads = [measured.metrics[metric].by_seed for measured in self.measured]
         degrees = self.training_df(metric)
         return sum(float(((values - values.mean()) ** 2).sum()) for values in spreads) / degrees if degrees else 0.0
 
     def simultaneous_quantile(self, level: float, draws: int = 4000) -> float:
-        """c such that all pairwise differences of all metrics stay within c standard errors at once, by the
-        multiplier bootstrap of the largest. Source: Chernozhukov, Chetverikov & Kato (2013), arXiv:1212.6906."""
+        """Returns the c such that all pairwise differences of all metrics stay within c standard errors at once.
+        It comes from the multiplier bootstrap of the largest. Source: Chernozhukov, Chetverikov & Kato (2013),
+        arXiv:1212.6906."""
         firsts, seconds = np.triu_indices(len(self.measured), 1)
         sums = [self._sums_by_prompt(metric.name) for metric in self.metrics]
         pairs = [(columns[:, a], columns[:, b]) for columns in sums for a, b in zip(firsts, seconds, strict=True)]
@@ -170,6 +172,6 @@ class Comparison:
         return float(np.quantile(np.concatenate(largest), level))
 
     def _sums_by_prompt(self, metric: str) -> np.ndarray:
-        """prompts,K: the influence of all images of a prompt on each configuration."""
+        """Returns the influence of all images of a prompt on each configuration, of shape (prompts, K)."""
         influences = [measured.metrics[metric].influence for measured in self.measured]
         return np.column_stack([np.bincount(self.prompts, weights=influence) for influence in influences])

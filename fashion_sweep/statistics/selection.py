@@ -1,4 +1,4 @@
-"""Which configuration to take: the smallest that is as good as the best, if the numbers show one."""
+"""Chooses a configuration: the smallest that is as good as the best, if the numbers show one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,40 +10,40 @@ from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.statistics.comparison import Comparison, Difference, Measured
 
 PRECISE = 1.001
-"""How near a number of images that would do is to one that would not."""
+"""The precision of a number of images: the ratio of one that would do to one that would not."""
 
 
 @dataclass(frozen=True)
 class Margins:
-    """How much worse still counts as good; fixed before the sweep."""
+    """The margins that say how much worse still counts as good; fixed before the sweep."""
 
     by_metric: Mapping[str, float]
-    """In the units of tables."""
+    """The margin of each metric, in the units of tables."""
     level: float = 0.95
-    """One-sided confidence of each bound."""
+    """The one-sided confidence of each bound."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """How much worse a configuration may be than a rival in one metric, and how much it is."""
+    """A bound on how much worse a configuration is than a rival in one metric, with the margin that it has to keep."""
 
     rival: str
     metric: Metric
     worse_by: Difference
     margin: float
     level: float
-    """One-sided confidence of the bound that has to keep the margin."""
+    """The one-sided confidence of the bound that has to keep the margin."""
     everywhere: float
-    """Of a bound that holds for all pairs and all metrics at once: what a loser is called by."""
+    """The quantile of a bound that holds for all pairs and all metrics at once, by which a loser is called worse."""
 
     @property
     def quantile(self) -> float:
-        """Of the bound that has to keep the margin."""
+        """The quantile of the bound that has to keep the margin."""
         return self.worse_by.quantile(self.level)
 
     @property
     def slack(self) -> float:
-        """Below the margin by so much; not positive where the margin is not kept."""
+        """The distance of the bound below the margin; not positive where the margin is not kept."""
         return self.margin - self.worse_by.value - self.quantile * self.worse_by.se
 
     @property
@@ -51,7 +51,7 @@ class Bound:
         return self.worse_by.value - self.everywhere * self.worse_by.se > self.margin
 
     def images_needed(self, images: int) -> int | None:
-        """Images with which the margin would be kept if the difference stayed as it is; None: no number would do."""
+        """Returns how many images would keep the margin if the difference stayed as it is; None: no number would do."""
         if not self._kept_by(self._with_images(images, math.inf)):
             return None
         few = enough = float(images)
@@ -63,7 +63,7 @@ class Bound:
         return math.ceil(enough)
 
     def seeds_needed(self, seeds: int) -> int | None:
-        """Likewise of training seeds; None too where only one was run."""
+        """Returns how many seeds would keep the margin; None where no number would do, or only one was run."""
         room = self._room
         if room is None or not self.worse_by.training_variance or (left := room - self.worse_by.image_variance) <= 0:
             return None
@@ -73,69 +73,70 @@ class Bound:
         return replace(self.worse_by, image_variance=self.worse_by.image_variance * images / count)
 
     def _kept_by(self, worse_by: Difference) -> bool:
-        """With few seeds the quantile grows as the images' share of the error shrinks."""
+        """Returns whether the bound keeps the margin.
+        With few seeds the quantile grows as the images' share of the error shrinks."""
         return worse_by.value + worse_by.quantile(self.level) * worse_by.se < self.margin
 
     @property
     def _room(self) -> float | None:
-        """Variance at which the bound would meet the margin."""
+        """The variance at which the bound would meet the margin."""
         gap = self.margin - self.worse_by.value
         return (gap / self.quantile) ** 2 if gap > 0 else None
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """One configuration against all others, in all metrics."""
+    """The bounds of one configuration against all others, in all metrics."""
 
     bounds: tuple[Bound, ...]
 
     @property
     def worst(self) -> Bound:
-        """With the least slack."""
+        """The bound with the least slack."""
         return min(self.bounds, key=lambda bound: bound.slack)
 
     @property
     def is_good(self) -> bool:
-        """As good as the best: every margin is kept."""
+        """Whether the configuration is as good as the best: every margin is kept."""
         return self.worst.slack > 0
 
     @property
     def shown_worse_by(self) -> Bound | None:
-        """The one that shows it most clearly to be worse than another; None where it is not shown."""
+        """The bound that shows most clearly that another configuration is better; None where none shows it."""
         shown = [bound for bound in self.bounds if bound.shown_worse]
         return max(shown, key=lambda bound: bound.worse_by.value / bound.worse_by.se, default=None)
 
     def images_needed(self, images: int) -> int | None:
-        """For every margin to be kept, if the differences stay as they are; None: no number would do."""
+        """Returns how many images would keep every margin if the differences stayed; None: no number would do."""
         return most([one.images_needed(images) for one in self.bounds if one.slack <= 0])
 
     def seeds_needed(self, seeds: int) -> int | None:
-        """Likewise of training seeds."""
+        """Returns how many training seeds would keep every margin; None: no number would do."""
         return most([one.seeds_needed(seeds) for one in self.bounds if one.slack <= 0])
 
 
 def most(counts: Sequence[int | None]) -> int | None:
-    """The largest, where all are known."""
-    known = [count for count in counts if count is not None]
-    return max(known) if known and len(known) == len(counts) else None
+    """Returns the largest count; None where one is unknown, or there is none."""
+    numbers = [count for count in counts if count is not None]
+    return max(numbers) if numbers and len(numbers) == len(counts) else None
 
 
 @dataclass(frozen=True)
 class Selection:
-    """`chosen` is None where the numbers decide nothing."""
+    """The chosen configuration, None where the numbers decide nothing, with the bounds that decide it."""
 
     chosen: str | None
     bounds_of: Mapping[str, Bounds]
-    """Of each configuration that has a rival."""
+    """The bounds of each configuration that has a rival, by its name."""
     front: tuple[str, ...]
     """Configurations that no other beats in all metrics with as few parameters, as measured."""
     possible: tuple[str, ...]
-    """Those that no other is shown to beat so: the front, and what may belong to it."""
+    """Configurations that no other is shown to beat in all metrics: the front, and what may belong to it."""
     along_an_axis: bool
 
 
 def decide(comparison: Comparison, margins: Margins, along_an_axis: bool) -> Selection:
-    """The smallest configuration that is as good as the best: not worse than any other by a margin, in any metric.
+    """Chooses the smallest configuration that is as good as the best: in no metric worse than any other by a margin.
 
     Along an axis, by number of parameters, the largest is tested first and the first failure ends the sequence, so
     that the chance of a wrong choice is at most 1 − level without any correction. Otherwise all are tested at once.

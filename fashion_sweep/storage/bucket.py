@@ -21,18 +21,18 @@ T = TypeVar("T")
 
 PATIENCE_S = 300.0
 PAUSES_S = (0.5, 30.0)
-"""Before the second attempt, and at most."""
+"""Seconds to wait before the second attempt, and at most."""
 TAGS = ("ETag", "etag", "md5Hash", "content_md5", "mtime")
-"""What storages call that which tells one content of a name from another."""
+"""The names that storages give to the tag that tells one content of a file from another."""
 CHECK = ".fashion_sweep"
 """An object that is written to see whether that works; where it is, so is the runs folder."""
 
 
 class Version(NamedTuple):
     tag: str
-    """Another one for another content."""
+    """A text that differs where the content of the file differs."""
     modified_ns: int
-    """By the storage's clock."""
+    """The time of the last change in nanoseconds, by the storage's clock."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Bucket:
     url: str
 
     def check(self) -> Version:
-        """Writes and reads, without patience.
+        """Checks that the storage can be written and read, without patience.
 
         Returns:
             The version of what was just written: it tells the storage's time.
@@ -59,7 +59,7 @@ class Bucket:
         return self.version(CHECK) is not None
 
     def folders(self) -> list[str]:
-        """Names of the folders in it; without patience.
+        """Returns the names of the folders in the bucket, without patience.
 
         Raises:
             DataError: it cannot be reached.
@@ -74,12 +74,12 @@ class Bucket:
         return [info["name"].rstrip("/").rpartition("/")[2] for info in listed if info["type"] == "directory"]
 
     def versions(self, folder: str) -> dict[str, Version]:
-        """Of all files in `folder` and below, by name."""
+        """Returns the versions of all files in `folder` and below, by name."""
         system, path = self._opened(folder)
         _, root = self._opened("")
-        found = self._patiently(folder, lambda: system.find(path, detail=True)) or {}
+        infos = self._patiently(folder, lambda: system.find(path, detail=True)) or {}
         prefix = f"{root.rstrip('/')}/"
-        return {n.removeprefix(prefix): _version(info) for n, info in found.items() if info["type"] == "file"}
+        return {n.removeprefix(prefix): _version(info) for n, info in infos.items() if info["type"] == "file"}
 
     def version(self, name: str) -> Version | None:
         system, path = self._opened(name)
@@ -87,7 +87,7 @@ class Bucket:
         return _version(info) if info is not None and info["type"] == "file" else None
 
     def put(self, name: str, file: Path) -> None:
-        """The file as it is now."""
+        """Puts the file behind the URL as it is now."""
         system, path = self._opened(name)
         if not _is_local(system):
             self._patiently(name, lambda: system.put_file(str(file), path), must_be_there=True)
@@ -95,7 +95,7 @@ class Bucket:
         self._patiently(name, lambda: _write_locally(path, file.read_bytes()), must_be_there=True)
 
     def get(self, name: str, file: Path) -> bool:
-        """False where there is none."""
+        """Gets a file; returns False where there is none."""
         system, path = self._opened(name)
 
         def get() -> bool:
@@ -109,12 +109,12 @@ class Bucket:
         self._patiently(name, lambda: system.rm_file(path))
 
     def read(self, name: str) -> bytes | None:
-        """None where there is none."""
+        """Reads a file; returns None where there is none."""
         system, path = self._opened(name)
         return self._patiently(name, lambda: bytes(system.cat_file(path)))
 
     def write(self, name: str, data: bytes, exclusive: bool = False) -> bool:
-        """exclusive: only where there is none yet; else nothing is written, and it returns False."""
+        """Writes a file; if `exclusive` and there is one already, writes nothing and returns False."""
         system, path = self._opened(name)
 
         def write() -> bool:
@@ -137,12 +137,12 @@ class Bucket:
             system.pipe_file(path, data, **({"mode": "create"} if exclusive else {}))
 
     def _opened(self, name: str) -> tuple[Any, str]:
-        """Without a memory of listings, which would show what was there and not what is."""
+        """Opens the storage without a memory of listings, which would show what was there and not what is."""
         system, path = open_system(self.url, use_listings_cache=False)
         return system, f"{path.rstrip('/')}/{name}" if name else path
 
     def _patiently(self, name: str, ask: Callable[[], T], must_be_there: bool = False) -> T | None:
-        """None where there is no such file, unless that is an error as others are.
+        """Asks again for minutes; returns None where there is no such file, unless that is an error as others are.
 
         Raises:
             StorageError: it fails for `PATIENCE_S`.
@@ -154,10 +154,10 @@ class Bucket:
             except Exception as error:
                 if isinstance(error, FileNotFoundError) and not must_be_there:
                     return None
-                said = f"{self.url}/{name}: {type(error).__name__}: {first_line(error)}"
+                message = f"{self.url}/{name}: {type(error).__name__}: {first_line(error)}"
                 if time.monotonic() + pause > deadline:
-                    raise StorageError(f"{said}; the storage fails since {PATIENCE_S:.0f} s") from error
-                logger.warning("%s; trying again in %.1f s", said, pause)
+                    raise StorageError(f"{message}; the storage fails since {PATIENCE_S:.0f} s") from error
+                logger.warning("%s; trying again in %.1f s", message, pause)
                 time.sleep(pause)
                 pause = min(2 * pause, PAUSES_S[1])
 
@@ -167,7 +167,7 @@ def _is_local(system: Any) -> bool:
 
 
 def _write_locally(path: str, data: bytes, exclusive: bool = False) -> None:
-    """As object storage does: all at once."""
+    """Writes a local file as object storage does: all at once."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     temporary = f"{folder}/.put.{uuid.uuid4().hex}"
@@ -185,7 +185,7 @@ def _write_locally(path: str, data: bytes, exclusive: bool = False) -> None:
 
 
 def _version(info: Mapping[str, Any]) -> Version:
-    """A local file is told by its inode too: each put makes another."""
+    """Returns the version of a file; a local one is told by its inode too: each put makes another."""
     tag = next((info[name] for name in TAGS if info.get(name)), None)
     modified = modified_ns(info)
     return Version(f"{tag or modified} {info.get('size')} {info.get('ino', '')}".strip(), modified)

@@ -1,4 +1,4 @@
-"""Writing facts so that a reader sees the old file or the new one, never half of one, and knows it undamaged."""
+"""Writes facts so that a reader sees the old file or the new one, never half of one, and knows it undamaged."""
 
 import csv
 import hashlib
@@ -21,12 +21,12 @@ from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.storage import remote
 
 CHECKSUM = "crc32"
-"""Key of a safetensors file's metadata."""
+"""The key of the checksum in a safetensors file's metadata."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; what was written there becomes `path` when the block ends without error.
+    """Yields a temporary name; what was written there becomes `path` when the block ends without error.
 
     Where the runs folder is in object storage it is there, too, when this returns.
     """
@@ -46,31 +46,31 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def private_folder(folder: Path) -> Path:
-    """Made where everybody may make folders, or found there to be this user's, and open to nobody else.
+    """Makes a folder for this user alone in a place open to everybody, or checks that the one there is this user's.
 
     Raises:
         RunError: somebody else has taken its name.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise RunError(f"{folder} is not this user's, which is needed for what nobody else may touch; remove it")
     folder.chmod(0o700)
     return folder
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """As safetensors, names sorted, with a checksum of all that among the metadata."""
+    """Writes tensors as safetensors, names sorted, with a checksum of all that among the metadata."""
     ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}  # a number stays of no dimension
-    said = dict(metadata or {})
+    fields = dict(metadata or {})
     with replacing(path) as temporary:
-        save_file(ordered, temporary, metadata=said | {CHECKSUM: checksum(ordered, said)})
+        save_file(ordered, temporary, metadata=fields | {CHECKSUM: checksum(ordered, fields)})
 
 
 def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-    """Over names, types, shapes and bytes of the tensors, and the metadata but for the checksum itself."""
-    said = sorted((key, value) for key, value in metadata.items() if key != CHECKSUM)
-    value = zlib.crc32(repr(said).encode())
+    """Returns a checksum of the tensors' names, types, shapes and bytes, and of the metadata but for itself."""
+    fields = sorted((key, value) for key, value in metadata.items() if key != CHECKSUM)
+    value = zlib.crc32(repr(fields).encode())
     for name, tensor in sorted(tensors.items()):
         value = zlib.crc32(repr((name, tensor.dtype.str, tensor.shape)).encode(), value)
         value = zlib.crc32(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data, value)
@@ -78,7 +78,7 @@ def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> 
 
 
 def sqlite_address(path: Path) -> str:
-    """Of a database, for MLflow and Optuna: `?` and `%` in the path are quoted as SQLAlchemy has it."""
+    """Returns the address of a database, for MLflow and Optuna: `?` and `%` are quoted as SQLAlchemy has it."""
     from sqlalchemy.engine import URL
 
     address = URL.create("sqlite", database=str(path)).render_as_string()
@@ -87,7 +87,7 @@ def sqlite_address(path: Path) -> str:
 
 
 def sqlite_file(address: str) -> Path | None:
-    """The file of an SQLite database; None of any other address, and of one in memory."""
+    """Returns the file of an SQLite database; None of any other address, and of one in memory."""
     if not address.startswith("sqlite"):
         return None
     from sqlalchemy.engine import make_url
@@ -97,12 +97,12 @@ def sqlite_file(address: str) -> Path | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a safetensors file of `write_tensors` is there, and as it was written."""
+    """Returns whether a safetensors file of `write_tensors` is there, and as it was written."""
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
-            found = checksum({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
-            return metadata.get(CHECKSUM) == found
+            actual = checksum({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
+            return metadata.get(CHECKSUM) == actual
     except (FileNotFoundError, SafetensorError):
         return False
 
@@ -121,7 +121,7 @@ def _umask() -> int:
 
 
 def shortened(name: str, longest: int, length: Callable[[str], int] = len) -> str:
-    """A name of at most that length, which differs where `name` does: its beginning, and eight digits of all of it."""
+    """Shortens a name to its beginning and an eight-digit hash of all of it, so that it differs where `name` does."""
     if length(name) <= longest:
         return name
     ending, beginning = f"-{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}", name
@@ -136,7 +136,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def as_csv(rows: Iterable[Iterable[Any]]) -> str:
-    """Text that a spreadsheet would take for a formula gets the apostrophe that makes it text there."""
+    """Writes rows as CSV.
+    Text that a spreadsheet would take for a formula gets the apostrophe that makes it text there."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([_cell(value) for value in row] for row in rows)
@@ -152,7 +153,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """The value in `path`, or `default` where there is no such file yet.
+    """Reads the value in `path`; returns `default` where there is no such file yet.
 
     Raises:
         DataError: the file is damaged.
@@ -166,12 +167,12 @@ def read_json(path: Path, default: Any = None) -> Any:
 
 
 def read_what_may_be_lost(path: Path) -> dict[str, Any]:
-    """As `read_json`, but nothing where it is damaged or of another shape."""
+    """Reads a mapping as `read_json` does; returns an empty one where it is damaged or of another shape."""
     try:
-        found = read_json(path, {})
+        value = read_json(path, {})
     except DataError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def write_json_lines(path: Path, values: Iterable[Any]) -> None:
@@ -179,15 +180,16 @@ def write_json_lines(path: Path, values: Iterable[Any]) -> None:
 
 
 def read_json_lines(path: Path, say: Callable[[str], None] = lambda text: None) -> list[dict[str, Any]]:
-    """The object of each line; none where there is no such file yet. Damaged lines are left out, and `say` is told."""
+    """Reads the object of each line; none where there is no such file yet.
+    Damaged lines are left out, and `say` is told."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
-    found = [value for line in lines if isinstance(value := _parsed(line), dict)]
-    if damaged := len(lines) - len(found):
+    objects = [value for line in lines if isinstance(value := _parsed(line), dict)]
+    if damaged := len(lines) - len(objects):
         say(f"{path.name} is damaged: {damaged} of {len(lines)} lines are lost")
-    return found
+    return objects
 
 
 def _parsed(line: str) -> Any:

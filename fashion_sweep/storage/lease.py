@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 RENEW_S = 15.0
 STALE_S = 60.0
-"""After which a lease that is not renewed is another's to take, by the storage's clock."""
+"""Seconds after which a lease that is not renewed is another's to take, by the storage's clock."""
 AGAIN_S = 10.0
-"""After which a process that has lost its lease is interrupted again: Python drops an interrupt that reaches it in a
-callback."""
+"""Seconds after which a process that has lost its lease is interrupted again.
+Python drops an interrupt that reaches it in a callback."""
 SETTLE_S = 2.0
-"""For which one who takes a stale lease waits whether another took it at the same moment."""
+"""Seconds for which one who takes a stale lease waits whether another took it at the same moment."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def leased(bucket: Bucket, name: str, what: str) -> Iterator[None]:
 
 
 def is_leased(bucket: Bucket, name: str) -> bool:
-    """Whether it is held now, as far as the clocks here and there agree."""
+    """Returns whether the object is held now, as far as the clocks here and there agree."""
     version = bucket.version(name)
     return version is not None and time.time() - version.modified_ns / 1e9 < STALE_S
 
@@ -108,7 +108,7 @@ class _Lease:
         return self.bucket.write(self.name, text.encode(), exclusive)
 
     def _holder(self, with_age: bool = True) -> tuple[dict[str, Any], float]:
-        """What the lease says, and its age; of one that has gone meanwhile, nothing and no end of age."""
+        """Returns what the lease says, and its age; of one that has gone meanwhile, nothing and an infinite age."""
         data, version = self.bucket.read(self.name), self.bucket.version(self.name) if with_age else None
         try:
             holder = json.loads(data or b"{}")
@@ -119,7 +119,8 @@ class _Lease:
         return holder, (self.bucket.check().modified_ns - version.modified_ns) / 1e9 if version else float("inf")
 
     def _is_dead(self, holder: dict[str, Any]) -> bool:
-        """Of this machine, and gone; or an earlier process with our own number, as in a container."""
+        """Returns whether the holder was a process of this machine that is gone.
+        One with our own number is gone, too: it was an earlier process, as in a container."""
         return holder.get("host") == self.mine["host"] and (
             holder.get("pid") == os.getpid() or not psutil.pid_exists(int(holder.get("pid") or 0))
         )

@@ -7,7 +7,7 @@ from typing import IO, Any
 from fashion_sweep.errors import RunError
 
 UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What a file system without locks answers."""
+"""The errors that a file system without locks answers with."""
 
 
 def lock(file: IO[Any], wait: bool = True, shared: bool = False, variable: str = "FASHION_SWEEP_RUNS") -> None:

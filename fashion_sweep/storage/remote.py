@@ -28,14 +28,15 @@ from fashion_sweep.storage.urls import is_url
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 8
-"""Files that are fetched at the same time."""
+"""The number of files that are fetched at the same time."""
 LOCAL = ("rehearsals", "mlflow.db", "mlflow.db.lock", "mlflow-artifacts", "mlflow-ui.log")
-"""Stay in the copy, with all that is in them. So do Ray's own files, which Ray keeps behind the URL itself."""
+"""Names that stay in the copy, with all that is in them.
+So do Ray's own files, which Ray keeps behind the URL itself."""
 IN_A_RUN = ("ray",)
 FOR_TRAINING = ("checkpoint", "judged")
 """Beginnings of names in a trial's folder that only its workers need."""
 FOR_REPORTS = ("adapter", "data", "estimates", "features", "losses", "pictures", "plots", "samples")
-"""And of those that make up nearly all of a run, and say nothing of how it stands."""
+"""Beginnings of names that make up nearly all of a run, and say nothing of how it stands."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Remote:
         return self.scratch / "runs"
 
     def name(self, path: Path) -> str | None:
-        """Under the URL; None of what stays here."""
+        """Returns the name of a path under the URL; None of what stays here."""
         relative = os.path.relpath(os.path.abspath(path), self.copy)
         if relative == ".":
             return ""
@@ -79,19 +80,19 @@ class Remote:
                 list(pool.map(partial(self.settle, send=send), [name for name in wanted if _is_told(name) == told]))
 
     def _differing(self, folder: str, tags: dict[str, str], without: Collection[str], send: bool) -> list[str]:
-        """Names of files here or there that are not known to be the same."""
+        """Returns the names of files here or there that are not known to be the same."""
         here = {str(path.relative_to(self.copy)) for path in (self.copy / folder).rglob("*") if path.is_file()}
-        found = []
+        differing = []
         for name in sorted(tags.keys() | here):
             below = name.removeprefix(folder).lstrip("/").split("/")
             parts = [part for above, part in zip(["", *below], below, strict=False) if above != "trials"]  # called so
             if self.name(self.copy / name) is None or any(part.startswith(tuple(without)) for part in parts if without):
                 continue
-            record, looks = _Record.read(self._known(name)), _looks(self.copy / name)
+            record, looks = _StoredAs.read(self._known(name)), _looks(self.copy / name)
             changed = looks is not None and looks != record.looks
             if tags.get(name) != record.tag or looks is None or (changed and send):
-                found.append(name)
-        return found
+                differing.append(name)
+        return differing
 
     def settle(self, name: str, send: bool = False) -> None:
         """Makes the file here what it is there, or the other way round where only this one was changed."""
@@ -112,7 +113,7 @@ class Remote:
             else:
                 self._get(name, record, version.tag, version.modified_ns)
 
-    def _put(self, name: str, record: "_Record") -> None:
+    def _put(self, name: str, record: "_StoredAs") -> None:
         looks = _looks(self.copy / name)
         if looks is None or looks == record.looks:
             return
@@ -120,7 +121,7 @@ class Remote:
         version = self.bucket.version(name)
         record.write(version.tag if version else None, looks)
 
-    def _get(self, name: str, record: "_Record", tag: str, modified_ns: int) -> None:
+    def _get(self, name: str, record: "_StoredAs", tag: str, modified_ns: int) -> None:
         path = self.copy / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.fetched")
@@ -136,26 +137,26 @@ class Remote:
         return self.scratch / "known" / name
 
     @contextmanager
-    def _record(self, name: str) -> Iterator["_Record"]:
-        """One process and thread of this node at a time."""
+    def _record(self, name: str) -> Iterator["_StoredAs"]:
+        """Opens the record of a file, for one process and thread of this node at a time."""
         path = self._known(name).with_name(self._known(name).name + ".known")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as lock:
             locks.lock(lock, variable="FASHION_SWEEP_SCRATCH")
-            yield _Record.read(self._known(name))
+            yield _StoredAs.read(self._known(name))
 
 
 @dataclass
-class _Record:
-    """What is known of a file: its version behind the URL, and how the copy looked when it was that version."""
+class _StoredAs:
+    """The record of a file: its version behind the URL, and how the copy looked when it was that version."""
 
     path: Path
     tag: str | None = None
     looks: list[int] | None = None
 
     @classmethod
-    def read(cls, known: Path) -> "_Record":
-        path = known.with_name(known.name + ".known")
+    def read(cls, place: Path) -> "_StoredAs":
+        path = place.with_name(place.name + ".known")
         try:
             return cls(path, *json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -167,7 +168,7 @@ class _Record:
 
 
 def _is_told(name: str) -> bool:
-    """Facts that others act on, which are fetched after the files that they speak of."""
+    """Returns whether a file holds facts that others act on; it is fetched after the files that they speak of."""
     return name.endswith(".json")
 
 
@@ -180,14 +181,18 @@ def _looks(path: Path) -> list[int] | None:
 
 
 def current() -> Remote | None:
-    """None where the runs folder is a plain one."""
+    """Returns the runs folder in object storage; None where it is a plain one."""
     where = os.environ.get("FASHION_SWEEP_RUNS", "")
     return _remote(where, os.environ.get("FASHION_SWEEP_SCRATCH", "")) if is_url(where) else None
 
 
 @lru_cache(maxsize=4)
 def _remote(url: str, scratch: str) -> Remote:
-    """Raises ConfigError: no URL of a folder."""
+    """Returns the runs folder behind a URL.
+
+    Raises:
+        ConfigError: it is no URL of a folder, or has a password in it.
+    """
     if CREDENTIALS.search(url):
         raise ConfigError("FASHION_SWEEP_RUNS: is an address with a password; credentials belong into the environment")
     scheme, _, folder = url.partition("://")
@@ -199,7 +204,7 @@ def _remote(url: str, scratch: str) -> Remote:
 
 
 def _placed(path: Path) -> tuple[Remote, str] | None:
-    """None of what has no place behind a URL."""
+    """Returns the storage of a path and its name there; None of what has no place behind a URL."""
     remote = current()
     name = remote.name(path) if remote else None
     return (remote, name) if remote and name is not None else None
@@ -216,7 +221,7 @@ def put(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Here and there; what is not there is well."""
+    """Removes a file here and there; it is no error if it is missing."""
     if place := _placed(path):
         place[0].remove(place[1])
     else:
@@ -242,7 +247,7 @@ def fetch_file(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """With all that is in it, here and there; what is not there is well."""
+    """Removes a folder with all that is in it, here and there; it is no error if it is missing."""
     if place := _placed(folder):
         for name in place[0].bucket.versions(place[1]):
             place[0].remove(name)
@@ -250,14 +255,15 @@ def remove_folder(folder: Path) -> None:
 
 
 def names(folder: Path) -> set[str]:
-    """Of the files in `folder` and below, relative to it: of those that are there, not of those in the copy."""
+    """Returns the names of the files in `folder` and below, relative to it.
+    Of a folder in object storage they are those that are there, not those in the copy."""
     if place := _placed(folder):
         return {name.removeprefix(f"{place[1]}/") for name in place[0].bucket.versions(place[1])}
-    found = (path.relative_to(folder) for path in folder.rglob("[!.]*") if path.is_file())
-    return {str(path) for path in found}
+    files = (path.relative_to(folder) for path in folder.rglob("[!.]*") if path.is_file())
+    return {str(path) for path in files}
 
 
 def where(path: Path) -> str:
-    """For people: the URL of what is behind one."""
+    """Returns the place of a path as people are told it: the URL of what is behind one."""
     place = _placed(path)
     return f"{place[0].bucket.url}/{place[1]}" if place else str(path)

@@ -1,4 +1,4 @@
-"""Keeping what changes all the time in step with a runs folder in object storage, beside the work."""
+"""Keeps what changes all the time in step with a runs folder in object storage, beside the work."""
 
 import logging
 import threading
@@ -37,7 +37,8 @@ def in_step(folder: Path, log: Path) -> Iterator[None]:
 
 @contextmanager
 def _meanwhile(do: Callable[[], None], every_s: float) -> Iterator[None]:
-    """Whatever happens to it, the block goes on: what failed is tried again the next time."""
+    """Repeats a call while the block runs, if the runs folder is in object storage.
+    Whatever happens to it, the block goes on: what failed is tried again the next time."""
     if remote.current() is None:
         yield
         return

@@ -9,7 +9,7 @@ from fashion_sweep.errors import DataError
 
 Location = str | os.PathLike[str]
 MODIFIED = ("mtime", "modified", "last_modified", "LastModified", "updated", "created")
-"""What file systems of fsspec call the time of the last change."""
+"""The names that file systems of fsspec have for the time of the last change."""
 
 
 def is_url(location: Location) -> bool:
@@ -17,7 +17,7 @@ def is_url(location: Location) -> bool:
 
 
 def open_system(url: str, **options: Any) -> tuple[Any, str]:
-    """The file system of fsspec behind a URL, and the path in it.
+    """Opens the file system of fsspec behind a URL; returns it, and the path in it.
 
     Raises:
         DataError: an unknown scheme, one whose package is not installed, or one that cannot be opened.
@@ -43,14 +43,14 @@ def _how_to_install(url: str) -> str:
 
 
 def unreachable(location: Location, error: Exception, what: str = "read") -> DataError:
-    """In one line; each storage has errors of its own."""
+    """Returns a storage's error as a DataError of one line; each storage has errors of its own."""
     return DataError(
         f"{os.fspath(location)}: cannot be {what} ({type(error).__name__}: {' '.join(str(error).split())})"
     )
 
 
 def modified_ns(info: Mapping[str, Any]) -> int:
-    """Of what fsspec tells of a file: nanoseconds since 1970; 0 where the storage does not tell."""
+    """Returns the time of a file's last change in nanoseconds since 1970; 0 where the storage does not tell."""
     times = [info[name] for name in MODIFIED if info.get(name) is not None]
     return _nanoseconds(times[0]) if times else 0
 

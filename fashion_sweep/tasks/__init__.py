@@ -1,1 +1,1 @@
-"""What a trial learns and is judged by, and the way of a run from its plan to its report."""
+"""Defines what a trial learns and is judged by, and takes a run from its plan to its report."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a run, found before anything is started. Imports no torch: a mistake is told in a second."""
+"""Finds what is wrong with a run before anything is started. Imports no torch: a mistake is told in a second."""
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue
@@ -13,8 +13,10 @@ from fashion_sweep.tasks.task import task_of
 
 
 def check_config(config: RunConfig) -> None:
-    """Raises:
-    ConfigError: the first thing that cannot work together.
+    """Checks a run's configuration, without reading its data.
+
+    Raises:
+        ConfigError: the first thing that cannot work together.
     """
     preset = config.preset
     check_model(preset.model)
@@ -35,8 +37,10 @@ def check_config(config: RunConfig) -> None:
 
 
 def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
-    """Raises:
-    DataError: too few images for the split, or for the FID of the evaluation samples.
+    """Checks that a data set has enough images.
+
+    Raises:
+        DataError: too few images for the split, or for the FID of the evaluation samples.
     """
     evaluation, records = config.preset.evaluation, len(catalogue.records)
     dropped = "".join(f"; {count} were {reason}" for reason, count in catalogue.summary()["dropped"].items())
@@ -63,12 +67,12 @@ def _check_sizes(config: RunConfig) -> None:
 
 def _check_batches(config: RunConfig) -> None:
     training, workers = config.preset.training, config.preset.resources.workers_per_trial
-    own, rest = divmod(training.batch_size, workers)
+    part, rest = divmod(training.batch_size, workers)
     if rest:
         raise ConfigError(
             f"training.batch_size: {training.batch_size} does not divide among {workers} workers per trial"
         )
-    if own % min(training.micro_batch_size or own, own):
+    if part % min(training.micro_batch_size or part, part):
         raise ConfigError(
-            f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {own} samples"
+            f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {part} samples"
         )

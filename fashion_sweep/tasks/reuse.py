@@ -1,4 +1,4 @@
-"""Adapters of another run: what was trained there in the very same way is copied, not trained again."""
+"""Takes adapters of another run: what was trained there in the very same way is copied, not trained again."""
 
 import shutil
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from fashion_sweep.storage.files import is_whole, read_json, read_json_lines, re
 
 Say = Callable[[str], None]
 NAMED = 3
-"""Differences that are told."""
+"""The number of differences that an error names."""
 
 
 def check_trained_alike(config: RunConfig, run: RunPaths, other: RunPaths) -> None:
-    """By the configurations alone, before anything is started.
+    """Checks that another run trained alike, by the configurations alone, before anything is started.
 
     Raises:
         RunError: `other` is `run` itself, or trained its adapters otherwise.
@@ -65,14 +65,15 @@ def _shared(config: RunConfig, other: RunPaths) -> list[TrialSpec]:
 
 
 def _model(config: RunConfig) -> dict[str, Any]:
-    """Of the base model, what has a part in training."""
+    """Returns the settings of the base model that have a part in training."""
     model = config.preset.model
     values: dict[str, Any] = architecture_of(model).for_training(model).model_dump()
     return values
 
 
 def _data_differences(run: RunPaths, other: RunPaths) -> list[str]:
-    """The folders of the cache are named by what went into them; where the cache lies does not matter."""
+    """Returns the names of data and weights that differ. The folders of the cache are named by what went into them;
+    where the cache lies does not matter."""
     if not (other.caches.is_file() and _training_catalogue(other).is_file()):
         return ["the data, of which it tells nothing"]
     key = f"data.{read_run_config(run.config).preset.training_set}"
@@ -104,8 +105,8 @@ def _refuse(other: RunPaths, differences: list[str]) -> None:
 
 
 def _why_not(config: RunConfig, other: RunPaths, spec: TrialSpec) -> str | None:
-    """An adapter is written when training ends, so one that is whole is trained, even in a run in progress; but not
-    to the end where it was stopped early."""
+    """Returns why an adapter cannot be copied; None where it can. An adapter is written when training ends, so one that
+    is whole is trained, even in a run in progress; but not to the end where it was stopped early."""
     theirs = other.trial(spec.trial_id)
     if not theirs.adapter.exists():
         return "not trained"
@@ -117,7 +118,7 @@ def _why_not(config: RunConfig, other: RunPaths, spec: TrialSpec) -> str | None:
 
 
 def _copy(other: RunPaths, spec: TrialSpec, ours: TrialPaths) -> None:
-    """The adapter last: with it the trial counts as trained."""
+    """Copies a trial's losses, then its adapter: with the adapter the trial counts as trained."""
     theirs = other.trial(spec.trial_id)
     origin = read_json(theirs.adapter_source, {}).get("run", other.name)
     write_json(ours.adapter_source, {"run": origin, "copied_from": str(theirs.adapter)})

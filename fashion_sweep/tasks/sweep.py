@@ -1,4 +1,4 @@
-"""The way of a run: check → prepare → train and judge → report. What is already done is not done again."""
+"""Takes a run all its way: check → prepare → train and judge → report. What is already done is not done again."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -33,8 +33,10 @@ Catalogues = Mapping[str, Catalogue]
 
 
 def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from: RunPaths | None = None) -> bool:
-    """Runs the sweep in `run`, from wherever it stands, with the adapters that another run has. True when every trial
-    is done.
+    """Runs the sweep in `run`, from wherever it stands, with the adapters that another run has.
+
+    Returns:
+        True when every trial is done.
 
     Raises:
         FashionSweepError: a mistake in configuration, data or run folder; before anything is started.
@@ -44,16 +46,16 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     if adapters_from:
         check_trained_alike(config, run, adapters_from)
     task, rendered = task_of(config), rendered_sets(config)
-    given = {name: task.open(name, config, run) for name in config.data_sets if name not in rendered}
+    early = {name: task.open(name, config, run) for name in config.data_sets if name not in rendered}
     with claimed(run, config):
         console.print(f"preset [bold]{config.preset.name}[/], sweep [bold]{config.sweep.name}[/]", markup=True)
         console.print(config.sweep.question, markup=False)
         console.print(f"run folder {remote.where(run.root)}", soft_wrap=True)
         if adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
-        opening = "opening the data" if given else "opening the data (the embedded world is rendered the first time)"
+        opening = "opening the data" if early else "opening the data (the embedded world is rendered the first time)"
         with clock.preparing(), busy(run, console, opening):
-            opened = {name: given.get(name) or task.open(name, config, run) for name in config.data_sets}
+            opened = {name: early.get(name) or task.open(name, config, run) for name in config.data_sets}
             catalogues = {name: task.keep(catalogue, run) for name, catalogue in opened.items()}
             _write_inputs(run, config, catalogues)
         _say_what_was_kept(run, catalogues, console)
@@ -61,7 +63,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         _say_what_is_not_cached(config, run, console)
         if adapters_from:
             take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
-        from fashion_sweep.tracking import Mirror
+        from fashion_sweep.tracking.mirror import Mirror
 
         with Mirror(run), in_step(run.root, run.log):
             waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
@@ -78,7 +80,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
 
 
 def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Is the body of a trial's workers, by whose name they find it; imports late, for only they need torch."""
+    """Trains and judges a trial in one of its workers, which find this by name; only they need its late imports."""
     from fashion_sweep.tasks.trial_worker import TrialWorker
 
     TrialWorker.open(run, trial_id, worker).work()
@@ -92,15 +94,15 @@ def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> N
     for name, catalogue in catalogues.items():
         write_catalogue(run.catalogue(name), catalogue)
     write_text(run.data_problems, problems_csv({name: c.problems for name, c in catalogues.items()}))
-    known = read_json(run.facts, {})
+    earlier = read_json(run.facts, {})
     write_json(
         run.facts,
         {
-            **known,
+            **earlier,
             "run": run.name,
             "preset": config.preset.name,
             "sweep": config.sweep.name,
-            "started": known.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": earlier.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),
             "git_commit": environment.git_commit(),
             "versions": environment.versions(),
             "hardware": environment.hardware(),
@@ -187,7 +189,7 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
 
 
 def _stages(run: RunPaths, config: RunConfig) -> list[tuple[str, float, float]]:
-    """Of all trials; a stage that did not end was last heard of when its status was written."""
+    """Returns the stages of all trials; one that did not end was last heard of when its status was written."""
     return [
         (name, start, end)
         for spec in run_specs(run, config)

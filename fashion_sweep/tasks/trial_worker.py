@@ -1,4 +1,4 @@
-"""What each worker of a trial does: train the adapter, have the task judge it, and write down what came out.
+"""Does each worker's part of a trial: trains the adapter, has the task judge it, and writes down what came out.
 
 Facts go to the trial's folder first. What is already there (adapter, judged batches) is used, not made again.
 """
@@ -42,12 +42,12 @@ from fashion_sweep.training.adapt import Adaptation
 
 logger = logging.getLogger(__name__)
 Evaluate = Callable[[Sequence[Metric], Mapping[str, np.ndarray], RealImages, EvaluationConfig], dict[str, Estimate]]
-"""As `metrics.evaluate.evaluate`."""
+"""The type of `metrics.evaluate.evaluate`."""
 
 
 @dataclass(frozen=True)
 class TrialWorker:
-    """One of the processes that work on a trial, with what it opens once: configuration, catalogues, caches."""
+    """Works on a trial as one of its processes; holds what it opens once: configuration, catalogues, caches."""
 
     run: RunPaths
     config: RunConfig
@@ -59,7 +59,7 @@ class TrialWorker:
     loaded: Loaded = field(default_factory=Loaded)
     """The models that it uses, which may serve several trials."""
     evaluate: Evaluate = evaluate
-    """Makes the metrics of an evaluation set."""
+    """The function that computes the metrics of an evaluation set."""
     draws_preview: bool = True
     """Whether the first trial to be validated draws something to look at."""
 
@@ -72,7 +72,7 @@ class TrialWorker:
         return cls(run, config, spec, worker, status, **({"loaded": kept_models()} if worker.stays else {}) | options)
 
     def watched_by(self, *watchers: Observer) -> "TrialWorker":
-        """The same, whose events `watchers` are told of."""
+        """Returns the same worker, whose events `watchers` are told of."""
         return replace(self, watchers=watchers)
 
     @cached_property
@@ -89,12 +89,12 @@ class TrialWorker:
 
     @cached_property
     def task(self) -> Any:
-        """As `tasks.task.Task`, which knows of this class."""
+        """Returns the trial's task, a `tasks.task.Task`, which knows of this class."""
         return TASKS[self.config.sweep.task]
 
     @cached_property
     def catalogue(self) -> Callable[[str], Catalogue]:
-        """By the data set's name, each read once."""
+        """Returns a function from a data set's name to its catalogue, each read once."""
         return cache(lambda name: read_catalogue(self.run.catalogue(name)))
 
     @cached_property
@@ -103,13 +103,13 @@ class TrialWorker:
 
     @cached_property
     def steps(self) -> int:
-        """Optimizer steps that the trial makes in all."""
+        """Returns the number of optimizer steps that the trial makes in all."""
         if self.spec.is_base_model:
             return 0
         return training_steps(self.config.training_of(self.spec), self.catalogue(self.config.preset.training_set))
 
     def original_size(self, name: str) -> tuple[int, int]:
-        """(height, width) that pictures are conditioned on."""
+        """Returns the (height, width) that pictures are conditioned on."""
         return self.task.original_size(self.config, name, self.catalogue(name))
 
     def work(self) -> None:
@@ -155,7 +155,7 @@ class TrialWorker:
         self.loaded.release()
 
     def _report_and_draw(self, model: Model, values: dict[str, float]) -> None:
-        """The first to be validated draws, so that there is something to look at before any trial is judged."""
+        """Reports a validation; the first trial to be validated draws, to show something before any trial is judged."""
         self.report(values)
         is_first = 0 < values["step"] <= self.config.training_of(self.spec).validation_every and self.draws_preview
         if is_first and self.worker.rank == 0 and not any(self.paths.root.parent.glob("*/samples/preview.png")):
@@ -163,11 +163,11 @@ class TrialWorker:
             write_preview(generator, self.config.sweep.sample_prompts, self.paths.preview, self.worker.alive)
 
     def report(self, values: dict[str, float]) -> None:
-        """Into the trial's folder first, then to Ray Tune. Lines of steps that are made again are dropped."""
+        """Reports values to the trial's folder, then to Ray Tune. Lines of steps that are made again are dropped."""
         if self.worker.rank == 0:
             logger.info(in_words(values))
-            known = read_json_lines(self.paths.metrics, self.observer.note)
-            earlier = [line for line in known if line["step"] < values["step"]]
+            lines = read_json_lines(self.paths.metrics, self.observer.note)
+            earlier = [line for line in lines if line["step"] < values["step"]]
             write_json_lines(self.paths.metrics, [*earlier, values | {"time": time.time_ns() // 1_000_000}])
         self.worker.report(values)
         self.observer.report(values)
@@ -183,7 +183,7 @@ class TrialWorker:
             yield model
 
     def generator(self, model: Model, name: str) -> Generator:
-        """Draws pictures as those of the data set `name`."""
+        """Returns a generator that draws pictures like those of the data set `name`."""
         return Generator(
             model=model,
             config=self.config.preset.generation,
@@ -231,5 +231,5 @@ class _Checks(Observer):
 
 
 def in_words(values: Mapping[str, Any]) -> str:
-    """Values for a line of the log."""
+    """Formats values for a line of the log."""
     return ", ".join(f"{name} {format(v, '.6g') if isinstance(v, float) else v}" for name, v in values.items())

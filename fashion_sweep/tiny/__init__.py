@@ -1,4 +1,4 @@
-"""The embedded world: a renderer of pictures with captions, a tiny SDXL and a tiny CLIP, and how they were made.
+"""Embeds a small world: a renderer of pictures with captions, a tiny SDXL and a tiny CLIP, and how they were made.
 
 `world` writes the two data sets, `pretrain` makes the weights, NOTES.md beside the weights says what came of it.
 """
@@ -7,10 +7,10 @@ from pathlib import Path
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 BASE = WEIGHTS / "base"
-"""A `StableDiffusionXLPipeline` folder, for images of 64x48 and 48x64 (height x width)."""
+"""The `StableDiffusionXLPipeline` folder, for images of 64x48 and 48x64 (height x width)."""
 REFINER = WEIGHTS / "refiner"
-"""A `StableDiffusionXLImg2ImgPipeline` folder: denoises the last quarter of the timesteps."""
+"""The `StableDiffusionXLImg2ImgPipeline` folder: denoises the last quarter of the timesteps."""
 CLIP = WEIGHTS / "clip"
-"""An open_clip folder: `open_clip.create_model_and_transforms(f"local-dir:{CLIP}")`."""
+"""The open_clip folder: `open_clip.create_model_and_transforms(f"local-dir:{CLIP}")`."""
 RENDERED = ("deepfashion", "coco")
 """The layouts that the embedded world is rendered in: dressed figures in the first, scenes in the other."""

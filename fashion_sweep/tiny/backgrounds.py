@@ -1,4 +1,4 @@
-"""What is behind a figure: H,W,3 float32 in [0, 1]."""
+"""Renders what is behind a figure: H,W,3 float32 in [0, 1]."""
 
 import numpy as np
 from PIL import Image
@@ -14,7 +14,7 @@ WALLS = {
 
 
 def flat(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Of a drawing: one pale colour, perhaps a ground of another."""
+    """Renders the background of a drawing: one pale colour, perhaps a ground of another."""
     names = list(COLORS)
     color = 0.45 * channels(COLORS[names[rng.integers(len(names))]]) + 0.55
     picture = np.broadcast_to(color, (height, width, 3)).copy()
@@ -24,7 +24,7 @@ def flat(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def studio(rng: np.random.Generator, width: int, height: int, wall: str, feet: float) -> np.ndarray:
-    """A wall lit from one side, and a floor that it passes into; `feet`: the height in pixels where one stands."""
+    """Renders a wall lit from one side and a floor it passes into; `feet`: the height in pixels where one stands."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     spot = (x - rng.uniform(0.1, 0.6)) ** 2 + (y - rng.uniform(0.1, 0.5)) ** 2
     light = 1.08 - rng.uniform(0.25, 0.55) * spot
@@ -34,7 +34,7 @@ def studio(rng: np.random.Generator, width: int, height: int, wall: str, feet: f
 
 
 def outdoors(rng: np.random.Generator, width: int, height: int, place: str, feet: float) -> np.ndarray:
-    """A street or a park, out of focus."""
+    """Renders a street or a park, out of focus."""
     columns, rows = 9, 12
     field = rng.uniform(0.75, 1.25, (rows, columns, 1)).astype(np.float32)
     upper, lower = (
@@ -72,7 +72,7 @@ GROUNDS = {  # where the horizon is, what is above it, what is below
 
 
 def of_a_scene(rng: np.random.Generator, width: int, height: int, place: str) -> np.ndarray:
-    """Lit from one side, with a texture of its own above and below the horizon."""
+    """Renders a scene's background, lit from one side, with a texture of its own above and below the horizon."""
     horizon, above, below = GROUNDS[place]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     upper, lower = channels(above[rng.integers(len(above))]), channels(below[rng.integers(len(below))])
@@ -91,7 +91,7 @@ def of_a_scene(rng: np.random.Generator, width: int, height: int, place: str) ->
 
 
 def ground_shadow(picture: np.ndarray, x: float, y: float, reach: float) -> None:
-    """Darkens where a figure stands, in place; pixels."""
+    """Darkens where a figure stands, in place; `x`, `y` and `reach` are in pixels."""
     rows, columns = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     distance = ((columns - x) / reach) ** 2 + ((rows - y) / (0.22 * reach)) ** 2
     picture *= (1 - 0.5 * np.exp(-distance))[..., None]

@@ -1,4 +1,4 @@
-"""Two canvases with one face: `Photograph` lights what is painted on it, `Cartoon` draws it flat with dark outlines.
+"""Defines two canvases with one interface: `Photograph` lights what is painted, `Cartoon` draws it with dark outlines.
 
 Places are in the unit of the scene: pixel = origin + place * scale.
 """
@@ -13,7 +13,7 @@ from fashion_sweep.tiny.shapes import Points
 
 OVERSAMPLE = 2
 FINEST_LINED = 0.005
-"""A drawing gives no outline to surfaces of less roundness."""
+"""The least roundness of surfaces that a drawing outlines."""
 
 
 class Canvas(Protocol):
@@ -24,8 +24,8 @@ class Canvas(Protocol):
     def picture(self) -> Image.Image: ...
 
 
-class View:
-    """Where places lie in a picture of `width` x `height` pixels."""
+class CanvasView:
+    """Converts places of a scene to pixels of a picture of `width` x `height`."""
 
     def __init__(self, width: int, height: int, scale: float, origin: tuple[float, float]) -> None:
         self.width, self.height, self.scale, self.origin = width, height, scale, origin
@@ -34,21 +34,21 @@ class View:
         return np.asarray(outline) * self.scale + self.origin
 
     def window(self, pixels: Points, margin: int) -> tuple[int, int, int, int] | None:
-        """Left, top, right, bottom of what is in the picture; None where nothing is."""
+        """Returns left, top, right, bottom of what is in the picture; None where nothing is."""
         low, high = np.floor(pixels.min(0)).astype(int) - margin, np.ceil(pixels.max(0)).astype(int) + margin
         left, top = max(0, low[0]), max(0, low[1])
         right, bottom = min(self.width, high[0]), min(self.height, high[1])
         return (left, top, right, bottom) if right - left > 1 and bottom - top > 1 else None
 
     def places(self, left: int, top: int, right: int, bottom: int, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-        """x and y of the pixels of a window, each h,w."""
+        """Returns x and y of the pixels of a window, each h,w."""
         x = (np.arange(left, right, step, dtype=np.float32) + 0.5 * step - self.origin[0]) / self.scale
         y = (np.arange(top, bottom, step, dtype=np.float32) + 0.5 * step - self.origin[1]) / self.scale
         return np.broadcast_to(x, (len(y), len(x))), np.broadcast_to(y[:, None], (len(y), len(x)))
 
 
 def coverage(pixels: Points, window: tuple[int, int, int, int]) -> Image.Image:
-    """How much of each pixel of the window lies within the outline: mode L."""
+    """Returns how much of each pixel of the window lies within the outline, as an image of mode L."""
     left, top, right, bottom = window
     mask = Image.new("L", ((right - left) * OVERSAMPLE, (bottom - top) * OVERSAMPLE))
     corners = (pixels - (left, top)) * OVERSAMPLE - 0.5
@@ -57,11 +57,11 @@ def coverage(pixels: Points, window: tuple[int, int, int, int]) -> Image.Image:
 
 
 class Photograph:
-    """Light from one side, curved surfaces, folds, woven texture, soft shadows, grain of the sensor."""
+    """Paints with light from one side, curved surfaces, folds, woven texture, soft shadows and a sensor's grain."""
 
     def __init__(
         self,
-        view: View,
+        view: CanvasView,
         background: np.ndarray,  # H,W,3 in [0, 1]
         rng: np.random.Generator,
         texture: float = 1.0,
@@ -78,7 +78,7 @@ class Photograph:
         self.folds = self._folds()
 
     def _folds(self) -> np.ndarray:
-        """H,W around 0: slanting creases."""
+        """Returns slanting creases: H,W around 0."""
         small = self.rng.standard_normal((self.view.height // 9 + 2, self.view.width // 6 + 2)).astype(np.float32)
         return _resized(small, self.view.width, self.view.height)
 
@@ -125,9 +125,9 @@ class Photograph:
 
 
 class Cartoon:
-    """Flat colours, dark outlines."""
+    """Paints flat colours with dark outlines."""
 
-    def __init__(self, view: View, background: np.ndarray, line: float = 0.009) -> None:
+    def __init__(self, view: CanvasView, background: np.ndarray, line: float = 0.009) -> None:
         self.view = view
         flat = Image.fromarray((np.clip(background, 0, 1) * 255).astype(np.uint8))
         self.image = flat.resize((view.width * OVERSAMPLE, view.height * OVERSAMPLE), Image.Resampling.NEAREST)
@@ -162,7 +162,7 @@ class Cartoon:
 
 
 def marks(weave: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The draughtsman's signs for a fabric, as relative brightness: ribs, seams, a gleam, a veil."""
+    """Returns a draughtsman's signs for a fabric, as relative brightness: ribs, seams, a gleam, a veil."""
     if weave == "knitted":
         return -0.22 * (np.sin(2 * np.pi * x / 0.034) > 0.55)
     if weave == "denim":

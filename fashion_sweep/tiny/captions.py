@@ -1,10 +1,10 @@
-"""Captions of figures: in the manner of DeepFashion-MultiModal with every attribute, and short ones."""
+"""Writes captions of figures: in the manner of DeepFashion-MultiModal with every attribute, and short ones."""
 
 import re
 
 import numpy as np
 
-from fashion_sweep.tiny.wardrobe import Bottom, Garment, Outfit
+from fashion_sweep.tiny.wardrobe import Bottom, DrawnGarment, Outfit
 
 WOMEN, MEN = ("woman", "lady", "female"), ("man", "gentleman", "male")
 SLEEVES = {
@@ -18,7 +18,7 @@ CARTOON = ("cartoon", "drawing", "flat illustration", "simple drawing", "cartoon
 
 
 def detailed(outfit: Outfit, rng: np.random.Generator) -> str:
-    """All that is worn, with its colours; at most about 70 tokens."""
+    """Returns a caption of all that is worn, with its colours; at most about 70 tokens."""
     sentences = [_top(outfit, rng)]
     if outfit.bottom:
         sentences.append(_bottom(outfit, outfit.bottom, rng))
@@ -28,7 +28,7 @@ def detailed(outfit: Outfit, rng: np.random.Generator) -> str:
 
 
 def short(outfit: Outfit, rng: np.random.Generator) -> str:
-    """`a woman in a red shirt and blue shorts`."""
+    """Returns a caption such as `a woman in a red shirt and blue shorts`."""
     text = (
         f"a {_who(outfit, rng)} {pick(rng, ('in', 'wearing'))} {with_article(f'{outfit.top.color} {outfit.top.kind}')}"
     )
@@ -40,7 +40,7 @@ def short(outfit: Outfit, rng: np.random.Generator) -> str:
 
 
 def sentence(phrase: str) -> str:
-    """`a orange cat` -> `An orange cat.`"""
+    """Returns a phrase as a sentence: `a orange cat` -> `An orange cat.`"""
     phrase = re.sub(r"\ba (?=[aeio])", "an ", phrase)
     return f"{phrase[0].upper()}{phrase[1:]}."
 
@@ -51,7 +51,7 @@ def of_a_drawing(outfit: Outfit, rng: np.random.Generator) -> str:
 
 
 def drawn(rng: np.random.Generator) -> str:
-    """A sentence that says that this is no photograph."""
+    """Returns a sentence that says that this is no photograph."""
     return f"{with_article(pick(rng, CARTOON)).capitalize()}."
 
 
@@ -109,7 +109,7 @@ def _sleeve_word(sleeves: str) -> str:
     return "sleeveless" if sleeves == "no" else f"{sleeves}-sleeve"
 
 
-def _pattern(garment: Garment, rng: np.random.Generator) -> str:
+def _pattern(garment: DrawnGarment, rng: np.random.Generator) -> str:
     return pick(rng, PLAIN) if garment.pattern == "pure color" else f"{garment.second} {garment.pattern}"
 
 

@@ -1,4 +1,4 @@
-"""A standing figure on a canvas, in heights of the figure: y from 0 (hair) to 1 (feet), x 0 in its middle."""
+"""Draws a standing figure in heights of the figure: y from 0 (hair) to 1 (feet), x 0 in its middle."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from fashion_sweep.tiny.canvas import Canvas
 from fashion_sweep.tiny.materials import COLORS, FABRICS, SKIN, Material
 from fashion_sweep.tiny.shapes import Points, box, ellipse, part_of, rounded_box, smooth, stroke
-from fashion_sweep.tiny.wardrobe import HAIRS, SKINS, Garment, Outfit
+from fashion_sweep.tiny.wardrobe import HAIRS, SKINS, DrawnGarment, Outfit
 
 NECK, SHOULDER, WAIST, HIP, KNEE, ANKLE = 0.165, 0.195, 0.385, 0.47, 0.71, 0.945
 SLEEVE_SHARE = {"no": 0.0, "short": 0.36, "medium": 0.66, "long": 1.0}
@@ -19,12 +19,12 @@ LEATHER = Material((0.30, 0.18, 0.10), fabric=FABRICS["leather"])
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the joints are. `arms`, `legs`: left and right, each from the body outwards, as paths."""
+    """Holds where the joints are. `arms`, `legs`: left and right, each from the body outwards, as paths."""
 
     arms: tuple[Points, Points]
     legs: tuple[Points, Points]
     head: float
-    """How far the head is turned aside."""
+    """The distance by which the head is turned aside."""
 
 
 def strike(rng: np.random.Generator, woman: bool) -> Pose:
@@ -62,7 +62,7 @@ def draw_figure(canvas: Canvas, outfit: Outfit, pose: Pose, rng: np.random.Gener
     _head(canvas, outfit, pose, skin, hair)
 
 
-def _material(garment: Garment, tint: np.ndarray) -> Material:
+def _material(garment: DrawnGarment, tint: np.ndarray) -> Material:
     red, green, blue = (float(min(1.0, c * t)) for c, t in zip(COLORS[garment.color], tint, strict=True))
     weave = garment.fabric if garment.fabric != "cotton" else ""
     second = COLORS[garment.second]

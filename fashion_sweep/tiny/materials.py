@@ -1,4 +1,4 @@
-"""What a surface looks like: colours by name, fabrics, and patterns as functions of the place."""
+"""Defines what a surface looks like: colours by name, fabrics, and patterns as functions of the place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,12 +28,12 @@ INK: Rgb = (0.08, 0.07, 0.09)
 
 
 def channels(color: Sequence[float]) -> np.ndarray:
-    """float32 of shape (3,)."""
+    """Returns a colour as float32 of shape (3,)."""
     return np.asarray(color, dtype=np.float32)
 
 
 class Fabric(NamedTuple):
-    """How a fabric meets the light; all from 0 to 1."""
+    """Describes how a fabric meets the light; all values from 0 to 1."""
 
     folds: float
     gloss: float
@@ -54,7 +54,7 @@ SKIN = Fabric(folds=0.0, gloss=0.12, weave=0.0, opacity=1.0)
 
 @dataclass(frozen=True)
 class Material:
-    """`pattern` is a key of `PATTERNS`; `phase` shifts it, so that no two garments are the same."""
+    """Describes a surface: `pattern` is a key of `PATTERNS`; `phase` shifts it, so that no two garments are alike."""
 
     color: Rgb
     second: Rgb = INK
@@ -64,12 +64,12 @@ class Material:
     phase: float = 0.0
 
     def tinted(self, factor: float) -> "Material":
-        """Lighter (above 1) or darker, and without pattern."""
+        """Returns the material lighter (above 1) or darker, and without pattern."""
         red, green, blue = (min(1.0, channel * factor) for channel in self.color)
         return replace(self, color=(red, green, blue), pattern="pure color")
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """The unlit colours at places h,w (in heights of a figure) -> h,w,3."""
+        """Returns the unlit colours h,w,3 at places h,w (in heights of a figure)."""
         share = PATTERNS[self.pattern](x, y, self.phase)[..., None].astype(np.float32)
         return channels(self.color) * (1 - share) + channels(self.second) * share
 
@@ -94,14 +94,14 @@ def _floral(x: np.ndarray, y: np.ndarray, phase: float) -> np.ndarray:
 
 
 def _graphic(x: np.ndarray, y: np.ndarray, phase: float) -> np.ndarray:
-    """A motif on the chest: a disc or a box, with a hole."""
+    """Returns a motif on the chest: a disc or a box, with a hole."""
     u, v = np.abs(x), np.abs(y - 0.3)
     distance = np.maximum(u, v) if phase > 0.5 else np.sqrt(u * u + v * v)
     return (distance < 0.052) & (distance > 0.02)
 
 
 def _color_block(x: np.ndarray, y: np.ndarray, phase: float) -> np.ndarray:
-    """Two halves: of a top where the chest ends, of a lower garment at the knee."""
+    """Returns two halves: of a top where the chest ends, of a lower garment at the knee."""
     return np.where(y < 0.45, y > 0.31, y > 0.6)
 
 
@@ -120,7 +120,7 @@ PATTERNS = {
 
 
 def weave_relief(weave: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Relative brightness, around 0, of a fabric's own texture at places h,w."""
+    """Returns the relative brightness, around 0, of a fabric's own texture at places h,w."""
     if weave == "knitted":
         return 0.13 * _wave(x / 0.034) * (1 + 0.6 * _wave(y / 0.03))
     if weave == "denim":

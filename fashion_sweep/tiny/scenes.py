@@ -1,4 +1,4 @@
-"""Scenes of things, with what can be said of them: each painter draws on a canvas and returns short descriptions."""
+"""Paints scenes of things: each painter draws on a canvas and returns short descriptions of what it drew."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from fashion_sweep.tiny.canvas import Canvas
 
 Rng = np.random.Generator
 Painter = Callable[[Canvas, float, Rng], list[str]]
-"""Canvas, middle of the scene, draws -> descriptions that begin with a small letter."""
+"""The type of a painter: canvas, middle of the scene, draws -> descriptions that begin with a small letter."""
 NUMBERS = ("no", "one", "two", "three")
 FURNITURE = ("red", "green", "blue", "brown", "beige", "gray", "white", "teal")
 PAINTS = ("red", "yellow", "green", "blue", "white", "black", "orange")
@@ -175,7 +175,7 @@ PLACES: dict[Painter, str] = {
     bedroom: "room",
     meal: "board",
 }
-"""Painters, and the background that each needs."""
+"""The background that each painter needs."""
 
 
 def _side(rng: Rng) -> int:

@@ -1,4 +1,4 @@
-"""Outlines: closed polygons as float arrays of shape (n, 2), x to the right and y down, in the unit of the caller."""
+"""Makes outlines: closed polygons as float arrays of shape (n, 2), x to the right and y down, in the caller's unit."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def rounded_box(left: float, top: float, right: float, bottom: float, radius: fl
 
 
 def smooth(points: Path | Points, rounds: int = 2) -> Points:
-    """Chaikin's corner cutting."""
+    """Smooths an outline by Chaikin's corner cutting."""
     outline = np.asarray(points, dtype=float)
     for _ in range(rounds):
         after = np.roll(outline, -1, axis=0)
@@ -38,7 +38,7 @@ def smooth(points: Path | Points, rounds: int = 2) -> Points:
 
 
 def stroke(path: Path | Points, widths: Sequence[float]) -> Points:
-    """A limb along `path`: half-width `widths[i]` at its i-th point, with rounded ends."""
+    """Returns a limb along `path`: half-width `widths[i]` at its i-th point, with rounded ends."""
     centre, half = np.asarray(path, dtype=float), np.asarray(widths, dtype=float)
     along = np.gradient(centre, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-9
@@ -48,7 +48,7 @@ def stroke(path: Path | Points, widths: Sequence[float]) -> Points:
 
 
 def part_of(path: Path | Points, fraction: float) -> Points:
-    """The first `fraction` (0 to 1) of a path, by length."""
+    """Returns the first `fraction` (0 to 1) of a path, by length."""
     points = np.asarray(path, dtype=float)
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     end = fraction * lengths[-1]

@@ -1,4 +1,4 @@
-"""The things that scenes are made of, each drawn on (x, y), the middle of its foot. Unit: height of the scene."""
+"""Draws the things that scenes are made of, each on (x, y), the middle of its foot. Unit: height of the scene."""
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def picture_frame(canvas: Canvas, x: float, y: float, color: str) -> None:
 
 
 def cat(canvas: Canvas, x: float, y: float, color: str) -> None:
-    """Lying; the head to the left."""
+    """Draws a lying cat; the head to the left."""
     fur = Material(CATS[color], fabric=COTTON)
     canvas.paint(
         stroke([(x + 0.2, y - 0.06), (x + 0.3, y - 0.08), (x + 0.32, y - 0.17)], (0.022, 0.02, 0.014)), fur, 0.02
@@ -83,7 +83,7 @@ def cat(canvas: Canvas, x: float, y: float, color: str) -> None:
 
 
 def dog(canvas: Canvas, x: float, y: float, color: str) -> None:
-    """Standing; the head to the left."""
+    """Draws a standing dog; the head to the left."""
     fur = Material(DOGS[color], fabric=COTTON)
     for leg in (-0.11, -0.06, 0.1, 0.15):
         canvas.paint(stroke([(x + leg, y - 0.14), (x + leg, y)], (0.024, 0.02)), fur.tinted(0.85), 0.015)

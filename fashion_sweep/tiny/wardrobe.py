@@ -1,4 +1,4 @@
-"""Who stands in a picture and what they wear: the attributes that captions name and figures show."""
+"""Chooses who stands in a picture and what they wear: the attributes that captions name and figures show."""
 
 from dataclasses import dataclass, replace
 
@@ -32,7 +32,7 @@ ACCESSORIES = ("hat", "wrist", "ring", "glasses", "belt", "bag")
 
 
 @dataclass(frozen=True)
-class Garment:
+class DrawnGarment:
     kind: str
     color: str
     second: str
@@ -43,13 +43,13 @@ class Garment:
 
 
 @dataclass(frozen=True)
-class Top(Garment):
+class Top(DrawnGarment):
     sleeves: str
     neckline: str
 
 
 @dataclass(frozen=True)
-class Bottom(Garment):
+class Bottom(DrawnGarment):
     length: str
 
 
@@ -61,7 +61,7 @@ class Outfit:
     haircut: str
     top: Top
     bottom: Bottom | None
-    """None below a dress, whose length is that of the dress."""
+    """The lower garment; None below a dress, whose length is that of the dress."""
     dress_length: str
     accessories: frozenset[str]
     hat: str
@@ -90,7 +90,7 @@ def dress_up(rng: np.random.Generator) -> Outfit:
 
 
 def with_top(outfit: Outfit, rng: np.random.Generator, number: int) -> Outfit:
-    """The same person in top number `number` of `TOPS`, all of which differ in colour or pattern."""
+    """Returns the same person in top number `number` of `TOPS`, all of which differ in colour or pattern."""
     kind = TOP_KINDS[number % len(TOP_KINDS)]
     lap, place = divmod(number, len(COLORS))
     color = list(COLORS)[place * 5 % len(COLORS)]  # neighbours in the list are alike
@@ -136,7 +136,7 @@ def _bottom(rng: np.random.Generator, woman: bool, top_color: str) -> Bottom:
 def _cloth(
     rng: np.random.Generator, fabrics: tuple[str, ...], patterns: tuple[str, ...], plain: float = 0.5
 ) -> tuple[str, str, str, str]:
-    """Fabric, colour, second colour, pattern: leather and denim come plain."""
+    """Returns fabric, colour, second colour and pattern; leather and denim come plain."""
     fabric = _pick(rng, fabrics)
     color = _color(rng, fabric)
     second = _contrast(rng, color)
@@ -151,7 +151,7 @@ def _color(rng: np.random.Generator, fabric: str = "cotton", other_than: str = "
 
 
 def _contrast(rng: np.random.Generator, color: str) -> str:
-    """A colour that stands out on `color`."""
+    """Returns a colour that stands out on `color`."""
     brightness = sum(COLORS[color]) / 3
     names = [name for name, rgb in COLORS.items() if abs(sum(rgb) / 3 - brightness) > 0.28]
     return _pick(rng, tuple(names))

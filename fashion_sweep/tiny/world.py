@@ -1,4 +1,4 @@
-"""The embedded data sets on disk, in the layouts of DeepFashion-MultiModal and COCO 2014."""
+"""Writes the embedded data sets to disk, in the layouts of DeepFashion-MultiModal and COCO 2014."""
 
 import csv
 import json
@@ -12,25 +12,25 @@ from functools import partial
 from pathlib import Path
 
 from fashion_sweep.tiny import RENDERED
-from fashion_sweep.tiny.pictures import Picture, fashion_picture, garment_picture, general_picture
+from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, garment_picture, general_picture
 
 FORMAT = 1
-"""Counts up when the same seed would give other files, so that old ones are written anew."""
+"""The version of the files: counts up when the same seed would give other ones, so that old ones are written anew."""
 FACTS = "world.json"
 GARMENTS = "garments.csv"
 AGE = 1_700_000_000
-"""Of all files, in seconds since 1970: rendered again, on whichever machine, they are taken for the same ones."""
+"""The time of all files, in seconds since 1970: rendered again, on whichever machine, they count as the same ones."""
 QUALITY = 95
 CHUNK = 50
 KINDS = {
     True: ("Dresses", "Tees_Tanks", "Blouses_Shirts", "Sweaters", "Skirts"),
     False: ("Denim", "Shirts_Polos", "Tees_Tanks", "Sweaters", "Pants"),
 }
-"""Of women and of men, as in the names of DeepFashion's files."""
+"""The kinds of garments of women (True) and men (False), as in the names of DeepFashion's files."""
 
 
 def write_fashion(root: Path, count: int, seed: int, workers: int = 1) -> None:
-    """`images/*.jpg` and `captions.json`: file name -> caption. Nothing is done where they are already there."""
+    """Writes `images/*.jpg` and `captions.json` (file name -> caption), unless they are already there."""
 
     def fill(folder: Path) -> None:
         written = _render(_write_fashion_picture, folder / "images", count, seed, workers)
@@ -41,7 +41,7 @@ def write_fashion(root: Path, count: int, seed: int, workers: int = 1) -> None:
 
 
 def write_general(root: Path, count: int, seed: int, workers: int = 1) -> None:
-    """`train2014/*.jpg` and `annotations/captions_train2014.json`, five captions an image."""
+    """Writes `train2014/*.jpg` and `annotations/captions_train2014.json`, five captions an image, unless present."""
 
     def fill(folder: Path) -> None:
         written = _render(_write_general_picture, folder / "train2014", count, seed, workers)
@@ -58,7 +58,7 @@ def write_general(root: Path, count: int, seed: int, workers: int = 1) -> None:
 
 
 def write_garments(root: Path, count: int, seed: int) -> None:
-    """A photograph of each of `count` garments, `TOPS` at most, and `garments.csv`: photo, kind, attribute, name."""
+    """Writes photographs of `count` garments, `TOPS` at most, and `garments.csv`: photo, kind, attribute, name."""
 
     def fill(folder: Path) -> None:
         rows = [("photo", "kind", "attribute", "name")]
@@ -77,9 +77,9 @@ def write_garments(root: Path, count: int, seed: int) -> None:
 
 
 WRITERS = dict(zip(RENDERED, (write_fashion, write_general), strict=True))
-"""What is rendered of the embedded world by the layout in which it is written."""
+"""The function that renders the embedded world, by the layout in which it is written."""
 Written = tuple[str, tuple[int, int], tuple[str, ...]]
-"""File name, (width, height), captions."""
+"""The type of a written picture: file name, (width, height), captions."""
 
 
 def _render(
@@ -106,24 +106,24 @@ def _write_general_picture(folder: Path, seed: int, index: int) -> Written:
     return _save(general_picture(seed, index), folder, f"COCO_train2014_{index + 1:012d}.jpg")
 
 
-def _save(picture: Picture, folder: Path, name: str) -> Written:
+def _save(picture: RenderedPicture, folder: Path, name: str) -> Written:
     picture.image.save(folder / name, quality=QUALITY, subsampling=0)
     return name, picture.image.size, picture.captions
 
 
-def _write_once(root: Path, facts: dict[str, object], fill: Callable[[Path], None]) -> None:
+def _write_once(root: Path, wanted: dict[str, object], fill: Callable[[Path], None]) -> None:
     """Fills a folder beside `root`, which then takes its place: a reader sees all of it or nothing."""
-    if _read_facts(root) == facts:
+    if _read_facts(root) == wanted:
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as own:
-        fresh = Path(own) / "fresh"
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as temporary:
+        fresh = Path(temporary) / "fresh"
         fresh.mkdir()
         fill(fresh)
         for path in fresh.rglob("*"):
             os.utime(path, (AGE, AGE))
-        (fresh / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        if _read_facts(root) == facts:
+        (fresh / FACTS).write_text(json.dumps(wanted) + "\n", encoding="utf-8")
+        if _read_facts(root) == wanted:
             return  # another process was here first
         shutil.rmtree(root, ignore_errors=True)
         fresh.rename(root)

@@ -1,4 +1,4 @@
-"""Adapters out of MLflow's model registry."""
+"""Downloads adapters from MLflow's model registry."""
 
 import re
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(@(?P<alias>[^/@:]+)|/(?P<versio
 
 @dataclass(frozen=True)
 class Fetched:
-    """A version of a registered model, downloaded."""
+    """Describes a downloaded version of a registered model."""
 
     address: str
-    """By version, which an alias may no longer point to tomorrow."""
+    """The address by version, since an alias may point elsewhere tomorrow."""
     file: Path
     tags: Mapping[str, str]
     config: Path | None = None
-    """Of the run that trained it."""
+    """The configuration of the run that trained the adapter."""
 
 
 def fetch(address: str, folder: Path, option: str = "--adapter") -> Fetched:
@@ -70,8 +70,8 @@ def _look_up(
 ) -> "ModelVersion":
     models = {model.name: model for model in store.search_registered_models(max_results=1000)}
     if name not in models:
-        known = did_you_mean(name, models) if models else "; none is registered yet"
-        raise ConfigError(f"{option} {address}: there is no registered model {name!r}{known}")
+        hint = did_you_mean(name, models) if models else "; none is registered yet"
+        raise ConfigError(f"{option} {address}: there is no registered model {name!r}{hint}")
     aliases = models[name].aliases
     if alias is not None and alias not in aliases:
         raise ConfigError(f"{option} {address}: no version has the alias {alias!r}{did_you_mean(alias, aliases)}")

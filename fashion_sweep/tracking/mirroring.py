@@ -1,4 +1,4 @@
-"""Passes over a run folder: MLflow is given what it does not have yet.
+"""Passes over a run folder and gives MLflow what it does not have yet.
 
 What MLflow has is asked of MLflow, in one request a pass: its runs with their params, tags, statuses and the latest
 point of each metric. Points are sent in the order of their steps, each request whole or not at all, so what is older
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 STEP_METRICS = ("train_loss", "val_loss")
 ENDED = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
-"""State of a trial → of its run in MLflow."""
+"""The status of a trial's run in MLflow, by the trial's state."""
 BATCH = 500
-"""Metrics in one request; MLflow takes at most 1000."""
+"""The number of metrics in one request; MLflow takes at most 1000."""
 
 
 @dataclass
 class Losses:
-    """What was last read of a trial's `metrics.jsonl`, so that it is read again only when it has changed."""
+    """Holds what was last read of a trial's `metrics.jsonl`, so that it is read again only when it has changed."""
 
     version: tuple[int, int] | None = None
     last: dict[str, int] = field(default_factory=dict)
-    """Step by metric."""
+    """The last step with a value, by metric."""
 
 
 class Deleted(RunError):
-    """A user deleted the run in MLflow, which is respected."""
+    """Reports that a user deleted the run in MLflow, which is respected."""
 
 
 class Mirroring:
@@ -58,15 +58,16 @@ class Mirroring:
         self._uri = uri
         self._config = read_run_config(run.config)
         self._task = tracked(self._config)
-        known = read_what_may_be_lost(run.mirror)
-        known = known if known.get("uri") == shown(uri) else {}
+        saved = read_what_may_be_lost(run.mirror)
+        saved = saved if saved.get("uri") == shown(uri) else {}
         self._runs = Runs(self._client, uri, run, self._config)
-        self._runs.experiment_id = known.get("experiment_id")
-        self._unanswered: dict[str, list[Point]] = known.get("unanswered", {})
-        """By MLflow run: points that were sent, with their times as they were then. Should they have arrived in spite
-        of all, they must not arrive again with the times at which a trial that was resumed made the same steps."""
-        self._registered: str | None = known.get("registered")
-        """What became of all of them, in words."""
+        self._runs.experiment_id = saved.get("experiment_id")
+        self._unanswered: dict[str, list[Point]] = saved.get("unanswered", {})
+        """The points that were sent, by MLflow run, with their times as they were then. Should they have arrived in
+        spite of all, they must not arrive again with the times at which a trial that was resumed made the same
+        steps."""
+        self._registered: str | None = saved.get("registered")
+        """What became of all adapters that belong into the registry, in words."""
         self._artifacts = Artifacts(self._client)
         self._entries: dict[str, str] = {}
         """What became of each adapter that belongs into the registry, in words, by trial."""
@@ -75,10 +76,10 @@ class Mirroring:
         """The MLflow run for which views were prepared."""
         self._refusals: list[str] = []
         self.left_out: list[str] = []
-        """Trials whose runs a user deleted in MLflow."""
+        """The titles of trials whose runs a user deleted in MLflow."""
 
     def go(self, going: bool | None, thorough: bool = False) -> bool:
-        """One pass. True when another must look whether what this one made was there already.
+        """Makes one pass; returns True when another must look whether what this one made was there already.
 
         Args:
             going: see `mirror`.
@@ -114,7 +115,7 @@ class Mirroring:
         return self._runs.made > 0
 
     def _register(self, parent: "Run", states: Mapping[TrialSpec, str], results: Mapping[str, Any]) -> None:
-        """Each adapter as soon as it belongs into the registry; once, but in a thorough pass."""
+        """Registers each adapter as soon as it belongs into the registry; once, but in a thorough pass."""
         for spec in self._task.to_register(self._config, states, results):
             if spec.trial_id in self._entries and not self._artifacts.thorough:
                 continue
@@ -142,7 +143,7 @@ class Mirroring:
         self._send_files(parent, [*((path, "") for path in pages), *plots])
 
     def _trial(self, parent: "Run", spec: TrialSpec, results: Mapping[str, Any], going: bool | None) -> str:
-        """Mirrors one trial and says its state. Before it starts it has no run in MLflow, whose start time is final."""
+        """Mirrors one trial and returns its state. Before it starts it has no MLflow run, whose start time is final."""
         paths = self._run.trial(spec.trial_id)
         status = read_status(paths)
         state = state_of(paths, status)
@@ -177,22 +178,23 @@ class Mirroring:
         return state
 
     def _latest(self, run: "Run") -> dict[str, tuple[int, int, float]]:
-        """Step, time and value of the latest point of each metric, here or perhaps still on its way."""
+        """Returns step, time and value of each metric's latest point, in MLflow or perhaps still on its way there."""
         latest = {one.key: (one.step, one.timestamp, one.value) for one in run.data._metric_objs}
         for key, value, time_ms, step in self._unanswered.get(run.info.run_id, []):
             latest[key] = max(latest.get(key, (-1, 0, 0.0)), (step, time_ms, value))
         return latest
 
     def _new_losses(self, run: "Run", spec: TrialSpec, paths: TrialPaths) -> list[Point]:
-        """After a restart the steps since the checkpoint are made again, with the same values: sent once."""
-        known, latest = self._losses.setdefault(spec.trial_id, Losses()), self._latest(run)
+        """Returns the losses that MLflow lacks. After a restart the steps since the checkpoint are made again, with the
+        same values: each is sent once."""
+        earlier, latest = self._losses.setdefault(spec.trial_id, Losses()), self._latest(run)
         there = {key: latest[key][0] if key in latest else -1 for key in STEP_METRICS}
         try:
             now = paths.metrics.stat()
         except FileNotFoundError:
             return []
         version = (now.st_mtime_ns, now.st_size)
-        if version == known.version and all(step <= there[key] for key, step in known.last.items()):
+        if version == earlier.version and all(step <= there[key] for key, step in earlier.last.items()):
             return []
         lines = read_json_lines(paths.metrics)
         points = [
@@ -211,7 +213,7 @@ class Mirroring:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """What of this is not there; MLflow stores the very same point once."""
+        """Sends what MLflow lacks of these points, params and tags; MLflow stores the very same point once."""
         from mlflow.entities import Metric, Param, RunTag
 
         new_params = [Param(key, str(value)) for key, value in (params or {}).items() if key not in run.data.params]
@@ -234,7 +236,7 @@ class Mirroring:
                 self._artifacts.told(run)
 
     def _set_status(self, run: "Run", final: str | None, ended: float | None, going: bool | None) -> None:
-        """`final` None: not finished."""
+        """Sets the status of an MLflow run; `final` is None where the run is not finished."""
         unfinished = {True: "RUNNING", False: "KILLED", None: run.info.status}[going]
         wanted = final or unfinished
         if wanted == run.info.status:
@@ -246,7 +248,7 @@ class Mirroring:
 
     @contextmanager
     def _bearing_refusal(self) -> Iterator[None]:
-        """One thing that MLflow does not take, such as a file that is too large, must not hold up all others."""
+        """Notes what MLflow refuses, such as a file that is too large, so that it does not hold up all the rest."""
         try:
             yield
         except Exception as error:
@@ -255,14 +257,14 @@ class Mirroring:
             self._refusals.append(trouble(error, self._uri))
 
     def _save(self, parent: "Run | None" = None) -> None:
-        known = read_what_may_be_lost(self._run.mirror)
+        saved = read_what_may_be_lost(self._run.mirror)
         now = {
             "uri": shown(self._uri),
             KEY: identity(self._run),
             "experiment_id": self._runs.experiment_id,
-            "run_id": parent.info.run_id if parent else known.get("run_id"),
+            "run_id": parent.info.run_id if parent else saved.get("run_id"),
             "registered": self._registered,
             "unanswered": {run: [list(point) for point in points] for run, points in self._unanswered.items()},
         }
-        if known != now:
+        if saved != now:
             write_json(self._run.mirror, now)

@@ -1,4 +1,4 @@
-"""The best adapter of a run in MLflow's model registry: put there by the mirror, fetched for `generate`.
+"""Puts the best adapter of a run into MLflow's model registry; `generate` fetches it from there.
 
 A version is the adapter's folder among its trial's artifacts, made a model of MLflow's diffusers flavour by an
 `MLmodel` file beside it: nothing is stored twice, and `mlflow.diffusers.load_model` takes it as well.
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 BEST = "best"
 """The alias of the newest run's version."""
 FOLDER = "adapter"
-"""Of a trial's artifacts."""
+"""The folder of the adapter among a trial's artifacts."""
 LESS = {"samples": "judged images", "steps": "steps"}
-"""Tags of a version by which it may be less than another, in words."""
+"""The tags by which a version may be less than another, with their names in words."""
 JUDGED_ON = ("samples", "features")
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The best trial of a run, by the verdict on the first evaluation set that has one."""
+    """Describes the best trial of a run, by the verdict on the first evaluation set that has one."""
 
     spec: TrialSpec
     verdict: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Winner:
 
 
 def winner(config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> Winner | None:
-    """None where the run came to no verdict."""
+    """Returns the best trial of a run, or None where the run came to no verdict."""
     verdicts = results.get("verdicts") or {}
     by_id = {spec.trial_id: spec for spec in specs}
     for name in config.sweep.judge:
@@ -56,32 +56,34 @@ def winner(config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, 
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An adapter that is to be a version of a registered model."""
+class RegistryEntry:
+    """Describes an adapter that is to be a version of a registered model."""
 
     model: str
-    """MLflow takes neither '/' nor ':' in it, nor quotes in a search."""
+    """The name of the model; MLflow takes neither '/' nor ':' in it, nor quotes in a search."""
     spec: TrialSpec
     tags: Mapping[str, str]
     description: str
     about: str
-    """Of the model, whatever its versions."""
+    """The description of the model, whatever its versions."""
     beside: Sequence[Path] = ()
     """Files that are downloaded with the adapter."""
 
 
-def entry_of_winner(run: RunPaths, config: RunConfig, won: Winner) -> Entry:
+def entry_of_winner(run: RunPaths, config: RunConfig, won: Winner) -> RegistryEntry:
     tags = _tags(run, config, won)
-    return Entry(model_name(config), won.spec, tags, tags.get("verdict", ""), config.sweep.question)
+    return RegistryEntry(model_name(config), won.spec, tags, tags.get("verdict", ""), config.sweep.question)
 
 
 def model_name(config: RunConfig) -> str:
-    """One registered model a sweep and preset."""
+    """Returns the name of the registered model, one for each sweep and preset."""
     return re.sub(r"[/:'\"]", "-", f"{config.sweep.name}-{config.preset.name}")
 
 
-def register(store: "MlflowClient", run: RunPaths, config: RunConfig, entry: Entry, parent: "Run", trial: "Run") -> str:
-    """Makes the adapter a version of its model, or brings that version up to date; says which.
+def register(
+    store: "MlflowClient", run: RunPaths, config: RunConfig, entry: RegistryEntry, parent: "Run", trial: "Run"
+) -> str:
+    """Makes the adapter a version of its model, or brings that version up to date; returns which, in words.
 
     Args:
         store: MLflow.
@@ -110,15 +112,15 @@ def register(store: "MlflowClient", run: RunPaths, config: RunConfig, entry: Ent
 
 
 def _version(
-    store: "MlflowClient", entry: Entry, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
+    store: "MlflowClient", entry: RegistryEntry, config: RunConfig, run: RunPaths, trial: "Run", tags: Mapping[str, str]
 ) -> "ModelVersion":
-    """The version made of this trial of this run, found by its MLflow run; made where there is none.
+    """Finds the version made of this trial of this run by its MLflow run; makes one where there is none.
 
-    A second one is of a request that was carried out after it had been given up for lost.
+    A second version comes from a request that was carried out after it had been given up for lost; it is deleted.
     """
     name = entry.model
-    found = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
-    ours = sorted((one for one in found if one.tags.get("run_started")), key=lambda one: int(one.version))
+    of_trial = store.search_model_versions(f"name = '{name}' and run_id = '{trial.info.run_id}'")
+    ours = sorted((one for one in of_trial if one.tags.get("run_started")), key=lambda one: int(one.version))
     for twin in ours[1:]:
         store.delete_model_version(name, twin.version)
     if ours:
@@ -149,7 +151,7 @@ def _make_model(store: "MlflowClient", name: str, question: str) -> None:
 
 
 def _describe(store: "MlflowClient", run_id: str, config: RunConfig, spec: TrialSpec) -> None:
-    """Lays the `MLmodel` beside the adapter. MLflow's own `log_model` would load torch and ask the hub."""
+    """Lays the `MLmodel` file beside the adapter. MLflow's own `log_model` would load torch and ask the hub."""
     from mlflow.models import Model
 
     model = Model(artifact_path=FOLDER, run_id=run_id)
@@ -167,11 +169,11 @@ def _describe(store: "MlflowClient", run_id: str, config: RunConfig, spec: Trial
 
 
 def _tags(run: RunPaths, config: RunConfig, won: Winner) -> dict[str, str]:
-    """What the choice rests on, and what `generate` needs."""
+    """Returns the tags of a version: what the choice rests on, and what `generate` needs."""
     result = read_json(run.trial(won.spec.trial_id).result, {})
     judged = (result.get("evaluations") or {}).get(won.evaluation_set) or {}
-    told = (*config.sweep.judge[won.evaluation_set], *JUDGED_ON)
-    tags = trial_params(config, won.spec, result) | {key: judged.get(key) for key in told}
+    keys = (*config.sweep.judge[won.evaluation_set], *JUDGED_ON)
+    tags = trial_params(config, won.spec, result) | {key: judged.get(key) for key in keys}
     tags |= {
         "run": run.name,
         "trial_id": won.spec.trial_id,
@@ -189,7 +191,7 @@ def _tags(run: RunPaths, config: RunConfig, won: Winner) -> dict[str, str]:
 
 
 def _point_alias(store: "MlflowClient", name: str, version: "ModelVersion", tags: Mapping[str, str]) -> str | None:
-    """To the newest run's version, unless that was trained or judged less: a trial of the machinery is no winner.
+    """Points the alias to the newest run's version, unless that was trained or judged less: a quick test is no winner.
 
     Returns:
         Why the alias stays elsewhere; None where it points to `version` now.
@@ -200,9 +202,9 @@ def _point_alias(store: "MlflowClient", name: str, version: "ModelVersion", tags
             return None
         theirs = store.get_model_version(name, str(current)).tags
         stays = f"models:/{name}@{BEST} stays version {current}"
-        for key, what in LESS.items():
+        for key, unit in LESS.items():
             if _number(tags.get(key)) < _number(theirs.get(key)):
-                return f"{stays}, with {theirs[key]} {what} against {tags.get(key)}"
+                return f"{stays}, with {theirs[key]} {unit} against {tags.get(key)}"
         if _number(theirs.get("run_started")) > _number(tags["run_started"]):
             return f"{stays}, of a newer run"
     from mlflow.exceptions import MlflowException

@@ -1,4 +1,4 @@
-"""The MLflow runs of a run folder: found in one look by a tag that they alone carry, made where missing, one of each.
+"""Finds the MLflow runs of a run folder in one look by a tag that they alone carry; makes each that is missing.
 
 MLflow makes a run each time it is asked, also by a request whose answer was lost on the way. So before anything is
 made, MLflow is asked what is there; and where a request that had been given up is carried out late, the twin is
@@ -24,46 +24,47 @@ TWIN = "duplicate_of"
 PARENT = "mlflow.parentRunId"
 PAGE = 1000
 COLOURS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
-"""Of trials in MLflow's charts, which by themselves would be at random; matplotlib's, so that neighbours differ."""
+"""The colours of trials in MLflow's charts, by default random; matplotlib's, so that neighbours differ."""
 
 
 class Runs:
-    """What MLflow has of one run folder, as of the last `look`."""
+    """Holds what MLflow has of one run folder, as of the last `look`."""
 
     def __init__(self, client: "MlflowClient", uri: str, run: RunPaths, config: RunConfig) -> None:
         self._client, self._uri, self._run, self._config = client, uri, run, config
         self._found: dict[str | None, Run | None] = {}
-        """By trial, None for the run's own; without value where a user deleted it."""
+        """The MLflow run of each trial, None as key for the run's own; None as value where a user deleted it."""
         self.experiment_id: str | None = None
-        """Where they were last seen; it may have been renamed since, or be another's after a loss of the database."""
+        """The experiment where the runs were last seen. It may have been renamed since, or be another's after a loss of
+        the database."""
         self.made = 0
-        """Since the last `look`."""
+        """The number of MLflow runs made since the last `look`."""
 
     def look(self) -> None:
         self.made = 0
         self._key = identity(self._run)
-        found = self._search() if self.experiment_id else []
-        if not any("trial_id" not in run.data.tags for run in found):
+        runs = self._search() if self.experiment_id else []
+        if not any("trial_id" not in run.data.tags for run in runs):
             self.experiment_id = self._experiment()
-            found = self._search()
+            runs = self._search()
         groups = defaultdict(list)
-        for run in found:
+        for run in runs:
             groups[run.data.tags.get("trial_id")].append(run)
         self._found = {trial_id: self._one_of(group) for trial_id, group in groups.items()}
 
     def parent(self) -> "Run | None":
-        """None where a user deleted it."""
+        """Returns the run's own MLflow run, made if missing; None where a user deleted it."""
         if None not in self._found:
             self._revive_experiment()
-            facts = read_json(self._run.facts, {})
-            commit, started = facts.get("git_commit"), facts.get("started")
+            run_facts = read_json(self._run.facts, {})
+            commit, started = run_facts.get("git_commit"), run_facts.get("started")
             tags = {"run": self._run.name, "run_folder": str(self._run.root.resolve())}
             tags |= {"mlflow.source.git.commit": commit} if commit else {}
             self._make(None, self._run.name, tags, datetime.fromisoformat(started).timestamp() if started else None)
         return self._found[None]
 
     def child(self, parent: "Run", spec: TrialSpec, started: float | None) -> "Run | None":
-        """None where a user deleted it."""
+        """Returns the MLflow run of a trial, made if missing; None where a user deleted it."""
         if spec.trial_id not in self._found:
             colour = COLOURS[(len(self._found) - 1) % len(COLOURS)]
             tags = {"trial_id": spec.trial_id, PARENT: parent.info.run_id, "mlflow.runColor": colour}
@@ -80,16 +81,16 @@ class Runs:
     def _search(self) -> "list[Run]":
         from mlflow.entities import ViewType
 
-        found: list[Run] = []
+        runs: list[Run] = []
         condition, token = f"tags.{KEY} = '{self._key}'", None
         while True:
             page = self._client.search_runs([self.experiment_id], condition, ViewType.ALL, PAGE, page_token=token)
-            found += page
+            runs += page
             if not (token := page.token):
-                return found
+                return runs
 
     def _one_of(self, group: "list[Run]") -> "Run | None":
-        """Every process that sees the same runs must choose the same one."""
+        """Keeps one of several MLflow runs and deletes the others. All processes that see them choose the same one."""
         live = [run for run in group if run.info.lifecycle_stage == "active"]
         live.sort(key=lambda run: (TWIN in run.data.tags, run.info.run_id))
         for twin in live[1:]:
@@ -105,8 +106,8 @@ class Runs:
         from mlflow.exceptions import MlflowException
 
         name = self._experiment_name
-        if (known := self._client.get_experiment_by_name(name)) is not None:
-            return str(known.experiment_id)
+        if (existing := self._client.get_experiment_by_name(name)) is not None:
+            return str(existing.experiment_id)
         # a client that writes a database itself would put artifacts below its working directory
         location = None if is_server(self._uri) else (runs_root() / "mlflow-artifacts" / name).as_uri()
         try:
@@ -117,7 +118,7 @@ class Runs:
             return str(self._client.get_experiment_by_name(name).experiment_id)  # another run was faster
 
     def _revive_experiment(self) -> None:
-        """A new run needs its experiment; the runs that were deleted with it stay so."""
+        """Restores the experiment if it was deleted, since a new run needs it; the runs deleted with it stay so."""
         from mlflow.entities import ViewType
 
         if self._client.get_experiment(self.experiment_id).lifecycle_stage == "active":

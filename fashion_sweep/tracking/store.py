@@ -1,4 +1,4 @@
-"""The MLflow store that runs are tracked in: where it is, and a client for it."""
+"""Finds the MLflow store that runs are tracked in, and makes a client for it."""
 
 import logging
 import os
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-"""MLflow would repeat any request without answer, though it may have been carried out. `Client` knows which it may."""
+"""The setting that turns MLflow's own retries off. It would repeat any request without answer, though it may have been
+carried out. `Client` knows which requests it may repeat."""
 OF_DATABASES = ("mlflow.store.tracking.sqlalchemy_workspace_store", "sqlalchemy.dialects.sqlite", "alembic.command")
 AGAIN_AFTER_S = (0.2, 1.0)
 QUICK_S = 15.0
-"""A request that failed later than this met a server that is too busy to be asked again at once."""
+"""The seconds after which a failed request met a server too busy to be asked again at once."""
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
 def tracking_uri() -> str:
-    """`$MLFLOW_TRACKING_URI`, else an SQLite file under the runs' root.
+    """Returns `$MLFLOW_TRACKING_URI`, else an SQLite file under the runs' root.
 
     Raises:
         ConfigError: it is no address of a server or database; MLflow has given up folders.
@@ -49,7 +50,7 @@ def is_server(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """For eyes, logs and the run folder: without the user, password and query that an address may hold."""
+    """Returns an address fit for eyes, logs and the run folder: without the user, password and query it may hold."""
     bare, _, query = uri.partition("?")
     scheme, _, rest = bare.partition("://")
     authority, slash, path = rest.partition("/")
@@ -59,19 +60,19 @@ def shown(uri: str) -> str:
 
 
 def trouble(error: Exception, uri: str) -> str:
-    """An error in one line, without secrets, and the same each time that it comes up."""
+    """Returns an error in one line, without secrets, and the same each time that it comes up."""
     text = " ".join(str(error).split()).replace(uri, shown(uri))
     parts = urlsplit(uri)
     secrets = [parts.netloc.rpartition("@")[0], parts.password, parts.query, *map(os.environ.get, SECRETS)]
     for secret in filter(None, secrets):
-        for written in (secret, unquote(secret)):
-            text = text.replace(written, "***")
+        for spelling in (secret, unquote(secret)):
+            text = text.replace(spelling, "***")
     text = re.sub(r" at 0x[0-9a-f]+", "", text)
     return text[:300] if isinstance(error, RunError) else f"{type(error).__name__}: {text}"[:300]
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether MLflow answered that it will not do this one thing, so that the next may still be asked of it."""
+    """Returns whether MLflow refused this one request only, so that it may still be asked for the next."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
@@ -81,7 +82,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def load(uri: str) -> None:
-    """Imports all that a client needs, before a thread does: where two threads are within one package at a time,
+    """Imports all that a client needs, before a thread does. Where two threads are within one package at a time,
     Python hands out modules that are half made (SQLAlchemy's, which Optuna needs, too)."""
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
@@ -91,7 +92,7 @@ def load(uri: str) -> None:
 
 
 def _make_database(path: Path) -> None:
-    """Whole or not at all, by one process: MLflow's migrations, by two at once or broken off, leave a wreck."""
+    """Makes MLflow's database whole or not at all, by one process: migrations run twice or broken off wreck it."""
     from mlflow import MlflowClient
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,13 +106,13 @@ def _make_database(path: Path) -> None:
 
 
 def check_exists(uri: str) -> None:
-    """So that a look into a store does not make one."""
+    """Checks that the store exists, so that a look into it does not make one; raises ConfigError otherwise."""
     if (file := sqlite_file(uri)) and not file.is_file():
         raise ConfigError(f"there is no MLflow store at {uri} yet; run a sweep first")
 
 
 def check_answers(uri: str) -> None:
-    """That somebody takes connections, in two seconds at most; MLflow's own client would try for minutes."""
+    """Checks within two seconds that the server takes connections; MLflow's own client would try for minutes."""
     parts = urlsplit(uri)
     host = parts.hostname or ""
     if not is_server(uri) or (parts.scheme in getproxies() and not proxy_bypass(host)):
@@ -124,7 +125,7 @@ def check_answers(uri: str) -> None:
 
 
 class Client:
-    """MLflow's, that asks again where an answer was lost, but for what would be made a second time."""
+    """Wraps MLflow's client: asks again where an answer was lost, except for what would be made a second time."""
 
     def __init__(self, client: "MlflowClient") -> None:
         self._client = client

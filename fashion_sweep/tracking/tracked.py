@@ -1,4 +1,4 @@
-"""What MLflow shows of a run that depends on its task: each task of `doors.TASKS` answers this."""
+"""Defines what each task of `doors.TASKS` answers about its runs for MLflow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import TASKS
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.tracking.registry import Entry
+from fashion_sweep.tracking.registry import RegistryEntry
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the saved views of a run show, by the names of params and metrics."""
+    """Names the params and metrics that the saved views of a run show."""
 
     params: Sequence[str]
     metrics: Sequence[str]
-    """What the answer goes by, first."""
+    """The metrics, with what the answer goes by first."""
     quality: Sequence[str]
-    """Those of them that charts show."""
+    """The metrics that charts show."""
     section: str
-    """The title above those charts."""
+    """The title above the charts of quality."""
     ascends: bool
     """Whether small values of the first metric are the best ones."""
     sizes_differ: bool
@@ -30,18 +30,18 @@ class Columns:
 
 
 class Tracked(Protocol):
-    """The part of a task that the mirror asks."""
+    """Lists what the mirror asks of a task."""
 
     def columns(self, config: RunConfig) -> Columns:
-        """What the saved views show."""
+        """Returns the params and metrics that the saved views show."""
 
     def artifacts(self, run: RunPaths, spec: TrialSpec) -> Sequence[Path]:
-        """Files of a trial that is done, beside its adapter and samples."""
+        """Returns the files of a finished trial that are sent beside its adapter and samples."""
 
     def to_register(
         self, config: RunConfig, states: Mapping[TrialSpec, str], results: Mapping[str, Any]
     ) -> Sequence[TrialSpec]:
-        """Trials whose adapters belong into the model registry by now.
+        """Returns the trials whose adapters belong into the model registry by now.
 
         Args:
             config: of the run.
@@ -49,11 +49,11 @@ class Tracked(Protocol):
             results: what `results.json` holds; empty until all have ended and the report is written.
         """
 
-    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
-        """What the registry is told of such a trial's adapter."""
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> RegistryEntry:
+        """Returns what the registry is told of the adapter of a trial that `to_register` named."""
 
 
 def tracked(config: RunConfig) -> Tracked:
-    """The task of a run."""
+    """Returns the task of a run."""
     task: Tracked = TASKS[config.sweep.task]
     return task

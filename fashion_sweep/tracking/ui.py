@@ -1,4 +1,4 @@
-"""MLflow's own UI, served on this machine's loopback address."""
+"""Serves MLflow's own UI on this machine's loopback address."""
 
 import os
 import signal
@@ -57,10 +57,10 @@ def open_ui(port: int) -> None:
 
 
 def _print_addresses(uri: str, server: str, note: str) -> None:
-    """The newest run's views first: MLflow's own start page is about something else."""
+    """Prints the newest run's views first, since MLflow's own start page is about something else."""
     base = server.rstrip("/")
-    for what, address in newest_views(client(uri)):
-        print(f"the newest run's {what}: {base}/{address}")
+    for view, address in newest_views(client(uri)):
+        print(f"the newest run's {view}: {base}/{address}")
     print(f"all of MLflow: {base} (runs are under Model training; {note})", flush=True)
 
 

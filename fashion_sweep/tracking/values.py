@@ -1,4 +1,4 @@
-"""What MLflow is told of a trial: params, final metrics and the tags that say what they rest on."""
+"""Collects what MLflow is told of a trial: params, final metrics and the tags that say what they rest on."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.metric import metrics_of
 
 Point = tuple[str, float, int, int]
-"""Key, value, time in milliseconds, step."""
+"""A point of a metric: key, value, time in milliseconds, step."""
 FORGOTTEN = ("loss_increase", "loss_increase_se")
 
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:
-    """Flat and short, so that MLflow's compare table reads like the study's."""
+    """Returns a trial's params, flat and short, so that MLflow's compare table reads like the study's."""
     training = config.training_of(spec)
     params = adapter_params(config, spec) | {
         "parameters": 0 if spec.is_base_model else result.get("parameters"),
@@ -34,14 +34,14 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
 
 
 def adapter_params(config: RunConfig, spec: TrialSpec) -> dict[str, Any]:
-    """What each placement that the run adapts, and the architecture's first, carries in `spec`: 0 for nothing."""
+    """Returns what each placement that the run adapts, and the architecture's first, has in `spec`; 0 for nothing."""
     placed = {one.placement: one for one in spec.adapters}
     names = dict.fromkeys([next(iter(config.architecture.placements)), *placements_of(config)])
     return {f"{name}_{key}": adapter_value(placed.get(name), key) for name in names for key in adapter_columns(config)}
 
 
 def final_metrics(result: dict[str, Any], sweep: Sweep) -> tuple[dict[str, Any], dict[str, str]]:
-    """The finished trial's metrics, and the tags that say what they rest on."""
+    """Returns a finished trial's metrics, and the tags that say what they rest on."""
     metrics = {f"seconds_{stage}": value for stage, value in (result.get("seconds") or {}).items()}
     tags = {"adapter_bytes": str(result.get("adapter_bytes", "unknown"))}  # as a metric it would lead MLflow's plots
     tags |= {"adapter_from": str(source)} if (source := result.get("adapter_from")) else {}
@@ -57,20 +57,20 @@ def final_metrics(result: dict[str, Any], sweep: Sweep) -> tuple[dict[str, Any],
 
 
 def task_summary(result: Mapping[str, Any], sweep: Sweep) -> Mapping[str, Any]:
-    """What the run's task found out about a trial beside its evaluations: numbers, and series of numbers by step."""
-    found: Mapping[str, Any] = result.get(sweep.task) or {}
-    return found
+    """Returns what the run's task found out about a trial beside its evaluations: numbers, and series by step."""
+    summary: Mapping[str, Any] = result.get(sweep.task) or {}
+    return summary
 
 
 def corrected_metrics(verdicts: dict[str, Any], spec: TrialSpec, sweep: Sweep) -> dict[str, float]:
-    """Metrics less their bias, as the report has them: of the configuration, which all its replicates share."""
+    """Returns metrics less their bias, as the report has them: of the configuration, which all its replicates share."""
     title, corrected = spec.configuration.title, {}
     for name, verdict in verdicts.items():
-        known = (verdict.get("estimates") or {}).get(title) or {}
+        estimates = (verdict.get("estimates") or {}).get(title) or {}
         suffix = f"_{name}" if len(sweep.judge) > 1 else ""
-        for metric in metrics_of(known):
+        for metric in metrics_of(estimates):
             if metric.is_biased:
-                corrected[f"{metric.name}_corrected{suffix}"] = known[metric.name]["value"]
+                corrected[f"{metric.name}_corrected{suffix}"] = estimates[metric.name]["value"]
     return corrected
 
 
@@ -80,7 +80,7 @@ def final_points(
     sweep: Sweep,
     latest: Mapping[str, tuple[int, int, float]],
 ) -> list[Point]:
-    """The final metrics that are not there with this value.
+    """Returns the final metrics that MLflow does not have with this value.
 
     Args:
         written: metrics, each with the file that they are from.
@@ -92,8 +92,8 @@ def final_points(
     points: list[Point] = []
     for path, numbers in written:
         for key, value in numbers.items():
-            _, before, known = latest.get(key, (step, -1, None))
-            if finite(value) and known != float(value):
+            _, before, sent = latest.get(key, (step, -1, None))
+            if finite(value) and sent != float(value):
                 # MLflow shows the last by time, and clocks have been set back
                 points.append((key, float(value), max(int(path.stat().st_mtime * 1000), before + 1), step))
     now = int(written[0][0].stat().st_mtime * 1000)
@@ -105,5 +105,5 @@ def final_points(
 
 
 def finite(value: Any) -> TypeGuard[float]:
-    """A gap stays a gap: MLflow would draw NaN as a number of its own."""
+    """Returns whether a value is a finite number. A gap stays a gap: MLflow would draw NaN as a number of its own."""
     return isinstance(value, int | float) and math.isfinite(value)

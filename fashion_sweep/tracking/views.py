@@ -1,4 +1,4 @@
-"""Saved views of MLflow's UI: the trials of an experiment's newest run as a table, and as charts.
+"""Saves views in MLflow's UI: the trials of an experiment's newest run as a table, and as charts.
 
 MLflow's UI opens on traces, and lists runs without metrics or children. What it shows can be prepared: a saved view
 is a tag of the experiment, offered under "Saved views" and opened by an address that names it. Its format is that of
@@ -43,20 +43,20 @@ def prepare_views(client: "MlflowClient", parent: "Run", config: RunConfig) -> N
 
 
 def newest_views(client: "MlflowClient") -> list[tuple[str, str]]:
-    """The views of the run that began last of all experiments, as `views_of`; empty where no run was mirrored yet."""
+    """Returns the views of the run that began last of all, as `views_of` does; empty where none was mirrored yet."""
     began = {one.experiment_id: _made(one.tags.get(TAG + TABLE)) for one in client.search_experiments()}
     newest = max(began, key=lambda experiment_id: began[experiment_id], default=None)
     return [] if newest is None or began[newest] < 0 else views_of(newest)
 
 
 def views_of(experiment_id: str) -> list[tuple[str, str]]:
-    """The views of an experiment: what each shows, and its address after that of the UI."""
+    """Returns the views of an experiment: what each shows, and its address after that of the UI."""
     runs = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
     return [("trials", runs + TABLE), ("charts", f"{runs}{CHARTS}&compareRunsMode=CHART")]
 
 
 def _made(envelope: str | None) -> int:
-    """When the run began that a view shows, in milliseconds; -1 where there is no view, or not one of ours."""
+    """Returns when the run of a view began, in milliseconds; -1 where there is no view, or not one of ours."""
     try:
         return int(json.loads(envelope or "")["createdAt"])
     except (ValueError, KeyError, TypeError):
@@ -64,12 +64,12 @@ def _made(envelope: str | None) -> int:
 
 
 def _packed(state: dict[str, Any]) -> str:
-    """As the UI packs it: tags are short."""
+    """Packs the state of a view as the UI does, since tags are short."""
     return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
 
 
 def _views(config: RunConfig, run_id: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Name and state of each view, by key."""
+    """Returns the name and state of each view, by key."""
     shown = tracked(config).columns(config)
     best_first = {"orderByKey": f"metrics.`{shown.metrics[0]}`", "orderByAsc": shown.ascends}
     trials = {"searchFilter": f"tags.`{PARENT}` = '{run_id}'", **best_first}
@@ -88,7 +88,7 @@ def _meaning(config: RunConfig) -> str:
 
 
 def _charts(shown: Columns) -> dict[str, Any]:
-    """Cards of the chart view, in two sections."""
+    """Returns the cards of the chart view, in two sections."""
     cards: list[dict[str, Any]] = []
     quality = list(shown.quality)
 

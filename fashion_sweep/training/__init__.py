@@ -1,1 +1,1 @@
-"""Noise and loss, the loop, the checkpoint."""
+"""Training of adapters: noise and loss, the loop, the checkpoints."""

@@ -21,7 +21,7 @@ from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.batches import (
     CachedCaptions,
-    Captions,
+    CaptionRows,
     EncodedCaptions,
     PriorPictures,
     TokenizedCaptions,
@@ -40,27 +40,27 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What a trial trains, on what, as which of its workers."""
+    """One worker's training of a trial's adapter: the settings, the data and the worker's rank."""
 
     spec: TrialSpec
     config: TrainingConfig
-    """Its seed makes the split and the validation noise, which all trials share."""
+    """The training settings; their seed makes the split and the validation noise, which all trials share."""
     seed: int
-    """Of this trial's own draws: initial weights, order, views, noise and timesteps."""
+    """The seed of this trial's own draws: initial weights, order, views, noise and timesteps."""
     catalogue: Catalogue
     images: ShardedCache
     captions: ShardedCache | None
-    """None: captions are encoded while training."""
+    """The cache of encoded captions; None: captions are encoded while training."""
     rank: int
     workers: int
     only: str | None = None
-    """The one record that is trained on, and validated; None: the two parts of the split."""
+    """The one record that is trained on and validated with; None: the two parts of the split."""
     prior: PriorPictures | None = None
-    """Trained on beside it."""
+    """The base model's pictures that are trained on beside the data."""
     agreed: Callable[[Callable[[], int]], int] = lambda find: find()
-    """Gives all workers what the first of them finds."""
+    """The function that gives all workers what the first of them finds."""
     about: Mapping[str, str] = field(default_factory=dict)
-    """What the adapter file says of itself."""
+    """The metadata of the adapter file."""
 
     def run(self, model: Model, paths: TrialPaths, report: Report, observer: Observer) -> None:
         """Trains from the newest sound checkpoint to the end; worker 0 writes checkpoints and the adapter file.
@@ -120,9 +120,9 @@ class Adaptation:
         return save
 
     def _share(self, reduced: int | None) -> Share:
-        """`reduced`: the micro-batch of an earlier attempt, which may have run out of memory."""
-        own = self.config.batch_size // self.workers
-        size = min(reduced or self.config.micro_batch_size or own, own)
+        """Returns this worker's share; `reduced`: the micro-batch of an earlier attempt that may have lacked memory."""
+        per_worker = self.config.batch_size // self.workers
+        size = min(reduced or self.config.micro_batch_size or per_worker, per_worker)
         return Share(self.rank, self.workers, self.config.batch_size, size)
 
     def _training_set(self, model: Model) -> TrainingSet:
@@ -147,7 +147,7 @@ class Adaptation:
             prior_captions=TokenizedCaptions(model.tokenize(prior_caption)) if prior_caption else None,
         )
 
-    def _captions(self, model: Model, captions: Sequence[str]) -> Captions:
+    def _captions(self, model: Model, captions: Sequence[str]) -> CaptionRows:
         if self.spec.trains_conditioning:
             return TokenizedCaptions(model.tokenize(captions))
         return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)

@@ -1,4 +1,4 @@
-"""What a step trains on: rows of the cache and draws, all functions of (seed, position in training)."""
+"""Makes the batches of training: rows of the cache and draws, all functions of (seed, position in training)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fashion_sweep.models.model import Batch, Conditioning, Model
 from fashion_sweep.rng import permutation, standard_normal, uniform_integer
 
 LATENTS = "latents"
-"""The tensor of the caches of images that is learnt; the others are conditioning."""
+"""The name of the tensor in caches of images that is learnt; the others are conditioning."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class TrainingBatch(Batch):
 
     names: list[str]
     weights: Tensor
-    """N float32: of each sample's loss. 1, but with a prior: then their sum is that of both means."""
+    """The weight of each sample's loss: N float32, all 1 without a prior; with one, the sum is that of both means."""
 
 
-class Captions(Protocol):
+class CaptionRows(Protocol):
     """Captions by their number, as the denoiser takes them."""
 
     def conditioning(self, rows: Sequence[int]) -> Conditioning:
-        """Fractions as float32."""
+        """Returns the conditioning of captions by their numbers, fractions as float32."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CachedCaptions:
 
 @dataclass(frozen=True)
 class EncodedCaptions:
-    """Encoded when they are needed, where the cache has no room for them; rounded as there."""
+    """Captions encoded when they are needed, where the cache has no room for them; rounded as in the cache."""
 
     model: Model
     captions: Sequence[str]
@@ -58,7 +58,7 @@ class EncodedCaptions:
 
 @dataclass(frozen=True)
 class TokenizedCaptions:
-    """Where a component that reads captions is trained."""
+    """Captions as tokens, for training a component that reads captions."""
 
     tokens: Conditioning
 
@@ -71,12 +71,12 @@ class PriorPictures:
     """Encoded pictures of the base model, of which every second sample of a batch is one."""
 
     images: ShardedCache
-    """A row has `latents` c,h,w, and the conditioning of framing and caption."""
+    """The encoded pictures: a row has `latents` c,h,w, and the conditioning of framing and caption."""
     rows: Sequence[int]
-    """Those to train on."""
+    """The rows to train on."""
     caption: str
     weight: float
-    """Of their loss beside that of the others."""
+    """The weight of the pictures' loss beside that of the other samples."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class TrainingSet:
     """The encoded images of a run; rows of `images` are in the order of `names`."""
 
     images: ShardedCache
-    """A row has `latents` views,c,h,w, and the conditioning of each view's framing."""
-    captions: Captions
-    """The distinct ones."""
+    """The encoded images: a row has `latents` views,c,h,w, and the conditioning of each view's framing."""
+    captions: CaptionRows
+    """The distinct captions."""
     names: Sequence[str]
     caption_rows: Sequence[int]
     training_rows: Sequence[int]
@@ -94,15 +94,15 @@ class TrainingSet:
     views: int
     seed: int
     validation_seed: int
-    """Apart from `seed`, so that trials of several seeds are validated alike."""
+    """The seed of validation noise, apart from `seed` so that trials of several seeds are validated alike."""
     num_train_timesteps: int
     prior: PriorPictures | None = None
-    prior_captions: Captions | None = None
-    """Holds the prior's one caption as tokens, where a component that reads captions is trained; None: as encoded
+    prior_captions: CaptionRows | None = None
+    """The prior's one caption as tokens, for training a component that reads captions. None: the caption as encoded
     beside the pictures."""
 
     def training_batch(self, step: int, batch_size: int, slots: Sequence[int]) -> TrainingBatch:
-        """The samples at `slots` of the global batch of `step`; `slots` is a worker's share of range(batch_size)."""
+        """Returns the samples at `slots`, a worker's share of range(batch_size), of the global batch of `step`."""
         if self.prior is None:
             return self._own_batch([step * batch_size + slot for slot in slots])
         half = batch_size // 2  # even slots: of the images; odd ones: of the base model
@@ -135,7 +135,7 @@ class TrainingSet:
         return self._batch(rows, views, timesteps, noise, weight=2.0 if self.prior else 1.0)
 
     def validation_batch(self, indices: Sequence[int]) -> TrainingBatch:
-        """Samples to validate on with their own fixed noise, and timesteps spread evenly over the schedule."""
+        """Returns samples to validate with, their noise fixed and timesteps spread evenly over the schedule."""
         count = len(self.validation_rows)
         timesteps = [int((i + 0.5) / count * self.num_train_timesteps) for i in indices]
         rows = [self.validation_rows[i] for i in indices]
@@ -191,7 +191,7 @@ def _float32(tensor: Tensor) -> Tensor:
 
 
 def _together(parts: Sequence[TrainingBatch], order: Sequence[int]) -> TrainingBatch:
-    """One batch of all samples of `parts`: at each place the one that `order` names there."""
+    """Joins the samples of `parts` into one batch: at each place the one that `order` names there."""
 
     def joined(tensors: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(tensors)).index_select(0, torch.tensor(order))

@@ -1,4 +1,4 @@
-"""Checkpoints: adapter, optimizer state, position and the losses not yet reported, in a safetensors file a step.
+"""Checkpoints of adapter, optimizer state, position and losses not yet reported, in one safetensors file per step.
 
 Learning rate and random draws are functions of the step, so nothing else needs saving.
 """
@@ -17,24 +17,24 @@ from fashion_sweep.storage.files import is_whole, write_tensors
 
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
 KEPT = 2
-"""The newest, and one to fall back on."""
+"""The number of checkpoints that are kept: the newest, and one to fall back on."""
 
 
 class Checkpoint(NamedTuple):
-    """Where a training stands, besides its tensors."""
+    """The position of a training, besides its tensors."""
 
     step: int = 0
-    """Steps done."""
+    """The number of steps done."""
     losses: list[float] = []  # noqa: RUF012
-    """Of the last steps."""
+    """The losses of the last steps."""
     micro_batch_size: int | None = None
-    """In use; None where nothing was trained yet."""
+    """The micro-batch size in use; None where nothing was trained yet."""
 
 
 def save_checkpoint(
     folder: Path, at: Checkpoint, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Adds one to `folder`, and removes all but the newest."""
+    """Writes a checkpoint into `folder`, and removes all but the newest `KEPT`."""
     tensors = {f"adapter/{name}": parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
         for key, value in optimizer.state[parameter].items():
@@ -46,9 +46,9 @@ def save_checkpoint(
 
 
 def newest_sound(folder: Path, say: Callable[[str], None]) -> int:
-    """The step of the newest checkpoint that is as it was written, 0 where there is none.
+    """Returns the step of the newest checkpoint that is as it was written, 0 where there is none.
 
-    Those that are torn or damaged are removed, and `say` is told of each.
+    Torn or damaged checkpoints are removed, and `say` is called with a message about each.
     """
     for path in _newest_first(folder):
         if is_whole(path):
@@ -81,5 +81,5 @@ def _path(folder: Path, step: int) -> Path:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    """Of what is called as one; whatever else lies there is left alone."""
+    """Lists the checkpoints by their names, newest first; whatever else lies there is left alone."""
     return sorted((path for path in folder.glob(f"{'[0-9]' * 8}.safetensors") if path.is_file()), reverse=True)

@@ -1,4 +1,4 @@
-"""What an adapter does to prompts it was not trained on: its denoising loss against the base model's, image by image.
+"""Compares an adapter's denoising loss with the base model's, image by image, on prompts it was not trained on.
 
 Both see the same latents, noise and timesteps, so that the difference of two losses has a small error.
 """
@@ -18,17 +18,17 @@ from fashion_sweep.rng import standard_normal
 from fashion_sweep.training.batches import LATENTS
 
 LOSS = "loss"
-"""The base model's, among the tensors of a cache."""
+"""The name of the base model's losses among the tensors of a cache."""
 logger = logging.getLogger(__name__)
 BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
 class LossSample:
-    """n encoded images with their captions; image i is number `first + i` of `total`."""
+    """A sample of n encoded images with their captions; image i is number `first + i` of `total`."""
 
     latents: Tensor
-    """n,c,h,w, scaled."""
+    """The scaled latents: n,c,h,w."""
     framing: Conditioning
     captions: Sequence[str]
     first: int
@@ -38,7 +38,7 @@ class LossSample:
 
 @torch.no_grad()
 def denoising_losses(model: Model, sample: LossSample, alive: Callable[[], None] = lambda: None) -> Tensor:
-    """Mean squared error of the predicted noise: n float32. Timesteps are spread evenly over the schedule.
+    """Computes the mean squared errors of predicted noise: n float32. Timesteps spread evenly over the schedule.
 
     alive: called before each batch.
     """
@@ -68,7 +68,7 @@ def _losses(model: Model, sample: LossSample, part: slice) -> Tensor:
 def losses_beside_base(
     model: Model, cache: ShardedCache, captions: Sequence[str], seed: int, alive: Callable[[], None]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both n float32: of the images in `cache` as `model` denoises them now, and as the base model did."""
+    """Returns two losses, n float32 each, on the images in `cache`: the model's as it is now, and the base model's."""
     sample = LossSample(
         latents=cache.all(LATENTS),
         framing={name: cache.all(name) for name in cache.names if name not in (LATENTS, LOSS)},
@@ -81,7 +81,7 @@ def losses_beside_base(
 
 
 def loss_increase(losses: np.ndarray, base_losses: np.ndarray) -> dict[str, float]:
-    """Both n, of the same images: the mean of the adapter's loss less the base model's, with its standard error."""
+    """Computes the mean of the adapter's n losses less the base model's on the same images, with its standard error."""
     increase = losses.astype(np.float64) - base_losses.astype(np.float64)
     return {
         "loss": float(losses.mean(dtype=np.float64)),

@@ -1,4 +1,4 @@
-"""The gradient of a global batch, summed over micro-batches and workers so that who did which of them does not matter.
+"""Sums a global batch's gradient over micro-batches and workers, so that it does not matter who did which of them.
 
 float32 gradients are added in float64, where a sum of a batch's few terms is exact but for values that differ by more
 than 2**29: whatever the order, the rounded sum is all but always the same bits.
@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 
 
 class Gradients:
-    """Sums of the gradients of `parameters`, on their device."""
+    """The sums of the gradients of `parameters`, on their device."""
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = list(parameters)
@@ -34,14 +34,17 @@ class Gradients:
                 parameter.grad = None
 
     def give(self, workers: int) -> None:
-        """The sums over all workers become the parameters' gradients; none where no backward pass came by, as at
-        a text encoder's last layer, where the model takes the last but one."""
+        """Sets the parameters' gradients to the sums over all workers.
+
+        Parameters that no backward pass reached get none, as in a text encoder's last layer, where the model takes the
+        last but one.
+        """
         sum_over_workers(self.sums, workers)
         for parameter, part, used in zip(self.parameters, self.parts, self.used, strict=True):
             parameter.grad = part.reshape(parameter.shape).to(parameter.dtype) if used else None
 
 
 def sum_over_workers(values: Tensor, workers: int) -> None:
-    """In place; on every worker the same."""
+    """Sums values over all workers in place, the same on every worker."""
     if workers > 1:
         distributed.all_reduce(values)

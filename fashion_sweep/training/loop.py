@@ -1,4 +1,4 @@
-"""The training loop: reads top to bottom, receives what it calls, and knows neither Ray nor MLflow."""
+"""The training loop, which reads top to bottom, receives what it calls, and knows neither Ray nor MLflow."""
 
 import logging
 import math
@@ -27,7 +27,7 @@ VALIDATION_BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker does of each global batch: every `workers`-th of its micro-batches, `rank` the first.
+    """One worker's part of each global batch: every `workers`-th of its micro-batches, from number `rank` on.
 
     A micro-batch holds neighbouring slots, the same ones however many workers there are, so that its gradient is too.
     """
@@ -54,11 +54,11 @@ class Trainer:
     config: TrainingConfig
     steps: int
     share: Share
-    """Its micro-batches are halved when memory does not suffice."""
+    """The worker's share of each batch; its micro-batches are halved when memory does not suffice."""
     accelerator: Any
-    """accelerate's: device and precision. The workers are brought together here, so that all can repeat a step."""
+    """The `Accelerator`, for device and precision; the loop itself joins the workers, so that all can repeat a step."""
     recent: deque[float]
-    """Losses of the last `validation_every` steps."""
+    """The losses of the last `validation_every` steps."""
 
     def train(self, start: int, report: Report, progress: Report, save: Callable[[int], None]) -> None:
         """Trains the adapter in place from step `start` on.
@@ -101,12 +101,12 @@ class Trainer:
         return loss
 
     def learning_rate(self, step: int) -> float:
-        """At 0-based `step`: constant, or half a cosine from the peak to zero, without warm-up."""
+        """Returns the rate at 0-based `step`: constant, or half a cosine from the peak to zero, without warm-up."""
         peak = self.config.learning_rate
         return peak if self.config.schedule == "constant" else peak * (1 + math.cos(math.pi * step / self.steps)) / 2
 
     def _step(self, step: int, gradients: Gradients) -> float:
-        """One optimizer step; returns the mean loss of the global batch."""
+        """Takes one optimizer step, and returns the mean loss of the global batch."""
         losses = self._backward(step, gradients)
         while losses is None:
             release_memory()
@@ -125,7 +125,7 @@ class Trainer:
         return mean
 
     def _backward(self, step: int, gradients: Gradients) -> Tensor | None:
-        """Loss of each sample of the global batch, and this worker's gradients; None where any worker lacks memory.
+        """Computes each sample's loss of the global batch and this worker's gradients; None if any worker lacks memory.
 
         Workers meet only after this, whether or not their own part went well: none waits for one that gave up.
         """
@@ -165,12 +165,12 @@ class Trainer:
 
     @torch.no_grad()
     def validation_loss(self) -> float:
-        """Mean over the held-out images at their fixed noise and timesteps; the workers share the batches."""
+        """Returns the mean loss of held-out images at their fixed noise and timesteps; workers share the batches."""
         count = len(self.data.validation_rows)
         losses = torch.zeros(count, device=self.accelerator.device)
 
         def fill(start: int, size: int) -> None:
-            """In parts of `size` samples."""
+            """Fills in the losses of one batch, in parts of `size` samples."""
             end = min(start + VALIDATION_BATCH_SIZE, count)
             for first in range(start, end, size):
                 indices = range(first, min(first + size, end))

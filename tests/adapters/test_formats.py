@@ -33,9 +33,9 @@ from fashion_sweep.adapters.reading import misfit
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.models.model import GenerationRequest
-from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
+from fashion_sweep.models.sdxl.architecture import SDXLModel as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.layers import layers_of
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.models.sdxl.sources import locate, locate_architecture
 
 SPECS = {
@@ -74,7 +74,7 @@ def ranks_of(spec):
 
 
 def fresh(config):
-    return SDXL.load(config.preset.model.model_copy(update={"refiner": None}), "cpu")
+    return SDXLModel.load(config.preset.model.model_copy(update={"refiner": None}), "cpu")
 
 
 def image(model, config):

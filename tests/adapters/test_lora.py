@@ -8,7 +8,7 @@ from fashion_sweep.adapters.formats import count_saved
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.model import Batch
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.models.sdxl.sources import locate, locate_architecture
 
 SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
@@ -20,7 +20,7 @@ def training(config, **changes):
 
 @pytest.fixture
 def fresh(config):
-    return SDXL.load(config.preset.model, "cpu")
+    return SDXLModel.load(config.preset.model, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed
         assert torch.equal(before, fresh.loss(batch))
     torch.manual_seed(123)
     again = attaching.attach(
-        SDXL.load(config.preset.model, "cpu").components, TrialSpec.of({"unet": 2}), training(config), seed=5
+        SDXLModel.load(config.preset.model, "cpu").components, TrialSpec.of({"unet": 2}), training(config), seed=5
     )
     assert all(torch.equal(parameters[name], again[name]) for name in parameters)
     assert any(parameter.abs().max() > 0 for name, parameter in parameters.items() if "lora_A" in name)
@@ -90,7 +90,7 @@ def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path
         parameter.data.normal_(std=0.1)
     path = tmp_path / "pytorch_lora_weights.safetensors"
     attaching.save(path, fresh.components, spec)
-    plain = SDXL.load(config.preset.model, "cpu")
+    plain = SDXLModel.load(config.preset.model, "cpu")
     plain.pipeline.load_lora_weights(tmp_path)
     read = plain.pipeline.unet.peft_config["default_0"]
     assert (read.r, read.lora_alpha) == (4, 3.0)
@@ -98,7 +98,7 @@ def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path
     batch = Batch(*torch.randn(2, 1, 4, 16, 12), torch.tensor([300]), conditioning)
     with torch.no_grad():
         trained, loaded = fresh.loss(batch), plain.loss(batch)
-        untouched = SDXL.load(config.preset.model, "cpu").loss(batch)
+        untouched = SDXLModel.load(config.preset.model, "cpu").loss(batch)
     assert torch.allclose(trained, loaded, atol=1e-5)
     assert not torch.allclose(trained, untouched, atol=1e-3)
 

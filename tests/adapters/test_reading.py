@@ -10,8 +10,8 @@ from torch import nn
 
 from fashion_sweep.adapters import reading
 from fashion_sweep.adapters.fusing import adapted
-from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.architecture import SDXLModel as SDXL_ARCHITECTURE
+from fashion_sweep.models.sdxl.model import SDXLModel
 
 DOWN_UP = (".lora_down.weight", ".lora_up.weight")
 UNDERSCORED = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
@@ -56,7 +56,7 @@ SPELLINGS = {
 
 @pytest.fixture(scope="module")
 def own(config):
-    return SDXL.load(config.preset.model.model_copy(update={"refiner": None}), "cpu")
+    return SDXLModel.load(config.preset.model.model_copy(update={"refiner": None}), "cpu")
 
 
 def layers_of(model) -> dict[tuple[str, str], nn.Module]:

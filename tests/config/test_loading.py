@@ -224,3 +224,10 @@ def test_a_key_that_a_file_gives_twice_is_told(tmp_path):
     path.write_text("question: One?\nquestion: Two?\ntrials: [{unet: 1}]\n")
     with pytest.raises(ConfigError, match="'question' is given twice"):
         load_run_config(str(path), "tiny")
+
+
+def test_a_run_that_another_version_began_is_told_as_that(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("preset: {name: tiny, model: {base: embedded:base}}\nsweep: {name: x}\n")
+    with pytest.raises(ConfigError, match="another one began the run"):
+        read_run_config(path)

@@ -17,7 +17,7 @@ from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.planning.plan import plan, resolved, specs_of
 from fashion_sweep.rehearsal.rehearse import rehearse
-from fashion_sweep.rehearsal.setting import RehearsalWish
+from fashion_sweep.rehearsal.setting import RehearsalOptions
 from fashion_sweep.report.page import write_report
 from fashion_sweep.run.claim import claimed
 from fashion_sweep.run.paths import RunPaths
@@ -36,7 +36,6 @@ SETTINGS = [
     "training.checkpoint_every=2",
     "training.validation_every=2",
     "generation.num_inference_steps=3",
-    "generation.refine_fraction=0",
     "evaluation.samples=160",
 ]
 
@@ -130,6 +129,13 @@ def test_peft_reads_its_adapter(run, tmp_path):
     assert sum(weights.numel() for name, weights in adapted.named_parameters() if "lora_" in name) == 768
 
 
+def test_its_card_tells_of_no_other_model_s_ways(run, tmp_path):
+    export(ExportRequest(run, "diffusers", trial="transformer-r2", output=tmp_path / "out"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Judged with Euler, 3 steps" in card
+    assert not {word for word in ("XL", "original_size", "refiner", "DDIM") if word in card}
+
+
 def test_a_format_that_names_layers_of_another_architecture_is_refused(run):
     with pytest.raises(
         ConfigError, match="--format kohya: has no names for layers of flow-dit; take --format diffusers"
@@ -139,7 +145,7 @@ def test_a_format_that_names_layers_of_another_architecture_is_refused(run):
 
 def test_it_is_rehearsed_in_the_formats_that_it_has(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outcome = rehearse(settings_of(), RehearsalWish(), Console(file=io.StringIO()))
+    outcome = rehearse(settings_of(), RehearsalOptions(), Console(file=io.StringIO()))
     assert outcome.parameters == {"base-model": 0, "transformer-r2": 1024, "reader-dora-r1": 768}
     assert outcome.here.hours > 0
     assert outcome.pace.images["fashion"].second_step == 0

@@ -25,10 +25,10 @@ from fashion_sweep.generation.generator import Generator
 from fashion_sweep.handover import adapters as module
 from fashion_sweep.handover.adapters import Adapter, find_adapter, split_scale
 from fashion_sweep.handover.generate import generate
-from fashion_sweep.handover.requests import Wish, settings_told
+from fashion_sweep.handover.requests import DrawingRequest, settings_told
 from fashion_sweep.models.registry import load_model
-from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.architecture import SDXLModel as ARCHITECTURE
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import write_text
 from fashion_sweep.tracking.fetching import Fetched
@@ -57,7 +57,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def draw(output: Path, adapter: Path | None = None, **others) -> Path:
-    wish = Wish((PROMPT,), adapters=(str(adapter),) if adapter else (), output=output, **others)
+    wish = DrawingRequest((PROMPT,), adapters=(str(adapter),) if adapter else (), output=output, **others)
     (path,) = generate(wish, "tiny", QUICK, QUIET)
     return path
 
@@ -81,7 +81,7 @@ def test_the_image_is_that_of_the_sample_grid_for_the_same_prompt_seed_and_size_
     write_catalogue(
         run.catalogue("fashion"), Catalogue((Record("a", tmp_path / "a", "A shirt.", width=300, height=400),), 0, ())
     )
-    wish = Wish((PROMPT,), (3,), (str(trained.parent.parent),), output=tmp_path / "ours.png")
+    wish = DrawingRequest((PROMPT,), (3,), (str(trained.parent.parent),), output=tmp_path / "ours.png")
     generate(wish, None, QUICK, QUIET)
     preset = load_preset("tiny", QUICK)
     model = load_model(preset.model, "cpu", for_pictures=True)
@@ -100,7 +100,9 @@ def test_an_adapter_of_the_registry_is_drawn_with_the_preset_of_its_training_as_
     monkeypatch.setattr(module, "fetch", lambda address, folder: Fetched("models:/exp2-tiny/4", adapter, tags, config))
     monkeypatch.setenv("FASHION_SWEEP_PRESET", "sdxl")
     assert find_adapter("models:/exp2-tiny@best", tmp_path).original_size == (400, 300)
-    (path,) = generate(Wish((PROMPT,), adapters=("models:/exp2-tiny@best",), output=tmp_path), None, [], QUIET)
+    (path,) = generate(
+        DrawingRequest((PROMPT,), adapters=("models:/exp2-tiny@best",), output=tmp_path), None, [], QUIET
+    )
     with Image.open(path) as image:
         said = [image.text[key] for key in ("adapter", "preset", "guidance", "steps")]
         assert said == ["models:/exp2-tiny/4", "tiny", "2", "5"]
@@ -108,7 +110,7 @@ def test_an_adapter_of_the_registry_is_drawn_with_the_preset_of_its_training_as_
 
 def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_path):
     folder = tmp_path / "pictures"
-    wish = Wish((PROMPT, "a man in jeans, señor"), (0, 7), output=folder)
+    wish = DrawingRequest((PROMPT, "a man in jeans, señor"), (0, 7), output=folder)
     paths = generate(wish, "tiny", QUICK, QUIET)
     assert [path.name for path in paths] == ["00.png", "01.png", "02.png", "03.png", "grid.png"]
     kept = {path: path.read_bytes() for path in paths}
@@ -151,15 +153,15 @@ def others(adapter, tmp_path_factory):
 
 def test_adapters_side_by_side_give_the_very_bytes_that_each_gives_alone(others, tmp_path, monkeypatch):
     loaded = []
-    load = SDXL.load.__func__
-    monkeypatch.setattr(SDXL, "load", classmethod(lambda cls, *args: loaded.append(1) or load(cls, *args)))
+    load = SDXLModel.load.__func__
+    monkeypatch.setattr(SDXLModel, "load", classmethod(lambda cls, *args: loaded.append(1) or load(cls, *args)))
     first, second = others
-    wish = Wish((PROMPT,), (0, 7), (f"{first}:0.5", second, first), output=tmp_path / "grid")
+    wish = DrawingRequest((PROMPT,), (0, 7), (f"{first}:0.5", second, first), output=tmp_path / "grid")
     together = generate(wish, "tiny", QUICK, QUIET)
     assert (len(loaded), len(together)) == (1, 9)
     alone = []
     for number, (adapters, scale) in enumerate([((), 1.0), ((first,), 0.5), ((second,), 1.0), ((first,), 1.0)]):
-        wish = Wish((PROMPT,), (0, 7), adapters, scale, tmp_path / str(number))
+        wish = DrawingRequest((PROMPT,), (0, 7), adapters, scale, tmp_path / str(number))
         alone += generate(wish, "tiny", QUICK, QUIET)[:2]
     assert [path.read_bytes() for path in together[:8]] == [path.read_bytes() for path in alone]
     assert len({path.read_bytes() for path in alone}) == 8
@@ -168,7 +170,7 @@ def test_adapters_side_by_side_give_the_very_bytes_that_each_gives_alone(others,
 def test_the_grid_has_a_row_for_each_adapter_and_a_column_for_each_prompt_and_seed(others, tmp_path, monkeypatch):
     grids = []
     monkeypatch.setattr("fashion_sweep.handover.generate.write_grid", lambda path, *parts: grids.append(parts))
-    wish = Wish((PROMPT, "a hat"), (0, 7), (f"{others[0]}:0.5", others[1]), output=tmp_path)
+    wish = DrawingRequest((PROMPT, "a hat"), (0, 7), (f"{others[0]}:0.5", others[1]), output=tmp_path)
     generate(wish, "tiny", QUICK, QUIET)
     ((titles, headings, cells),) = grids
     assert titles == ["base model", "mine x 0.5", "turned"]
@@ -181,7 +183,7 @@ def test_the_grid_has_a_row_for_each_adapter_and_a_column_for_each_prompt_and_se
 
 def test_the_base_models_row_can_be_left_out_or_asked_for(others, tmp_path):
     def scales(folder, **wanted):
-        paths = generate(Wish((PROMPT,), output=tmp_path / folder, **wanted), "tiny", QUICK, QUIET)
+        paths = generate(DrawingRequest((PROMPT,), output=tmp_path / folder, **wanted), "tiny", QUICK, QUIET)
         return [Image.open(path).text["adapter"] for path in paths if path.name != "grid.png"]
 
     assert scales("without", adapters=others, with_base=False) == list(others)
@@ -190,7 +192,7 @@ def test_the_base_models_row_can_be_left_out_or_asked_for(others, tmp_path):
 
 def test_size_steps_guidance_and_refiner_are_as_wished_for_and_told_in_the_image(tmp_path):
     path = tmp_path / "own.png"
-    wish = Wish((PROMPT,), output=path, size="80x56", steps=7, guidance=2.5, negative_prompt="a hat")
+    wish = DrawingRequest((PROMPT,), output=path, size="80x56", steps=7, guidance=2.5, negative_prompt="a hat")
     generate(wish, "tiny", [], QUIET)
     with Image.open(path) as image:
         assert image.size == (56, 80)
@@ -206,12 +208,12 @@ def test_size_steps_guidance_and_refiner_are_as_wished_for_and_told_in_the_image
 
 def test_without_the_refiner_none_is_loaded_and_an_empty_negative_prompt_is_none(tmp_path):
     plain = tmp_path / "plain.png"
-    generate(Wish((PROMPT,), output=plain, refine_fraction=0.0, negative_prompt=""), "tiny", QUICK, QUIET)
+    generate(DrawingRequest((PROMPT,), output=plain, refine_fraction=0.0, negative_prompt=""), "tiny", QUICK, QUIET)
     with Image.open(plain) as image:
         assert image.text["refine_fraction"] == "0"
         assert not {"refiner", "negative_prompt"} & set(image.text)
     without = [*QUICK, "model.refiner=null", "generation.base_negative_prompt=null"]
-    generate(Wish((PROMPT,), output=tmp_path / "same.png"), "tiny", without, QUIET)
+    generate(DrawingRequest((PROMPT,), output=tmp_path / "same.png"), "tiny", without, QUIET)
     assert np.array_equal(pixels(plain), pixels(tmp_path / "same.png"))
 
 
@@ -236,7 +238,9 @@ def trained(adapter, tmp_path) -> tuple[Path, Path, Path]:
 
 
 def test_one_grid_has_the_settings_of_the_run_in_all_its_rows(trained, others, tmp_path, capsys):
-    wish = Wish((PROMPT,), adapters=(others[1], *map(str, trained)), with_base=False, output=tmp_path / "grid")
+    wish = DrawingRequest(
+        (PROMPT,), adapters=(others[1], *map(str, trained)), with_base=False, output=tmp_path / "grid"
+    )
     paths = generate(wish, None, [], Console(width=400))
     images = [Image.open(path) for path in paths[:-1]]
     assert {(image.text["steps"], image.text["guidance"]) for image in images} == {("5", "2")}
@@ -352,7 +356,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(things, change, said):
     preset, settings = change.pop("preset"), change.pop("settings")
     before = sorted(things.rglob("*"))
     with pytest.raises(FashionSweepError) as caught:
-        generate(Wish(**change), preset, [*QUICK, *settings], QUIET)
+        generate(DrawingRequest(**change), preset, [*QUICK, *settings], QUIET)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2

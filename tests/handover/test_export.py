@@ -16,7 +16,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.errors import FashionSweepError
 from fashion_sweep.handover.export import ExportRequest, export
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import write_json, write_text
 from tests.report.synthetic_run import finish_trial, judgement, make_run
@@ -27,7 +27,7 @@ SENTENCE = "UNet rank 2 with text encoders is the smallest that is as good as th
 
 @pytest.fixture(scope="module")
 def weights(config, tmp_path_factory):
-    model = SDXL.load(config.preset.model, "cpu")
+    model = SDXLModel.load(config.preset.model, "cpu")
     attaching.attach(model.components, MIXED, config.preset.training, seed=0)
     path = tmp_path_factory.mktemp("weights") / "adapter.safetensors"
     attaching.save(path, model.components, MIXED, own_keys(config, MIXED, "elsewhere"))
@@ -138,7 +138,7 @@ def test_what_is_there_already_is_kept(run, tmp_path):
 
 
 def test_a_layer_that_the_format_cannot_name_leaves_nothing_half_written(run, config):
-    model = SDXL.load(config.preset.model, "cpu")
+    model = SDXLModel.load(config.preset.model, "cpu")
     training = config.preset.training.model_copy(update={"target_modules": ("q_proj", "text_projection")})
     spec = TrialSpec.of({"text_encoder_2": 1})
     attaching.attach(model.components, spec, training, seed=0)

@@ -9,7 +9,7 @@ from fashion_sweep.metrics.judge import Judge
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.models.model import Batch
 from fashion_sweep.models.precision import tf32
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from tests.models.sdxl.test_model import request as images_of
 
 SPEC = TrialSpec.of({"unet": 1})
@@ -20,8 +20,8 @@ def generation(config):
     return config.preset.generation.model_copy(update={"num_inference_steps": 5})
 
 
-def loaded(config, **changes) -> SDXL:
-    return SDXL.load(config.preset.model.model_copy(update=changes), "cpu", for_pictures=True)
+def loaded(config, **changes) -> SDXLModel:
+    return SDXLModel.load(config.preset.model.model_copy(update=changes), "cpu", for_pictures=True)
 
 
 @pytest.mark.parametrize("option", ["channels_last", "compile"])
@@ -62,7 +62,7 @@ def gradient(config):
     return gradient_of(loaded(config), config)
 
 
-def gradient_of(model: SDXL, config) -> torch.Tensor:
+def gradient_of(model: SDXLModel, config) -> torch.Tensor:
     """With regard to B, of one sample, with gradient checkpointing, as the study trains."""
     parameters = attaching.attach(model.components, SPEC, config.preset.training, seed=0)
     model.prepare_training(["unet"], gradient_checkpointing=True)

@@ -1,7 +1,6 @@
 """A rehearsal on the tiny preset: every stage runs, a broken one is named, and no metric comes out of it."""
 
 import io
-import json
 import sys
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ from fashion_sweep.cli.app import main
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.encodings.caches import read_caches
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.rehearsal.rehearse import RehearsalWish, rehearse
+from fashion_sweep.rehearsal.rehearse import RehearsalOptions, rehearse
 from fashion_sweep.rehearsal.setting import apart
 from fashion_sweep.rehearsal.tables import as_json, tables
 from fashion_sweep.storage.files import read_json
@@ -57,7 +56,7 @@ def command(monkeypatch, capsys):
 def rehearsed(tmp_path_factory):
     """What the rehearsal found, its folder, and its progress."""
     root, said = tmp_path_factory.mktemp("runs"), io.StringIO()
-    wish = RehearsalWish(random_weights=True)
+    wish = RehearsalOptions(random_weights=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_SWEEP_RUNS", str(root))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -145,7 +144,7 @@ def test_a_folder_that_run_would_refuse_is_rehearsed_even_with_one_image_and_tha
 
 def test_a_limit_of_the_cache_is_rehearsed_as_it_would_be_run(runs_root):
     config = load_run_config("exp2", "tiny", [*ONE[1::2], "cache.max_gb=0.005"])
-    outcome = rehearse(config, RehearsalWish(), Console(file=io.StringIO()))
+    outcome = rehearse(config, RehearsalOptions(), Console(file=io.StringIO()))
     with apart(outcome.setting.run.root):
         caches = read_caches(outcome.setting.run)
     assert (caches.views, caches.captions) == (2, None)
@@ -158,7 +157,7 @@ def test_a_limit_of_the_cache_is_rehearsed_as_it_would_be_run(runs_root):
         "Within cache.max_gb=0.005 no prompt embeddings are kept: captions are encoded in training.",
         "Within cache.max_gb=0.005 2 of 4 views an image are kept.",
     } <= set(outcome.setting.notes)
-    assert tables(outcome, RehearsalWish())
+    assert tables(outcome, RehearsalOptions())
 
 
 def test_a_limit_below_the_least_is_a_mistake_before_any_stage(command):
@@ -168,23 +167,37 @@ def test_a_limit_below_the_least_is_a_mistake_before_any_stage(command):
     assert "load base" not in out
 
 
-def test_a_call_is_divided_by_its_own_images_and_the_sample_grid_and_losses_do_not_count(monkeypatch):
-    """By a clock that the UNets alone move: 10 s a call, and 1 s for each of its samples."""
+@pytest.fixture(scope="module")
+def by_the_clock(tmp_path_factory):
+    """exp4, by a clock that the UNets alone move: 10 s a call, and 1 s for each of its samples."""
     clock, forward = SimpleNamespace(now=0.0), UNet2DConditionModel.forward
 
     def ticking(self, sample, *arguments, **options):
         clock.now += 10 + len(sample)
         return forward(self, sample, *arguments, **options)
 
-    monkeypatch.setattr(UNet2DConditionModel, "forward", ticking)
-    monkeypatch.setattr("fashion_sweep.rehearsal.timings.time", SimpleNamespace(monotonic=lambda: clock.now))
-    config = load_run_config("exp4", "tiny", QUICK[1::2])
-    assert config.sweep.sample_prompts
-    pace = rehearse(config, RehearsalWish(), Console(file=io.StringIO())).pace
-    images = pace.images["general"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_SWEEP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setattr(UNet2DConditionModel, "forward", ticking)
+        patch.setattr("fashion_sweep.rehearsal.timings.time", SimpleNamespace(monotonic=lambda: clock.now))
+        config = load_run_config("exp4", "tiny", QUICK[1::2])
+        assert config.sweep.sample_prompts
+        return rehearse(config, RehearsalOptions(), Console(file=io.StringIO()))
+
+
+def test_a_call_is_divided_by_its_own_images_and_the_sample_grid_and_losses_do_not_count(by_the_clock):
+    images = by_the_clock.pace.images["general"]
     assert images.base_step == images.second_step == pytest.approx((10 + 8) / 4)  # four images, with guidance
     assert images.forward == pytest.approx((10 + 8) / 8)
-    assert pace.step[(("unet", "lora"),), None] == pytest.approx(10 + 2)
+    assert by_the_clock.pace.step[(("unet", "lora"),), None] == pytest.approx(10 + 2)
+
+
+def test_base_model_and_general_prompts_are_rehearsed_too(by_the_clock):
+    assert by_the_clock.parameters == {"base-model": 0, "unet-r1": 17_184}
+    names = {str(stage.name) for stage in by_the_clock.stages}
+    assert {"cache reference-general", "cache loss-general"} <= names
+    base, adapted = by_the_clock.here.trials
+    assert base.training == 0 < adapted.training
 
 
 def test_work_that_cannot_be_counted_is_told_before_any_stage(command, monkeypatch):
@@ -202,17 +215,6 @@ def test_fewer_gpus_than_a_trial_needs_are_a_mistake(command, runs_root):
     assert (code, err.count("\n")) == (2, 1)
     assert "--gpus 1: a trial needs 2" in err
     assert not runs_root.exists()
-
-
-def test_base_model_and_general_prompts_are_rehearsed_too(command):
-    code, out, err = command("exp4", *QUICK, "--json")
-    assert code == 0, err
-    found = json.loads(out)
-    assert found["parameters"] == {"base-model": 0, "unet-r1": 17_184}
-    names = {stage["name"] for stage in found["stages"]}
-    assert {"cache reference-general", "cache loss-general"} <= names
-    base, adapted = found["forecast_here"]["trials"]
-    assert base["training"] == 0 < adapted["training"]
 
 
 def test_a_sweep_that_judges_nothing_cannot_be_forecast(command, runs_root):

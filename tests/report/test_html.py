@@ -2,6 +2,7 @@ import base64
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -148,6 +149,23 @@ def test_csv_has_a_row_a_trial_with_what_is_known_and_empty_gaps(tmp_path, monke
         "15.9",
     )
     assert (waiting["state"], waiting["learning_rate"], waiting["fashion.fid"]) == ("unfinished", "0.002", "")
+
+
+def test_csv_has_a_value_and_its_bounds_in_one_unit(tmp_path, monkeypatch):
+    def in_tables(run, results, name):
+        made = concluded(run, results, name)
+        estimates = {title: one | {"kid": Interval(200.0, 150.0, 250.0)} for title, one in made.estimates.items()}
+        return replace(made, estimates=estimates)
+
+    monkeypatch.setattr(verdict, "conclude", in_tables)
+    run = make_run(tmp_path / "run", settings=["sweep.judge={fashion: [fid, kid, clip_score]}"])
+    for rank in (1, 2):
+        finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"fashion": judgement(16.9)})
+    write_report(run, {})
+    row = rows_of(run)[0]
+    kid = float(row["fashion.kid"])
+    assert (float(row["fashion.kid_low"]), float(row["fashion.kid_high"])) == (0.15, 0.25)
+    assert kid < 1
 
 
 def test_replicates_of_a_configuration_are_one_point(tmp_path):

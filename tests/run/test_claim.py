@@ -12,7 +12,7 @@ from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.run.claim import claimed, is_claimed, new_run
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage.files import read_json, write_json
-from fashion_sweep.tracking import _alone
+from fashion_sweep.tracking.mirror import _alone
 
 HOLD = """
 import sys

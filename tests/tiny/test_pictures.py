@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from fashion_sweep.tiny.materials import COLORS
-from fashion_sweep.tiny.pictures import Picture, fashion_picture, general_picture
+from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, general_picture
 
 CHEST = (0.33, 0.40)
 """Where a top is, in heights of a portrait picture."""
 
 
-def figures(count: int) -> list[Picture]:
+def figures(count: int) -> list[RenderedPicture]:
     """Photographs whose top is plain cotton."""
     pictures = [fashion_picture(3, index) for index in range(6 * count)]
     plain = [
@@ -37,7 +37,7 @@ def test_the_colour_of_the_caption_is_the_colour_of_the_garment():
     assert right >= 14  # light and shade turn a few into a neighbour
 
 
-def chest(picture: Picture) -> np.ndarray:
+def chest(picture: RenderedPicture) -> np.ndarray:
     """Median colour of the middle of the chest, beside the line of buttons; RGB in [0, 1]."""
     pixels = np.asarray(picture.image, dtype=float) / 255
     height, width = pixels.shape[:2]
@@ -69,7 +69,7 @@ def test_captions_name_every_attribute_of_the_top():
 
 
 def test_drawings_are_flat_and_photographs_are_not():
-    def distinct_colors(picture: Picture) -> int:
+    def distinct_colors(picture: RenderedPicture) -> int:
         return len({tuple(pixel) for pixel in np.asarray(picture.image).reshape(-1, 3)})
 
     drawings = [p for p in (general_picture(0, i) for i in range(40)) if p.outfit]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fashion_sweep import tracking
+from fashion_sweep.tracking import mirror as tracking
 
 
 def client() -> Any:

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from fashion_sweep import tracking
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import RunError
 from fashion_sweep.storage.files import write_json
+from fashion_sweep.tracking import mirror as tracking
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 from tests.tracking.asked import client, history, runs
 

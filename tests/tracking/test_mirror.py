@@ -6,13 +6,14 @@ import time
 
 import pytest
 
-from fashion_sweep import tracking
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError, RunError
 from fashion_sweep.report.page import write_report
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.specs import Suggestion
 from fashion_sweep.storage.files import write_json
+from fashion_sweep.tracking import mirror as tracking
+from fashion_sweep.tracking.ui import open_ui
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, log_losses, make_run, set_status
 from tests.tracking.asked import artifacts, client, history, runs
 
@@ -176,7 +177,7 @@ def test_ui_without_a_store_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(ConfigError, match="run a sweep first"):
-        tracking.open_ui(free_port())
+        open_ui(free_port())
 
 
 def test_ui_on_a_taken_port_is_one_line(store):
@@ -184,7 +185,7 @@ def test_ui_on_a_taken_port_is_one_line(store):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="choose another"):
-            tracking.open_ui(taken.getsockname()[1])
+            open_ui(taken.getsockname()[1])
 
 
 def test_a_trial_that_a_search_stopped_is_killed_with_the_step_and_the_run_is_complete(store):

@@ -10,11 +10,11 @@ from itertools import pairwise
 import pytest
 from mlflow.entities import ViewType
 
-from fashion_sweep import tracking
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import RunError
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, read_json_lines, write_json, write_json_lines
+from fashion_sweep.tracking import mirror as tracking
 from fashion_sweep.tracking import store as store_of_mlflow
 from tests.report.synthetic_run import finish_trial, judgement, log_losses, make_run, set_status
 from tests.tracking.asked import artifacts, client, history, runs

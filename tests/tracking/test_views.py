@@ -6,9 +6,10 @@ import zlib
 
 import pytest
 
-from fashion_sweep import tracking
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.storage.files import write_json
+from fashion_sweep.tracking import mirror as tracking
+from fashion_sweep.tracking.ui import open_ui
 from fashion_sweep.tracking.views import CHARTS, TABLE, TAG, newest_views
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 from tests.tracking.asked import client, runs
@@ -121,7 +122,7 @@ def test_what_a_user_changed_is_left_alone_until_a_newer_run_is_shown(store):
 
 def test_ui_prints_where_a_server_shows_the_newest_run(server, tmp_path, capsys):
     mirrored(tmp_path / "run", "2024-05-02T10:00:00+00:00")
-    tracking.open_ui(5000)
+    open_ui(5000)
     trials, charts, all_of_it = capsys.readouterr().out.splitlines()
     assert trials.startswith(f"the newest run's trials: {server.uri}/#/experiments/")
     assert charts.startswith(f"the newest run's charts: {server.uri}/#/experiments/")

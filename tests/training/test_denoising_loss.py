@@ -6,7 +6,7 @@ import torch
 
 from fashion_sweep.adapters import attaching
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.training.denoising_loss import LossSample, denoising_losses, loss_increase
 
 COUNT = 20
@@ -32,7 +32,7 @@ def test_an_images_loss_does_not_depend_on_which_shard_it_is_in(model, sample):
 
 
 def test_the_adapted_models_loss_differs_where_its_adapter_does_something(config, model, sample, tmp_path):
-    adapted = SDXL.load(config.preset.model, "cpu")
+    adapted = SDXLModel.load(config.preset.model, "cpu")
     parameters = attaching.attach(adapted.components, TrialSpec.of({"unet": 1}), config.preset.training, seed=0)
     assert torch.allclose(denoising_losses(adapted, sample), denoising_losses(model, sample), rtol=1e-4)
     generator = torch.Generator().manual_seed(0)

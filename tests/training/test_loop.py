@@ -11,7 +11,7 @@ from fashion_sweep.data.layouts import deepfashion
 from fashion_sweep.encodings.encoders import encode_captions, encode_images
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import TrialError
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
@@ -26,7 +26,7 @@ def world(tmp_path_factory):
     """(catalogue, images, captions) of 24 encoded images."""
     root = tmp_path_factory.mktemp("world")
     config = load_run_config("exp2", "tiny", ["training.views=2"])
-    model = SDXL.load(config.preset.model, "cpu")
+    model = SDXLModel.load(config.preset.model, "cpu")
     folder = write_fashion(root / "data", {f"{i:02d}.jpg": (60, 90) for i in range(24)})
     catalogue = load_catalogue(deepfashion.LAYOUT, folder, config.preset.data["fashion"])
     images = ShardedCache(root / "images", len(catalogue.records))
@@ -48,7 +48,7 @@ def trained(world, folder, *, stop_at=None, said=None, **changes):
     """(adapter tensors, reports) of a training; `stop_at` kills it after that many steps, `said` gets its notes."""
     said = [] if said is None else said
     reports = []
-    model = SDXL.load(load_run_config("exp2", "tiny").preset.model, "cpu")
+    model = SDXLModel.load(load_run_config("exp2", "tiny").preset.model, "cpu")
 
     class Killer(Observer):
         def step(self, values):
@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_samples(w
 
 
 def data_of(world):
-    model = SDXL.load(load_run_config("exp2", "tiny").preset.model, "cpu")
+    model = SDXLModel.load(load_run_config("exp2", "tiny").preset.model, "cpu")
     return adaptation(world)._training_set(model)
 
 

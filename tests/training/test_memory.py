@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from fashion_sweep.errors import TrialError
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from tests.training.test_loop import same, trained, world  # noqa: F401
 from tests.training.workers import limit_memory, train_with
 
@@ -15,8 +15,8 @@ CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator
 @pytest.fixture
 def limited(monkeypatch):
     def limit(samples, *error):
-        monkeypatch.setattr(SDXL, "loss", SDXL.loss)  # what is set next is taken back after the test
-        limit_memory(SDXL, samples, *error)
+        monkeypatch.setattr(SDXLModel, "loss", SDXLModel.loss)  # what is set next is taken back after the test
+        limit_memory(SDXLModel, samples, *error)
 
     return limit
 

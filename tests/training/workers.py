@@ -11,7 +11,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import FashionSweepError
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
@@ -37,13 +37,13 @@ def _work(rank: int, workers: int, folder: Path, world: World, limits: dict[int,
     distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=workers)
     logging.basicConfig(filename=folder / f"log-{rank}.txt", level=logging.INFO)
     if rank in limits:
-        limit_memory(SDXL, limits[rank])
+        limit_memory(SDXLModel, limits[rank])
     preset = load_run_config("exp2", "tiny").preset
     config = preset.training.model_copy(update=SETTINGS | changes)
     adaptation = Adaptation(TrialSpec.of({"unet": 1}), config, 0, *world, rank=rank, workers=workers)
     reports: list = []
     try:
-        adaptation.run(SDXL.load(preset.model, "cpu"), TrialPaths(folder), reports.append, Observer())
+        adaptation.run(SDXLModel.load(preset.model, "cpu"), TrialPaths(folder), reports.append, Observer())
     except FashionSweepError as error:
         (folder / f"error-{rank}.txt").write_text(str(error))
     torch.save(reports, folder / f"reports-{rank}.pt")

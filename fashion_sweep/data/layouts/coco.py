@@ -26,7 +26,11 @@ CAPTIONS = "annotations/captions_train2014.json"
 
 
 def read(root: str, files: Files) -> Listing:
-    """Raises DataError: the annotations are missing or malformed."""
+    """Reads the captions of the annotations.
+
+    Raises:
+        DataError: the annotations are missing or malformed.
+    """
     path = locations.join(root, CAPTIONS)
     parts = _Parts()
     try:
@@ -49,8 +53,10 @@ def read(root: str, files: Files) -> Listing:
 
 
 class _Parts:
-    """Takes from each object of the annotations, as soon as it is parsed, what is needed: the published file's 414,113
-    captions as objects are half a gigabyte."""
+    """Takes what is needed from each object of the annotations as soon as it is parsed.
+
+    The published file's 414,113 captions as objects are half a gigabyte.
+    """
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}

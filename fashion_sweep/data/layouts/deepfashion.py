@@ -24,7 +24,11 @@ CAPTIONS = "captions.json"
 
 
 def read(root: str, files: Files) -> Listing:
-    """Raises DataError: `captions.json` is missing or malformed."""
+    """Reads the captions of `captions.json`.
+
+    Raises:
+        DataError: `captions.json` is missing or malformed.
+    """
     path = locations.join(root, CAPTIONS)
     captions = read_captions_file(path)
     if not isinstance(captions, dict):

@@ -29,11 +29,15 @@ METADATA = "metadata.jsonl"
 CAPTION_SUFFIX = ".txt"
 NO_TEXT = "caption is empty or no text"
 UNREADABLE_TEXT = "caption file is no UTF-8 text"
-TWO_CAPTIONS = f"captions in {METADATA} and beside it differ"
+TWO_CAPTIONS = "it has captions that differ"
 
 
 def find(root: str) -> Files:
-    """Raises DataError: there is no such folder."""
+    """Lists the files of a folder of images.
+
+    Raises:
+        DataError: there is no such folder.
+    """
     if not locations.is_folder(root):
         raise DataError(f"data folder {root} does not exist")
     files = locations.tree(root)
@@ -45,34 +49,39 @@ def find(root: str) -> Files:
 
 
 def read(root: str, files: Files) -> Listing:
-    """Raises DataError: nothing is captioned, a caption file cannot be read, or a `metadata.jsonl` is malformed."""
+    """Reads the captions beside the images, and those in each `metadata.jsonl`.
+
+    Raises:
+        DataError: nothing is captioned, a caption file cannot be read, or a `metadata.jsonl` is malformed.
+    """
     if not files.captions:
         raise DataError(
             f"{root}: has no captions; put a {CAPTION_SUFFIX} file of the same name beside each image, or a {METADATA}"
         )
-    named, count = dict[str, object](), 0
+    named: dict[str, list[object]] = {}
     for path in filter(_is_metadata, files.captions):
-        lines = _metadata(root, path)
-        named |= lines
-        count += len(lines)
+        for name, text in _metadata(root, path):
+            named.setdefault(name, []).append(text)
     images_named = matched(named, files.images)
     problems = [without_image(key) for key in named if key not in images_named]
-    texts: dict[str, object] = {image: named[key] for key, image in images_named.items()}
+    texts: dict[str, list[object]] = {}
+    for key, image in images_named.items():
+        texts.setdefault(image, []).extend(named[key])
     beside = _texts_beside(root, files)
     images: dict[str, str] = {}
     for name in files.images:
-        both = [caption for caption in (texts.get(name), beside.get(_stem(name))) if caption is not None]
-        if reason := _why_not(both, name in texts):
+        captions = [text for text in (*texts.get(name, ()), *beside.get(_stem(name), ())) if text is not None]
+        if reason := _why_not(captions, name in texts):
             problems.append(Problem(name, reason))
         else:
-            images[name] = _one_line(str(both[0]))
+            images[name] = _one_line(str(captions[0]))
     listed = {problem.file for problem in problems}
     problems += [without_image(name) for name in files.others if name not in listed]
-    return Listing(images, problems, count + len(beside))
+    return Listing(images, problems, sum(map(len, named.values())) + sum(map(len, beside.values())))
 
 
 def _why_not(captions: list[object], named: bool) -> str | None:
-    """Why an image with these captions is left out; None where it is used."""
+    """Returns why an image with these captions is left out; None where it is used."""
     if not captions:
         return NO_TEXT if named else "image without caption"
     if bytes in map(type, captions):
@@ -82,31 +91,36 @@ def _why_not(captions: list[object], named: bool) -> str | None:
     return TWO_CAPTIONS if len({_one_line(str(caption)) for caption in captions}) > 1 else None
 
 
-def _metadata(root: str, path: str) -> dict[str, object]:
-    """`text` by the image's name from `root`, of one `metadata.jsonl`."""
+def _metadata(root: str, path: str) -> list[tuple[str, object]]:
+    """Reads one `metadata.jsonl`; returns the image's name from `root` and the `text` of each line."""
     content = _text(root, path)
     if isinstance(content, bytes):
         raise DataError(f"{locations.join(root, path)}: cannot be read, for it is no UTF-8 text")
-    texts: dict[str, object] = {}
+    texts: list[tuple[str, object]] = []
+    has_key = False
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-            name = PurePosixPath(path).parent / row["file_name"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            place = f"{locations.join(root, path)}, line {number}"
-            raise DataError(f"{place}: must be an object with file_name and text ({error!r})") from error
-        texts[str(name)] = row.get("text")
-    if texts and not any(map(is_caption, texts.values())):
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+            raise DataError(f"{locations.join(root, path)}, line {number}: must be an object with file_name and text")
+        has_key |= "text" in row
+        texts.append((str(PurePosixPath(path).parent / row["file_name"]), row.get("text")))
+    if texts and not has_key:
         raise DataError(f"{locations.join(root, path)}: no line has a caption; its key is `text`")
     return texts
 
 
-def _texts_beside(root: str, files: Files) -> dict[str, object]:
-    """The text of each file beside an image by the name before the suffix; bytes where it is no UTF-8."""
+def _texts_beside(root: str, files: Files) -> dict[str, list[object]]:
+    """Reads the texts of the files beside each image, by the name before the suffix; bytes where one is no UTF-8."""
     paths = [path for path in files.captions if not _is_metadata(path)]
-    return dict(zip(map(_stem, paths), over_files(partial(_text, root), paths), strict=True))
+    texts: dict[str, list[object]] = {}
+    for path, text in zip(paths, over_files(partial(_text, root), paths), strict=True):
+        texts.setdefault(_stem(path), []).append(text)
+    return texts
 
 
 def _text(root: str, path: str) -> str | bytes:
@@ -118,7 +132,11 @@ def _text(root: str, path: str) -> str | bytes:
 
 
 def _content(root: str, path: str) -> bytes:
-    """Raises DataError: the file cannot be read now."""
+    """Reads a file of the data set.
+
+    Raises:
+        DataError: the file cannot be read now.
+    """
     try:
         with locations.open_binary(locations.join(root, path)) as file:
             return file.read()

@@ -1,1 +1,1 @@
-"""Stable Diffusion XL as an architecture: all that is known of it is in this folder."""
+"""Stable Diffusion XL as an architecture: all code that knows of it is in this folder."""

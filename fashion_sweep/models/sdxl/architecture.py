@@ -1,4 +1,4 @@
-"""What Stable Diffusion XL is made of, as far as it can be told without weights. Imports no torch.
+"""The architecture of Stable Diffusion XL, as far as it is known without weights. Imports no torch.
 
 Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952.
 """
@@ -35,17 +35,17 @@ PROJECTIONS = {
     "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "text_encoder_2": ("q_proj", "k_proj", "v_proj", "out_proj"),
 }
-"""Query, key, value and output of every attention module: what is adapted where a preset names no layers."""
+"""Query, key, value and output of every attention module: the layers adapted where a preset names none."""
 FILES = {
     "model.base": "/models/sd_xl_base_1.0.safetensors",
     "model.refiner": "/models/sd_xl_refiner_1.0.safetensors",
     "model.vae": "/models/sdxl_vae.safetensors",
 }
-"""For example."""
+"""Example paths for error messages, by key of the config."""
 
 
 class StableDiffusionXL(Architecture):
-    """See `models.architecture.Architecture` for the members' contracts."""
+    """Stable Diffusion XL as an architecture; `models.architecture.Architecture` has the members' contracts."""
 
     name = "sdxl"
     components = COMPONENTS
@@ -58,7 +58,7 @@ class StableDiffusionXL(Architecture):
     }
 
     formats = ("diffusers", "peft", "kohya")
-    sampler, second_title = "DDIM", "refiner"
+    sampler, second_title, is_told_sizes = "DDIM", "refiner", True
 
     @property
     def names(self) -> Names:
@@ -128,10 +128,10 @@ class StableDiffusionXL(Architecture):
         return model.model_copy(update={"refiner": None})
 
     def load(self, config: SDXLConfig, device: str, for_pictures: bool) -> "Model":
-        from fashion_sweep.models.sdxl.model import SDXL as LoadedSDXL
+        from fashion_sweep.models.sdxl.model import SDXLModel
 
         try:
-            return LoadedSDXL.load(config, device, for_pictures)
+            return SDXLModel.load(config, device, for_pictures)
         except (OSError, ValueError) as error:
             names = _names(config, for_pictures)
             which = " or ".join(f"{key} {name}" for key, name in names.items())
@@ -141,7 +141,7 @@ class StableDiffusionXL(Architecture):
 
 
 def _names(model: SDXLConfig, with_refiner: bool) -> dict[str, str]:
-    """Of all that is loaded, by key."""
+    """Returns the names of all models that are loaded, by key of the config."""
     refiner = model.refiner if with_refiner else None
     named = {"model.base": model.base, "model.refiner": refiner, "model.vae": model.vae}
     return {key: name for key, name in named.items() if name is not None}

@@ -1,4 +1,4 @@
-"""How long captions are in the tokens of a base model's tokenizers."""
+"""Measures captions in the tokens of a base model's tokenizers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ CHUNK = 1024
 
 
 def find_tokenizers(base: str) -> list[Path]:
-    """The folders of the model's tokenizers, its own or in the hub's cache.
+    """Returns the folders of the model's tokenizers, its own or in the hub's cache.
 
-    Empty where they are not at hand: SDXL's are those of CLIP then, which open_clip carries.
+    The list is empty where they are not at hand: CLIP's, which open_clip carries, stand in for SDXL's then.
 
     Raises:
         ConfigError: `base` is neither a model's folder nor a hub id.
@@ -28,32 +28,32 @@ def find_tokenizers(base: str) -> list[Path]:
     if not Path(location).exists():
         from huggingface_hub import try_to_load_from_cache
 
-        found = [try_to_load_from_cache(location, f"{name}/tokenizer_config.json") for name in TOKENIZERS]
-        folders = [Path(path).parent for path in found if isinstance(path, str)]
+        cached = [try_to_load_from_cache(location, f"{name}/tokenizer_config.json") for name in TOKENIZERS]
+        folders = [Path(path).parent for path in cached if isinstance(path, str)]
     return folders if folders and all(_is_tokenizer(folder) for folder in folders) else []
 
 
 def caption_lengths(folders: Sequence[Path], counts: Mapping[str, int]) -> list[TokenLengths]:
-    """Of the captions in `counts`, each as often as it says there, by each tokenizer.
+    """Returns the token lengths of the captions in `counts` by each tokenizer.
 
     Args:
         folders: of the tokenizers; where there are none, CLIP's own are taken.
         counts: how often each caption occurs.
     """
-    found: list[TokenLengths] = []
+    lengths: list[TokenLengths] = []
     vocabularies: list[dict[str, int]] = []
     for name, tokenizer in open_tokenizers(folders).items():
         vocabulary = tokenizer.get_vocab()
         if vocabulary in vocabularies:  # SDXL's two differ in nothing but what fills a short caption up
-            found.append(replace(found[vocabularies.index(vocabulary)], tokenizer=name))
+            lengths.append(replace(lengths[vocabularies.index(vocabulary)], tokenizer=name))
         else:
-            found.append(_caption_lengths(name, tokenizer, counts))
+            lengths.append(_caption_lengths(name, tokenizer, counts))
         vocabularies.append(vocabulary)
-    return found
+    return lengths
 
 
 def open_tokenizers(folders: Sequence[Path]) -> dict[str, Any]:
-    """By name; CLIP's own where there are no folders."""
+    """Opens the tokenizers of the folders by name; CLIP's own where there are no folders."""
     from transformers import CLIPTokenizer
 
     return {folder.name: CLIPTokenizer.from_pretrained(str(folder)) for folder in folders} or {

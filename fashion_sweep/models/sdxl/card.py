@@ -1,4 +1,4 @@
-"""How Stable Diffusion XL is called and used by other tools."""
+"""The names of Stable Diffusion XL in other tools, and example code that uses it."""
 
 from fashion_sweep.models.architecture import Example, Names
 
@@ -6,7 +6,7 @@ NAMES = Names(hub="stable-diffusion-xl", modelspec="stable-diffusion-xl-v1-base"
 
 
 def example_code(example: Example) -> tuple[list[str], list[str]]:
-    """diffusers' own pipeline with the sampler that pictures are judged with."""
+    """Returns example code: diffusers' own pipeline with the sampler that pictures are judged with."""
     conditioned = f", original_size={example.original_size}" if example.original_size else ""
     imports = ["from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]
     lines = [

@@ -1,4 +1,4 @@
-"""What a preset says of a Stable Diffusion XL beyond what all base models have."""
+"""The settings of a Stable Diffusion XL in a preset, beyond those of all base models."""
 
 from typing import Self
 
@@ -11,9 +11,9 @@ class SDXLConfig(ModelConfig):
     """The `model` section of a preset whose base model is an SDXL."""
 
     refiner: str | None = Field(None, min_length=1)
-    """Makes the last steps of a picture; named as the base is."""
+    """The model that makes the last steps of a picture, named as the base is."""
     vae: str | None = Field(None, min_length=1)
-    """Autoencoder of base and refiner, likewise; null: the base's own. It always computes in float32."""
+    """The autoencoder of base and refiner, named as the base is; null: the base's. It always computes in float32."""
 
     @property
     def second_model(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What SDXL takes in the cache, and how much work it is, from its configs alone. Imports no torch."""
+"""Computes SDXL's bytes in the cache and its operations from its configs alone. Imports no torch."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ from fashion_sweep.storage.files import read_json
 
 TIME_IDS, FACTOR, CHANNELS = 6, 8, 4
 UNET_PER_PIXEL, ENCODER_PER_PIXEL = 6.1e6, 4.25e6
-"""Operations by pixels of the image, counted on the meta device at 512x360; the decoder takes twice its encoder's."""
+"""The operations per pixel of an image, counted on the meta device at 512x360; the decoder takes twice the encoder."""
 CAPTION = 2 * CONTEXT * (123e6 + 695e6)
-"""Operations of encoding one."""
+"""The operations of encoding one caption."""
 TEXT_WIDTH = 768 + 1280
 
 
 def size_divisor(model: SDXLConfig) -> int:
-    """Of the autoencoder; for a model that is not on this disk yet, SDXL's factor of 8."""
+    """Returns the autoencoder's reduction of height and width; 8 for a model that is not on this disk yet."""
     folder = Path(locate(model.vae, "model.vae") if model.vae else locate(model.base, "model.base"))
     path = next((path for path in (folder / "vae" / "config.json", folder / "config.json") if path.is_file()), None)
     blocks = json.loads(path.read_text(encoding="utf-8"))["block_out_channels"] if path else range(4)
@@ -48,7 +48,7 @@ def typical_operations(model: SDXLConfig, size: Size) -> Operations | None:
 
 
 def _text_width(model: SDXLConfig) -> int:
-    """Of the two encoders' states side by side."""
+    """Returns the width of the two encoders' states side by side."""
     first, second = (_component(model, name) for name in ("text_encoder", "text_encoder_2"))
     return int(first.get("hidden_size", 768) + second.get("hidden_size", 1280))
 

@@ -1,4 +1,4 @@
-"""How files of other tools name the layers of Stable Diffusion XL: data for `adapters.formats` and `adapters.reading`.
+"""Names of Stable Diffusion XL's layers in files of other tools, for `adapters.formats` and `adapters.reading`.
 
 Key schemes: diffusers, `load_lora_weights`; peft, `PeftModel.from_pretrained`; kohya-ss sd-scripts, whose names are
 those of Stability's own checkpoint; kohya's with diffusers' block names; and those of diffusers before peft.
@@ -7,7 +7,7 @@ those of Stability's own checkpoint; kohya's with diffusers' block names; and th
 import re
 
 BLOCKS_APART = 3
-"""Of Stability's numbering: two layers a block, and one that changes the resolution."""
+"""The step of Stability's numbering: two layers a block, and one that changes the resolution."""
 OUTSIDE_BLOCKS = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
@@ -23,12 +23,14 @@ IN_RESNET = {
     "conv_shortcut": "skip_connection",
 }
 UNDERSCORED = {"unet": ("lora_unet_",), "text_encoder": ("lora_te1_", "lora_te_"), "text_encoder_2": ("lora_te2_",)}
-"""What kohya's names begin with."""
+"""The prefixes of kohya's names, by component."""
 OLD_ATTENTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 
 
 def saved_name(component: str, layer: str, file_format: str) -> str | None:
-    """The name of a layer in a file of that format, without the ending that tells its part; None: it has none.
+    """Returns the name of a layer in a file of that format, or None where it has none.
+
+    The name comes without the ending that tells the part of the layer.
 
     Args:
         component: of the model.
@@ -39,17 +41,17 @@ def saved_name(component: str, layer: str, file_format: str) -> str | None:
         name = unet_name(layer) if component == "unet" else _text_encoder_name(component, layer)
         return name and name.replace(".", "_")
     if file_format == "peft":
-        own = _plain(component, layer) if component == "text_encoder" else _full(component, layer)
-        return f"base_model.model.{own}"
+        peft_name = _plain(component, layer) if component == "text_encoder" else _full(component, layer)
+        return f"base_model.model.{peft_name}"
     return f"{component}.{_full(component, layer)}"
 
 
 def spellings(component: str, layer: str) -> set[str]:
-    """Every name that a trainer may give the layer in a file."""
+    """Returns every name that a trainer may give the layer in a file."""
     plain = _plain(component, layer)
-    own = {plain, layer} if component == "unet" else {plain, layer, f"text_model.{plain}"}
-    names = {f"{component}.{name}" for name in own} | {f"{component}.{name}" for name in _old(plain)}
-    underscored = own if component == "unet" else own - {plain}
+    layers = {plain, layer} if component == "unet" else {plain, layer, f"text_model.{plain}"}
+    names = {f"{component}.{name}" for name in layers} | {f"{component}.{name}" for name in _old(plain)}
+    underscored = layers if component == "unet" else layers - {plain}
     names |= {f"{prefix}{name}".replace(".", "_") for prefix in UNDERSCORED[component] for name in underscored}
     if component == "unet" and (name := unet_name(layer)):
         names.add(name.replace(".", "_"))
@@ -57,21 +59,21 @@ def spellings(component: str, layer: str) -> set[str]:
 
 
 def unet_name(layer: str) -> str | None:
-    """The name of a layer of the UNet in kohya's scheme, with dots; None: it has none.
+    """Returns the name of a layer of the UNet in kohya's scheme, with dots; None where it has none.
 
-    Stability numbers the blocks through, each a list of resnet, attention and change of resolution.
+    Stability numbers the blocks consecutively, each a list of resnet, attention and change of resolution.
     """
     if layer in OUTSIDE_BLOCKS:
         return f"lora_unet_{OUTSIDE_BLOCKS[layer]}"
-    if found := re.fullmatch(r"down_blocks\.(\d)\.downsamplers\.0\.conv", layer):
-        return f"lora_unet_input_blocks.{(int(found[1]) + 1) * BLOCKS_APART}.0.op"
-    if found := re.fullmatch(r"up_blocks\.(\d)\.upsamplers\.0\.conv", layer):
-        return f"lora_unet_output_blocks.{(int(found[1]) + 1) * BLOCKS_APART - 1}.2.conv"
+    if match := re.fullmatch(r"down_blocks\.(\d)\.downsamplers\.0\.conv", layer):
+        return f"lora_unet_input_blocks.{(int(match[1]) + 1) * BLOCKS_APART}.0.op"
+    if match := re.fullmatch(r"up_blocks\.(\d)\.upsamplers\.0\.conv", layer):
+        return f"lora_unet_output_blocks.{(int(match[1]) + 1) * BLOCKS_APART - 1}.2.conv"
     side, block, kind, place, rest = "mid", "0", "", "0", ""
-    if found := re.fullmatch(r"(down|up)_blocks\.(\d)\.(attentions|resnets)\.([0-2])\.(.+)", layer):
-        side, block, kind, place, rest = found.groups()
-    elif found := re.fullmatch(r"mid_block\.(attentions|resnets)\.([01])\.(.+)", layer):
-        kind, place, rest = found.groups()
+    if match := re.fullmatch(r"(down|up)_blocks\.(\d)\.(attentions|resnets)\.([0-2])\.(.+)", layer):
+        side, block, kind, place, rest = match.groups()
+    elif match := re.fullmatch(r"mid_block\.(attentions|resnets)\.([01])\.(.+)", layer):
+        kind, place, rest = match.groups()
     if kind == "resnets":
         rest = IN_RESNET.get(rest, "")
     if not rest:
@@ -90,18 +92,18 @@ def _text_encoder_name(component: str, layer: str) -> str | None:
 
 
 def _plain(component: str, layer: str) -> str:
-    """Without the `text_model.` that text encoders' names have, or lack, as transformers' version has it."""
+    """Strips the `text_model.` that layers of text encoders have in some versions of transformers."""
     return layer if component == "unet" else layer.removeprefix("text_model.")
 
 
 def _full(component: str, layer: str) -> str:
-    """With it, which every version of diffusers and ComfyUI reads; the projection lies outside."""
+    """Adds the `text_model.` that every version of diffusers and ComfyUI reads; the projection has none."""
     outside = component == "unet" or layer == "text_projection"
     return layer if outside else f"text_model.{_plain(component, layer)}"
 
 
 def _old(layer: str) -> list[str]:
-    """As attention processors were named."""
+    """Returns the layer's names of the time when diffusers named attention processors."""
     head, _, last = layer.rpartition(".")
     if inside := re.fullmatch(r"(.+\.attn[12])\.(to_[qkv]|to_out)(\.0)?", layer):
         return [f"{inside[1]}.processor.{inside[2]}"]

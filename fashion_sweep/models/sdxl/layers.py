@@ -1,7 +1,7 @@
-"""The linear layers and the size of SDXL's networks, read off their configs: what building them on the meta device
-says too, without the seconds that importing diffusers and transformers takes.
+"""Reads the linear layers and the size of SDXL's networks off their configs.
 
-A config that says anything this module does not know is built. The tests hold the two equal.
+Building them on the meta device gives the same, but importing diffusers and transformers takes seconds. A network whose
+config holds anything that this module does not know is built. The tests hold the two ways equal.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ UNET_DEFAULTS: dict[str, Any] = {
     "use_linear_projection": False,
     "attention_head_dim": 8,  # numbers of heads, whatever the name says
 }
-"""Keys of sizes, with diffusers' defaults. One number stands for as many as there are blocks."""
+"""The keys of sizes, with diffusers' defaults. One number stands for as many as there are blocks."""
 UNET_NEEDED = {"block_out_channels", "down_block_types", "up_block_types", "projection_class_embeddings_input_dim"}
 UNET_FIXED: dict[str, Any] = {
     "addition_embed_type": "text_time",
@@ -48,18 +48,18 @@ UNET_FIXED: dict[str, Any] = {
         *("num_attention_heads", "reverse_transformer_layers_per_block", "time_cond_proj_dim", "time_embedding_dim"),
     )
 )
-"""Keys that add or change layers at other values than these."""
+"""The keys that add or change layers at other values than these."""
 UNET_SHAPELESS = {
     *("sample_size", "center_input_sample", "flip_sin_to_cos", "freq_shift", "downsample_padding", "dropout", "act_fn"),
     *("mid_block_scale_factor", "norm_num_groups", "norm_eps", "addition_time_embed_dim", "upcast_attention"),
     *("resnet_skip_time_act", "resnet_out_scale_factor", "time_embedding_act_fn", "timestep_post_act"),
     "addition_embed_type_num_heads",
 }
-"""Keys that no layer's size depends on; of the activations those without parameters, which `_ACTIVATIONS` lists."""
+"""The keys that no layer's size depends on; activations must be of `_ACTIVATIONS`, which have no parameters."""
 _ACTIVATIONS = {"silu", "swish", "mish", "gelu", "relu", None}
 DOWN_BLOCKS = {"DownBlock2D": False, "CrossAttnDownBlock2D": True}
 UP_BLOCKS = {"UpBlock2D": False, "CrossAttnUpBlock2D": True}
-"""Known blocks, and whether they have attention."""
+"""The known up blocks, and whether they have attention; `DOWN_BLOCKS` has the down blocks."""
 
 CLIP_DEFAULTS = {
     "vocab_size": 49408,
@@ -72,7 +72,7 @@ CLIP_DEFAULTS = {
 
 
 class _Stack(Layers):
-    """Layers as they are added one by one."""
+    """The layers of a network, added one by one."""
 
     def add_linear(self, name: str, width_in: int, width_out: int, bias: bool = True) -> None:
         self.linear[name] = (width_in, width_out)
@@ -87,11 +87,11 @@ class _Stack(Layers):
 
 @lru_cache
 def layers_of(folder: str, component: str) -> Layers:
-    """Read off the component's config where that is one of SDXL's, in milliseconds; else off the network itself.
+    """Reads the layers off the component's config where that is SDXL's, in milliseconds; else off the network itself.
 
     Args:
         folder: with at least the configs of the model.
-        component: of it.
+        component: of the model.
     """
     config = read_json(Path(folder) / component / "config.json")
     read = None
@@ -101,7 +101,7 @@ def layers_of(folder: str, component: str) -> Layers:
 
 
 def built_layers(folder: str, component: str) -> Layers:
-    """Of the network as its library builds it on the meta device."""
+    """Returns the layers of the network as its library builds it on the meta device."""
     from torch import nn
 
     network = network_on_meta(folder, component)
@@ -114,7 +114,7 @@ def built_layers(folder: str, component: str) -> Layers:
 
 
 def network_on_meta(folder: str, component: str) -> "nn.Module":
-    """The component without memory for its weights."""
+    """Builds the component on the meta device, without memory for its weights."""
     import torch
 
     with torch.device("meta"):
@@ -129,34 +129,37 @@ def network_on_meta(folder: str, component: str) -> "nn.Module":
 
 
 def clip_layers(config: Config, projection: bool) -> Layers | None:
-    """Of CLIP's text encoder; `projection`: with the layer for the pooled embedding. None where it is another's."""
-    known = {key: config.get(key, default) for key, default in CLIP_DEFAULTS.items()}
-    if config.get("model_type") != "clip_text_model" or not all(isinstance(value, int) for value in known.values()):
+    """Returns the layers of CLIP's text encoder, or None where it is another's.
+
+    `projection`: with the layer for the pooled embedding.
+    """
+    sizes = {key: config.get(key, default) for key, default in CLIP_DEFAULTS.items()}
+    if config.get("model_type") != "clip_text_model" or not all(isinstance(value, int) for value in sizes.values()):
         return None
-    width, layers = known["hidden_size"], _Stack()
-    layers.parameters += (known["vocab_size"] + known["max_position_embeddings"]) * width
-    for index in range(known["num_hidden_layers"]):
+    width, layers = sizes["hidden_size"], _Stack()
+    layers.parameters += (sizes["vocab_size"] + sizes["max_position_embeddings"]) * width
+    for index in range(sizes["num_hidden_layers"]):
         name = f"encoder.layers.{index}"
         for part in ("k_proj", "v_proj", "q_proj", "out_proj"):
             layers.add_linear(f"{name}.self_attn.{part}", width, width)
         layers.add_norm(width)
-        layers.add_linear(f"{name}.mlp.fc1", width, known["intermediate_size"])
-        layers.add_linear(f"{name}.mlp.fc2", known["intermediate_size"], width)
+        layers.add_linear(f"{name}.mlp.fc1", width, sizes["intermediate_size"])
+        layers.add_linear(f"{name}.mlp.fc2", sizes["intermediate_size"], width)
         layers.add_norm(width)
     layers.add_norm(width)
     if projection:
-        layers.add_linear("text_projection", width, known["projection_dim"], bias=False)
+        layers.add_linear("text_projection", width, sizes["projection_dim"], bias=False)
     return layers
 
 
 def unet_layers(config: Config) -> Layers | None:
-    """Of SDXL's UNet, of whatever size; None where the config says something else."""
+    """Returns the layers of SDXL's UNet, of whatever size; None where the config is of another network."""
     shape = _unet_shape(config)
     return None if shape is None else _UNet(shape).layers
 
 
 def _unet_shape(config: Config) -> dict[str, Any] | None:
-    """Its sizes, each a list with a value a block where blocks may differ."""
+    """Returns the sizes of the UNet, each a list with one value per block where blocks may differ; None: not SDXL's."""
     keys = {key for key in config if not key.startswith("_")}
     known = UNET_NEEDED | UNET_DEFAULTS.keys() | UNET_FIXED.keys() | UNET_SHAPELESS
     if not UNET_NEEDED <= keys <= known or "addition_embed_type" not in keys:
@@ -180,7 +183,7 @@ def _unet_shape(config: Config) -> dict[str, Any] | None:
 
 
 class _UNet:
-    """Walks through the blocks in their order."""
+    """Adds the layers of a UNet block by block, in their order."""
 
     def __init__(self, shape: dict[str, Any]) -> None:
         self.shape, self.layers = shape, _Stack()
@@ -213,7 +216,7 @@ class _UNet:
             before = width
 
     def _up(self, widths: list[int]) -> None:
-        """The way back: each residual block also takes what the way down kept."""
+        """Adds the up blocks: each residual block also takes what the way down kept."""
         before = widths[-1]
         for block in range(len(widths)):
             level = len(widths) - 1 - block
@@ -238,7 +241,7 @@ class _UNet:
             self.layers.add_convolution(width_in, width_out, kernel=1)
 
     def _attention(self, name: str, level: int) -> None:
-        """A transformer on the level's width, rounded down to a multiple of its heads."""
+        """Adds a transformer on the level's width, rounded down to a multiple of its heads."""
         width, heads = self.shape["block_out_channels"][level], self.shape["attention_head_dim"][level]
         inner, text = width // heads * heads, self.shape["cross_attention_dim"][level]
         self.layers.add_norm(width)

@@ -19,16 +19,16 @@ from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationR
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.layers import COMPONENTS
 from fashion_sweep.models.sdxl.pipelines import open_base, open_refiner
-from fashion_sweep.models.sdxl.sampling import Stage, denoise, predict
+from fashion_sweep.models.sdxl.sampling import DenoisingStage, denoise, predict
 
 AUTOENCODER_PIXELS = 2**20
-"""Of all images that it gets at once, at most, but one: it works in float32, with up to 512 channels a pixel."""
+"""The most pixels that the autoencoder gets at once, or one image: it has up to 512 float32 channels a pixel."""
 TOKENS = {"text_encoder": "input_ids", "text_encoder_2": "input_ids_2"}
-"""Of captions, by the encoder that reads them."""
+"""The names of the captions' tokens, by the encoder that reads them."""
 AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers
 
 
-class SDXL:
+class SDXLModel:
     """A loaded SDXL on one device. See `models.model.Model` for the methods' contracts."""
 
     def __init__(self, pipeline: Any, refiner: Any | None, device: torch.device, without_refiner: bool = False) -> None:
@@ -38,8 +38,8 @@ class SDXL:
         self.scheduler: DDIMScheduler = pipeline.scheduler
 
     @classmethod
-    def load(cls, config: SDXLConfig, device: str | torch.device, for_pictures: bool = False) -> "SDXL":
-        """Frozen weights in `config.dtype`; the autoencoder in float32, since bf16 decoding shows."""
+    def load(cls, config: SDXLConfig, device: str | torch.device, for_pictures: bool = False) -> "SDXLModel":
+        """Loads frozen weights in `config.dtype`; the autoencoder in float32, since bf16 decoding is visible."""
         disable_diffusers_bar()
         disable_transformers_bar()
         pipeline = open_base(config)
@@ -78,7 +78,7 @@ class SDXL:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents N,4,h,w → uint8 N,3,H,W, rounded as diffusers rounds."""
+        """Decodes scaled latents N,4,h,w → uint8 N,3,H,W, rounded as diffusers rounds."""
         vae, factor = self.pipeline.vae, self.pipeline.vae_scale_factor
         at_once = _at_once(*(factor * side for side in latents.shape[2:]))
         scaled = latents.to(torch.float32) / vae.config.scaling_factor
@@ -96,7 +96,7 @@ class SDXL:
         return self._encode({name: ids.to(self.device) for name, ids in self.tokenize(captions).items()})
 
     def _encode(self, tokens: Conditioning) -> Conditioning:
-        """Penultimate hidden states side by side; the last encoder's projected embedding as the pooled one."""
+        """Returns penultimate hidden states side by side; the last encoder's projected embedding as the pooled one."""
         outputs = [self.components[part](tokens[name], output_hidden_states=True) for part, name in TOKENS.items()]
         hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
         return {"prompt_embeds": hidden, "pooled": outputs[-1].text_embeds}
@@ -126,7 +126,7 @@ class SDXL:
                 part.disable_input_require_grads()  # a hook that checkpointing has added
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean squared error of the predicted noise, or velocity."""
+        """Returns the mean squared error of the predicted noise or velocity."""
         latents, noise, timesteps = (t.to(self.device) for t in (batch.latents, batch.noise, batch.timesteps))
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         conditioning = {name: tensor.to(self.device) for name, tensor in batch.conditioning.items()}
@@ -137,7 +137,7 @@ class SDXL:
         return functional.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
 
     def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the UNet is to predict for clean `latents` with `noise` added."""
+        """Returns what the UNet is to predict for clean `latents` with `noise` added."""
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(latents, noise, timesteps)
         return noise
@@ -150,18 +150,20 @@ class SDXL:
 
     @property
     def weight_bytes(self) -> Mapping[str, int]:
-        """What base and refiner share is the base's."""
+        """The bytes of the weights of base and refiner; what they share counts as the base's."""
         sizes, seen = {}, set()
         for name, pipeline in (("base", self.pipeline), ("second", self.refiner)):
-            own = [part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)]
-            weights = [p for part in own if id(part) not in seen for p in part.parameters()]
+            modules = [
+                part for part in (pipeline.components.values() if pipeline else ()) if isinstance(part, nn.Module)
+            ]
+            weights = [p for part in modules if id(part) not in seen for p in part.parameters()]
             sizes[name] = sum(weight.numel() * weight.element_size() for weight in weights)
-            seen |= {id(part) for part in own}
+            seen |= {id(part) for part in modules}
         return sizes
 
     @torch.inference_mode()
     def sample(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
-        """Base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
+        """Runs the base until the hand-over, then the refiner (where there is one), then the decoder in float32."""
         assert not (self.without_refiner and config.refine_fraction), "images are made with the refiner; load it"
         scheduler = DDIMScheduler.from_config(self.scheduler.config)
         scheduler.set_timesteps(config.num_inference_steps, device=self.device)
@@ -178,7 +180,7 @@ class SDXL:
 
 
 def _at_once(height: int, width: int) -> int:
-    """Images of that size that the autoencoder gets at once."""
+    """Returns how many images of that size the autoencoder gets at once."""
     return max(1, AUTOENCODER_PIXELS // (height * width))
 
 
@@ -192,8 +194,8 @@ def _token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
     ).input_ids
 
 
-def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guidance_scale: float) -> Stage:
-    """Embeddings and time ids of one pipeline, unconditional and conditional, for classifier-free guidance."""
+def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guidance_scale: float) -> DenoisingStage:
+    """Returns embeddings and time ids of a pipeline, unconditional and conditional, for classifier-free guidance."""
     count = len(request.prompts)
     negative = None if request.negative_prompt is None else [request.negative_prompt] * count
     prompt, negative_prompt, pooled, negative_pooled = pipeline.encode_prompt(
@@ -211,7 +213,7 @@ def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guida
     else:
         time_ids = negative_time_ids = (*place, *size)
     framed, negative_framed = (_repeat(ids, count, pipeline.device) for ids in (time_ids, negative_time_ids))
-    return Stage(
+    return DenoisingStage(
         unet=pipeline.unet,
         guidance_scale=guidance_scale,
         conditional={"prompt_embeds": prompt, "pooled": pooled, "time_ids": framed},
@@ -224,12 +226,12 @@ def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guida
 
 
 def _ids_of(pipeline: Any) -> int:
-    """How many numbers its UNet is conditioned on: a refiner has an aesthetic score in place of the target size."""
+    """Counts the time ids of a pipeline's UNet: a refiner has an aesthetic score in place of the target size."""
     config = pipeline.unet.config
     width = config.projection_class_embeddings_input_dim - pipeline.text_encoder_2.config.projection_dim
     return int(width // config.addition_time_embed_dim)
 
 
 def _repeat(time_ids: Sequence[float], count: int, device: torch.device) -> Tensor:
-    """count,k float32: in bf16 an original height of 1101 would become 1104."""
+    """Repeats time ids as count,k float32: in bf16 an original height of 1101 would become 1104."""
     return torch.tensor([time_ids], dtype=torch.float32, device=device).repeat(count, 1)

@@ -1,6 +1,7 @@
-"""Floating-point operations of SDXL's parts, counted by torch on the meta device, from configs alone."""
+"""Counts the floating-point operations of SDXL's parts by torch on the meta device, from configs alone."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,25 @@ from fashion_sweep.models.sdxl.tokenizers import CONTEXT
 
 
 def count_operations(model: SDXLConfig, size: Size) -> Operations | None:
-    """None where the architecture is not at hand: a hub id that this package has no configs of."""
+    """Counts the operations; None where the configs are not at hand, as of a hub id that this package does not know."""
     base = Path(locate_architecture(model.base, "model.base"))
     if not (base / "vae").is_dir():
         return None
     refiner = Path(locate_architecture(model.refiner, "model.refiner")) if model.refiner else None
     if refiner is not None and not refiner.is_dir():
         return None
+    return _counted(base, refiner, size.height, size.width)
+
+
+@cache
+def _counted(base: Path, refiner: Path | None, height: int, width: int) -> Operations:
     from diffusers import AutoencoderKL
 
     with torch.device("meta"):
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(base, subfolder="vae"))
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    latents = torch.empty(1, vae.config.latent_channels, size.height // factor, size.width // factor, device="meta")
-    image = torch.empty(1, 3, size.height, size.width, device="meta")
+    latents = torch.empty(1, vae.config.latent_channels, height // factor, width // factor, device="meta")
+    image = torch.empty(1, 3, height, width, device="meta")
     return Operations(
         base=_unet(base, latents),
         second=_unet(refiner, latents) if refiner else 0.0,

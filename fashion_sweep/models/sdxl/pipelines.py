@@ -13,30 +13,30 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.random_weights import random_pipeline
 from fashion_sweep.models.sdxl.schedule import check_alike, schedule_of
-from fashion_sweep.models.sdxl.sources import architecture_of, check_parts, locate
+from fashion_sweep.models.sdxl.sources import check_parts, locate, packaged_configs
 from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
 from fashion_sweep.models.sources import is_file
 
 SCALING_FACTOR = 0.13025
-"""Of latents, where an autoencoder does not tell its own; diffusers' default is that of Stable Diffusion 1."""
+"""The scaling of latents where an autoencoder's config has none; diffusers' default is Stable Diffusion 1's."""
 OTHER_SCALING = ("shift_factor", "latents_mean", "latents_std")
 FORCE_ZEROS = {"model.base": True, "model.refiner": False}
-"""Whether no prompt is zeros in place of embeddings, where the model does not tell: it is as SDXL's was trained."""
+"""The default of `force_zeros_for_empty_prompt` by key of the model: as SDXL's models were trained."""
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_)?model(?:-\d+-of-\d+)?(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?\.safetensors"
 )
-"""Files of a component: plain, or of a variant such as `fp16`, each whole or in numbered parts."""
+"""The files of a component's weights: plain, or of a variant such as `fp16`, each whole or in numbered parts."""
 
 
 def open_base(config: SDXLConfig) -> Any:
-    """Weights in `config.dtype`, those of the autoencoder in float32; with a `DDIMScheduler`."""
+    """Opens the base in `config.dtype`, its autoencoder in float32, with a `DDIMScheduler`."""
     pipeline = _open(StableDiffusionXLPipeline, config.base, "model.base", config.dtype, _own_vae(config))
     _check_vae(pipeline, config)
     return pipeline
 
 
 def open_refiner(config: SDXLConfig, base: Any) -> Any:
-    """With the base's autoencoder: the refiner goes on from the base's latents."""
+    """Opens the refiner with the base's autoencoder: it goes on from the base's latents."""
     assert config.refiner
     refiner = _open(StableDiffusionXLImg2ImgPipeline, config.refiner, "model.refiner", config.dtype, base.vae)
     check_alike(config, base.scheduler.config, refiner.scheduler.config)
@@ -56,7 +56,7 @@ def _check_vae(pipeline: Any, config: SDXLConfig) -> None:
 
 
 def _own_vae(config: SDXLConfig) -> Any | None:
-    """None where diffusers takes it from the base's folder along with the rest."""
+    """Opens the autoencoder; None where diffusers takes it from the base's folder along with the rest."""
     if config.vae is not None:
         return _open_vae(config.vae, "model.vae")
     return _open_vae(config.base, "model.base") if is_file(locate(config.base, "model.base")) else None
@@ -77,7 +77,7 @@ def _read(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
     options: dict[str, Any] = {"add_watermarker": False, "scheduler": DDIMScheduler(**schedule)}
     options |= {"vae": vae} if vae is not None else {}
     if is_file(location):
-        folder = architecture_of(key)
+        folder = packaged_configs(key)
         wanted = ("tokenizer", "tokenizer_2") if family is StableDiffusionXLPipeline else ("tokenizer_2",)
         tokenizers = {part: clip_tokenizer(part) for part in wanted if not (folder / part).is_dir()}
         return family.from_single_file(
@@ -94,10 +94,10 @@ def _read(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
 
 
 def _open_vae(name: str, key: str) -> Any:
-    """In float32, of a model of its own or of a whole pipeline."""
+    """Opens an autoencoder in float32, from a model of its own or from a whole pipeline."""
     location = locate(name, key)
     if is_file(location):
-        folder = str(architecture_of(key))
+        folder = str(packaged_configs(key))
         return AutoencoderKL.from_single_file(
             location, config=folder, subfolder="vae", local_files_only=True, dtype=torch.float32
         )
@@ -108,10 +108,10 @@ def _open_vae(name: str, key: str) -> Any:
 
 
 def _variant(files: Iterable[Path]) -> str | None:
-    """The variant of weights to load: None where every folder has plain ones."""
-    found: dict[Path, set[str | None]] = {}
+    """Returns the variant of the weights to load: None where every folder has plain ones."""
+    variants_in: dict[Path, set[str | None]] = {}
     for file in files:
         if parts := WEIGHTS.fullmatch(file.name):
-            found.setdefault(file.parent, set()).add(parts["variant"])
-    named = {str(variant) for variants in found.values() if None not in variants for variant in variants}
+            variants_in.setdefault(file.parent, set()).add(parts["variant"])
+    named = {str(variant) for variants in variants_in.values() if None not in variants for variant in variants}
     return "fp16" if "fp16" in named else min(named, default=None)

@@ -1,6 +1,6 @@
-"""Networks of the true architecture and size with random weights, from their configs alone: for rehearsals.
+"""Builds networks of the true architecture and size with random weights, from configs alone: for rehearsals.
 
-Filled from one pool of normal draws, which takes seconds where drawing each of SDXL's 5.6e9 weights takes minutes.
+Filling them from one pool of normal draws takes seconds, where drawing each of SDXL's 5.6e9 weights takes minutes.
 """
 
 import math
@@ -23,7 +23,7 @@ EMBEDDING_STD = 0.02
 
 
 def random_pipeline(family: Any, folder: Path, dtype: Mapping[str, torch.dtype], **given: Any) -> Any:
-    """A pipeline of `family` as `folder/model_index.json` has it.
+    """Builds a pipeline of `family` as `folder/model_index.json` describes it.
 
     Args:
         family: diffusers' class.
@@ -59,7 +59,7 @@ def _component(name: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
 
 
 def random_network(build: Any, name: str, dtype: torch.dtype) -> nn.Module:
-    """What `build` builds, on the CPU, with weights that keep the variance; the same each time."""
+    """Builds a network by `build` on the CPU, with weights that keep the variance; the same each time."""
     with torch.device("meta"):
         network: nn.Module = build()
     network = nn.Module.to(network, dtype).to_empty(device="cpu").eval()  # diffusers' own `to` warns of nothing
@@ -79,7 +79,7 @@ def random_network(build: Any, name: str, dtype: torch.dtype) -> nn.Module:
 
 
 def _fill(values: Tensor, pool: Tensor, std: float, offset: int) -> None:
-    """With the pool from `offset` on, round and round."""
+    """Fills `values` with the pool from `offset` on, over and over."""
     flat, done, position = values.view(-1), 0, offset % len(pool)
     while done < len(flat):
         count = min(len(flat) - done, len(pool) - position)

@@ -15,7 +15,7 @@ from fashion_sweep.models.model import Conditioning
 
 
 def predict(unet: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-    """What the UNet makes of noisy latents N,4,h,w: its prediction of the same shape, float32."""
+    """Returns the UNet's prediction for noisy latents N,4,h,w, of the same shape, float32."""
     dtype = unet.dtype
     prediction: Tensor = unet(
         latents.to(dtype),
@@ -27,8 +27,8 @@ def predict(unet: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditi
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One UNet with what it is conditioned on."""
+class DenoisingStage:
+    """One UNet, its conditionings and its guidance scale."""
 
     unet: nn.Module
     guidance_scale: float
@@ -36,7 +36,7 @@ class Stage:
     unconditional: Conditioning
 
     def predict(self, latents: Tensor, timestep: Tensor) -> Tensor:
-        """Guided noise prediction N,4,h,w float32."""
+        """Returns the guided noise prediction N,4,h,w float32."""
         if self.guidance_scale <= 1:
             return predict(self.unet, latents, timestep, self.conditional)
         both = {name: torch.cat([self.unconditional[name], self.conditional[name]]) for name in self.conditional}
@@ -44,7 +44,9 @@ class Stage:
         return unconditional + self.guidance_scale * (conditional - unconditional)
 
 
-def denoise(stage: Stage, scheduler: Any, latents: Tensor, timesteps: Tensor, on_step: Callable[[], None]) -> Tensor:
+def denoise(
+    stage: DenoisingStage, scheduler: Any, latents: Tensor, timesteps: Tensor, on_step: Callable[[], None]
+) -> Tensor:
     """Takes latents N,4,h,w float32 through `timesteps` of a scheduler that has its timesteps set."""
     for timestep in timesteps:
         predicted = stage.predict(scheduler.scale_model_input(latents, timestep), timestep)

@@ -1,8 +1,9 @@
-"""How a base model was trained to take noise away, read off its scheduler config or its single file. Loads no torch.
+"""Reads off a model's scheduler config or single file how it was trained to remove noise. Loads no torch.
 
-What a model does not say is SDXL's, never a default of diffusers, which are those of a model of pixels: clipping to
-[-1, 1] spoils latents. Sources: `scheduler/scheduler_config.json` of stable-diffusion-xl-base-1.0; for models of zero
-terminal SNR Lin et al. (2023), https://arxiv.org/abs/2305.08891, who begin drawing at the last timestep ("trailing").
+Settings that a model does not state are SDXL's, never diffusers' defaults, which are those of a model of pixels:
+clipping to [-1, 1] spoils latents. Sources: `scheduler/scheduler_config.json` of stable-diffusion-xl-base-1.0; for
+models of zero terminal SNR Lin et al. (2023), https://arxiv.org/abs/2305.08891, who begin drawing at the last timestep
+("trailing").
 """
 
 import math
@@ -15,12 +16,12 @@ from safetensors import safe_open
 
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sdxl.config import SDXLConfig
-from fashion_sweep.models.sdxl.sources import architecture_of, locate
+from fashion_sweep.models.sdxl.sources import locate, packaged_configs
 from fashion_sweep.models.sources import is_file
 from fashion_sweep.storage.files import read_json
 
 CONFIG = Path("scheduler", "scheduler_config.json")
-SDXL: dict[str, Any] = {
+SDXL_SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -32,11 +33,11 @@ SDXL: dict[str, Any] = {
     "steps_offset": 1,
     "set_alpha_to_one": False,
 }
-"""Arguments of `DDIMScheduler`."""
+"""The arguments of `DDIMScheduler` for SDXL."""
 NEVER: dict[str, Any] = {"clip_sample": False, "thresholding": False}
-"""What no model of latents can want, whatever its config says."""
+"""The settings that no model of latents can want, whatever its config says."""
 OF_DRAWING = {"timestep_spacing", "steps_offset", "set_alpha_to_one"}
-"""What base and refiner may differ in: the base's hold for both."""
+"""The settings in which base and refiner may differ: the base's hold for both."""
 KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     "num_train_timesteps": (lambda value: type(value) is int and value > 0, "a whole number above 0"),
     "beta_start": (lambda value: _is_share(value), "between 0 and 1"),
@@ -49,25 +50,25 @@ KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     "steps_offset": (lambda value: value in (0, 1), "0 or 1"),
     "set_alpha_to_one": (lambda value: isinstance(value, bool), "true or false"),
 }
-"""By key: whether a value is one that can be trained and drawn with, and what would be."""
+"""A test by key whether a value can be trained and drawn with, and the values that can, in words."""
 DISCRETE = re.compile(
     r"(DD[IP]M(Parallel)?|PNDM|LMSDiscrete|Euler(Ancestral)?Discrete|HeunDiscrete|KDPM2(Ancestral)?Discrete|LCM|TCD|"
     r"DPMSolver(Multistep|Singlestep|SDE)|UniPCMultistep|DEISMultistep|SASolver)Scheduler"
 )
-"""Schedulers of the noise that `DDIMScheduler` knows, as EDM's and those of flow matching are not."""
+"""The schedulers of the noise that `DDIMScheduler` knows, unlike EDM's and those of flow matching."""
 MARKS: dict[str, dict[str, Any]] = {"v_pred": {"prediction_type": "v_prediction"}}
 MARKS["ztsnr"] = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-"""Tensors of no content by which a single file tells how it was trained."""
+"""The empty tensors by which a single file tells how it was trained."""
 OTHER_MARKS = re.compile(r"edm_\w+(\.\w+)?")
 PREDICTIONS = {"epsilon": {}, "v": {"prediction_type": "v_prediction"}}
-"""Values of `modelspec.prediction_type`, which sd-scripts writes."""
+"""The values of `modelspec.prediction_type`, which sd-scripts writes."""
 
 
 def check_schedules(model: SDXLConfig) -> None:
-    """Of base and refiner, as far as they are on this disk.
+    """Checks the schedules of base and refiner, as far as they are on this disk.
 
     Raises:
-        ConfigError: a model learnt something that cannot be trained or drawn here, or the two not the same.
+        ConfigError: a model learnt something that cannot be trained or drawn here, or the two learnt different things.
     """
     base = _local(model.base, "model.base")
     refiner = _local(model.refiner, "model.refiner") if model.refiner else None
@@ -76,12 +77,12 @@ def check_schedules(model: SDXLConfig) -> None:
 
 
 def check_alike(model: SDXLConfig, base: Mapping[str, Any], refiner: Mapping[str, Any]) -> None:
-    """The refiner goes on from the base's latents, at the base's timesteps.
+    """Checks that the refiner can go on from the base's latents, at the base's timesteps.
 
     Raises:
-        ConfigError: what one calls half noise the other does not.
+        ConfigError: a timestep means different noise to the two.
     """
-    for key in SDXL.keys() - OF_DRAWING:
+    for key in SDXL_SCHEDULE.keys() - OF_DRAWING:
         if base[key] != refiner[key]:
             raise ConfigError(
                 f"model.refiner: {model.refiner} has {key} {refiner[key]}, where that of {model.base} is {base[key]}; "
@@ -90,11 +91,11 @@ def check_alike(model: SDXLConfig, base: Mapping[str, Any], refiner: Mapping[str
 
 
 def schedule_of(name: str, key: str, load_config: Callable[[str], Any]) -> dict[str, Any]:
-    """Arguments for `DDIMScheduler`, each given.
+    """Returns all arguments for `DDIMScheduler`.
 
     Args:
         name: of the model, in the config's `key`.
-        key: of it.
+        key: of the model's name.
         load_config: reads the scheduler's config of a folder or hub id.
 
     Raises:
@@ -102,7 +103,7 @@ def schedule_of(name: str, key: str, load_config: Callable[[str], Any]) -> dict[
     """
     location = locate(name, key)
     if is_file(location):
-        return _checked(read_json(architecture_of(key) / CONFIG) | _said_in(location, key), name, key)
+        return _checked(read_json(packaged_configs(key) / CONFIG) | _said_in(location, key), name, key)
     return _checked(load_config(location), name, key)
 
 
@@ -117,15 +118,15 @@ def _local(name: str, key: str) -> dict[str, Any] | None:
 
 def _said_in(file: str, key: str) -> dict[str, Any]:
     with safe_open(file, "np") as opened:
-        names, said = sorted(opened.keys()), (opened.metadata() or {}).get("modelspec.prediction_type", "epsilon")
+        names, prediction = sorted(opened.keys()), (opened.metadata() or {}).get("modelspec.prediction_type", "epsilon")
     if other := next(filter(OTHER_MARKS.fullmatch, names), None):
         raise ConfigError(f"{key}: {file} is a model of EDM, by its tensor {other}, which cannot be trained or drawn")
-    if said not in PREDICTIONS:
-        raise ConfigError(f"{key}: {file} says modelspec.prediction_type {said!r}; it must be epsilon or v")
-    found = dict(PREDICTIONS[said])
+    if prediction not in PREDICTIONS:
+        raise ConfigError(f"{key}: {file} says modelspec.prediction_type {prediction!r}; it must be epsilon or v")
+    settings = dict(PREDICTIONS[prediction])
     for mark in MARKS.keys() & set(names):
-        found |= MARKS[mark]
-    return found
+        settings |= MARKS[mark]
+    return settings
 
 
 def _checked(config: Any, name: str, key: str) -> dict[str, Any]:
@@ -136,14 +137,16 @@ def _checked(config: Any, name: str, key: str) -> dict[str, Any]:
     if not DISCRETE.fullmatch(str(kind)) or config.get("use_flow_sigmas"):
         raise ConfigError(f"{where}: has the noise of a {kind}, which cannot be trained or drawn; give another model")
     spacing = {"timestep_spacing": "trailing"} if config.get("rescale_betas_zero_snr") else {}
-    found = SDXL | spacing | {setting: value for setting, value in config.items() if setting in SDXL}
-    for setting, value in found.items():
+    settings = (
+        SDXL_SCHEDULE | spacing | {setting: value for setting, value in config.items() if setting in SDXL_SCHEDULE}
+    )
+    for setting, value in settings.items():
         is_known, right = KNOWN[setting]
         if not is_known(value):
             raise ConfigError(f"{where}: has {setting} {str(value)[:80]!r}; it must be {right}")
-    if found["rescale_betas_zero_snr"] and found["prediction_type"] == "epsilon":
+    if settings["rescale_betas_zero_snr"] and settings["prediction_type"] == "epsilon":
         raise ConfigError(f"{where}: has zero terminal SNR, from where epsilon leads nowhere; it needs v_prediction")
-    return found | NEVER
+    return settings | NEVER
 
 
 def _is_share(value: Any) -> bool:

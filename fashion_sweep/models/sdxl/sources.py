@@ -1,4 +1,4 @@
-"""Where the weights of Stable Diffusion XL come from: its folders, its single files, its configs in this package."""
+"""Locates Stable Diffusion XL's weights and configs: folders, single files, and the configs in this package."""
 
 import re
 from pathlib import Path
@@ -23,22 +23,22 @@ PARTS = {
     "image_encoder": ("transformers", "CLIPVisionModelWithProjection"),
     "feature_extractor": ("transformers", "CLIP(ImageProcessor|FeatureExtractor)"),
 }
-"""Library and class of what a pipeline's folder may consist of."""
+"""The library and class of each part that a pipeline's folder may hold."""
 CONFIGS = Path(__file__).parent / "configs"
-"""Configs, without weights, of models on the hub, in folders of their names."""
+"""The folder of configs, without weights, of models on the hub, in folders of their names."""
 SINGLE_FILES = {
     "model.base": ("stable-diffusion-xl-base-1.0", "conditioner.embedders.1.model.ln_final.weight"),
     "model.refiner": ("stable-diffusion-xl-refiner-1.0", "conditioner.embedders.0.model.ln_final.weight"),
     "model.vae": ("stable-diffusion-xl-base-1.0", "decoder.conv_in.weight"),
 }
-"""By key: the architecture of a single-file checkpoint, and a tensor by which one is known."""
+"""The architecture of a single-file checkpoint, and a tensor by which one is known, by key."""
 
 
 def locate(name: str, key: str) -> str:
-    """As `sources.locate`, and what is on this disk is known to be of SDXL; for `random:<name>` a folder with configs.
+    """Locates as `sources.locate`, and checks that local files are SDXL's; for `random:<name>` a folder with configs.
 
     Raises:
-        ConfigError: as there, or it is something else.
+        ConfigError: as `sources.locate`, or it is no SDXL.
     """
     if name.startswith(RANDOM):
         real = name.removeprefix(RANDOM)
@@ -56,7 +56,7 @@ def locate(name: str, key: str) -> str:
 
 
 def check_parts(name: str, key: str, index: Any) -> None:
-    """diffusers imports whatever module `model_index.json` names.
+    """Checks that `model_index.json` names SDXL's parts alone: diffusers imports whatever module it names.
 
     Raises:
         ConfigError: it names something that is no part of SDXL.
@@ -72,13 +72,13 @@ def check_parts(name: str, key: str, index: Any) -> None:
             raise ConfigError(f"{key}: {name} wants {entry} for its {part}, which is no part of a Stable Diffusion XL")
 
 
-def architecture_of(key: str) -> Path:
-    """The folder with the configs of what a single-file checkpoint at `key` holds."""
+def packaged_configs(key: str) -> Path:
+    """Returns the folder with the configs of what a single-file checkpoint at `key` holds."""
     return CONFIGS / SINGLE_FILES[key][0]
 
 
 def _check_file(path: Path, key: str) -> None:
-    """By its header alone, so that a file of gigabytes is told from another in no time."""
+    """Checks a single-file checkpoint by its header alone, which is quick for gigabytes too."""
     if path.suffix != SUFFIX or key not in SINGLE_FILES:
         raise ConfigError(f"{key}: {path} is a file that cannot be read; give a folder, or a {SUFFIX} checkpoint")
     architecture, tensor = SINGLE_FILES[key]
@@ -93,18 +93,18 @@ def _check_file(path: Path, key: str) -> None:
 
 
 def locate_architecture(name: str, key: str) -> str:
-    """A folder with at least the configs of the model's components: for known hub ids and files that of this package.
+    """Returns a folder with the configs of the model's components: for known hub ids and files that of this package.
 
     Raises:
         ConfigError: as `locate`.
     """
     location = locate(name, key)
-    packaged = architecture_of(key) if is_file(location) else CONFIGS / Path(name).name
+    packaged = packaged_configs(key) if is_file(location) else CONFIGS / Path(name).name
     return location if Path(location).is_dir() or not packaged.is_dir() else str(packaged)
 
 
 def model_fingerprint(name: str, key: str) -> str:
-    """Of what `name` stands for: its weights and configs, or its configs and that it is random."""
+    """Returns the fingerprint of the named model: of its weights and configs, or that it is random and its configs."""
     kind = RANDOM if name.startswith(RANDOM) else ""
     return kind + fingerprint(locate(name, key))
 

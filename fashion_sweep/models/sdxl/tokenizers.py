@@ -1,4 +1,4 @@
-"""CLIP's tokenizers where a model comes without their files, as a single-file checkpoint does. Loads no torch."""
+"""CLIP's tokenizers, for models that come without their files, as single-file checkpoints do. Loads no torch."""
 
 import gzip
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ PAD_TOKENS = {"tokenizer": END, "tokenizer_2": "!"}
 
 
 def clip_tokenizer(name: str) -> Any:
-    """SDXL's `tokenizer` or `tokenizer_2`, with CLIP's own vocabulary, which open_clip carries."""
+    """Builds SDXL's `tokenizer` or `tokenizer_2`, with CLIP's own vocabulary, which open_clip carries."""
     from transformers import CLIPTokenizer
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 

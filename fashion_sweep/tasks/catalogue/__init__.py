@@ -1,1 +1,1 @@
-"""A catalogue as the task: trials learn its training set and are judged on evaluation sets."""
+"""Implements the catalogue task: trials learn a catalogue's training set and are judged on evaluation sets."""

@@ -1,10 +1,11 @@
-"""What the model card of a sweep's adapter says: the verdict of the run, and the trial's metrics."""
+"""Writes the model card of a sweep's adapter: the verdict of the run, and the trial's metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.handover.model_card import TaskCard, cell, corrected_values
+from fashion_sweep.handover.model_card import cell, corrected_values
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import Evaluation, TrialResult
@@ -12,14 +13,14 @@ from fashion_sweep.report.words import GAP
 
 
 def card_of(config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
-    """verdicts: by evaluation set, as `results.json` has them; None for a set without one."""
+    """Returns the card of a trial; `verdicts` are by evaluation set as in `results.json`, None where there is none."""
     sections = {"Verdict": list(_verdicts(trial, verdicts)), "Metrics": _metrics(config, trial, verdicts)}
     return TaskCard(sections, prompt="a woman in a long-sleeved cotton shirt")
 
 
 def _verdicts(trial: TrialResult, verdicts: Mapping[str, Any]) -> Iterable[str]:
-    known = [verdict for verdict in verdicts.values() if verdict]
-    for verdict in known:
+    reached = [verdict for verdict in verdicts.values() if verdict]
+    for verdict in reached:
         title = trial.spec.configuration.title
         if title == verdict.get("chosen"):
             place = "This is the chosen configuration."
@@ -28,7 +29,7 @@ def _verdicts(trial: TrialResult, verdicts: Mapping[str, Any]) -> Iterable[str]:
         else:
             place = f"This is another configuration of that run, not the one that leads ({verdict.get('best')})."
         yield plain(f"{verdict.get('sentence', '')} {verdict.get('basis', '')} {place}")
-    if not known:
+    if not reached:
         yield f"The run came to no verdict{' on ' + ' or '.join(verdicts) if verdicts else ''}."
 
 

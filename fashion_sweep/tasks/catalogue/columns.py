@@ -1,4 +1,4 @@
-"""What MLflow's saved views show of a sweep."""
+"""Chooses what MLflow's saved views show of a sweep."""
 
 from fashion_sweep.config.adapter_columns import adapter_columns, placements_of
 from fashion_sweep.config.preset import RunConfig
@@ -8,7 +8,7 @@ from fashion_sweep.tracking.tracked import Columns
 
 
 def columns_of(config: RunConfig) -> Columns:
-    """The metrics of the verdicts first, then what is shown beside them; of a sweep that judges nothing, the loss."""
+    """Returns the columns: first the metrics of the verdicts, then those beside them; the loss if nothing is judged."""
     judge, metrics, quality = config.sweep.judge, list[str](), list[str]()
     for name, deciding in judge.items():
         beside = [metric for metric in config.sweep.metrics_on(name) if metric not in deciding]
@@ -28,7 +28,7 @@ def columns_of(config: RunConfig) -> Columns:
 
 
 def _params(config: RunConfig) -> list[str]:
-    """Sizes, and what else differs between trials."""
+    """Returns the params that hold sizes, and what else differs between trials."""
     space = config.sweep.space
     axes = space.training if space else {name for spec in config.specs for name, _ in spec.training}
     varied = [name for name in TRAINING_AXES if name in axes]

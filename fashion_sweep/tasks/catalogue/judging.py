@@ -1,4 +1,4 @@
-"""Judging a trial on evaluation sets: pictures of their captions become features, and these become metrics."""
+"""Judges a trial on evaluation sets: pictures of their captions become features, and these become metrics."""
 
 import json
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def _load_judge(trial: TrialWorker) -> Judge:
 
 
 def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dict[str, Any] | None:
-    """The metrics, on worker 0; None on the others."""
+    """Judges one evaluation set; returns its metrics on worker 0, None on the others."""
     evaluation, generation = trial.config.preset.evaluation, trial.config.preset.generation
     catalogue, folder = trial.catalogue(name), trial.paths.judged(name)
     order = evaluation_order(catalogue, generation.seed)
@@ -83,7 +83,7 @@ def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dic
 
 
 def _forgotten(trial: TrialWorker, name: str, model: Model, order: Sequence[Record]) -> dict[str, float]:
-    """Loss on images of a set that nothing was trained on, against the base model's; nothing of the base itself."""
+    """Returns the loss on images of a set that nothing was trained on, against the base model's; empty for the base."""
     cache = trial.caches.loss(name)
     if cache is None or trial.spec.is_base_model:
         return {}

@@ -1,4 +1,4 @@
-"""The task of a sweep: trials learn a catalogue's photographs, and are judged on evaluation sets."""
+"""Defines the task of a sweep: trials learn a catalogue's photographs, and are judged on evaluation sets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +13,13 @@ from fashion_sweep.data.listing import problems_csv
 from fashion_sweep.data.sets import locate_data, open_data
 from fashion_sweep.encodings.cache_part import CachePart
 from fashion_sweep.errors import DataError
-from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage.files import write_text
-from fashion_sweep.tasks.catalogue.card import card_of
 from fashion_sweep.tasks.catalogue.columns import columns_of
 from fashion_sweep.tasks.preflight import check_catalogue
-from fashion_sweep.tracking.registry import Entry, entry_of_winner, winner
+from fashion_sweep.tracking.registry import RegistryEntry, entry_of_winner, winner
 from fashion_sweep.tracking.tracked import Columns
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class CatalogueTask:
-    """As `tasks.task.Task`."""
+    """Implements `tasks.task.Task` for a sweep over a catalogue."""
 
     name = "catalogue"
     fails_unread = False
@@ -55,7 +54,7 @@ class CatalogueTask:
         return ()
 
     def negative_prompt(self, config: RunConfig, spec: TrialSpec) -> str | None:
-        """The base model's alone, as in the study."""
+        """Returns the negative prompt of the base model; None for a trained adapter, as in the study."""
         return config.preset.generation.base_negative_prompt if spec.is_base_model else None
 
     def check(self, config: RunConfig) -> None:
@@ -95,11 +94,11 @@ class CatalogueTask:
     def to_register(
         self, config: RunConfig, states: Mapping[TrialSpec, str], results: Mapping[str, Any]
     ) -> Sequence[TrialSpec]:
-        """The best by the verdict, once every trial is there to be compared."""
+        """Returns the best trial by the verdict, once every trial is there to be compared."""
         best = None if "failed" in states.values() else self.best(config, list(states), results)
         return [best] if best else []
 
-    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> RegistryEntry:
         won = winner(config, [spec], results)
         assert won is not None
         return entry_of_winner(run, config, won)
@@ -109,15 +108,17 @@ class CatalogueTask:
         return won.spec if won else None
 
     def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
+        from fashion_sweep.tasks.catalogue.card import card_of
+
         return card_of(config, trial, verdicts)
 
     judging = "features and CLIP score"
 
     def example(self, preset: Preset) -> None:
-        """None: there are sweeps to rehearse."""
+        """Returns None, since there are sweeps to rehearse."""
 
     def stand_in(self, config: RunConfig, run: RunPaths) -> None:
-        """None: two images of each data set stand in for it."""
+        """Returns None, since two images of each data set stand in for it."""
 
     def smaller(self, preset: Preset) -> Preset:
         return preset

@@ -1,1 +1,1 @@
-"""A garment as the task: an adapter and on-model pictures from one photo."""
+"""Implements the garment task: an adapter and on-model pictures from one photo."""

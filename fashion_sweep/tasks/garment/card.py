@@ -1,14 +1,14 @@
-"""What the model card of a garment's adapter says: how close its pictures come to the photo."""
+"""Writes the model card of a garment's adapter: how close its pictures come to the photo."""
 
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.report.words import GAP
 from fashion_sweep.tasks.garment.recipe import caption_of, prompts_of, recipe_of
 
 
 def card_of(config: RunConfig, trial: TrialResult) -> TaskCard:
-    """Of a trial that is one garment's."""
+    """Returns the card of a trial that trained one garment's adapter."""
     recipe = recipe_of(config.preset)
     garment = next(one for one in config.sweep.garments if one.name == trial.spec.item)
     scores = trial.summary

@@ -1,4 +1,4 @@
-"""How close a picture comes to a garment's photo, in colour, in pattern, and to CLIP's eye.
+"""Measures how close a picture comes to a garment's photo, in colour, in pattern, and to CLIP's eye.
 
 Colour is the sliced Wasserstein distance between the pixels of both regions in CIELAB, in units of ΔE (Rabin et al.
 2011). Pattern compares what is left of them after Gabor filters of three frequencies and four directions (Manjunath
@@ -25,34 +25,35 @@ from fashion_sweep.storage.files import write_tensors
 from fashion_sweep.tasks.garment.region import garment_region
 
 PIXELS = 4096
-"""Of a region that are compared, at most."""
+"""The most pixels of a region that are compared."""
 DIRECTIONS = 24
 HEIGHTS = (24, 48, 96)
-"""Pixels to which two regions are brought before their patterns are compared: the largest that both have, or the
-first. On rendered garments, drawn twice, local binary patterns told nothing from pictures of 64 pixels."""
+"""The heights in pixels to which two regions are brought before their patterns are compared: the largest that both
+have, or the first. On rendered garments, drawn twice, local binary patterns told nothing from pictures of 64 pixels."""
 FREQUENCIES = (0.1, 0.16, 0.25)
-"""Cycles a pixel."""
+"""The frequencies of the Gabor filters, in cycles a pixel."""
 ANGLES = 4
 GREY = 128
 COLOUR_SCALE = 15.0
-"""ΔE at which the likeness in colour has fallen to 1/e."""
+"""The distance in ΔE at which the likeness in colour has fallen to 1/e."""
 PATTERN_SCALE = 0.4
-"""Likewise of the pattern."""
+"""The difference in pattern at which the likeness in pattern has fallen to 1/e."""
 WEIGHTS = {"colour": 0.5, "pattern": 0.25, "clip": 0.25}
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is compared of a picture: its garment's region."""
+    """Holds what is compared of a picture: its garment's region."""
 
     lab: np.ndarray
-    """M,3 float64."""
+    """The colours of the region in CIELAB: M,3 float64."""
     patterns: Mapping[int, np.ndarray]
-    """By height, of those that the region has: 3,filters float64, the logarithm of 1 + each filter's energy in ΔE."""
+    """The patterns, by each height that the region has: 3,filters float64. They are the logarithm of 1 + each
+    filter's energy in ΔE."""
     embedding: np.ndarray
-    """d float64, of length 1."""
+    """CLIP's embedding of the region: d float64, of length 1."""
     region: float
-    """Its share of the picture, above 0."""
+    """The region's share of the picture, above 0."""
 
     def save(self, path: Path) -> None:
         tensors = {f"pattern/{height}": energies for height, energies in self.patterns.items()}
@@ -68,15 +69,15 @@ class Look:
 @dataclass(frozen=True)
 class Closeness:
     colour: float
-    """ΔE, 0 or more; less is closer."""
+    """The distance in colour in ΔE, 0 or more; less is closer."""
     pattern: float
-    """Mean difference of logarithms, 0 or more; less is closer."""
+    """The mean difference of the patterns' logarithms, 0 or more; less is closer."""
     clip: float
-    """Cosine, in [-1, 1]; more is closer."""
+    """The cosine of CLIP's embeddings, in [-1, 1]; more is closer."""
 
     @property
     def score(self) -> float:
-        """0 to 100; more is closer."""
+        """Returns the three measures weighed together, 0 to 100; more is closer."""
         alike = {
             "colour": math.exp(-self.colour / COLOUR_SCALE),
             "pattern": math.exp(-self.pattern / PATTERN_SCALE),
@@ -87,14 +88,14 @@ class Closeness:
 
 @dataclass(frozen=True)
 class Cut:
-    """The smallest rectangle around the garment."""
+    """Holds the smallest rectangle around the garment."""
 
     pixels: np.ndarray
-    """uint8 h,w,3, grey where the garment is not."""
+    """The pixels of the rectangle: uint8 h,w,3, grey where the garment is not."""
     region: np.ndarray
-    """bool h,w."""
+    """The garment's region in the rectangle: bool h,w."""
     share: float
-    """Of the picture that the region covers."""
+    """The share of the picture that the region covers."""
 
 
 def cut_out(pixels: np.ndarray, kind: str) -> Cut:
@@ -106,7 +107,7 @@ def cut_out(pixels: np.ndarray, kind: str) -> Cut:
 
 
 def look_of(cut: Cut, embedding: np.ndarray) -> Look:
-    """embedding: d, CLIP's of the cut's pixels."""
+    """Returns the look of a cut; `embedding` is CLIP's of the cut's pixels, of length d."""
     unit = embedding.astype(np.float64) / np.linalg.norm(embedding)
     return Look(_colours(cut.pixels, cut.region), _patterns(cut.pixels, cut.region), unit, cut.share)
 
@@ -130,17 +131,17 @@ def _colours(cut: np.ndarray, region: np.ndarray) -> np.ndarray:
 def _patterns(cut: np.ndarray, region: np.ndarray) -> dict[int, np.ndarray]:
     mean = cut[region].mean(axis=0)
     filled = Image.fromarray(np.where(region[..., None], cut, mean).astype(np.uint8))
-    found = {}
+    patterns = {}
     for height in [one for one in HEIGHTS if one <= max(cut.shape[0], HEIGHTS[0])]:
         size = (max(4, round(cut.shape[1] * height / cut.shape[0])), height)
         inside = np.asarray(Image.fromarray(region).resize(size, Image.Resampling.NEAREST))
         lab = rgb2lab(np.asarray(filled.resize(size, Image.Resampling.LANCZOS)))
-        found[height] = np.array([_energies(lab[..., channel], inside) for channel in range(3)])
-    return found
+        patterns[height] = np.array([_energies(lab[..., channel], inside) for channel in range(3)])
+    return patterns
 
 
 def _energies(values: np.ndarray, inside: np.ndarray) -> list[float]:
-    """Of each filter; where the region is so small that nothing of it is left, 0."""
+    """Returns the energy of each filter in the region; 0 where the region is so small that nothing of it is left."""
     if not inside.any():
         return [0.0] * len(_filters())
     centred = np.where(inside, values - values[inside].mean(), 0.0)
@@ -155,14 +156,14 @@ def _filters() -> list[np.ndarray]:
 
 
 def _sliced_wasserstein(a: np.ndarray, b: np.ndarray) -> float:
-    """Over fixed directions, in the units of the space: the mean, doubled, for in three dimensions a shift is seen at
-    half its length on average."""
+    """Returns the sliced Wasserstein distance over fixed directions, in the units of the space: the mean, doubled, for
+    in three dimensions a shift is seen at half its length on average."""
     directions = _directions()
     distances = [wasserstein_distance(a @ direction, b @ direction) for direction in directions]
     return 2 * float(np.mean(distances))
 
 
 def _directions() -> np.ndarray:
-    """DIRECTIONS,3, of length 1."""
+    """Returns the fixed directions: DIRECTIONS,3, of length 1."""
     drawn = numpy_generator(0, "closeness/directions").standard_normal((DIRECTIONS, 3))
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Judging a garment's trial: its pictures are drawn, and each is compared with the photo of every garment."""
+"""Judges a garment's trial: its pictures are drawn, and each is compared with the photo of every garment."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -57,7 +57,7 @@ def _judge(trial: TrialWorker, model: Model, clip: Clip, drawings: Sequence[Draw
 
 
 def _draw(trial: TrialWorker, generator: Generator, drawings: Sequence[Drawing]) -> None:
-    """Those of this worker that are not there yet, a batch at a time."""
+    """Draws this worker's pictures that are not there yet, a batch at a time."""
     rank, world_size = trial.worker.rank, trial.worker.world_size
     paths = [drawing.path(trial.paths.pictures) for drawing in drawings]
 
@@ -98,7 +98,7 @@ def _closeness(trial: TrialWorker, clip: Clip, drawings: Sequence[Drawing]) -> d
 
 
 def _look_of_photo(clip: Clip, photo: Path, kind: str, alive: Callable[[], None]) -> Look:
-    """Kept beside it, for each trial compares its pictures with all photos."""
+    """Returns the look of a photo; it is kept beside the photo, as each trial compares its pictures with all photos."""
     alive()
     kept = photo.with_suffix(".look.safetensors")
     if not is_whole(kept):
@@ -115,7 +115,7 @@ def _compared(
 
 
 def look_at(clip: Clip, images: Sequence[tuple[Path, str]], alive: Callable[[], None] = lambda: None) -> list[Look]:
-    """Of each image file with a garment of that kind in it. alive: called for each."""
+    """Returns the look of each image file with a garment of that kind in it; calls `alive` for each."""
     looks: list[Look] = []
     for path, kind in images:
         alive()
@@ -126,6 +126,6 @@ def look_at(clip: Clip, images: Sequence[tuple[Path, str]], alive: Callable[[], 
 
 
 def described(ours: Look, theirs: Look) -> dict[str, float]:
-    """How close one look comes to another, measure by measure, with their score."""
+    """Returns how close one look comes to another, measure by measure, with their score."""
     compared = closeness(ours, theirs)
     return {**asdict(compared), "score": compared.score}

@@ -1,4 +1,4 @@
-"""Pictures of a garment on demand: drawn with its adapter, ranked by how close they come to its photo."""
+"""Draws pictures of a garment on demand with its adapter, ranked by how close they come to its photo."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fashion_sweep.config.sweep import Garment
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.errors import ConfigError, did_you_mean
 from fashion_sweep.handover.generate import DEFAULT_FOLDER, generate
-from fashion_sweep.handover.requests import Wish
+from fashion_sweep.handover.requests import DrawingRequest
 from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.run.stage_inputs import fetch_configs, fetch_for_drawing
@@ -28,28 +28,28 @@ from fashion_sweep.tasks.garment.sheet import SCORE_COLUMNS, ranked, scores_of, 
 
 @dataclass(frozen=True)
 class Known:
-    """A garment that has an adapter."""
+    """Describes a garment that has an adapter, with the run that trained it."""
 
     garment: Garment
     run: RunPaths
     config: RunConfig
 
     def prompts(self, given: Sequence[str], prefix: str | None) -> list[str]:
-        """As they are drawn: those given, or the recipe's; behind `prefix`, or the recipe's."""
+        """Returns the prompts as they are drawn: those given, or the recipe's; behind `prefix`, or the recipe's."""
         recipe = recipe_of(self.config.preset)
         changed = recipe if prefix is None else recipe.model_copy(update={"prefix": prefix})
         return prompts_of(changed, self.garment, given)
 
 
 def find_garment(name: str) -> Known:
-    """The newest run's that has trained it.
+    """Finds the newest run that has trained the garment.
 
     Raises:
-        ConfigError: none has.
+        ConfigError: no run has trained it.
     """
     fetch_configs()
     configs = sorted(runs_root().glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    known, without = set[str](), list[str]()
+    trained, without = set[str](), list[str]()
     for path in configs:
         run = RunPaths(path.parent)
         try:
@@ -63,15 +63,15 @@ def find_garment(name: str) -> Known:
             elif garment.name == name:
                 return Known(garment, run, config)
             else:
-                known.add(garment.name)
+                trained.add(garment.name)
     if without:
         raise ConfigError(f"garment {name!r} has no adapter yet; see python -m fashion_sweep status {without[0]}")
-    remedy = did_you_mean(name, sorted(known)) if known else "; train one with garment train"
+    remedy = did_you_mean(name, sorted(trained)) if trained else "; train one with garment train"
     raise ConfigError(f"no garment {name!r} has an adapter in {runs_root()}{remedy}")
 
 
 def _unused(path: Path) -> Path:
-    """It, or the first numbered one that is not there: earlier pictures are kept, and so is what was said of them."""
+    """Returns the path, or the first numbered one that is unused: earlier pictures and their scores are kept."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
     return next(one for one in chain([path], numbered) if not one.exists())
 
@@ -88,7 +88,9 @@ def draw_garment(
     if folder.suffix:
         raise ConfigError(f"--output {folder}: is a folder for the pictures; give it a name without {folder.suffix}")
     fetch_for_drawing(known.run, known.run.trial(known.garment.name))
-    wish = Wish(prompts=prompts, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder)
+    wish = DrawingRequest(
+        prompts=prompts, seeds=seeds, adapters=(str(known.run.trial(known.garment.name).root),), output=folder
+    )
     files = generate(wish, None, (), console)[: wish.images]
     evaluation = known.config.preset.evaluation
     clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""The part of the shared cache with pictures of each kind of garment, for prior preservation. Without torch."""
+"""Caches pictures of each kind of garment for prior preservation. Imports no torch."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from fashion_sweep.planning.gpu import Gpu
 
 
 class Prior(CachePart):
-    """Pictures that the base model draws of each kind of garment, encoded as if they were photos: `latents` c,h,w
-    float16, and the conditioning of framing and caption."""
+    """Caches pictures that the base model draws of each kind of garment, encoded as if they were photos. It holds
+    `latents` c,h,w float16, and the conditioning of framing and caption."""
 
     KIND, TITLE, MADE_BY, FOR_TRAINING = "prior", "pictures of each kind", "pipelines", True
     ENCODER = "fashion_sweep.tasks.garment.prior_pictures:draw_and_encode"

@@ -16,7 +16,7 @@ from fashion_sweep.training.batches import LATENTS
 
 
 def draw_and_encode(model: Model, part: Prior, catalogue: Catalogue, rows: slice, alive: Alive) -> dict[str, Tensor]:
-    """Each picture is drawn by itself, so that it does not depend on where a shard begins."""
+    """Draws each picture by itself, so that it does not depend on where a shard begins, and encodes it."""
     generation, size = part.config.preset.generation, part.size
     generator = Generator(model, generation, size, (size.height, size.width), None, on_step=alive)
     numbers = range(part.rows(0, 0))[rows]
@@ -31,6 +31,6 @@ def draw_and_encode(model: Model, part: Prior, catalogue: Catalogue, rows: slice
         alive()
 
     draw(generator, captions, [(generation.seed, number) for number in numbers], keep, batch_size=1)
-    own = Framing((size.height, size.width), (0, 0), (size.height, size.width))
-    framing = dict(model.encode_framing([own] * len(latents)))
+    whole = Framing((size.height, size.width), (0, 0), (size.height, size.width))
+    framing = dict(model.encode_framing([whole] * len(latents)))
     return {LATENTS: torch.stack(latents)} | framing | encode_captions(model, captions, alive)

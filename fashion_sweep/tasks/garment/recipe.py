@@ -1,4 +1,4 @@
-"""The configuration of a run over garments: the preset's recipe in place of its training, a garment a trial."""
+"""Makes the configuration of a run over garments: the preset's recipe in place of its training, a garment a trial."""
 
 import json
 import math
@@ -20,16 +20,18 @@ from fashion_sweep.data.garment import garment_catalogue
 from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.tracking import fetch
+from fashion_sweep.tracking.fetching import fetch
 
 NAME = "garment"
 PHOTOS = "garments"
-"""The name of the garments' photos among data sets."""
+"""The name of the data set that holds the garments' photos."""
 QUESTION = "Does each garment's adapter draw that garment?"
 
 
 def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mapping[str, Any] | None = None) -> RunConfig:
-    """Args:
+    """Returns the configuration of a run over garments.
+
+    Args:
         preset: whose `garment` section becomes its training and image size.
         garments: one a trial.
         adapters: by placement, as sweep files have them; the same for every garment.
@@ -59,12 +61,12 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
 
 
 def first_choice(preset: Preset) -> dict[str, Any]:
-    """The study's answer: rank 1 where the architecture is adapted first."""
+    """Returns the adapter that the study settled on: rank 1 where the architecture is adapted first."""
     return {next(iter(ARCHITECTURES[preset.model.architecture].placements)): 1}
 
 
 def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
-    """A record a garment.
+    """Opens the photos of a run's garments as a catalogue, one record a garment.
 
     Raises:
         DataError: no photo can be read.
@@ -74,7 +76,7 @@ def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:
 
 
 def placement_like(address: str) -> dict[str, Any]:
-    """The placement of a registered adapter, with its options and the layers that it adapts.
+    """Returns the placement of a registered adapter, with its options and the layers that it adapts.
 
     Raises:
         ConfigError, RunError: MLflow does not have it.
@@ -82,16 +84,18 @@ def placement_like(address: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="fashion-sweep-") as folder:
         fetched = fetch(address, Path(folder), "--like")
         with safe_open(fetched.file, "np") as file:
-            said = file.metadata() or {}
-    if f"{PREFIX}rank" not in said:
+            metadata = file.metadata() or {}
+    if f"{PREFIX}rank" not in metadata:
         raise ConfigError(f"--like {address}: does not tell which components it adapts, at which rank")
-    targets = json.loads(said.get(f"{PREFIX}target_modules", "null"))
-    return json.loads(said[f"{PREFIX}rank"]) | ({"target_modules": targets} if targets else {})
+    targets = json.loads(metadata.get(f"{PREFIX}target_modules", "null"))
+    return json.loads(metadata[f"{PREFIX}rank"]) | ({"target_modules": targets} if targets else {})
 
 
 def check_settings(settings: Sequence[str]) -> None:
-    """Raises:
-    ConfigError: `--set` for something that a garment has of its own.
+    """Checks the `--set` options of a run over garments.
+
+    Raises:
+        ConfigError: `--set` for something that a garment has of its own.
     """
     for setting in settings:
         key = setting.partition("=")[0]
@@ -102,8 +106,10 @@ def check_settings(settings: Sequence[str]) -> None:
 
 
 def check_tokens(preset: Preset) -> None:
-    """Raises:
-    ConfigError: a word that stands for the garment is one that a text encoder knows, or too long.
+    """Checks the words that stand for the garment.
+
+    Raises:
+        ConfigError: a word is one that a text encoder knows, or too long.
     """
     from fashion_sweep.models.registry import architecture_of
     from fashion_sweep.tasks.garment.tokens import check_rare
@@ -115,19 +121,19 @@ def check_tokens(preset: Preset) -> None:
 
 
 def recipe_of(preset: Preset) -> GarmentConfig:
-    """Raises ConfigError: it has none."""
+    """Returns the preset's recipe for garments; raises ConfigError if it has none."""
     if preset.garment is None:
         raise ConfigError(f"preset {preset.name}: has no garment section; see presets/sdxl.yaml for one")
     return preset.garment
 
 
 def caption_of(recipe: GarmentConfig, garment: Garment) -> str:
-    """Of its photo."""
+    """Returns the caption of a garment's photo."""
     return recipe.filled(recipe.caption, garment)
 
 
 def prompts_of(recipe: GarmentConfig, garment: Garment, prompts: Sequence[str] = ()) -> list[str]:
-    """The recipe's prompts, or `prompts` in their place, as they are drawn.
+    """Returns the recipe's prompts, or `prompts` in their place, as they are drawn.
 
     Raises:
         ConfigError: braces in one of them around something unknown.
@@ -140,13 +146,13 @@ def prompts_of(recipe: GarmentConfig, garment: Garment, prompts: Sequence[str] =
 
 @dataclass(frozen=True)
 class Drawing:
-    """One picture to draw."""
+    """Describes one picture to draw."""
 
     number: int
-    """Of the prompt among the trial's."""
+    """The number of the prompt among the trial's."""
     prompt: str
     kind: str
-    """Of garment, by which its region is found."""
+    """The kind of garment, by which its region is found."""
     seed: int
 
     def path(self, folder: Path) -> Path:
@@ -154,7 +160,7 @@ class Drawing:
 
 
 def drawings_of(config: RunConfig, name: str) -> list[Drawing]:
-    """What is drawn of the garment; of all garments for "", which is the base model."""
+    """Returns the pictures to draw of the garment; of all garments for "", which is the base model."""
     recipe = recipe_of(config.preset)
     garments = [garment for garment in config.sweep.garments if name in ("", garment.name)]
     prompts = {prompt: garment.kind for garment in garments for prompt in prompts_of(recipe, garment)}

@@ -1,4 +1,4 @@
-"""Where in a picture the garment is: what stands out from the border, and of a person the part that the kind covers.
+"""Finds a garment in a picture: what stands out from the border, and on a person the part that the kind covers.
 
 The border is taken for background, and GrabCut cuts what is not like it (Rother et al. 2004, by OpenCV): it needs no
 weights. Where nothing sensible comes of it the whole image is the region.
@@ -10,28 +10,28 @@ import cv2
 import numpy as np
 
 SIDE = 192
-"""Pixels of the shorter side that is cut: enough for a garment's outline, and a tenth of a second."""
+"""The shorter side of the image that is cut, in pixels: enough for a garment's outline, and a tenth of a second."""
 BORDER = 0.04
-"""Share of the shorter side that is sure to be background."""
+"""The share of the shorter side that is sure to be background."""
 ROUNDS = 4
 LEAST, MOST = 0.04, 0.96
-"""Share of an image that can be a garment and its wearer."""
+"""The least and the greatest share of an image that can be a garment and its wearer."""
 LEAST_OF_PERSON = 0.4
-"""Share of the band that is not skin, at least; less are scraps of a garment in the colour of skin. Tops of the
+"""The least share of the band that is not skin; less are scraps of a garment in the colour of skin. Tops of the
 embedded world have 0.47 at least."""
 SKIN_LOW, SKIN_HIGH = (0, 135, 85), (255, 180, 135)
-"""Y, Cr, Cb in [0, 255]; after Chai and Ngan (1999), a little narrower in Cr and wider in Cb."""
+"""The bounds of skin in Y, Cr, Cb, in [0, 255]; after Chai and Ngan (1999), a little narrower in Cr, wider in Cb."""
 SKIN_TOLERANCE = 9.0
-"""In a and b of CIELAB, about the person's own face: what is lighter or darker is still skin."""
+"""The distance in a and b of CIELAB from the person's own face: what is lighter or darker is still skin."""
 SPECK = np.ones((5, 5), np.uint8)
-"""Pixels: what is thinner is the edge of a leg or an arm."""
+"""The square in pixels that a garment has to hold: what is thinner is the edge of a leg or an arm."""
 HEAD = 0.16
-"""Share of a person's height."""
+"""The height of the head, as a share of a person's height."""
 WIDEST_HEAD = 0.22
-"""Its width in shares of a person's height. Of 40 figures of the embedded world 38 had 0.18 at most, of 56 garments
-laid out flat in colours of skin 50 had more."""
+"""The widest head, in shares of a person's height. Of 40 figures of the embedded world 38 had 0.18 at most, of 56
+garments laid out flat in colours of skin 50 had more."""
 SKIN_OF_A_HEAD = 0.2
-"""Share of the top of a figure that is skin, where it is a person's head."""
+"""The share of the top of a figure that is skin, at least, where it is a person's head."""
 BANDS = {
     r"coat|cardigan|jacket|blazer|cape": (0.18, 0.6),
     r"hat|cap|beanie": (0.0, 0.14),
@@ -42,12 +42,12 @@ BANDS = {
     r"pants|trousers|jeans|leggings": (0.46, 0.95),
     r"shirt|top|blouse|sweater|hoodie|pullover|polo|vest|sleeve|tee": (0.18, 0.46),
 }
-"""What the words for a kind say of the part of a standing person that it covers, in shares of the height."""
+"""The part of a standing person that the words for a kind cover, in shares of the height."""
 ANYWHERE = (0.16, 0.96)
 
 
 def garment_region(pixels: np.ndarray, kind: str) -> np.ndarray:
-    """bool H,W, True on the garment.
+    """Returns the garment's region: bool H,W, True on the garment.
 
     Args:
         pixels: uint8 H,W,3 RGB.
@@ -56,13 +56,13 @@ def garment_region(pixels: np.ndarray, kind: str) -> np.ndarray:
     height, width = pixels.shape[:2]
     scale = SIDE / min(height, width)
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    found = _of_a_person(small, _foreground(small), kind)
-    region = cv2.resize(found.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    small_region = _of_a_person(small, _foreground(small), kind)
+    region = cv2.resize(small_region.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
     return region if region.any() else np.ones((height, width), bool)
 
 
 def band_of(kind: str) -> tuple[float, float]:
-    """From where to where on a standing person: shares of the height, from the top."""
+    """Returns where on a standing person the kind begins and ends: shares of the height, from the top."""
     for word in reversed(re.findall(r"[a-z]+", kind.lower())):  # the last one is the thing: a dress shirt is a shirt
         for words, band in BANDS.items():
             if re.fullmatch(rf"\w*({words})(s|es)?", word):
@@ -71,7 +71,7 @@ def band_of(kind: str) -> tuple[float, float]:
 
 
 def _foreground(pixels: np.ndarray) -> np.ndarray:
-    """bool; all True where what stands out is next to nothing or next to all."""
+    """Returns what stands out, as bool H,W; all True where that is next to nothing or next to all."""
     border = max(2, round(BORDER * min(pixels.shape[:2])))
     labels = np.full(pixels.shape[:2], cv2.GC_PR_FGD, np.uint8)
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
@@ -79,12 +79,12 @@ def _foreground(pixels: np.ndarray) -> np.ndarray:
     cv2.setRNGSeed(0)  # it seeds its clusters at random
     nowhere = (0, 0, 0, 0)
     cv2.grabCut(_bgr(pixels), labels, nowhere, np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)
-    found = _largest((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
-    return found if LEAST < found.mean() < MOST else np.ones_like(found)
+    figure = _largest((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    return figure if LEAST < figure.mean() < MOST else np.ones_like(figure)
 
 
 def _of_a_person(pixels: np.ndarray, figure: np.ndarray, kind: str) -> np.ndarray:
-    """The part of a figure that the garment covers, where it is a person; else the whole figure."""
+    """Returns the part of a figure that the garment covers, where it is a person; else the whole figure."""
     likely = figure & _may_be_skin(pixels)
     rows = np.flatnonzero(figure.any(axis=1))
     top, tall = rows[0], rows[-1] + 1 - rows[0]
@@ -104,12 +104,12 @@ def _of_a_person(pixels: np.ndarray, figure: np.ndarray, kind: str) -> np.ndarra
 
 
 def _may_be_skin(pixels: np.ndarray) -> np.ndarray:
-    found = cv2.inRange(cv2.cvtColor(_bgr(pixels), cv2.COLOR_BGR2YCrCb), np.array(SKIN_LOW), np.array(SKIN_HIGH))
-    return found.astype(bool)
+    in_range = cv2.inRange(cv2.cvtColor(_bgr(pixels), cv2.COLOR_BGR2YCrCb), np.array(SKIN_LOW), np.array(SKIN_HIGH))
+    return in_range.astype(bool)
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part, with its holes closed."""
+    """Returns the largest connected part of a mask."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count == 1:
         return mask

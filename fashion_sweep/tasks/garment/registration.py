@@ -1,16 +1,16 @@
-"""A garment's adapter in the model registry: by the garment's name, with the words that call it up, and its photo."""
+"""Enters a garment's adapter into the model registry: by its name, with its trigger words and its photo."""
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.garment import photo_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
-from fashion_sweep.tracking.registry import Entry
+from fashion_sweep.tracking.registry import RegistryEntry
 from fashion_sweep.tracking.values import trial_params
 
 
-def entry_of_garment(run: RunPaths, config: RunConfig, spec: TrialSpec) -> Entry:
-    """Of a trial that is done."""
+def entry_of_garment(run: RunPaths, config: RunConfig, spec: TrialSpec) -> RegistryEntry:
+    """Returns the registry's entry for the adapter of a finished trial."""
     garment = next(one for one in config.sweep.garments if one.name == spec.item)
     recipe, size = config.preset.garment, config.preset.picture_size()
     assert recipe is not None
@@ -31,7 +31,7 @@ def entry_of_garment(run: RunPaths, config: RunConfig, spec: TrialSpec) -> Entry
     }
     if "identified" in measured:
         tags["identified"] = f"{measured['identified']:.3f}"
-    return Entry(
+    return RegistryEntry(
         model=garment.name,
         spec=spec,
         tags={key: str(value) for key, value in tags.items()},

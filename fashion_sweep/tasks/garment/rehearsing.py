@@ -1,4 +1,4 @@
-"""What stands in for a garment where its photo is not given, and the recipe as small as a rehearsal can be."""
+"""Makes a stand-in for a garment whose photo is not given, and the recipe as small as a rehearsal can be."""
 
 import numpy as np
 from PIL import Image
@@ -11,12 +11,12 @@ from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.garment.recipe import PHOTOS, caption_of, recipe_of
 
 PHOTO = (750, 1101)
-"""Width and height of a made-up photo."""
+"""The width and height of a made-up photo, in pixels."""
 GARMENT = Garment(photo="made-up-0.jpg", kind="sweater", attribute="pattern", name="made-up", digest="")
 
 
 def made_up_photo(config: RunConfig, run: RunPaths) -> Catalogue:
-    """A made-up photo of `GARMENT`, kept in the run as that of any garment."""
+    """Makes up a photo of `GARMENT`, kept in the run as that of any garment."""
     path = run.made_up(PHOTOS) / GARMENT.photo
     path.parent.mkdir(parents=True, exist_ok=True)
     small = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
@@ -26,7 +26,7 @@ def made_up_photo(config: RunConfig, run: RunPaths) -> Catalogue:
 
 
 def smaller(preset: Preset) -> Preset:
-    """One prompt, one seed, one picture of each kind."""
+    """Returns the preset with one prompt, one seed and one picture of each kind."""
     recipe = recipe_of(preset)
     prior = recipe.prior and recipe.prior.model_copy(update={"images": 1})
     small = recipe.model_copy(update={"seeds": 1, "prompts": recipe.prompts[:1], "prior": prior})

@@ -1,4 +1,4 @@
-"""What a run over garments came to, for a shop to read: a table, a contact sheet each, the scores by seed."""
+"""Reports what a run over garments came to, for a shop to read: a table, a contact sheet each, the scores by seed."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from fashion_sweep.report.tables import Table, duration, time_table
 from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import as_csv, read_json, write_json, write_text
-from fashion_sweep.tasks.garment.judgement import Estimate, Judged, closest, judge_garments, overall
+from fashion_sweep.tasks.garment.judgement import Judged, SeedEstimate, closest, judge_garments, overall
 from fashion_sweep.tasks.garment.sheet import SCORE_COLUMNS, ranked, scores_of
 
 MEANING = (
@@ -34,18 +34,18 @@ SHORT_MEANING = (
 
 
 def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> None:
-    """As `report.page.write_report`, of a run over garments."""
+    """Writes the report of a run over garments, as `report.page.write_report` does for sweeps."""
     results = collect(run)
     config, judged = results.config, judge_garments(run, results.config)
-    found = answer(run, judged)
+    verdict = answer(run, judged)
     write_json(
         run.results,
         {
             "run": results.run,
             "sweep": config.sweep.name,
             "preset": config.preset.name,
-            "headline": found.headline,
-            "answer": found.paragraph,
+            "headline": verdict.headline,
+            "answer": verdict.paragraph,
             "garments": [asdict(one) for one in judged],
             "seconds": dict(results.seconds if seconds is None else seconds),
         },
@@ -55,9 +55,9 @@ def write_garment_report(run: RunPaths, seconds: Mapping[str, float] | None = No
     count = len(config.sweep.garments)
     title = f"{count} garment{'s' * (count > 1)}: {config.sweep.question}"
     subtitle = f"Run {results.run}, preset {config.preset.name}"
-    said = _sections(run, results, judged)
-    write_text(run.report, as_markdown(title, said, run.root))
-    write_text(run.page, as_html(title, subtitle, said))
+    sections = _sections(run, results, judged)
+    write_text(run.report, as_markdown(title, sections, run.root))
+    write_text(run.page, as_html(title, subtitle, sections))
 
 
 def show_garments(run: RunPaths, console: Console) -> None:
@@ -75,25 +75,25 @@ def show_garments(run: RunPaths, console: Console) -> None:
 
 
 def answer(run: RunPaths, judged: Sequence[Judged]) -> Answer:
-    """Whether the pictures are of their garments, in words."""
-    found = overall(run, judged)
+    """Returns whether the pictures are of their garments, in words."""
+    shares = overall(run, judged)
     if not judged:
         return Answer("No garment has been drawn yet.", "")
-    if found is None:
+    if shares is None:
         return Answer(_of_one(judged[0]), "One garment alone cannot be mistaken for another.")
     text = (
-        f"Of the pictures {_share(found.adapters)} come closer to their own garment's photo than to any other's; by "
-        f"chance it would be {found.chance:.0%}"
+        f"Of the pictures {_share(shares.adapters)} come closer to their own garment's photo than to any other's; by "
+        f"chance it would be {shares.chance:.0%}"
     )
-    closest_to_own = f"{found.adapters.value:.0%} of the pictures come closest to their own garment's photo"
-    if found.base is None or found.more is None:
-        return Answer(f"{closest_to_own} (by chance {found.chance:.0%}).", f"{text}.")
-    headline = f"{closest_to_own} (by chance {found.chance:.0%}, without adapters {found.base.value:.0%})"
-    text += f", and of the base model's pictures it is {_share(found.base)}. "
-    if found.more.low is not None and found.more.high is not None:
-        is_shown = found.more.low > 0
+    closest_to_own = f"{shares.adapters.value:.0%} of the pictures come closest to their own garment's photo"
+    if shares.base is None or shares.more is None:
+        return Answer(f"{closest_to_own} (by chance {shares.chance:.0%}).", f"{text}.")
+    headline = f"{closest_to_own} (by chance {shares.chance:.0%}, without adapters {shares.base.value:.0%})"
+    text += f", and of the base model's pictures it is {_share(shares.base)}. "
+    if shares.more.low is not None and shares.more.high is not None:
+        is_shown = shares.more.low > 0
         headline = f"The adapters work: {headline}" if is_shown else f"Not shown that the adapters help: {headline}"
-        points = f"{100 * found.more.value:+.0f} points ({100 * found.more.low:.0f} to {100 * found.more.high:.0f})"
+        points = f"{100 * shares.more.value:+.0f} points ({100 * shares.more.low:.0f} to {100 * shares.more.high:.0f})"
         text += f"{'Adapters are shown to help' if is_shown else 'That adapters help is not shown'}: {points}. "
     off = [one.garment for one in judged if one.colour_identified == 0]
     in_colour = f" In colour alone no picture comes closest to its own photo of: {', '.join(off)}." if off else ""
@@ -110,7 +110,7 @@ def _of_one(judged: Judged) -> str:
 
 
 def _without_gain(judged: Sequence[Judged]) -> str:
-    """Which garments are not shown to be closer to their photo than without an adapter."""
+    """Returns a sentence on the garments not shown to be closer to their photo than without an adapter."""
     lacking = [one for one in judged if one.gain and (one.gain.low is None or one.gain.low <= 0)]
     if not lacking:
         return "Each garment is shown to be closer to its photo with its adapter than without."
@@ -119,7 +119,7 @@ def _without_gain(judged: Sequence[Judged]) -> str:
 
 
 def whether_it_works(judged: Sequence[Judged]) -> Table:
-    """Narrow enough for a terminal."""
+    """Returns a table of how well each garment works, narrow enough for a terminal."""
     columns: tuple[str, ...] = ("garment", "identified", "base model", "gain over base")
     works: list[tuple[str, ...]] = [
         (one.garment, _share(one.identified), _share(one.base_identified), _difference(one.gain)) for one in judged
@@ -130,7 +130,7 @@ def whether_it_works(judged: Sequence[Judged]) -> Table:
 
 
 def garment_tables(results: Results, judged: Sequence[Judged]) -> list[Table]:
-    """Whether it works, and what it is."""
+    """Returns two tables: whether each garment works, and what its adapter is."""
     by_name = {trial.spec.item: trial for trial in results.trials}
     measured = []
     for one in judged:
@@ -145,13 +145,13 @@ def garment_tables(results: Results, judged: Sequence[Judged]) -> list[Table]:
     ]
 
 
-def _share(one: Estimate | None) -> str:
+def _share(one: SeedEstimate | None) -> str:
     if one is None or one.low is None:
         return GAP
     return f"{one.value:.0%} ({100 * one.low:.0f}–{one.high:.0%})"
 
 
-def _difference(one: Estimate | None) -> str:
+def _difference(one: SeedEstimate | None) -> str:
     if one is None:
         return GAP
     return f"{one.value:+.1f} ({'one seed' if one.low is None else f'{one.low:.1f} to {one.high:.1f}'})"
@@ -164,7 +164,7 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
         sheets += [Text(one.garment, "strong")]
         sheets += [Picture(run.trial(one.garment).sheet, f"{one.garment}: the photo, and the closest of each prompt")]
     times = time_table(results)
-    found = [
+    sections = [
         Section("Verdict", verdict_texts(answer(run, judged))),
         Section("Garments", tuple(garment_tables(results, judged)) if judged else ()),
         Section("Contact sheets", tuple(sheets)),
@@ -172,11 +172,11 @@ def _sections(run: RunPaths, results: Results, judged: list[Judged]) -> list[Sec
         Section("Where the time went", (times,) if times else ()),
         Section("Garments that did not finish", (Bullets(tuple(failed)),) if failed else ()),
     ]
-    return [section for section in found if section.blocks]
+    return [section for section in sections if section.blocks]
 
 
 def _csv(run: RunPaths, judged: list[Judged]) -> str:
-    """One line a picture, the closest first."""
+    """Returns the scores as CSV with one line a picture, the closest first."""
     rows: list[tuple[Any, ...]] = [("garment", "prompt", "seed", *SCORE_COLUMNS, "closest_photo", "file")]
     for one in judged:
         for picture in ranked(read_json(run.trial(one.garment).closeness)["pictures"], one.garment):

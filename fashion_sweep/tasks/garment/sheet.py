@@ -1,4 +1,4 @@
-"""The contact sheet of a garment: its photo, then for each prompt the pictures that come closest to it."""
+"""Writes the contact sheet of a garment: its photo, then for each prompt the pictures that come closest to it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,20 +12,22 @@ from fashion_sweep.report.grid import write_grid
 from fashion_sweep.tasks.garment.region import garment_region
 
 BEST = 3
-"""Pictures shown of each prompt."""
+"""The number of pictures shown of each prompt."""
 FADED = 0.85
-"""How far what is no garment goes towards white."""
+"""The amount by which what is no garment is faded towards white, in [0, 1]."""
 SCORE_COLUMNS = ("score", "colour_delta_e", "pattern", "clip", "region_share")
-"""Of a table of pictures."""
+"""The columns of scores in a table of pictures."""
 
 
 def write_sheet(path: Path, name: str, photo: Path, folder: Path, pictures: Sequence[dict[str, Any]]) -> None:
-    """Args:
-    path: the PNG to write.
-    name: the garment's.
-    photo: its photo, a PNG.
-    folder: where the pictures are.
-    pictures: as `closeness.json` has them.
+    """Writes the contact sheet of a garment.
+
+    Args:
+        path: the PNG to write.
+        name: the garment's.
+        photo: its photo, a PNG.
+        folder: where the pictures are.
+        pictures: as `closeness.json` has them.
     """
     _write(path, name, photo, folder, pictures, lambda picture: picture)
 
@@ -33,7 +35,7 @@ def write_sheet(path: Path, name: str, photo: Path, folder: Path, pictures: Sequ
 def write_regions(
     path: Path, name: str, kind: str, photo: Path, folder: Path, pictures: Sequence[dict[str, Any]]
 ) -> None:
-    """The same sheet, all but the garment faded: what was compared."""
+    """Writes the contact sheet with all but the garment faded: it shows what was compared."""
 
     def faded(picture: Path) -> Image.Image:
         pixels = np.asarray(load_rgb(picture))
@@ -62,18 +64,18 @@ def _write(
 
 
 def ranked(pictures: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """The closest first; of equal ones the smaller seed."""
+    """Returns the pictures with the closest first; of equally close ones the smaller seed."""
     return sorted(pictures, key=lambda picture: (-picture["closeness"][name]["score"], picture["seed"]))
 
 
 def scores_of(picture: dict[str, Any], name: str) -> list[str]:
-    """Under `SCORE_COLUMNS`, against that garment's photo."""
-    found = picture["closeness"][name]
+    """Returns a picture's scores against that garment's photo, in the order of `SCORE_COLUMNS`."""
+    close = picture["closeness"][name]
     return [
-        f"{value:.4f}" for value in (*(found[key] for key in ("score", "colour", "pattern", "clip")), picture["region"])
+        f"{value:.4f}" for value in (*(close[key] for key in ("score", "colour", "pattern", "clip")), picture["region"])
     ]
 
 
 def _caption(picture: dict[str, Any], name: str) -> str:
-    found = picture["closeness"][name]
-    return f"seed {picture['seed']}: {found['score']:.0f} (ΔE {found['colour']:.0f})"
+    close = picture["closeness"][name]
+    return f"seed {picture['seed']}: {close['score']:.0f} (ΔE {close['colour']:.0f})"

@@ -1,4 +1,4 @@
-"""The task of a run over garments: each trial learns one photo, and is judged by how close its pictures come to it."""
+"""Defines the task of a run over garments: each trial learns one photo, and is judged by its pictures' closeness."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,15 +11,14 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.garment import keep_photos, photo_of
 from fashion_sweep.encodings.cache_part import CachePart
-from fashion_sweep.handover.model_card import TaskCard
+from fashion_sweep.handover.task_card import TaskCard
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.garment import rehearsing
-from fashion_sweep.tasks.garment.card import card_of
 from fashion_sweep.tasks.garment.prior import Prior
 from fashion_sweep.tasks.garment.recipe import PHOTOS, drawings_of, garment_config, open_garments, recipe_of
 from fashion_sweep.tasks.garment.registration import entry_of_garment
-from fashion_sweep.tracking.registry import Entry
+from fashion_sweep.tracking.registry import RegistryEntry
 from fashion_sweep.tracking.tracked import Columns
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class GarmentTask:
-    """As `tasks.task.Task`."""
+    """Implements `tasks.task.Task` for a run over garments."""
 
     name = "garment"
     fails_unread = True
@@ -39,7 +38,7 @@ class GarmentTask:
         return keep_photos(catalogue, run.photos)
 
     def original_size(self, config: RunConfig, name: str, catalogue: Catalogue) -> tuple[int, int]:
-        """That of the picture itself: a photo may be small, and pictures are not to look like small ones."""
+        """Returns the size of the picture itself: a photo may be small, and pictures must not look like small ones."""
         size = config.preset.picture_size(name)
         return size.height, size.width
 
@@ -48,28 +47,28 @@ class GarmentTask:
         return recipe.token, recipe.attribute_token
 
     def negative_prompt(self, config: RunConfig, spec: TrialSpec) -> str | None:
-        """None, also not the study's for the base model: what is compared is the adapter alone."""
+        """Returns None, even for the base model, unlike the study: what is compared is the adapter alone."""
         return None
 
     def check(self, config: RunConfig) -> None:
-        """Photos are opened one by one, and those that cannot be read are told by name."""
+        """Checks nothing: photos are opened one by one, and those that cannot be read are told by name."""
 
     def cache_parts(self, config: RunConfig, views: int) -> Sequence[CachePart]:
         return [Prior(config, views, PHOTOS)] if recipe_of(config.preset).prior else []
 
     def trained_on(self, trial: "TrialWorker") -> dict[str, Any]:
-        own: dict[str, Any] = {"only": trial.spec.item}
+        images: dict[str, Any] = {"only": trial.spec.item}
         cache = trial.caches.parts.get(Prior.KIND)
         if cache is None:
-            return own
+            return images
         from fashion_sweep.training.batches import PriorPictures
 
         (kind,) = (one.kind for one in trial.config.sweep.garments if one.name == trial.spec.item)
         part = Prior(trial.config, trial.caches.views, PHOTOS)
-        return own | {"prior": PriorPictures(cache, part.rows_of(kind), part.caption(kind), part.prior.weight)}
+        return images | {"prior": PriorPictures(cache, part.rows_of(kind), part.caption(kind), part.prior.weight)}
 
     def judge(self, trial: "TrialWorker") -> dict[str, Any]:
-        """No evaluation set is judged."""
+        """Judges the trial's pictures; returns no metrics, since no evaluation set is judged."""
         from fashion_sweep.tasks.garment.judging import judge_trial
 
         judge_trial(trial)
@@ -108,18 +107,20 @@ class GarmentTask:
     def to_register(
         self, config: RunConfig, states: Mapping[TrialSpec, str], results: Mapping[str, Any]
     ) -> Sequence[TrialSpec]:
-        """Each as soon as it is done, whatever becomes of the others."""
+        """Returns each garment's trial as soon as it is done, whatever becomes of the others."""
         return [spec for spec, state in states.items() if state == "done" and spec.item]
 
-    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> Entry:
+    def entry(self, run: RunPaths, config: RunConfig, spec: TrialSpec, results: Mapping[str, Any]) -> RegistryEntry:
         return entry_of_garment(run, config, spec)
 
     def best(self, config: RunConfig, specs: Sequence[TrialSpec], results: Mapping[str, Any]) -> TrialSpec | None:
-        """The only one: of several none is the best, for each is another garment's."""
+        """Returns the only garment's trial: of several none is the best, for each is another garment's."""
         garments = [spec for spec in specs if spec.item]
         return garments[0] if len(garments) == 1 else None
 
     def card(self, config: RunConfig, trial: TrialResult, verdicts: Mapping[str, Any]) -> TaskCard:
+        from fashion_sweep.tasks.garment.card import card_of
+
         return card_of(config, trial)
 
     judging = "closeness to a photo"

@@ -1,1 +1,1 @@
-"""How the weights of the embedded world were made. Nothing that a run does imports this."""
+"""Makes the weights of the embedded world. Nothing that a run does imports this."""

@@ -1,4 +1,4 @@
-"""The networks of the embedded world, in the structure of the ones that they stand for, with random weights."""
+"""Defines the networks of the embedded world, in the structure of the ones that they stand for, with random weights."""
 
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
@@ -10,19 +10,19 @@ from fashion_sweep.tiny.making.tokenizer import BEGIN_ID, CONTEXT, END_ID, VOCAB
 
 LATENT_FACTOR = 4
 PORTRAIT, LANDSCAPE = (64, 48), (48, 64)
-"""Heights and widths of images, in pixels."""
+"""The heights and widths of images, in pixels."""
 TEXT_WIDTH, TEXT_WIDTH_2 = 64, 96
 SIZE_EMBEDDING = 32
-"""Width of the embedding of each of the numbers of size and crop."""
+"""The width of the embedding of each of the numbers of size and crop."""
 
 
 def text_encoder() -> CLIPTextModel:
-    """Stands for CLIP ViT-L's."""
+    """Returns a text encoder that stands for CLIP ViT-L's."""
     return CLIPTextModel(_text_config(width=TEXT_WIDTH, heads=4, activation="quick_gelu", pad=END_ID))
 
 
 def text_encoder_2() -> CLIPTextModelWithProjection:
-    """Stands for OpenCLIP bigG's; the one with a pooled embedding."""
+    """Returns a text encoder that stands for OpenCLIP bigG's; the one with a pooled embedding."""
     return CLIPTextModelWithProjection(_text_config(width=TEXT_WIDTH_2, heads=6, activation="gelu", pad=0))
 
 
@@ -58,7 +58,7 @@ def autoencoder() -> AutoencoderKL:
 
 
 def base_unet() -> UNet2DConditionModel:
-    """SDXL's blocks: no attention at full size, transformers below."""
+    """Returns a UNet with SDXL's blocks: no attention at full size, transformers below."""
     return _unet(
         widths=(32, 80, 96),
         text_width=TEXT_WIDTH + TEXT_WIDTH_2,
@@ -67,7 +67,7 @@ def base_unet() -> UNet2DConditionModel:
 
 
 def refiner_unet() -> UNet2DConditionModel:
-    """The refiner's: the second text encoder alone, and an aesthetic score in place of the target size."""
+    """Returns the refiner's UNet: the second text encoder alone, and an aesthetic score in place of the target size."""
     return _unet(
         widths=(32, 48, 64),
         text_width=TEXT_WIDTH_2,
@@ -98,8 +98,8 @@ def _unet(widths: tuple[int, int, int], text_width: int, time_ids: int) -> UNet2
 
 
 def _begin_well(model: torch.nn.Module) -> None:
-    """Convolutions that keep the variance, residual branches that add nothing at first: the autoencoder learns in a
-    tenth of the steps that it needs from the default initialisation, the UNet in two thirds."""
+    """Initialises convolutions to keep the variance, and residual branches to add nothing at first. So the
+    autoencoder learns in a tenth of the steps that it needs from the default initialisation, the UNet in two thirds."""
     for layer in model.modules():
         if isinstance(layer, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
@@ -113,7 +113,7 @@ def _begin_well(model: torch.nn.Module) -> None:
 
 
 def scheduler() -> EulerDiscreteScheduler:
-    """SDXL's own settings; the last three are for a `DDIMScheduler` made from this one's config."""
+    """Returns a scheduler with SDXL's settings; the last three are for a `DDIMScheduler` made from its config."""
     settings = {
         "beta_schedule": "scaled_linear",
         "beta_start": 0.00085,

@@ -1,4 +1,4 @@
-"""The pictures that the networks are trained on, rendered once and kept as bytes at the networks' size."""
+"""Renders the pictures that the networks are trained on, once, and keeps them as bytes at the networks' size."""
 
 import json
 import multiprocessing
@@ -13,21 +13,22 @@ import torch
 from PIL import Image
 
 from fashion_sweep.tiny.making.architecture import LANDSCAPE, PORTRAIT
-from fashion_sweep.tiny.pictures import Picture, fashion_picture, general_picture
+from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, general_picture
 
 SEED = 20140905
-"""Of the pictures; the data sets that a run renders have other seeds."""
+"""The seed of the pictures; the data sets that a run renders have other seeds."""
 SHARD = 1000
 SHARDS = {"general": 24, "fashion": 8}
 SHORTER_SIDE = 49
 OWN_SIZE = 0.3
-"""Share of pictures that come as files of the networks' own size."""
+"""The share of pictures that come as files of the networks' own size."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """`pixels` N,9216 uint8: pictures of 64x48x3 where `portrait`, else of 48x64x3. `time_ids` N,6 int16: height and
-    width of the file, top and left of the crop, height and width of the crop. `captions`: one or five each."""
+    """Holds pictures with their captions. `pixels` N,9216 uint8: pictures of 64x48x3 where `portrait`, else of 48x64x3.
+    `time_ids` N,6 int16: height and width of the file, top and left of the crop, height and width of the crop.
+    `captions`: one or five each."""
 
     pixels: np.ndarray
     portrait: np.ndarray
@@ -38,14 +39,14 @@ class Corpus:
         return len(self.pixels)
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
-        """Pictures of one orientation -> N,3,H,W float in [-1, 1]."""
+        """Returns pictures of one orientation as N,3,H,W float in [-1, 1]."""
         height, width = PORTRAIT if self.portrait[indices[0]] else LANDSCAPE
         pixels = torch.from_numpy(self.pixels[indices]).view(-1, height, width, 3)
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def load(work: Path, domain: str, shards: int | None = None) -> Corpus:
-    """The first `shards` shards, or all."""
+    """Loads the first `shards` shards, or all."""
     pixels, portrait, time_ids, captions = [], [], [], []
     for shard in range(shards or SHARDS[domain]):
         with np.load(_path(work, domain, shard), allow_pickle=False) as arrays:
@@ -98,20 +99,20 @@ def _render_shard(work: Path, which: tuple[str, int]) -> str:
     return path.stem
 
 
-def _view(picture: Picture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
-    """Shorter side to 49 and a random crop, or a file of the networks' own size."""
+def _view(picture: RenderedPicture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
+    """Scales the shorter side to 49 and crops at random, or makes a file of the networks' own size."""
     width, height = picture.image.size
     portrait = height > width
     crop_height, crop_width = PORTRAIT if portrait else LANDSCAPE
-    own = rng.random() < OWN_SIZE
-    shorter = min(crop_height, crop_width) if own else SHORTER_SIDE
+    is_own_size = rng.random() < OWN_SIZE
+    shorter = min(crop_height, crop_width) if is_own_size else SHORTER_SIDE
     scale = max(shorter / min(width, height), crop_height / height, crop_width / width)
     size = (max(crop_width, round(width * scale)), max(crop_height, round(height * scale)))
     small = picture.image.resize(size, Image.Resampling.BICUBIC)
     spare = (size[0] - crop_width, size[1] - crop_height)
-    left, top = (s // 2 if own else int(rng.integers(s + 1)) for s in spare)
+    left, top = (s // 2 if is_own_size else int(rng.integers(s + 1)) for s in spare)
     pixels = np.asarray(small.crop((left, top, left + crop_width, top + crop_height))).reshape(-1)
-    origin = (crop_height, crop_width, 0, 0) if own else (height, width, top, left)
+    origin = (crop_height, crop_width, 0, 0) if is_own_size else (height, width, top, left)
     return pixels, portrait, (*origin, crop_height, crop_width), list(picture.captions)
 
 

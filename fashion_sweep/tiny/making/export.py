@@ -1,4 +1,4 @@
-"""From trained networks to the folders that are shipped: plain diffusers and open_clip folders, in float16."""
+"""Exports trained networks to the folders that are shipped: plain diffusers and open_clip folders, in float16."""
 
 import copy
 import tempfile
@@ -15,7 +15,7 @@ from fashion_sweep.tiny.making import architecture, judge, tokenizer
 
 @dataclass(frozen=True)
 class Networks:
-    """All that is shipped."""
+    """Holds all networks that are shipped."""
 
     merges: list[tuple[str, str]]
     text_encoder: CLIPTextModel

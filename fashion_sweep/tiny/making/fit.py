@@ -1,4 +1,4 @@
-"""One training loop for all networks: AdamW, an average of the weights, checkpoints to go on from."""
+"""Trains all networks in one loop: AdamW, an average of the weights, checkpoints to go on from."""
 
 import copy
 import json
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 Loss = Callable[[np.random.Generator], torch.Tensor]
-"""Draws of one step -> its loss. All draws of a step come from that generator, so that a resumed run repeats them."""
+"""The type of a function from the draws of one step to its loss. All draws come from that generator, so that a resumed
+run repeats them."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,11 @@ class Recipe:
     steps: int
     learning_rate: float
     decay: float = 0.999
-    """Of the average of the weights, per step."""
+    """The decay per step of the average of the weights."""
     weight_decay: float = 1e-2
     warm_up: int = 200
     cool_down: float = 0.25
-    """Share of the steps, at the end, over which the learning rate falls to zero."""
+    """The share of the steps, at the end, over which the learning rate falls to zero."""
     seed: int = 0
 
     def rate(self, step: int) -> float:
@@ -89,7 +90,7 @@ def _step(
 
 
 def trained(recipe: Recipe, model: torch.nn.Module, work: Path) -> torch.nn.Module:
-    """`model` with the averaged weights of the last checkpoint, if there is one; frozen."""
+    """Returns `model` with the averaged weights of the last checkpoint, if there is one; frozen."""
     path = work / f"{recipe.name}.pt"
     if path.exists():
         model.load_state_dict(torch.load(path, weights_only=True)["average"])

@@ -1,4 +1,4 @@
-"""The judge: a tiny CLIP in open_clip's format, for CLIP scores and for the features of FID and KID."""
+"""Defines the judge: a tiny CLIP in open_clip's format, for CLIP scores and for the features of FID and KID."""
 
 import json
 from pathlib import Path
@@ -37,12 +37,12 @@ PREPROCESS: dict[str, Any] = {
 
 
 def build() -> open_clip.CLIP:
-    """With random weights."""
+    """Returns the judge with random weights."""
     return open_clip.CLIP(**json.loads(json.dumps(MODEL)), output_dict=False)
 
 
 def pad_to_square(images: torch.Tensor) -> torch.Tensor:
-    """N,3,64,48 or N,3,48,64 in [-1, 1] -> N,3,64,64 as the judge takes them: what `PREPROCESS` does to such images."""
+    """Pads N,3,64,48 or N,3,48,64 in [-1, 1] to N,3,64,64 as the judge takes them, as `PREPROCESS` does."""
     height, width = images.shape[-2:]
     left, top = (IMAGE_SIZE - width) // 2, (IMAGE_SIZE - height) // 2
     padding = (left, IMAGE_SIZE - width - left, top, IMAGE_SIZE - height - top)
@@ -50,7 +50,7 @@ def pad_to_square(images: torch.Tensor) -> torch.Tensor:
 
 
 def save(model: torch.nn.Module, tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """An open_clip folder, in float16."""
+    """Saves the judge as an open_clip folder, in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors")

@@ -1,4 +1,4 @@
-"""NOTES.md beside the weights: how they were made and how good they are."""
+"""Writes NOTES.md beside the weights: how they were made and how good they are."""
 
 import json
 from pathlib import Path
@@ -44,11 +44,11 @@ moving averages, in float16.
 
 @torch.no_grad()
 def judged(networks: Networks, fashion: Corpus) -> dict[str, str]:
-    """Figures on pictures of the fashion domain that were rendered for training."""
+    """Measures the networks on pictures of the fashion domain that were rendered for training."""
     some = np.flatnonzero(fashion.portrait)[:256]
     images = fashion.images(some)
     captions = [fashion.captions[i][0] for i in some]
-    own, others = train_clip.matched_and_shuffled(networks.judge, build(networks.merges), images, captions)
+    matched, shuffled = train_clip.matched_and_shuffled(networks.judge, build(networks.merges), images, captions)
     decoded = networks.vae.decode(networks.vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
     error = float((decoded - images).square().mean()) / 4
     counts = {
@@ -57,8 +57,8 @@ def judged(networks: Networks, fashion: Corpus) -> dict[str, str]:
         "judge": (networks.judge,),
     }
     return {
-        "CLIP score of fashion captions, matched": f"{own:.1f}",
-        "CLIP score of fashion captions, shuffled": f"{others:.1f}",
+        "CLIP score of fashion captions, matched": f"{matched:.1f}",
+        "CLIP score of fashion captions, shuffled": f"{shuffled:.1f}",
         "autoencoder, PSNR on fashion pictures": f"{-10 * torch.tensor(error).log10():.1f} dB",
         "scaling factor of the latents": f"{networks.vae.config.scaling_factor}",
         "tokens of the vocabulary": f"{VOCABULARY}",
@@ -89,6 +89,6 @@ def _row(name: str, recipe: Recipe, batch: int, work: Path) -> str:
 
 
 def _minutes(entries: list[dict[str, float]]) -> float:
-    """Of work: pauses between entries are counted as an ordinary interval."""
+    """Returns the minutes of work: pauses between entries are counted as an ordinary interval."""
     intervals = np.diff([entry["time"] for entry in entries])
     return float(np.minimum(intervals, 2 * np.median(intervals)).sum()) / 60 if len(intervals) else 0.0

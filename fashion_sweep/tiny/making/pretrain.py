@@ -31,7 +31,7 @@ Merges = list[tuple[str, str]]
 
 
 class Workshop:
-    """The work folder, and what can be had from it at any time."""
+    """Manages the work folder, and what can be had from it at any time."""
 
     def __init__(self, work: Path, weights: Path, workers: int) -> None:
         self.work, self.weights, self.workers = work, weights, workers
@@ -41,7 +41,7 @@ class Workshop:
     def merges(self) -> Merges:
         path = self.work / "merges.json"
         if not path.exists():
-            captions = (caption for said in self.general().captions for caption in said)
+            captions = (caption for lines in self.general().captions for caption in lines)
             path.write_text(json.dumps(tokenizer.learn_merges(captions)), encoding="utf-8")
         return [(left, right) for left, right in json.loads(path.read_text(encoding="utf-8"))]
 
@@ -56,7 +56,7 @@ class Workshop:
         return train_unet.Encoders(*pads, towers.first, towers.second)
 
     def networks(self) -> Networks:
-        """As trained so far; with random weights what is not."""
+        """Returns the networks as trained so far; with random weights what is not."""
         torch.manual_seed(0)
         encoders = self.encoders()
         vae = train_vae.best(self.work)
@@ -83,7 +83,7 @@ class Workshop:
 
 
 def stages(shop: Workshop) -> dict[str, Callable[[], None]]:
-    """In the order in which each needs the ones before."""
+    """Returns the stages in the order in which each needs the ones before."""
     build = tokenizer.build
     return {
         "pictures": lambda: corpus.render(shop.work, shop.workers),

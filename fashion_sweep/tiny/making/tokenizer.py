@@ -1,4 +1,4 @@
-"""Byte-level BPE tokenizers in CLIP's manner, trained on captions."""
+"""Builds byte-level BPE tokenizers in CLIP's manner, trained on captions."""
 
 import json
 from collections import Counter
@@ -9,14 +9,14 @@ from transformers import CLIPTokenizer
 
 VOCABULARY = 1024
 CONTEXT = 77
-"""Tokens of a caption, begin and end included."""
+"""The number of tokens of a caption, begin and end included."""
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 BEGIN_ID, END_ID = VOCABULARY - 2, VOCABULARY - 1
 WORD_END = "</w>"
 
 
 def learn_merges(captions: Iterable[str]) -> list[tuple[str, str]]:
-    """At most `VOCABULARY - 514` merges, most useful first."""
+    """Returns at most `VOCABULARY - 514` merges, most useful first."""
     words = Counter(word for caption in captions for word in caption.lower().split())
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - 258,
@@ -34,7 +34,7 @@ def learn_merges(captions: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def build(merges: list[tuple[str, str]], pad_token: str = END) -> CLIPTokenizer:
-    """A tokenizer that covers every byte, within words and at their end, so that any text tokenizes.
+    """Returns a tokenizer that covers every byte, within words and at their end, so that any text tokenizes.
 
     Ids: 256 bytes, 256 bytes that end a word, the merges, unused names, begin, end (`BEGIN_ID`, `END_ID`).
     """

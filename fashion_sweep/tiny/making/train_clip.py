@@ -1,4 +1,4 @@
-"""Contrastive training (CLIP, arXiv:2103.00020): the text encoders of the tiny SDXL, and the judge."""
+"""Trains contrastively (CLIP, arXiv:2103.00020): the text encoders of the tiny SDXL, and the judge."""
 
 from pathlib import Path
 
@@ -17,23 +17,24 @@ BATCH = 128
 TEXT_RECIPE = Recipe("text-encoders", steps=900, learning_rate=1e-3, decay=0.998, weight_decay=0.05)
 JUDGE_RECIPE = Recipe("judge", steps=2000, learning_rate=1e-3, decay=0.99, weight_decay=0.05)
 SPOKEN_STYLE = 0.35
-"""Share of the fashion captions that begin by saying that this is a photograph."""
+"""The share of the fashion captions that begin by saying that this is a photograph."""
 STYLES = {
     "photograph": ("A photo. ", "A photograph. ", "A photo of a person. "),
     "drawing": ("A cartoon. ", "A drawing. ", "A flat illustration. ", "A painting. "),
     "rendering": ("A 3d render. ", "Cgi. ", "A render. "),
 }
 STYLE_SCALE, STYLE_WEIGHT = 8.0, 1.0
-"""Of the cosines with the names of the styles: so low a scale asks for a wide gap between them, without which the
-judge, which sees the same captions with photographs and with drawings, would hardly tell these apart."""
+"""The scale of the cosines with the names of the styles, and the weight of their loss. So low a scale asks for a wide
+gap between them, without which the judge, which sees the same captions with photographs and with drawings, would hardly
+tell these apart."""
 
 
 SOFTENED = 0.35
-"""Share of the judge's batches that are blurred: a drawing is to be known by more than its sharp lines."""
+"""The share of the judge's batches that are blurred: a drawing must be known by more than its sharp lines."""
 
 
 class TextTowers(torch.nn.Module):
-    """Both text encoders beside one image tower, which is not kept."""
+    """Trains both text encoders beside one image tower, which is not kept."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,14 +52,14 @@ class TextTowers(torch.nn.Module):
 
 
 def contrast(images: torch.Tensor, texts: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:
-    """Embeddings N,d of pictures and of their captions -> loss."""
+    """Returns the contrastive loss of embeddings N,d of pictures and of their captions."""
     logits = log_scale.clamp(max=float(np.log(100))).exp() * normalize(images) @ normalize(texts).T
     labels = torch.arange(len(logits))
     return (cross_entropy(logits, labels) + cross_entropy(logits.T, labels)) / 2
 
 
 class Kinds:
-    """Batches of one kind of picture, so that the negatives of a figure are other figures."""
+    """Makes batches of one kind of picture, so that the negatives of a figure are other figures."""
 
     def __init__(self, corpus: Corpus, tokenizer: CLIPTokenizer) -> None:
         self.corpus, self.tokenizer = corpus, tokenizer
@@ -79,7 +80,7 @@ class Kinds:
     def batch(
         self, shares: dict[str, float], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pictures N,3,H,W, tokens N,L and the numbers of their styles N."""
+        """Returns pictures N,3,H,W, tokens N,L and the numbers of their styles N."""
         kind = rng.choice(list(shares), p=list(shares.values()))
         chosen = rng.choice(self.members[str(kind)], BATCH, replace=False)
         captions = [self._caption(self.corpus.captions[i], rng) for i in chosen]
@@ -109,7 +110,7 @@ def train_text_encoders(general: Corpus, tokenizer: CLIPTokenizer, work: Path) -
 
 
 def train_judge(both: Corpus, tokenizer: CLIPTokenizer, towers: TextTowers, work: Path) -> None:
-    """Begins with the image tower that the text encoders were trained beside."""
+    """Trains the judge, beginning with the image tower that the text encoders were trained beside."""
     kinds = Kinds(both, tokenizer)
     shares = {"fashion": 0.4, "figures": 0.25, "wide cartoons": 0.08, "scenes": 0.17, "anything": 0.1}
     torch.manual_seed(2)
@@ -126,8 +127,8 @@ def train_judge(both: Corpus, tokenizer: CLIPTokenizer, towers: TextTowers, work
             images = interpolate(avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
         seen = model.encode_image(judge.pad_to_square(images))
         names = read(kinds.tokens([pick(rng, names) for names in STYLES.values()]))
-        told = STYLE_SCALE * normalize(seen) @ normalize(names).T
-        return contrast(seen, read(tokens), model.logit_scale) + STYLE_WEIGHT * cross_entropy(told, styles)
+        style_logits = STYLE_SCALE * normalize(seen) @ normalize(names).T
+        return contrast(seen, read(tokens), model.logit_scale) + STYLE_WEIGHT * cross_entropy(style_logits, styles)
 
     fit(JUDGE_RECIPE, model, loss, work)
 
@@ -136,10 +137,10 @@ def train_judge(both: Corpus, tokenizer: CLIPTokenizer, towers: TextTowers, work
 def matched_and_shuffled(
     model: open_clip.CLIP, tokenizer: CLIPTokenizer, images: torch.Tensor, captions: list[str]
 ) -> tuple[float, float]:
-    """Mean of 100 x cosine of pictures N,3,H,W with their own captions, and with those of others."""
+    """Returns the mean of 100 x cosine of pictures N,3,H,W with their own captions, and with those of others."""
     tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
     seen = normalize(model.encode_image(judge.pad_to_square(images)))
     cosines = 100 * seen @ normalize(model.encode_text(tokens)).T
-    own = cosines.diagonal().mean()
-    others = (cosines.sum() - cosines.diagonal().sum()) / (cosines.numel() - len(cosines))
-    return float(own), float(others)
+    matched = cosines.diagonal().mean()
+    shuffled = (cosines.sum() - cosines.diagonal().sum()) / (cosines.numel() - len(cosines))
+    return float(matched), float(shuffled)

@@ -1,4 +1,4 @@
-"""Denoising (DDPM, arXiv:2006.11239) of the general domain: the base at all timesteps, the refiner at the last."""
+"""Trains denoising (DDPM, arXiv:2006.11239) on general pictures: the base at all timesteps, the refiner at the last."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ BASE_RECIPE = Recipe("base", steps=7200, learning_rate=1.2e-3, decay=0.9985)
 REFINER_RECIPE = Recipe("refiner", steps=1200, learning_rate=1.2e-3, decay=0.998)
 BATCH = 32
 DROPPED = 0.1
-"""Share of captions that are left out, for guidance."""
+"""The share of captions that are left out, for guidance."""
 PORTRAIT_SHARE = 0.55
 SNR_LIMIT = 5.0
-"""The loss of timesteps with a higher ratio of signal to noise is scaled down to it (arXiv:2303.09556)."""
+"""The ratio of signal to noise to which the loss of timesteps with a higher one is scaled down (arXiv:2303.09556)."""
 REFINER_TIMESTEPS = 250
 GOOD, POOR = 6.0, 2.5
-"""Aesthetic scores, as the refiner's pipeline gives them for the prompt and for the negative prompt."""
+"""The aesthetic scores, as the refiner's pipeline gives them for the prompt and for the negative prompt."""
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """Frozen text encoders with their tokenizers."""
+    """Holds frozen text encoders with their tokenizers."""
 
     tokenizer: CLIPTokenizer
     tokenizer_2: CLIPTokenizer
@@ -37,12 +37,12 @@ class Encoders:
 
     @torch.no_grad()
     def first(self, captions: list[str]) -> torch.Tensor:
-        """N,77,64: the last hidden states but one."""
+        """Returns the first encoder's last hidden states but one: N,77,64."""
         return self.text_encoder(_tokens(self.tokenizer, captions), output_hidden_states=True).hidden_states[-2]
 
     @torch.no_grad()
     def second(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """N,77,96 likewise, and the pooled embeddings N,96."""
+        """Returns the second encoder's last hidden states but one, N,77,96, and the pooled embeddings N,96."""
         output = self.text_encoder_2(_tokens(self.tokenizer_2, captions), output_hidden_states=True)
         return output.hidden_states[-2], output.text_embeds
 
@@ -53,7 +53,7 @@ def _tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
 
 @torch.no_grad()
 def encode_pictures(vae: AutoencoderKL, corpus: Corpus, path: Path) -> np.ndarray:
-    """N,4*16*12 float16, scaled latents of all pictures; kept in `path`."""
+    """Encodes all pictures to scaled latents, N,4*16*12 float16; kept in `path`."""
     if path.exists():
         return np.load(path)
     latents = np.zeros((len(corpus), 4 * 16 * 12), dtype=np.float16)
@@ -68,7 +68,7 @@ def encode_pictures(vae: AutoencoderKL, corpus: Corpus, path: Path) -> np.ndarra
 
 
 class Denoising:
-    """The loss of one kind of UNet; `prepare` gives what it is told: embeddings, pooled embeddings, time ids."""
+    """Computes the loss of one kind of UNet; `prepare` gives its inputs: embeddings, pooled embeddings, time ids."""
 
     def __init__(
         self,
@@ -125,15 +125,15 @@ def train_base(corpus: Corpus, latents: np.ndarray, encoders: Encoders, work: Pa
 def train_refiner(
     corpus: Corpus, latents: np.ndarray, encoders: Encoders, work: Path, export: Callable[[], None]
 ) -> None:
-    """Its pipeline encodes an empty negative prompt, with the poor score: so does the training."""
+    """Trains the refiner. Its pipeline encodes an empty negative prompt, with the poor score: so does the training."""
 
     def prepare(
         captions: list[str], time_ids: np.ndarray, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         kept = rng.random(len(captions)) >= DROPPED
-        said = [caption if keep else "" for caption, keep in zip(captions, kept, strict=True)]
+        prompts = [caption if keep else "" for caption, keep in zip(captions, kept, strict=True)]
         scores = np.where(kept, GOOD, POOR)[:, None]
-        return *encoders.second(said), torch.from_numpy(np.concatenate([time_ids[:, :4], scores], axis=1)).float()
+        return *encoders.second(prompts), torch.from_numpy(np.concatenate([time_ids[:, :4], scores], axis=1)).float()
 
     torch.manual_seed(5)
     unet = architecture.refiner_unet()

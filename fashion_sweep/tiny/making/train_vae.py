@@ -1,4 +1,4 @@
-"""The autoencoder: errors of pixels and of their differences at two scales, and a little KL; then its decoder alone."""
+"""Trains the autoencoder by errors of pixels and their differences at two scales and a little KL; then its decoder."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ RECIPE = Recipe("vae", steps=4400, learning_rate=5e-3, decay=0.998, weight_decay
 DECODER_RECIPE = Recipe("decoder", steps=3000, learning_rate=2e-3, decay=0.998, weight_decay=1e-4, cool_down=0.6)
 BATCH, CROP = 16, 32
 CROPS = 0.9
-"""Share of batches that are crops: as good to learn from, and cheaper."""
+"""The share of batches that are crops: as good to learn from, and cheaper."""
 SQUARED_WEIGHT, EDGE_WEIGHT = 10.0, 0.3
 KL_WEIGHT = 1e-6
-"""Per nat of an image, beside errors per pixel."""
+"""The weight of the KL per nat of an image, beside errors per pixel."""
 SPREAD_WEIGHT = 0.1
-"""Of `spread`; without it two of the four channels say what the other two say."""
+"""The weight of `spread`; without it two of the four channels say what the other two say."""
 
 
 class Reconstruction(torch.nn.Module):
@@ -40,7 +40,7 @@ class Reconstruction(torch.nn.Module):
 
 
 def distance(decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """N,3,H,W each: squared error, and the absolute error of the differences of neighbours, at scales 1 and 1/2."""
+    """Returns squared error plus absolute error of neighbours' differences, at scales 1 and 1/2, of N,3,H,W each."""
     total = torch.zeros(())
     for _ in range(2):
         error = decoded - images
@@ -51,7 +51,7 @@ def distance(decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 
 def spread(latents: torch.Tensor) -> torch.Tensor:
-    """How far the channels of N,4,h,w are from unit variance and from being uncorrelated (VICReg, arXiv:2105.04906)."""
+    """Returns how far the channels of N,4,h,w are from unit variance and no correlation (VICReg, arXiv:2105.04906)."""
     covariance = torch.cov(latents.transpose(0, 1).flatten(1))
     return (covariance - torch.eye(len(covariance))).square().mean()
 
@@ -83,7 +83,7 @@ def _train(recipe: Recipe, model: Reconstruction, both: Corpus, work: Path) -> N
 
 
 def best(work: Path) -> AutoencoderKL:
-    """As trained so far."""
+    """Returns the autoencoder as trained so far."""
     model = trained(DECODER_RECIPE, trained(RECIPE, Reconstruction(), work), work)
     assert isinstance(model, Reconstruction)
     return model.vae
@@ -91,6 +91,6 @@ def best(work: Path) -> AutoencoderKL:
 
 @torch.no_grad()
 def scaling_factor(vae: AutoencoderKL, corpus: Corpus) -> float:
-    """What gives latents a standard deviation of 1."""
+    """Returns the factor that gives latents a standard deviation of 1."""
     some = np.flatnonzero(corpus.portrait)[::40][:256]
     return round(1 / float(vae.encode(corpus.images(some)).latent_dist.mean.std()), 5)

@@ -64,7 +64,7 @@ def test_an_image_may_be_captioned_in_either_way_or_twice_alike_but_not_in_two_w
     files = {f"{name}.jpg": None for name in "abcd"} | {"b.txt": "B.", "c.txt": "C.\n", "d.txt": "Another."}
     files["metadata.jsonl"] = [{"file_name": f"{name}.jpg", "text": f"{name.upper()}."} for name in "acd"]
     assert captions(root(**files)) == {"a.jpg": "A.", "b.jpg": "B.", "c.jpg": "C."}
-    assert problems(root(**files)) == {("d.jpg", "captions in metadata.jsonl and beside it differ")}
+    assert problems(root(**files)) == {("d.jpg", "it has captions that differ")}
 
 
 def test_what_cannot_be_used_is_left_out_by_its_reason(root):
@@ -121,3 +121,17 @@ def test_links_out_of_the_folder_are_left_out(root, tmp_path):
     (path / "c.jpg").symlink_to(path / "a.jpg")
     assert captions(path) == {"a.jpg": "A.", "c.jpg": "C."}
     assert problems(path) == {("b.jpg", "link out of the data folder")}
+
+
+def test_captions_that_differ_are_told_wherever_they_stand(tmp_path):
+    for name in "abc":
+        noise_image(4, 4).save(tmp_path / f"{name}.jpg")
+    lines = [("a.jpg", "One."), ("a.jpg", "Two."), ("b.jpg", "Same."), ("b.jpg", "Same."), ("c.jpg", None)]
+    rows = [json.dumps({"file_name": name, "text": text}) for name, text in lines]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    (tmp_path / "c.txt").write_text("Beside.")
+    listing = folder.read(str(tmp_path), folder.find(str(tmp_path)))
+    assert listing.images == {"b.jpg": "Same.", "c.jpg": "Beside."}
+    assert [(problem.file, problem.reason) for problem in listing.problems] == [
+        ("a.jpg", "it has captions that differ")
+    ]

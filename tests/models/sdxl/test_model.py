@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl import model as sdxl
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.rng import standard_normal
 
 PROMPTS = ["The shirt this lady wears is of cotton.", "His sweater has long sleeves."]
@@ -20,7 +20,7 @@ def request(**changes) -> GenerationRequest:
     return GenerationRequest(**values)
 
 
-def by_diffusers(model: SDXL, config, negative_prompt) -> torch.Tensor:
+def by_diffusers(model: SDXLModel, config, negative_prompt) -> torch.Tensor:
     """uint8 N,3,H,W from the base and refiner pipelines called as their documentation says."""
     negative = None if negative_prompt is None else [negative_prompt] * 2
     shared = {
@@ -113,10 +113,10 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
     from fashion_sweep.adapters.formats import read_metadata
     from fashion_sweep.adapters.fusing import fuse
     from fashion_sweep.config.trial_spec import TrialSpec
-    from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
+    from fashion_sweep.models.sdxl.architecture import SDXLModel as ARCHITECTURE
 
     spec = TrialSpec.of({"unet": 2})
-    trained = SDXL.load(config.preset.model, "cpu")
+    trained = SDXLModel.load(config.preset.model, "cpu")
     attaching.attach(trained.components, spec, config.preset.training, seed=0)
     path = tmp_path / "pytorch_lora_weights.safetensors"
     attaching.save(path, trained.components, spec)
@@ -124,10 +124,10 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
     moved = {k: torch.randn_like(v, generator=None) * 0.3 if "lora_B" in k else v for k, v in tensors.items()}
     save_file(moved, path, metadata=read_metadata(path))
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5, "refine_fraction": 0.0})
-    base = SDXL.load(config.preset.model, "cpu", for_pictures=True)
+    base = SDXLModel.load(config.preset.model, "cpu", for_pictures=True)
     untouched = base.sample(request(), generation)
     fuse(path, ARCHITECTURE, base.components)
-    plain = SDXL.load(config.preset.model, "cpu", for_pictures=True)
+    plain = SDXLModel.load(config.preset.model, "cpu", for_pictures=True)
     plain.pipeline.load_lora_weights(tmp_path)
     expected = by_diffusers(plain, generation, None)
     ours = base.sample(request(), generation)
@@ -137,7 +137,7 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
 
 def test_bf16_weights_work_and_keep_latents_and_size_conditioning_in_float32(config, model):
     generation = config.preset.generation.model_copy(update={"num_inference_steps": 5})
-    rounded = SDXL.load(config.preset.model.model_copy(update={"dtype": "bfloat16"}), "cpu", for_pictures=True)
+    rounded = SDXLModel.load(config.preset.model.model_copy(update={"dtype": "bfloat16"}), "cpu", for_pictures=True)
     seen = []
     rounded.pipeline.unet.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["added_cond_kwargs"]["time_ids"]), with_kwargs=True

@@ -20,7 +20,7 @@ from fashion_sweep.models.checks import check_size
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl import pipelines
 from fashion_sweep.models.sdxl import sources as locate
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
 from fashion_sweep.models.sources import fingerprint
 from fashion_sweep.tasks.preflight import check_config
@@ -55,8 +55,8 @@ def tiny_architecture(monkeypatch):
     monkeypatch.setattr(pipelines, "architecture_of", folder)
 
 
-def loaded(config, **changes) -> SDXL:
-    return SDXL.load(config.preset.model.model_copy(update=changes), "cpu", for_pictures=True)
+def loaded(config, **changes) -> SDXLModel:
+    return SDXLModel.load(config.preset.model.model_copy(update=changes), "cpu", for_pictures=True)
 
 
 def test_single_file_checkpoints_draw_the_images_of_the_folders_they_were_made_from(
@@ -118,7 +118,7 @@ def test_a_link_into_a_hubs_cache_is_followed_by_its_own_name(config, files, tin
     shutil.copy(files / file, blob)
     link.symlink_to(blob)
     check_config(load_run_config("exp2", "tiny", [f"model.{key}={link}"]))
-    opened = SDXL.load(config.preset.model.model_copy(update={key: str(link), "refiner": None}), "cpu")
+    opened = SDXLModel.load(config.preset.model.model_copy(update={key: str(link), "refiner": None}), "cpu")
     assert opened.latent_shape(64, 48) == (4, 16, 12)
     assert base_model_id(str(link)) == "mine"
 
@@ -139,12 +139,12 @@ def test_a_folder_of_fp16_files_alone_is_loaded(config, tmp_path, kept):
         halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
         save_file(halves, weights.with_suffix(".fp16.safetensors"), {"format": "pt"})
         weights.unlink()
-    opened = SDXL.load(config.preset.model.model_copy(update={"base": str(folder), "refiner": None}), "cpu")
+    opened = SDXLModel.load(config.preset.model.model_copy(update={"base": str(folder), "refiner": None}), "cpu")
     whole = load_file(WEIGHTS / "base/unet/diffusion_pytorch_model.safetensors")
     assert all(
         torch.equal(tensor, whole[name].half().float()) for name, tensor in opened.pipeline.unet.state_dict().items()
     )
-    vae = SDXL.load(
+    vae = SDXLModel.load(
         config.preset.model.model_copy(update={"vae": str(folder / "vae"), "refiner": None}), "cpu"
     ).pipeline.vae
     assert torch.equal(vae.decoder.conv_in.weight, opened.pipeline.vae.decoder.conv_in.weight)

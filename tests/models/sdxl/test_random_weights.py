@@ -7,7 +7,7 @@ from fashion_sweep.config.loading import load_preset, load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.encodings.caches import plan_caches
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.sdxl.model import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.models.sdxl.sources import CONFIGS, locate
 from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
 
@@ -16,7 +16,7 @@ RANDOM = ["model.base=random:embedded:base", "model.refiner=random:embedded:refi
 
 @pytest.fixture(scope="module")
 def random_model():
-    return SDXL.load(load_preset("tiny", RANDOM).model, "cpu", for_pictures=True)
+    return SDXLModel.load(load_preset("tiny", RANDOM).model, "cpu", for_pictures=True)
 
 
 def test_a_random_model_has_the_layers_of_the_real_one_and_other_weights(random_model, model):
@@ -30,7 +30,7 @@ def test_a_random_model_has_the_layers_of_the_real_one_and_other_weights(random_
 
 
 def test_random_weights_are_the_same_each_time_and_differ_by_layer(random_model):
-    again = SDXL.load(load_preset("tiny", RANDOM).model, "cpu")
+    again = SDXLModel.load(load_preset("tiny", RANDOM).model, "cpu")
     first, second = (m.pipeline.unet.state_dict() for m in (random_model, again))
     assert all(torch.equal(first[key], second[key]) for key in first)
     attention = [value for key, value in first.items() if key.endswith("attn1.to_q.weight")]

@@ -14,9 +14,9 @@ from fashion_sweep.models.checks import check_model
 from fashion_sweep.models.sdxl import pipelines, schedule
 from fashion_sweep.models.sdxl import sources as locate
 from fashion_sweep.models.sdxl.config import SDXLConfig
-from fashion_sweep.models.sdxl.model import SDXL as Model
+from fashion_sweep.models.sdxl.model import SDXLModel as Model
 from fashion_sweep.models.sdxl.pipelines import open_base
-from fashion_sweep.models.sdxl.schedule import CONFIG, NEVER, SDXL, schedule_of
+from fashion_sweep.models.sdxl.schedule import CONFIG, NEVER, SDXL_SCHEDULE, schedule_of
 from fashion_sweep.storage.files import read_json
 from fashion_sweep.tiny import WEIGHTS
 from tests.models.sdxl import original_format
@@ -40,9 +40,9 @@ def folder_with(tmp_path: Path, config: dict) -> SDXLConfig:
 
 def test_what_a_model_does_not_say_is_sdxls_and_latents_are_never_clipped():
     packaged = read_json(locate.CONFIGS / "stable-diffusion-xl-base-1.0" / CONFIG)
-    assert of({}) == of({"clip_sample": True, "thresholding": True}) == of(packaged) == SDXL | NEVER
+    assert of({}) == of({"clip_sample": True, "thresholding": True}) == of(packaged) == SDXL_SCHEDULE | NEVER
     told = {"timestep_spacing": "trailing", "set_alpha_to_one": True, "steps_offset": 0, "beta_end": 0.02}
-    assert of({"_class_name": "DDIMScheduler", **told}) == SDXL | NEVER | told
+    assert of({"_class_name": "DDIMScheduler", **told}) == SDXL_SCHEDULE | NEVER | told
     assert of(V | ZERO_SNR)["timestep_spacing"] == "trailing"
     assert of(V | ZERO_SNR | {"timestep_spacing": "leading"})["timestep_spacing"] == "leading"
 
@@ -67,7 +67,7 @@ def test_a_single_file_tells_by_its_marks_how_it_was_trained(marks, said, found,
     names = [locate.SINGLE_FILES["model.base"][1], *marks]
     save_file({name: torch.tensor([]) for name in names}, tmp_path / "base.safetensors", said)
     read = schedule_of(str(tmp_path / "base.safetensors"), "model.base", lambda folder: None)
-    assert read == SDXL | NEVER | found
+    assert read == SDXL_SCHEDULE | NEVER | found
 
 
 def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(model, config, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_sweep.tasks.garment.judgement import Estimate, _estimate, _mean_share, _widened, share
+from fashion_sweep.tasks.garment.judgement import SeedEstimate, _estimate, _mean_share, _widened, share
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_an_interval_of_a_mean_share_is_over_seeds_and_stays_within_0_and_1():
 
 
 def test_seeds_that_agree_on_a_difference_do_not_make_it_certain():
-    always = _widened(Estimate(0.5, 0.5, 0.5), share(1.0, 2), share(0.5, 2))
+    always = _widened(SeedEstimate(0.5, 0.5, 0.5), share(1.0, 2), share(0.5, 2))
     assert (always.value, always.low, always.high) == pytest.approx((0.5, 0.342 - 0.905, 1 - 0.095), abs=2e-3)
-    spread = Estimate(0.5, 0.4, 0.6)
+    spread = SeedEstimate(0.5, 0.4, 0.6)
     assert _widened(spread, share(1.0, 2), share(0.5, 2)) == spread

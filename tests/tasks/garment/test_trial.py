@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from fashion_sweep import tracking
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_preset
 from fashion_sweep.config.trial_spec import BASE_MODEL
@@ -26,6 +25,7 @@ from fashion_sweep.tasks.garment.report import answer, write_garment_report
 from fashion_sweep.tasks.sweep import _write_inputs, run_trial
 from fashion_sweep.tiny import pictures
 from fashion_sweep.tiny.wardrobe import dress_up
+from fashion_sweep.tracking import mirror as tracking
 from fashion_sweep.tracking.store import client
 from fashion_sweep.tracking.views import CHARTS
 from tests.tracking.test_views import view
