@@ -125,12 +125,15 @@ class Desk:
         return Standing(len(self._waiting), len(self._at_work()), len(self._lanes))
 
     async def silent(self, patience_s: float) -> list[tuple[str, str, list[Any]]]:
-        """Lanes with a worker that gave no sign of life for so long: each with its trial and its workers."""
+        """Returns the lanes of which no worker gave a sign of life for so long: each with its trial and its workers.
+
+        A worker that waits for another one is silent, and does not hang.
+        """
         now = time.monotonic()
         return [
             (name, state.trial_id, list(state.workers.values()))
             for name, state in self._lanes.items()
-            if state.trial_id and any(now - last > patience_s for last in state.signs.values())
+            if state.trial_id and state.signs and all(now - last > patience_s for last in state.signs.values())
         ]
 
     async def leave(self, lane: str) -> str | None:
