@@ -104,7 +104,8 @@ def read_run_config(path: Path) -> RunConfig:
     try:
         return _validate(RunConfig, read_yaml(path), path)
     except ConfigError as error:
-        raise ConfigError(f"{path}: not as this version writes it, so another one began the run, or {error}") from error
+        asked = "was the run begun by another version, or with a package that is gone?"
+        raise ConfigError(f"{error} ({path}: {asked})") from error
 
 
 def _locate_preset(name: str | None) -> Path:

@@ -59,6 +59,10 @@ class PlacedAdapter:
         except ConfigError as error:
             raise ValueError(f"{placement}.kind: {error}") from None
         except ValidationError as error:
+            if unknown := fields.keys() - model.model_fields.keys():
+                name = sorted(unknown)[0]
+                known = ", ".join(model.model_fields)
+                raise ValueError(f"{placement}.{name}: is no option of a {kind}; those are: {known}") from None
             raise ValueError(f"{placement}.{first_mistake(error)}") from None
         except ValueError as error:
             raise ValueError(f"{placement}: {error}") from None

@@ -14,7 +14,7 @@ from fashion_sweep.config.model_config import AnyModelConfig
 from fashion_sweep.config.sweep import Garment, Name, SetName, Sweep
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.doors import ARCHITECTURES, EXTRACTORS, LAYOUTS
+from fashion_sweep.doors import ARCHITECTURES, EXTRACTORS, LAYOUTS, METRICS
 from fashion_sweep.errors import ConfigError, did_you_mean
 
 MOST_STEPS = 999
@@ -193,7 +193,9 @@ class RunConfig(Frozen):
     def _judges_on_its_sets(self) -> "RunConfig":
         for name in self.sweep.judge:
             if name not in self.preset.data:
-                raise ValueError(f"sweep.judge: there is no data set {name!r}{did_you_mean(name, self.preset.data)}")
+                judge = f"judge: {{{next(iter(self.preset.data))}: [{name}]}}"
+                hint = f"; a metric is named so: {judge}" if name in METRICS else did_you_mean(name, self.preset.data)
+                raise ValueError(f"sweep.judge: there is no data set {name!r}{hint}")
         return self
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from fashion_sweep.errors import RunError
+from fashion_sweep.errors import RunError, TrialError
 from fashion_sweep.metrics.metric import Estimate
 from fashion_sweep.storage.files import write_tensors
 
@@ -26,6 +26,14 @@ class TrialEstimates:
 
 
 def write_estimates(path: Path, estimates: Mapping[str, Estimate], prompts: Sequence[str]) -> None:
+    """Writes a file of estimates.
+
+    Raises:
+        TrialError: a metric has not one influence for each prompt.
+    """
+    for name, one in estimates.items():
+        if np.shape(one.influence) != (len(prompts),):
+            raise TrialError(f"{name}: has influences of shape {np.shape(one.influence)} for {len(prompts)} images")
     numbers = {name: asdict(one) for name, one in estimates.items()}
     influences = {name: values.pop("influence") for name, values in numbers.items()}
     write_tensors(path, influences, {"estimates": json.dumps(numbers), "prompts": json.dumps(list(prompts))})

@@ -9,6 +9,7 @@ import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.doors import METRICS
+from fashion_sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +67,10 @@ class ImageBatch(Protocol):
 
     def caption_features(self, name: str) -> "Tensor":
         """Returns the captions' features N,d float32, by an extractor that is a CLIP."""
+
+
+STATED = ("name", "title", "short", "better", "margin", "extractors")
+"""The fields that a metric's class has to state."""
 
 
 class Metric(ABC):
@@ -140,7 +145,20 @@ class Metric(ABC):
 
 
 def metrics_of(names: Iterable[str]) -> tuple[Metric, ...]:
-    """Returns the metrics of these names, in the order in which tables list them."""
+    """Returns the metrics of these names, in the order in which tables list them.
+
+    Raises:
+        ConfigError: one of an installed package does not say what a metric has to.
+    """
     wanted = set(names)
     assert wanted <= set(METRICS.names), wanted
-    return tuple(METRICS[name] for name in METRICS.names if name in wanted)
+    return tuple(_whole(METRICS[name], name) for name in METRICS.names if name in wanted)
+
+
+def _whole(metric: Metric, name: str) -> Metric:
+    missing = [field for field in STATED if not hasattr(metric, field)]
+    if missing:
+        raise ConfigError(f"metric {name!r}: its class {type(metric).__name__} states no {missing[0]}")
+    if metric.name != name:
+        raise ConfigError(f"metric {name!r}: its class {type(metric).__name__} calls itself {metric.name!r}")
+    return metric

@@ -81,7 +81,7 @@ def own_style() -> Iterator[None]:
 def write_figure(stem: Path, figure: Figure) -> Path:
     for suffix, metadata in ((".svg", {"Date": None}), (".png", None)):
         with replacing(stem.with_suffix(suffix)) as temporary:
-            figure.savefig(temporary, dpi=150, metadata=metadata)
+            figure.savefig(temporary, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.1)
     return stem.with_suffix(".png")
 
 

@@ -51,8 +51,10 @@ def _take(finding: Finding) -> str:
     if sizes[chosen] < sizes[largest]:
         whose = "the largest" if (short := _short(largest, chosen)) == largest else short
         return f"{take}, with {_percent(sizes[chosen] / sizes[largest])} of {whose}'s parameters."
-    if min(sizes.values()) < sizes[chosen]:
-        return f"{take}; the smaller ones are not all shown to be."
+    smaller = sum(size < sizes[chosen] for size in sizes.values())
+    if smaller:
+        rest = "the smaller one is not shown" if smaller == 1 else "the smaller ones are not all shown"
+        return f"{take}; {rest} to be."
     return f"{take}."
 
 

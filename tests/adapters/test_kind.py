@@ -72,7 +72,7 @@ def test_a_trial_may_have_adapters_of_several_kinds():
         ("{unet: {kind: drora, rank: 4}}", "unet.kind: unknown adapter kind 'drora'; did you mean 'dora'?"),
         ("{unet: {kind: dora}}", "unet.rank: Field required"),
         ("{unet: {kind: dora, rank: 0}}", "unet.rank: Input should be greater than or equal to 1 (not 0)"),
-        ("{unet: {kind: dora, rnk: 4}}", "unet.rank: Field required"),
+        ("{unet: {kind: dora, rnk: 4}}", "unet.rnk: is no option of a dora; those are: rank"),
         ("{unt: {kind: dora, rank: 4}}", "sweep.trials.0: 'unt' is no part of this model; did you mean 'unet'?"),
     ],
 )

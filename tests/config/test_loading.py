@@ -229,5 +229,5 @@ def test_a_key_that_a_file_gives_twice_is_told(tmp_path):
 def test_a_run_that_another_version_began_is_told_as_that(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("preset: {name: tiny, model: {base: embedded:base}}\nsweep: {name: x}\n")
-    with pytest.raises(ConfigError, match="another one began the run"):
+    with pytest.raises(ConfigError, match="begun by another version"):
         read_run_config(path)

@@ -1,10 +1,14 @@
 """The metrics of a trial from what is kept of each image."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from fashion_sweep import doors
 from fashion_sweep.config.loading import load_run_config
-from fashion_sweep.errors import RunError, TrialError
+from fashion_sweep.errors import ConfigError, RunError, TrialError
 from fashion_sweep.metrics.estimates_file import read_estimates, write_estimates
 from fashion_sweep.metrics.evaluate import as_result, evaluate, real_statistics
 from fashion_sweep.metrics.metric import Estimate, RealImages, metrics_of
@@ -64,3 +68,24 @@ def test_a_file_without_a_wanted_metric_is_refused(tmp_path):
     write_estimates(tmp_path / "estimates.safetensors", {"fid": Estimate(1.0, np.zeros(2))}, ["a", "b"])
     with pytest.raises(RunError, match="without clip_score"):
         read_estimates(tmp_path / "estimates.safetensors", ["fid", "clip_score"])
+
+
+class Bad(type(METRICS[0])):
+    """A metric of another package, which calls itself otherwise than its entry point does."""
+
+    name = "good"
+
+
+BAD = Bad()
+
+
+def test_a_metric_that_does_not_say_what_it_has_to_is_told_before_anything_is_judged(monkeypatch):
+    monkeypatch.setitem(doors.METRICS.places, "bad", "metrics_of_mine:BAD")
+    monkeypatch.setitem(sys.modules, "metrics_of_mine", SimpleNamespace(BAD=BAD))
+    with pytest.raises(ConfigError, match="metric 'bad': its class Bad calls itself 'good'"):
+        metrics_of(["bad"])
+
+
+def test_influences_that_are_not_one_for_each_image_are_told_when_they_are_made(tmp_path):
+    with pytest.raises(TrialError, match=r"fid: has influences of shape \(3,\) for 4 images"):
+        write_estimates(tmp_path / "estimates.safetensors", {"fid": Estimate(1.0, np.zeros(3))}, ["a", "b", "c", "d"])
