@@ -21,6 +21,8 @@ class Asked:
     """What Tune has not been told yet."""
     over: bool = False
     """Whether its last report has been made."""
+    unheard_since: float | None = None
+    """When the oldest report was made that Tune has not fetched; None where there is none."""
 
 
 @dataclass
@@ -75,10 +77,13 @@ class Desk:
 
     async def next_report(self, trial_id: str) -> dict[str, Any] | None:
         """The next report of a trial, the last of which holds `done`; None when there was none for a while."""
+        asked = self._asked[trial_id]
         try:
-            return await asyncio.wait_for(self._asked[trial_id].reports.get(), WAIT_S)
+            report = await asyncio.wait_for(asked.reports.get(), WAIT_S)
         except TimeoutError:
             return None
+        asked.unheard_since = None if asked.reports.empty() else time.monotonic()
+        return report
 
     async def next_trial(self, lane: str, idle_s: float) -> str | None:
         """A trial to work on; empty when there was none for a while; None when the lane is to end.
@@ -108,8 +113,7 @@ class Desk:
         """Takes the values of a step of the trial that a lane works on."""
         asked = self._asked.get(self._lanes[lane].trial_id or "")
         if asked and not asked.over:
-            asked.over = bool(values.get("done"))
-            asked.reports.put_nowait(values)
+            self._tell(asked, values)
 
     async def is_wanted(self, lane: str) -> bool:
         """Whether Tune still waits for the trial that a lane works on."""
@@ -136,6 +140,15 @@ class Desk:
             if state.trial_id and state.signs and all(now - last > patience_s for last in state.signs.values())
         ]
 
+    async def unheard(self, patience_s: float) -> list[str]:
+        """Returns the trials of which Tune has not fetched a report for so long."""
+        now = time.monotonic()
+        return [
+            name
+            for name, asked in self._asked.items()
+            if asked.unheard_since is not None and now - asked.unheard_since > patience_s
+        ]
+
     async def leave(self, lane: str) -> str | None:
         """Forgets a lane that has ended; the trial that it worked on."""
         state = self._lanes.pop(lane, None)
@@ -149,8 +162,7 @@ class Desk:
     async def give_up(self, trial_id: str, error: str) -> None:
         """Ends a trial without result."""
         if (asked := self._asked.get(trial_id)) and not asked.over:
-            asked.over = True
-            asked.reports.put_nowait({"step": 0, "error": error, "done": True})
+            self._tell(asked, {"step": 0, "error": error, "done": True})
 
     async def close(self) -> None:
         """Lets lanes end as soon as they have nothing to do."""
@@ -160,6 +172,11 @@ class Desk:
     def _put(self, trial_id: str, first: bool = False) -> None:
         self._waiting.appendleft(trial_id) if first else self._waiting.append(trial_id)
         self._changed.set()
+
+    def _tell(self, asked: Asked, values: dict[str, Any]) -> None:
+        asked.over = bool(values.get("done"))
+        asked.unheard_since = asked.unheard_since or time.monotonic()
+        asked.reports.put_nowait(values)
 
     def _at_work(self) -> set[str]:
         return {state.trial_id for state in self._lanes.values() if state.trial_id}

@@ -21,6 +21,7 @@ from fashion_sweep.cluster.capacity import trials_that_fit, worker_resources
 from fashion_sweep.cluster.desk import Standing, open_desk
 from fashion_sweep.cluster.failures import note_failure
 from fashion_sweep.cluster.lane_worker import DottedName, Lane, work_in_lane
+from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.ray_storage import forget, ray_storage
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import StorageError
@@ -48,18 +49,31 @@ class Lanes:
         self._numbers = count()
         self._going: dict[str, threading.Thread] = {}
         self._killed: set[str] = set()
+        self.asking: dict[str, Any] = {}
+        """The actors of Tune's by which trials are asked for, by trial."""
+        self.lost: str | None = None
+        """Why nothing can go on; None while it can."""
 
     def look(self) -> None:
         """Does what there is to do; to be called several times within a worker's patience."""
         self._going = {name: thread for name, thread in self._going.items() if thread.is_alive()}
-        standing: Standing = ray.get(self.desk.standing.remote())
+        patience_s = self._resources.stall_minutes * 60
+        try:
+            standing: Standing = ray.get(self.desk.standing.remote())
+        except RayError as error:
+            self.lost = f"the process that hands out trials died: {one_line(error)}"
+            return
         at_once = self._resources.max_concurrent_trials or trials_that_fit(self._resources)
         for _ in range(min(at_once, standing.waiting + standing.working) - len(self._going)):
             self._start()
-        for name, trial_id, workers in ray.get(self.desk.silent.remote(self._resources.stall_minutes * 60)):
+        for name, trial_id, workers in ray.get(self.desk.silent.remote(patience_s)):
             if name not in self._killed:
                 self._killed.add(name)
                 self._end_hanging(trial_id, workers)
+        for trial_id in ray.get(self.desk.unheard.remote(patience_s)):
+            if actor := self.asking.pop(trial_id, None):
+                logger.warning("%s: Tune's own process stands still, and is begun anew", trial_id)
+                ray.kill(actor)
 
     def _start(self) -> None:
         name = f"lane-{next(self._numbers)}"
@@ -137,8 +151,8 @@ class Lanes:
 
 
 @contextmanager
-def lanes(run: RunPaths, resources: Resources, train_fn: DottedName) -> Iterator[Any]:
-    """Keeps lanes for the trials of a run while the block runs, inside a `ray_session`; yields the desk's handle."""
+def lanes(run: RunPaths, resources: Resources, train_fn: DottedName) -> Iterator[Lanes]:
+    """Keeps lanes for the trials of a run while the block runs, inside a `ray_session`."""
     kept, over = Lanes(run, resources, train_fn), threading.Event()
 
     def look_now_and_then() -> None:
@@ -151,7 +165,7 @@ def lanes(run: RunPaths, resources: Resources, train_fn: DottedName) -> Iterator
     thread = threading.Thread(target=look_now_and_then, name="lanes", daemon=True)
     thread.start()
     try:
-        yield kept.desk
+        yield kept
     finally:
         over.set()
         thread.join(LAST_LOOK_S)

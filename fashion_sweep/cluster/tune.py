@@ -11,7 +11,7 @@ from ray.tune.logger import JsonLoggerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
-from fashion_sweep.cluster.lanes import lanes
+from fashion_sweep.cluster.lanes import Lanes, lanes
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.ray_storage import ray_storage
 from fashion_sweep.cluster.trial_on_lanes import TrialOnLanes
@@ -54,11 +54,13 @@ def fit_trials(
     Returns, raises: as `run_trials`.
     """
     name = (train_fn.__module__, train_fn.__name__)
-    with late_interrupt() as interrupt, lanes(run, resources, name) as desk:
-        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt)]
+    with late_interrupt() as interrupt, lanes(run, resources, name) as kept:
+        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), _WatchLanes(kept)]
         try:
-            results = _tuner(run, resources, desk, callbacks, param_space, tuning).fit()
+            results = _tuner(run, resources, kept.desk, callbacks, param_space, tuning).fit()
         except _LoopLeft:
+            if kept.lost:
+                raise RunError(f"{kept.lost}; python -m fashion_sweep resume {shlex.quote(run.name)} goes on") from None
             raise KeyboardInterrupt from None
         except RuntimeError as error:  # what Tune makes of an actor of its own that was ended for lack of memory
             raise RunError(
@@ -126,6 +128,19 @@ class _StopOnInterrupt(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.interrupt.pending:
             raise _LoopLeft
+
+
+class _WatchLanes(tune.Callback):
+    """Tells the lanes by which actors Tune asks for trials, and leaves Tune's loop where nothing can go on."""
+
+    def __init__(self, kept: Lanes) -> None:
+        self._kept = kept
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self._kept.lost:
+            raise _LoopLeft
+        actors = {trial.config["trial_id"]: trial.temporary_state.ray_actor for trial in trials}
+        self._kept.asking = {trial_id: actor for trial_id, actor in actors.items() if actor is not None}
 
 
 def _error(result: Any) -> str | None:

@@ -77,10 +77,10 @@ def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(
     assert "in refuse_or_hang_once" in session.trial("hangs-once").log.read_text()
 
 
-def test_a_trial_is_begun_again_when_the_process_that_looks_after_its_workers_hangs(session: RunPaths) -> None:
-    trial_id, resources = "freezes-ImplicitFunc", Resources(stall_minutes=12 / 60, max_failures=3)
+def test_a_process_of_tune_that_hangs_is_begun_anew_and_the_trial_is_not(session: RunPaths) -> None:
+    trial_id, resources = "freezes-WithDesk", Resources(stall_minutes=12 / 60, max_failures=3)
     assert run_trials(session, jobs.configured(resources), [trial_id], jobs.freeze_once) == {trial_id: None}
-    assert "stalled: no sign of life for" in Attempts(session.trial(trial_id)).failures[0]["error"]
+    assert Attempts(session.trial(trial_id)).failures == []
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,6 @@ def pair(session: RunPaths) -> TrialPaths:
 
 def test_a_worker_that_waits_for_another_which_works_does_not_hang(pair: TrialPaths) -> None:
     assert Attempts(pair).failures == []
-    assert not pair.signs_of_life.exists()
 
 
 @pytest.mark.parametrize("trial_id", ["broken", "dies-once"])
