@@ -1,6 +1,7 @@
 """The models of a worker: loaded when they are asked for, and kept or not from one trial to the next."""
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import torch
 
 from fashion_sweep.config.model_config import ModelConfig
+from fashion_sweep.config.preset import EvaluationConfig
+from fashion_sweep.metrics.judge import Judge
+from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.registry import load_model
 
@@ -18,6 +22,10 @@ class Loaded:
     def model(self, config: ModelConfig, device: str, for_pictures: bool = False) -> Model:
         """Returns the base model as `models.registry.load_model` does, as good as new."""
         return load_model(config, device, for_pictures)
+
+    def judge(self, evaluation: EvaluationConfig, metrics: Sequence[Metric], device: str) -> Judge:
+        """Returns the extractors that the metrics need."""
+        return Judge(evaluation, metrics, device)
 
     def release(self) -> None:
         """Frees the memory of what is used no longer."""
@@ -30,6 +38,7 @@ class Kept(Loaded):
     """Loads one model with all that drawing takes, and gives it to training and drawing of one trial after another."""
 
     _models: dict[Any, Model] = field(default_factory=dict)
+    _judges: dict[Any, Judge] = field(default_factory=dict)
 
     def model(self, config: ModelConfig, device: str, for_pictures: bool = False) -> Model:
         """Returns the model that there is, which whoever used it has left as it was."""
@@ -37,6 +46,14 @@ class Kept(Loaded):
             self._models.clear()
             self._models[config] = load_model(config, device, for_pictures=True)
         return self._models[config]
+
+    def judge(self, evaluation: EvaluationConfig, metrics: Sequence[Metric], device: str) -> Judge:
+        """Returns the extractors that there are."""
+        key = evaluation, tuple(metric.name for metric in metrics)
+        if key not in self._judges:
+            self._judges.clear()
+            self._judges[key] = Judge(evaluation, metrics, device)
+        return self._judges[key]
 
 
 @cache

@@ -47,7 +47,8 @@ def judge_trial(trial: TrialWorker) -> dict[str, Any]:
 
 
 def _load_judge(trial: TrialWorker) -> Judge:
-    judge = Judge(trial.config.preset.evaluation, metrics_of(trial.config.sweep.metrics), trial.worker.device)
+    evaluation, metrics = trial.config.preset.evaluation, metrics_of(trial.config.sweep.metrics)
+    judge = trial.loaded.judge(evaluation, metrics, trial.worker.device)
     trial.observer.loaded("judge", judge.modules)
     return judge
 
