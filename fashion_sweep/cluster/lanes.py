@@ -36,6 +36,8 @@ MEETING_S = 600.0
 """For which the workers of a lane, all started, wait to meet."""
 FAILED_STARTS = 5
 """How often workers that die before they have begun are started again; Train's default is for ever."""
+PARTING_S = 10.0
+"""How long lanes may take to end once there is nothing more to do."""
 LAST_LOOK_S = 5.0
 """For which the end of all trials waits for a look that has begun."""
 
@@ -74,6 +76,12 @@ class Lanes:
             if actor := self.asking.pop(trial_id, None):
                 logger.warning("%s: Tune's own process stands still, and is begun anew", trial_id)
                 ray.kill(actor)
+
+    def part(self) -> None:
+        """Waits a little for lanes to end: Ray's end is no good moment for a thread to wait for one."""
+        deadline = time.monotonic() + PARTING_S
+        for thread in self._going.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _start(self) -> None:
         name = f"lane-{next(self._numbers)}"
@@ -170,4 +178,5 @@ def lanes(run: RunPaths, resources: Resources, train_fn: DottedName) -> Iterator
         over.set()
         thread.join(LAST_LOOK_S)
         with suppress(RayError):
-            kept.desk.close.remote()
+            ray.get(kept.desk.close.remote())
+        kept.part()
