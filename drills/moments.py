@@ -11,7 +11,7 @@ from drills.sweep_run import CHECKPOINT_EVERY, TRIALS, SweepRun
 from fashion_sweep.run.retries import Attempts
 from fashion_sweep.run.status import STAGES, Status
 
-CACHE_WORKER = "_Worker"
+CACHE_WORKER = "_ShardWorker"
 Moment = Callable[[SweepRun], bool]
 
 

@@ -1,1 +1,1 @@
-"""Base models, one module a family, and the adapters that are attached to them."""
+"""Base models: what is asked of a family of them, and one folder for each family."""

@@ -19,7 +19,7 @@ from fashion_sweep.encodings.prepare import make_shard, missing_shards
 from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.export import ExportRequest, export
-from fashion_sweep.models.sdxl.architecture import SDXLModel as ARCHITECTURE
+from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.planning.plan import plan
 from fashion_sweep.report.page import write_report

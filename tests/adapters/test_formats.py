@@ -33,7 +33,7 @@ from fashion_sweep.adapters.reading import misfit
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.models.model import GenerationRequest
-from fashion_sweep.models.sdxl.architecture import SDXLModel as SDXL_ARCHITECTURE
+from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.layers import layers_of
 from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.models.sdxl.sources import locate, locate_architecture

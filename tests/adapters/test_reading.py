@@ -10,7 +10,7 @@ from torch import nn
 
 from fashion_sweep.adapters import reading
 from fashion_sweep.adapters.fusing import adapted
-from fashion_sweep.models.sdxl.architecture import SDXLModel as SDXL_ARCHITECTURE
+from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXLModel
 
 DOWN_UP = (".lora_down.weight", ".lora_up.weight")

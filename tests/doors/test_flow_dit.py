@@ -48,10 +48,8 @@ def work(run, trial_id, report=lambda values: None):
     run_trial(run, trial_id, Worker(0, 1, "cpu", lambda: None, report))
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, _flow_dit_installed):
-    """Of three trials, each trained and judged; that of the transformer was interrupted after its fifth step."""
-    run, config = RunPaths(tmp_path_factory.mktemp("runs") / "mine"), settings_of()
+def prepare(run, config):
+    """Opens the data of a run, and fills its cache."""
     check_config(config)
     with claimed(run, config):
         _write_inputs(run, config, {name: CATALOGUE.open(name, config, run) for name in config.data_sets})
@@ -59,6 +57,13 @@ def run(tmp_path_factory, _flow_dit_installed):
         make_shard(shard)
     forget_models()
     write_real_statistics(run)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, _flow_dit_installed):
+    """Of three trials, each trained and judged; that of the transformer was interrupted at the sixth of eight steps."""
+    run, config = RunPaths(tmp_path_factory.mktemp("runs") / "mine"), settings_of()
+    prepare(run, config)
 
     def stop(values):
         if values["step"] == 6:
@@ -107,12 +112,7 @@ def test_it_is_trained_judged_and_reported(run):
 
 def test_an_interrupted_trial_ends_with_the_adapter_of_one_that_was_not(run, tmp_path):
     again, config = RunPaths(tmp_path / "again"), settings_of("sweep.trials=[{transformer: 2}]")
-    with claimed(again, config):
-        _write_inputs(again, config, {name: CATALOGUE.open(name, config, again) for name in config.data_sets})
-    for shard in missing_shards(again, specs_of(config)):
-        make_shard(shard)
-    forget_models()
-    write_real_statistics(again)
+    prepare(again, config)
     work(again, "transformer-r2")
     interrupted, whole = (load_file(one.trial("transformer-r2").adapter) for one in (run, again))
     assert interrupted.keys() == whole.keys()

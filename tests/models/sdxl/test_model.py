@@ -113,7 +113,7 @@ def test_a_fused_adapter_file_changes_the_image_as_diffusers_applies_it(config, 
     from fashion_sweep.adapters.formats import read_metadata
     from fashion_sweep.adapters.fusing import fuse
     from fashion_sweep.config.trial_spec import TrialSpec
-    from fashion_sweep.models.sdxl.architecture import SDXLModel as ARCHITECTURE
+    from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 
     spec = TrialSpec.of({"unet": 2})
     trained = SDXLModel.load(config.preset.model, "cpu")

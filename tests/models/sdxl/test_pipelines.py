@@ -51,8 +51,8 @@ def tiny_architecture(monkeypatch):
     def folder(key):
         return WEIGHTS / ("refiner" if key == "model.refiner" else "base")
 
-    monkeypatch.setattr(locate, "architecture_of", folder)
-    monkeypatch.setattr(pipelines, "architecture_of", folder)
+    monkeypatch.setattr(locate, "packaged_configs", folder)
+    monkeypatch.setattr(pipelines, "packaged_configs", folder)
 
 
 def loaded(config, **changes) -> SDXLModel:

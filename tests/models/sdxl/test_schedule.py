@@ -72,7 +72,7 @@ def test_a_single_file_tells_by_its_marks_how_it_was_trained(marks, said, found,
 
 def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(model, config, tmp_path, monkeypatch):
     for module in (pipelines, schedule):
-        monkeypatch.setattr(module, "architecture_of", lambda key: WEIGHTS / "base")
+        monkeypatch.setattr(module, "packaged_configs", lambda key: WEIGHTS / "base")
     marks = {mark: torch.tensor([]) for mark in ("v_pred", "ztsnr")}
     save_file(original_format.whole(model.pipeline) | marks, tmp_path / "vpred.safetensors")
     single = Model.load(SDXLConfig(base=str(tmp_path / "vpred.safetensors"), dtype="float32"), "cpu")
