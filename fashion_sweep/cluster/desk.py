@@ -1,40 +1,42 @@
-"""The desk of a run: an actor on the head node where Tune asks for trials, and lanes fetch them and report."""
+"""The desk of a run: an actor on the head node where work is asked for, and lanes fetch it and report."""
 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 
-NAME = "desk"
+from fashion_sweep.cluster.piece import Chunk, Piece
+from fashion_sweep.cluster.sharing import Sharing
+
 WAIT_S = 10.0
 """How long a call waits for something to tell before it returns empty-handed, and is made anew."""
 
 
 @dataclass
 class Asked:
-    """A trial that Tune has asked for and not taken back."""
+    """What somebody has asked for and not taken back."""
 
     reports: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
-    """What Tune has not been told yet."""
+    """What they have not been told yet."""
     over: bool = False
-    """Whether its last report has been made."""
+    """Whether the last report has been made."""
     unheard_since: float | None = None
-    """When the oldest report was made that Tune has not fetched; None where there is none."""
+    """When the oldest report was made that was not fetched; None where there is none."""
 
 
 @dataclass
 class LaneState:
     """What is known of a lane."""
 
-    trial_id: str | None = None
-    """Of the trial that it works on."""
+    piece: Piece | None = None
     workers: dict[int, Any] = field(default_factory=dict)
     """Handles of its actors by rank."""
     signs: dict[int, float] = field(default_factory=dict)
-    """When each was last heard of, by this actor's clock, while a trial is worked on."""
+    """When each was last heard of, by this actor's clock, while a piece is worked on."""
     since: float = 0.0
     """When it last changed from working to waiting."""
 
@@ -43,12 +45,12 @@ class LaneState:
 class Standing:
     """How much there is to do."""
 
-    waiting: int
-    """Trials that no lane works on."""
-    working: int
-    """Lanes with a trial."""
-    lanes: int
-    """All that have arrived and not left."""
+    wanted: int
+    """Lanes that would all have something to do."""
+    arrived: frozenset[str]
+    """The lanes that have asked for work and not left."""
+    controllers: dict[str, Any]
+    """Handles of the actors that Train looks after each lane with."""
 
 
 class Desk:
@@ -56,28 +58,35 @@ class Desk:
 
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[Piece] = deque()
+        self._behind: deque[Piece] = deque()
+        """Trials that have made way for others."""
+        self._shared: dict[tuple[str, str], Sharing] = {}
         self._lanes: dict[str, LaneState] = {}
+        self._controllers: dict[str, Any] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
-    async def ask(self, trial_id: str) -> None:
-        """Has a trial carried out, unless that is going on: whoever asked before may have died."""
-        if trial_id in self._asked:
+    async def ask(self, owner: str, pieces: Sequence[Piece]) -> None:
+        """Has the pieces of an owner carried out, unless that is going on: whoever asked before may have died."""
+        if owner in self._asked:
             return
-        self._asked[trial_id] = Asked()
-        if trial_id not in self._at_work():
-            self._put(trial_id)
+        self._asked[owner] = Asked()
+        if owner not in {piece.owner for piece in self._at_work() if not piece.helps}:
+            self._waiting.extend(pieces)
+            self._changed.set()
 
-    async def take_back(self, trial_id: str) -> None:
-        """Ends a trial that is waited for no longer; a lane that works on it is told at its next step."""
-        self._asked.pop(trial_id, None)
-        if trial_id in self._waiting:
-            self._waiting.remove(trial_id)
+    async def take_back(self, owner: str) -> None:
+        """Ends what is waited for no longer; a lane that works on it is told at its next step."""
+        self._asked.pop(owner, None)
+        self._forget_shared(owner)
+        for queue in (self._waiting, self._behind):
+            for piece in [piece for piece in queue if piece.owner == owner]:
+                queue.remove(piece)
 
-    async def next_report(self, trial_id: str) -> dict[str, Any] | None:
-        """The next report of a trial, the last of which holds `done`; None when there was none for a while."""
-        asked = self._asked[trial_id]
+    async def next_report(self, owner: str) -> dict[str, Any] | None:
+        """The next report to an owner; a trial's last one holds `done`. None when there was none for a while."""
+        asked = self._asked[owner]
         try:
             report = await asyncio.wait_for(asked.reports.get(), WAIT_S)
         except TimeoutError:
@@ -85,63 +94,106 @@ class Desk:
         asked.unheard_since = None if asked.reports.empty() else time.monotonic()
         return report
 
-    async def next_trial(self, lane: str, idle_s: float) -> str | None:
-        """A trial to work on; empty when there was none for a while; None when the lane is to end.
+    async def next_piece(self, lane: str, idle_s: float) -> Piece | str | None:
+        """A piece to work on; empty when there was none for a while; None when the lane is to end.
 
         It ends when it has waited for `idle_s`, or nothing more will come.
         """
-        state = self._lanes.setdefault(lane, LaneState(since=time.monotonic()))
-        if state.trial_id is not None:
-            state.trial_id, state.since = None, time.monotonic()
+        state = self._state(lane)
+        if state.piece is not None:
+            state.piece, state.since = None, time.monotonic()
         state.signs.clear()
         deadline = time.monotonic() + WAIT_S
-        while not self._waiting:
+        while (piece := self._next()) is None:
             left = min(deadline, state.since + idle_s) - time.monotonic()
             if self._closed or time.monotonic() - state.since >= idle_s:
                 return None
             if left <= 0:
                 return ""
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                continue
-        state.trial_id = self._waiting.popleft()
-        return state.trial_id
+            await self._change(left)
+        state.piece = piece
+        return piece
 
     async def report(self, lane: str, values: dict[str, Any]) -> None:
-        """Takes the values of a step of the trial that a lane works on."""
-        asked = self._asked.get(self._lanes[lane].trial_id or "")
+        """Takes the values of a step of the trial that a lane works on, or the result of a shard."""
+        piece = self._lanes[lane].piece
+        asked = self._asked.get(piece.owner) if piece else None
         if asked and not asked.over:
             self._tell(asked, values)
 
     async def is_wanted(self, lane: str) -> bool:
-        """Whether Tune still waits for the trial that a lane works on."""
-        return self._lanes[lane].trial_id in self._asked
+        """Whether what a lane works on is still waited for."""
+        piece = self._lanes[lane].piece
+        return piece is not None and piece.owner in self._asked
+
+    async def others_wait(self) -> bool:
+        """Whether there are trials that were not begun, for which one that is trained makes way."""
+        return bool(self._waiting)
+
+    async def put_behind(self, lane: str) -> None:
+        """Has a lane's trial go on, in whichever lane, once no other waits to be begun."""
+        state = self._lanes[lane]
+        if state.piece and state.piece.owner in self._asked:
+            self._behind.append(state.piece)
+            state.piece = None
+            self._changed.set()
+
+    async def share(self, lane: str, name: str, count: int) -> None:
+        """Offers work of a lane's trial to all lanes, in so many chunks."""
+        piece = self._lanes[lane].piece
+        assert piece is not None
+        helps = Piece(piece.owner, function=piece.function, helps=name)
+        self._shared[piece.owner, name] = Sharing(lane, count, helps)
+        self._changed.set()
+
+    async def next_chunk(self, lane: str, name: str) -> Chunk:
+        """Takes note that a lane has finished its chunk, and gives it another one.
+
+        The lane that leads is given none at times, and asks again, until all chunks are finished; others leave when
+        there is none for them.
+        """
+        piece, deadline = self._lanes[lane].piece, time.monotonic() + WAIT_S
+        sharing = self._shared.get((piece.owner, name)) if piece else None
+        if sharing is None:
+            return Chunk(None, is_over=True)
+        sharing.finish(lane)
+        self._changed.set()
+        if sharing.leader != lane:
+            chunk = Chunk(None) if self._waiting else sharing.take(lane)
+            return chunk if chunk.number is not None else Chunk(None, chunk.finished, is_over=True)
+        while (chunk := sharing.take(lane)).number is None and not chunk.is_over and time.monotonic() < deadline:
+            await self._change(deadline - time.monotonic())
+        return chunk
+
+    async def controller(self, lane: str, actor: Any) -> None:
+        """Takes the handle of the actor that Train looks after a lane with."""
+        self._controllers[lane] = actor
 
     async def sign(self, lane: str, rank: int, worker: Any) -> None:
         """Takes a sign of life of one of a lane's workers."""
-        state = self._lanes.setdefault(lane, LaneState(since=time.monotonic()))
+        state = self._state(lane)
         state.workers[rank], state.signs[rank] = worker, time.monotonic()
 
     async def standing(self) -> Standing:
         """How much there is to do."""
-        return Standing(len(self._waiting), len(self._at_work()), len(self._lanes))
+        chunks = sum(sharing.wants_help for sharing in self._shared.values())
+        wanted = len(self._waiting) + len(self._behind) + len(self._at_work()) + chunks
+        return Standing(wanted, frozenset(self._lanes), dict(self._controllers))
 
-    async def silent(self, patience_s: float) -> list[tuple[str, str, list[Any]]]:
-        """Returns the lanes of which no worker gave a sign of life for so long: each with its trial and its workers.
+    async def silent(self, patience_s: float) -> list[tuple[str, Piece, list[Any]]]:
+        """Returns the lanes of which no worker gave a sign of life for so long: each with its piece and its workers.
 
         A worker that waits for another one is silent, and does not hang.
         """
         now = time.monotonic()
         return [
-            (name, state.trial_id, list(state.workers.values()))
+            (name, state.piece, list(state.workers.values()))
             for name, state in self._lanes.items()
-            if state.trial_id and state.signs and all(now - last > patience_s for last in state.signs.values())
+            if state.piece and state.signs and all(now - last > patience_s for last in state.signs.values())
         ]
 
     async def unheard(self, patience_s: float) -> list[str]:
-        """Returns the trials of which Tune has not fetched a report for so long."""
+        """Returns the owners who have not fetched a report for so long."""
         now = time.monotonic()
         return [
             name
@@ -149,37 +201,64 @@ class Desk:
             if asked.unheard_since is not None and now - asked.unheard_since > patience_s
         ]
 
-    async def leave(self, lane: str) -> str | None:
-        """Forgets a lane that has ended; the trial that it worked on."""
+    async def leave(self, lane: str) -> Piece | None:
+        """Forgets a lane that has ended; the piece that it worked on."""
+        self._controllers.pop(lane, None)
         state = self._lanes.pop(lane, None)
-        return state.trial_id if state else None
+        piece = state.piece if state else None
+        for sharing in self._shared.values():
+            sharing.drop(lane)
+        if piece and piece.is_trial:
+            self._forget_shared(piece.owner)
+        elif piece and piece.helps and (helped := self._shared.get((piece.owner, piece.helps))):
+            helped.refused = True
+        self._changed.set()
+        return piece
 
-    async def try_again(self, trial_id: str) -> None:
-        """Puts a trial first in the queue, whose lane has ended, if it is still wanted."""
-        if trial_id in self._asked and not self._asked[trial_id].over:
-            self._put(trial_id, first=True)
+    async def try_again(self, piece: Piece) -> None:
+        """Puts a piece first in the queue, whose lane has ended, if it is still wanted."""
+        if (asked := self._asked.get(piece.owner)) and not asked.over:
+            self._waiting.appendleft(piece)
+            self._changed.set()
 
-    async def give_up(self, trial_id: str, error: str) -> None:
-        """Ends a trial without result."""
-        if (asked := self._asked.get(trial_id)) and not asked.over:
-            self._tell(asked, {"step": 0, "error": error, "done": True})
+    async def tell(self, owner: str, values: dict[str, Any]) -> None:
+        """Reports to an owner what no lane can."""
+        if (asked := self._asked.get(owner)) and not asked.over:
+            self._tell(asked, values)
 
     async def close(self) -> None:
         """Lets lanes end as soon as they have nothing to do."""
         self._closed = True
         self._changed.set()
 
-    def _put(self, trial_id: str, first: bool = False) -> None:
-        self._waiting.appendleft(trial_id) if first else self._waiting.append(trial_id)
-        self._changed.set()
+    def _next(self) -> Piece | None:
+        """What there is to do: trials that are to be trained first, so that the last of them is soon on its way."""
+        for queue in (self._waiting, self._behind):
+            if queue:
+                return queue.popleft()
+        return next((sharing.help for sharing in self._shared.values() if sharing.wants_help), None)
+
+    async def _change(self, seconds: float) -> None:
+        """Waits until something has changed, at most so long."""
+        self._changed.clear()
+        try:
+            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.0))
+        except TimeoutError:
+            return
+
+    def _state(self, lane: str) -> LaneState:
+        return self._lanes.setdefault(lane, LaneState(since=time.monotonic()))
 
     def _tell(self, asked: Asked, values: dict[str, Any]) -> None:
         asked.over = bool(values.get("done"))
         asked.unheard_since = asked.unheard_since or time.monotonic()
         asked.reports.put_nowait(values)
 
-    def _at_work(self) -> set[str]:
-        return {state.trial_id for state in self._lanes.values() if state.trial_id}
+    def _forget_shared(self, owner: str) -> None:
+        self._shared = {key: sharing for key, sharing in self._shared.items() if key[0] != owner}
+
+    def _at_work(self) -> list[Piece]:
+        return [state.piece for state in self._lanes.values() if state.piece]
 
 
 def open_desk() -> Any:

@@ -30,22 +30,26 @@ def note_failure(attempts: Attempts, error: Exception) -> None:
     if isinstance(error, DEATHS):
         attempts.fail("the process that looks after the trial's workers died", counts=False)
         return
-    failures = [error]
-    if isinstance(error, ray.train.ControllerError):
-        failures = [error.controller_failure]
-    elif isinstance(error, ray.train.WorkerGroupError):
-        failures = [_unwrapped(failure) for _, failure in sorted(error.worker_failures.items())]
-    dead = next((failure for failure in failures if isinstance(failure, DEATHS)), None)
-    if dead is not None:
-        attempts.fail(_how_it_died(dead), counts=not _is_lost_node(dead))
+    worst = cause_of(error)
+    if isinstance(worst, DEATHS):
+        attempts.fail(_how_it_died(worst), counts=not _is_lost_node(worst))
         return
-    worst = min(failures, key=_innocence)
     own_words = isinstance(worst, TrialError | StorageError) or type(worst) in (RuntimeError, ConnectionError)
     attempts.fail(
         str(worst) if own_words else one_line(worst),
         counts=not isinstance(worst, StorageError | ConnectionError),
         final=isinstance(worst, TrialError),
     )
+
+
+def cause_of(error: Exception) -> Exception:
+    """Returns the failure that is behind what `fit` raised."""
+    failures = [error]
+    if isinstance(error, ray.train.ControllerError):
+        failures = [error.controller_failure]
+    elif isinstance(error, ray.train.WorkerGroupError):
+        failures = [_unwrapped(failure) for _, failure in sorted(error.worker_failures.items())]
+    return next((failure for failure in failures if isinstance(failure, DEATHS)), min(failures, key=_innocence))
 
 
 def _innocence(failure: Exception) -> int:

@@ -7,6 +7,7 @@ another. A lane that fails is not used again: its trial goes on in another one, 
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,16 +17,18 @@ from typing import Any
 import ray
 import ray.train
 from ray.exceptions import RayError
+from ray.train.v2._internal.execution.callback import ControllerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit, worker_resources
 from fashion_sweep.cluster.desk import Standing, open_desk
-from fashion_sweep.cluster.failures import note_failure
-from fashion_sweep.cluster.lane_worker import DottedName, Lane, work_in_lane
+from fashion_sweep.cluster.failures import cause_of, note_failure
+from fashion_sweep.cluster.lane_worker import IDLE_S, Lane, work_in_lane
 from fashion_sweep.cluster.logs import one_line
+from fashion_sweep.cluster.piece import Piece
 from fashion_sweep.cluster.ray_storage import forget, ray_storage
 from fashion_sweep.config.preset import Resources
-from fashion_sweep.errors import StorageError
-from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.errors import RunError, StorageError
+from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.retries import Attempts
 from fashion_sweep.run.stage_inputs import fetch_standing
 from fashion_sweep.run.status import Status, read_status
@@ -36,6 +39,8 @@ MEETING_S = 600.0
 """For which the workers of a lane, all started, wait to meet."""
 FAILED_STARTS = 5
 """How often workers that die before they have begun are started again; Train's default is for ever."""
+RETRIES = 3
+"""The number of times a shard is tried again whose worker died: as often as Ray does it for a task."""
 PARTING_S = 10.0
 """How long lanes may take to end once there is nothing more to do."""
 LAST_LOOK_S = 5.0
@@ -43,35 +48,43 @@ LAST_LOOK_S = 5.0
 
 
 class Lanes:
-    """Starts lanes while trials wait for one, and ends those that hang."""
+    """Starts lanes while there is work for them, and ends those that hang, or that no node is there for any more."""
 
-    def __init__(self, run: RunPaths, resources: Resources, train_fn: DottedName) -> None:
-        self._run, self._resources, self._train_fn = run, resources, train_fn
+    def __init__(self, run: RunPaths, resources: Resources) -> None:
+        self.run, self.resources = run, resources
+        self.workers = resources.workers_per_trial
+        """Of each lane."""
         self.desk = open_desk()
         self._numbers = count()
         self._going: dict[str, threading.Thread] = {}
         self._killed: set[str] = set()
+        self._deaths = Counter[tuple[int, ...]]()
+        self._enough_since: float | None = None
         self.asking: dict[str, Any] = {}
         """The actors of Tune's by which trials are asked for, by trial."""
         self.lost: str | None = None
         """Why nothing can go on; None while it can."""
 
+    def start(self, pieces: int) -> None:
+        """Starts lanes for so many pieces of work that are about to be asked for."""
+        for _ in range(min(self._at_most(), pieces) - len(self._going)):
+            self._start()
+
     def look(self) -> None:
         """Does what there is to do; to be called several times within a worker's patience."""
         self._going = {name: thread for name, thread in self._going.items() if thread.is_alive()}
-        patience_s = self._resources.stall_minutes * 60
+        patience_s = self.resources.stall_minutes * 60
         try:
             standing: Standing = ray.get(self.desk.standing.remote())
         except RayError as error:
             self.lost = f"the process that hands out trials died: {one_line(error)}"
             return
-        at_once = self._resources.max_concurrent_trials or trials_that_fit(self._resources)
-        for _ in range(min(at_once, standing.waiting + standing.working) - len(self._going)):
-            self._start()
-        for name, trial_id, workers in ray.get(self.desk.silent.remote(patience_s)):
+        self.start(standing.wanted)
+        self._dismiss(standing)
+        for name, piece, workers in ray.get(self.desk.silent.remote(patience_s)):
             if name not in self._killed:
                 self._killed.add(name)
-                self._end_hanging(trial_id, workers)
+                self._end_hanging(piece, workers)
         for trial_id in ray.get(self.desk.unheard.remote(patience_s)):
             if actor := self.asking.pop(trial_id, None):
                 logger.warning("%s: Tune's own process stands still, and is begun anew", trial_id)
@@ -83,6 +96,20 @@ class Lanes:
         for thread in self._going.values():
             thread.join(max(0.0, deadline - time.monotonic()))
 
+    def _at_most(self) -> int:
+        return self.resources.max_concurrent_trials or trials_that_fit(self.resources)
+
+    def _dismiss(self, standing: Standing) -> None:
+        """Ends lanes that wait for their place while those that have one suffice; nodes are not started for them."""
+        late = [name for name in self._going if name in standing.controllers and name not in standing.arrived]
+        if not late or standing.wanted > len(standing.arrived):
+            self._enough_since = None
+            return
+        self._enough_since = self._enough_since or time.monotonic()
+        if time.monotonic() - self._enough_since > IDLE_S:
+            for name in late:
+                ray.kill(standing.controllers[name])
+
     def _start(self) -> None:
         name = f"lane-{next(self._numbers)}"
         thread = threading.Thread(target=self._hold, args=(name,), name=name, daemon=True)
@@ -90,23 +117,34 @@ class Lanes:
         thread.start()
 
     def _hold(self, name: str) -> None:
-        """Is the body of a lane's thread: waits for its end, and sees to the trial that it has left."""
+        """Is the body of a lane's thread: waits for its end, and sees to the piece that it has left."""
         error: Exception | None = None
         try:
             self._trainer(name).fit()
         except Exception as failure:
             error = failure
         with suppress(RayError):  # the session is over
-            trial_id = ray.get(self.desk.leave.remote(name))
+            piece = ray.get(self.desk.leave.remote(name))
             if error is not None:
                 logger.warning("%s ended: %s", name, error)
-                self._after(trial_id, error)
+            if error is not None and piece is not None:
+                self._after(piece, error)
 
-    def _after(self, trial_id: str | None, error: Exception) -> None:
-        """Has the trial of a lane that failed go on in another one, if it may."""
-        if trial_id is None:
-            return
-        paths = self._run.trial(trial_id)
+    def _after(self, piece: Piece, error: Exception) -> None:
+        """Has the piece of a lane that failed go on in another one, if it may."""
+        if piece.is_trial:
+            self._after_trial(piece, error)
+        elif piece.shards:
+            numbers = tuple(number for number, _ in piece.shards)
+            self._deaths[numbers] += 1
+            if self._deaths[numbers] > RETRIES:
+                message = f"workers died {self._deaths[numbers]} times at the same work: {one_line(cause_of(error))}"
+                ray.get(self.desk.tell.remote(piece.owner, {"error": RunError(message)}))
+            else:
+                ray.get(self.desk.try_again.remote(piece))
+
+    def _after_trial(self, piece: Piece, error: Exception) -> None:
+        paths = self.run.trial(piece.owner)
         try:
             fetch_standing(paths)
             attempts = Attempts(paths)
@@ -114,24 +152,30 @@ class Lanes:
                 note_failure(attempts, error)
             Status(paths).queue()
         except (OSError, StorageError) as failure:
-            ray.get(self.desk.give_up.remote(trial_id, str(failure)))
+            last = {"step": 0, "error": str(failure), "done": True}
+            ray.get(self.desk.tell.remote(piece.owner, last))
             return
-        ray.get(self.desk.try_again.remote(trial_id))
+        ray.get(self.desk.try_again.remote(piece))
 
-    def _end_hanging(self, trial_id: str, workers: list[Any]) -> None:
-        paths = self._run.trial(trial_id)
+    def _end_hanging(self, piece: Piece, workers: list[Any]) -> None:
+        minutes = self.resources.stall_minutes
+        if piece.is_trial:
+            self._note_hang(self.run.trial(piece.owner), minutes)
+        else:
+            logger.warning("a worker gave no sign of life for %g min, and is ended", minutes)
+        for worker in workers:
+            ray.kill(worker)
+
+    def _note_hang(self, paths: TrialPaths, minutes: float) -> None:
         with suppress(StorageError):
             fetch_standing(paths)
             known = read_status(paths)
             doing = f"{known.get('stage', 'starting')}, step {known.get('step', 0)}, image {known.get('images', 0)}"
-            minutes = self._resources.stall_minutes
             error = f"stalled: no sign of life for {minutes:g} min ({doing}); see its log"
-            logger.warning("%s %s", trial_id, error)
+            logger.warning("%s %s", paths.root.name, error)
             attempts = Attempts(paths)
             if attempts.going:
                 attempts.fail(error)
-        for worker in workers:
-            ray.kill(worker)
 
     def _trainer(self, name: str) -> Any:
         from ray.train.torch import TorchTrainer
@@ -140,28 +184,39 @@ class Lanes:
         from fashion_sweep.cluster.process_group import Torch, TorchOnThisMachine
 
         own = f"{name}-{time.time_ns()}"
-        forget(self._run, f"{own}/checkpoint_manager_snapshot.json")
-        lane = Lane(name, self._run, self._resources, self.desk, self._train_fn)
+        forget(self.run, f"{own}/checkpoint_manager_snapshot.json")
+        lane = Lane(name, self.run, self.resources, self.desk)
         return TorchTrainer(
             partial(work_in_lane, lane),
             torch_config=(TorchOnThisMachine if on_this_machine_only() else Torch)(timeout_s=int(MEETING_S)),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=self._resources.workers_per_trial,
-                use_gpu=self._resources.gpus_per_worker > 0,
-                resources_per_worker=worker_resources(self._resources),
+                num_workers=self.resources.workers_per_trial,
+                use_gpu=self.resources.gpus_per_worker > 0,
+                resources_per_worker=worker_resources(self.resources),
             ),
             run_config=ray.train.RunConfig(
                 name=own,
-                **ray_storage(self._run),
+                **ray_storage(self.run),
                 failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=FAILED_STARTS),
+                callbacks=[_TellsDesk(name, self.desk)],
             ),
         )
 
 
+class _TellsDesk(ControllerCallback):
+    """Tells the desk by which actor a lane can be ended that waits for its place."""
+
+    def __init__(self, name: str, desk: Any) -> None:
+        self._name, self._desk = name, desk
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        self._desk.controller.remote(self._name, ray.get_runtime_context().current_actor)
+
+
 @contextmanager
-def lanes(run: RunPaths, resources: Resources, train_fn: DottedName) -> Iterator[Lanes]:
-    """Keeps lanes for the trials of a run while the block runs, inside a `ray_session`."""
-    kept, over = Lanes(run, resources, train_fn), threading.Event()
+def lanes(run: RunPaths, resources: Resources) -> Iterator[Lanes]:
+    """Keeps lanes for the work of a run while the block runs, inside a `ray_session`."""
+    kept, over = Lanes(run, resources), threading.Event()
 
     def look_now_and_then() -> None:
         while not over.wait(LOOK_EVERY_S):

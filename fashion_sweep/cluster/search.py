@@ -18,6 +18,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import DatabaseError
 
+from fashion_sweep.cluster.lanes import Lanes
 from fashion_sweep.cluster.suggestions import Choices
 from fashion_sweep.cluster.tune import fit_trials
 from fashion_sweep.cluster.worker import TrainFn
@@ -40,7 +41,7 @@ TRIES = 100
 """The number of times that Optuna is asked again where it suggests what has been suggested before."""
 
 
-def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str, str | None]:
+def run_search(lanes: Lanes, config: RunConfig, train_fn: TrainFn) -> dict[str, str | None]:
     """Runs trials until there are as many as the search may have; those that an earlier call left come first.
 
     Returns:
@@ -49,7 +50,7 @@ def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str,
     Raises:
         KeyboardInterrupt: on Ctrl-C, within seconds.
     """
-    search = config.sweep.search
+    search, run = config.sweep.search, lanes.run
     assert search is not None
     searcher = StudySearcher(run, config)
     tuning: dict[str, Any] = {"search_alg": searcher, "num_samples": searcher.remaining}
@@ -59,7 +60,7 @@ def run_search(run: RunPaths, config: RunConfig, train_fn: TrainFn) -> dict[str,
             tuning["scheduler"] = Rungs(run, search.stop_early, steps)
     if not searcher.remaining:
         return {}
-    return fit_trials(run, config.preset.resources, train_fn, {}, **tuning)
+    return fit_trials(lanes, train_fn, {}, **tuning)
 
 
 class StudySearcher(Searcher):

@@ -5,14 +5,19 @@ from typing import Any
 import ray
 from ray import tune
 
+from fashion_sweep.cluster.piece import Piece
+
 
 class TrialOnLanes(tune.Trainable):
     """Holds no resources of its own. Tune gives its process one trial after another."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Asks for the trial that `config` names as `trial_id`, of the actor that it holds as `desk`."""
+        """Asks for the trial that `config` names as `trial_id`.
+
+        `desk` is the actor that is asked, `function` the dotted name of what lanes do for the trial.
+        """
         self._desk, self._asked = config["desk"], config["trial_id"]
-        ray.get(self._desk.ask.remote(self._asked))
+        ray.get(self._desk.ask.remote(self._asked, [Piece(self._asked, function=config["function"])]))
 
     def step(self) -> dict[str, Any]:
         """Waits for the next report."""

@@ -11,14 +11,13 @@ from ray.tune.logger import JsonLoggerCallback
 
 from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
-from fashion_sweep.cluster.lanes import Lanes, lanes
+from fashion_sweep.cluster.lanes import Lanes
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.ray_storage import ray_storage
 from fashion_sweep.cluster.trial_on_lanes import TrialOnLanes
 from fashion_sweep.cluster.worker import TrainFn
-from fashion_sweep.config.preset import Resources, RunConfig
+from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError
-from fashion_sweep.run.paths import RunPaths
 
 # What waits for a trial runs on the head node: there a node that goes takes no trial with it. It is the least there is
 # to ask for: of the CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
@@ -31,8 +30,8 @@ RESTARTS = 1000
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
-def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:
-    """Trains and judges `trial_ids`, inside a `ray_session`; a trial that fails leaves the others alone.
+def run_trials(lanes: Lanes, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:
+    """Trains and judges `trial_ids`, in this order; a trial that fails leaves the others alone.
 
     Returns:
         For each trial None, or what made it fail in one line (its log has the traceback).
@@ -43,53 +42,48 @@ def run_trials(run: RunPaths, config: RunConfig, trial_ids: Sequence[str], train
     if not trial_ids:
         return {}
     param_space = {"trial_id": tune.grid_search(list(trial_ids))}
-    return fit_trials(run, config.preset.resources, train_fn, param_space)
+    return fit_trials(lanes, train_fn, param_space)
 
 
-def fit_trials(
-    run: RunPaths, resources: Resources, train_fn: TrainFn, param_space: dict[str, Any], **tuning: Any
-) -> dict[str, str | None]:
+def fit_trials(lanes: Lanes, train_fn: TrainFn, param_space: dict[str, Any], **tuning: Any) -> dict[str, str | None]:
     """Has Tune run the trials whose `trial_id` comes from `param_space` or a searcher in `tuning` (for `TuneConfig`).
 
     Returns, raises: as `run_trials`.
     """
-    name = (train_fn.__module__, train_fn.__name__)
-    with late_interrupt() as interrupt, lanes(run, resources, name) as kept:
-        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), _WatchLanes(kept)]
+    resume = f"python -m fashion_sweep resume {shlex.quote(lanes.run.name)} goes on"
+    with late_interrupt() as interrupt:
+        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), _WatchLanes(lanes)]
         try:
-            results = _tuner(run, resources, kept.desk, callbacks, param_space, tuning).fit()
+            results = _tuner(lanes, _on(lanes.desk, train_fn), callbacks, param_space, tuning).fit()
         except _LoopLeft:
-            if kept.lost:
-                raise RunError(f"{kept.lost}; python -m fashion_sweep resume {shlex.quote(run.name)} goes on") from None
+            if lanes.lost:
+                raise RunError(f"{lanes.lost}; {resume}") from None
             raise KeyboardInterrupt from None
         except RuntimeError as error:  # what Tune makes of an actor of its own that was ended for lack of memory
-            raise RunError(
-                f"Ray Tune gave up: {one_line(error)}; python -m fashion_sweep resume {shlex.quote(run.name)} goes on"
-            ) from error
+            raise RunError(f"Ray Tune gave up: {one_line(error)}; {resume}") from error
     return {result.config["trial_id"]: _error(result) for result in results}
 
 
 def _tuner(
-    run: RunPaths,
-    resources: Resources,
-    desk: Any,
+    lanes: Lanes,
+    trainable: type[TrialOnLanes],
     callbacks: list[tune.Callback],
     param_space: dict[str, Any],
     tuning: dict[str, Any],
 ) -> tune.Tuner:
     return tune.Tuner(
-        tune.with_resources(_with_desk(desk), DRIVER),
+        tune.with_resources(trainable, DRIVER),
         param_space=param_space,
         tune_config=tune.TuneConfig(
             reuse_actors=True,
-            max_concurrent_trials=_concurrency(resources),
+            max_concurrent_trials=_concurrency(lanes.resources),
             trial_name_creator=lambda trial: trial.config["trial_id"],
             trial_dirname_creator=lambda trial: trial.config["trial_id"],
             **tuning,
         ),
         run_config=tune.RunConfig(
             name=f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}",
-            **ray_storage(run),
+            **ray_storage(lanes.run),
             failure_config=tune.FailureConfig(max_failures=RESTARTS),
             callbacks=callbacks,
             verbose=0,
@@ -97,21 +91,20 @@ def _tuner(
     )
 
 
-def _with_desk(desk: Any) -> type[TrialOnLanes]:
+def _on(desk: Any, train_fn: TrainFn) -> type[TrialOnLanes]:
+    function = (train_fn.__module__, train_fn.__name__)
+
     class WithDesk(TrialOnLanes):
-        """Knows its desk."""
+        """Knows its desk, and what is to be done for a trial."""
 
         def setup(self, config: dict[str, Any]) -> None:
-            super().setup(config | {"desk": desk})
+            super().setup(config | {"desk": desk, "function": function})
 
     return WithDesk
 
 
 def _concurrency(resources: Resources) -> int:
-    """Returns one trial more than fit: the next one has its start-up behind it when resources become free.
-
-    That cannot block anything: a trial's workers get all their resources together or none.
-    """
+    """Returns one trial more than fit, so that a lane that is free need not wait for Tune to ask for the next one."""
     return resources.max_concurrent_trials or trials_that_fit(resources) + 1
 
 
@@ -133,14 +126,18 @@ class _StopOnInterrupt(tune.Callback):
 class _WatchLanes(tune.Callback):
     """Tells the lanes by which actors Tune asks for trials, and leaves Tune's loop where nothing can go on."""
 
-    def __init__(self, kept: Lanes) -> None:
-        self._kept = kept
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Tune writes its callbacks down, to go on in a way that is not ours."""
+        return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self._kept.lost:
+        if self._lanes.lost:
             raise _LoopLeft
         actors = {trial.config["trial_id"]: trial.temporary_state.ray_actor for trial in trials}
-        self._kept.asking = {trial_id: actor for trial_id, actor in actors.items() if actor is not None}
+        self._lanes.asking = {trial_id: actor for trial_id, actor in actors.items() if actor is not None}
 
 
 def _error(result: Any) -> str | None:

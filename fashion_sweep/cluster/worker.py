@@ -1,6 +1,6 @@
 """Describes to a training function the process that it runs in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,6 +10,11 @@ from fashion_sweep.run.status import Alive
 
 class Withdrawn(BaseException):
     """Tune waits for a trial no longer: it is left at the step at which it is. No failure, so no Exception."""
+
+
+def alone(name: str, count: int) -> Iterator[tuple[int, int]]:
+    """Gives all chunks of shared work to the caller; each with how many were finished before."""
+    yield from ((number, number) for number in range(count))
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,14 @@ class Worker:
 
     check: Callable[[], None] = lambda: None
     """Raises Withdrawn where the trial is to be left; to be called by every rank equally often."""
+    makes_way: Callable[[], bool] = lambda: False
+    """Returns whether the trial, now trained, is left here and taken up later, since others wait to be trained; to be
+    called by every rank."""
+    shared: Callable[[str, int], Iterator[tuple[int, int]]] = alone
+    """Given a name and a number of chunks, yields those that this worker and its peers are to do, each with how many
+    were finished before. Other lanes may help: it ends once all are finished, or for a helper once none is left."""
+    helps: str | None = None
+    """The name of the shared work of the trial that is all there is to do here; None: all of the trial."""
     stays: bool = False
     """Whether the process goes on to other trials."""
 

@@ -1,15 +1,13 @@
-"""Functions that fill each part of the shared cache; their models stay loaded from shard to shard."""
+"""Functions that fill each part of the shared cache, and what they fill it with."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_sweep.config.model_config import ModelConfig
-from fashion_sweep.config.preset import EvaluationConfig, RunConfig, Size
+from fashion_sweep.config.preset import RunConfig, Size
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.images import load_rgb
@@ -18,8 +16,9 @@ from fashion_sweep.encodings.parts import Captions, Images, Loss
 from fashion_sweep.encodings.reference_part import Reference
 from fashion_sweep.metrics.judge import Judge
 from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.models.loaded import Loaded
 from fashion_sweep.models.model import Conditioning, Framing, Model
-from fashion_sweep.models.registry import default_device, load_model
+from fashion_sweep.models.registry import default_device
 from fashion_sweep.rng import standard_normal
 from fashion_sweep.run.status import Alive
 from fashion_sweep.training.batches import LATENTS
@@ -100,51 +99,18 @@ def _batches(items: Sequence[Any], alive: Alive) -> Iterable[Sequence[Any]]:
         yield items[start : start + ENCODE_BATCH_SIZE]
 
 
-@lru_cache(maxsize=1)
-def _load_model(model_config: ModelConfig) -> Model:
-    return load_model(model_config, default_device())
+def _model(loaded: Loaded, config: RunConfig) -> Model:
+    return loaded.model(config.preset.model, default_device())
 
 
-@lru_cache(maxsize=1)
-def _load_pipelines(model_config: ModelConfig) -> Model:
-    return load_model(model_config, default_device(), for_pictures=True)
+def _pipelines(loaded: Loaded, config: RunConfig) -> Model:
+    return loaded.model(config.preset.model, default_device(), for_pictures=True)
 
 
-def shard_model(config: RunConfig) -> Model:
-    """Returns the base model, which stays loaded for the next shard; the others make room for it."""
-    _load_pipelines.cache_clear()
-    _load_judge.cache_clear()
-    return _load_model(config.preset.model)
+def _judge(loaded: Loaded, config: RunConfig) -> Judge:
+    comparing = [metric for metric in metrics_of(config.sweep.metrics) if metric.compares_features]
+    return loaded.judge(config.preset.evaluation, comparing, default_device())
 
 
-@lru_cache(maxsize=1)
-def _load_judge(evaluation_config: EvaluationConfig, metrics: tuple[str, ...]) -> Judge:
-    comparing = [metric for metric in metrics_of(metrics) if metric.compares_features]
-    return Judge(evaluation_config, comparing, default_device())
-
-
-def shard_judge(config: RunConfig) -> Judge:
-    """Returns the feature extractors, which stay loaded for the next shard; the others make room for them."""
-    _load_model.cache_clear()
-    _load_pipelines.cache_clear()
-    return _load_judge(config.preset.evaluation, tuple(config.sweep.metrics))
-
-
-def shard_pipelines(config: RunConfig) -> Model:
-    """Returns the base model with all that drawing takes, loaded for the next shard too; the others make room."""
-    _load_model.cache_clear()
-    _load_judge.cache_clear()
-    return _load_pipelines(config.preset.model)
-
-
-def forget_models() -> None:
-    """Frees the models that are kept for the next shard."""
-    for loader in (_load_model, _load_pipelines, _load_judge):
-        loader.cache_clear()
-
-
-LOADERS: Mapping[str, Callable[[RunConfig], Any]] = {
-    "model": shard_model,
-    "pipelines": shard_pipelines,
-    "judge": shard_judge,
-}
+LOADERS: Mapping[str, Callable[[Loaded, RunConfig], Any]] = {"model": _model, "pipelines": _pipelines, "judge": _judge}
+"""The functions that get what fills a part of the cache: the model, the model that draws, the feature extractors."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from fashion_sweep.encodings.encoders import LOADERS
 from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.size import trials_size
 from fashion_sweep.errors import RunError
+from fashion_sweep.models.loaded import kept_models
 from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.run.paths import RunPaths, cache_rates
 from fashion_sweep.run.stage_inputs import fetch_for_encoding, fetch_rates
@@ -60,14 +62,20 @@ def missing_shards(run: RunPaths, specs: Sequence[TrialSpec]) -> list[Shard]:
     ]
 
 
-def make_shard(shard: Shard, alive: Alive = lambda: None) -> Made:
-    """Makes one shard, in a worker. Models and catalogues stay loaded for the next one."""
+def make_shard(shard: Shard, alive: Alive = lambda: None, model: Any = None) -> Made:
+    """Makes one shard, in a worker. Models and catalogues stay loaded for the next one.
+
+    Args:
+        shard: which one.
+        alive: is called more often than a worker may stand still.
+        model: what `encoders.LOADERS` returns for it; None: what this process keeps.
+    """
     run = shard.run
     _fetch_inputs(run)
     config, caches = read_run_config(run.config), read_caches(run)
     part = all_parts(config, caches.views)[shard.kind]
     catalogue = _catalogue(run.catalogue(part.data_set))
-    model = LOADERS[part.MADE_BY](config)
+    model = model or LOADERS[part.MADE_BY](kept_models(), config)
     encode = imported(part.ENCODER)
     started = time.monotonic()  # what stays loaded is not part of the rate
     cache = caches.parts[shard.kind]

@@ -5,7 +5,7 @@ worker has kept is not drawn again.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,22 +34,20 @@ def draw(
     keep: Callable[[range, Tensor], None],  # is given each batch: which images it has, and those, uint8 n,3,H,W
     *,
     batch_size: int | None = None,  # to which the last batch is padded; None: the generator's own
-    mine: slice = slice(None),  # which of all batches this worker draws
+    batches: Iterable[int] | None = None,  # the numbers of those that are drawn, in this order; None: all
     is_kept: Callable[[range], bool] = lambda indices: False,  # such a batch is not drawn again
-    done: Callable[[int], None] = lambda images: None,  # is told how many images this worker has finished
     observer: Observer = SILENT,
 ) -> None:
     """Draws the images, a batch at a time, and gives each batch to `keep`."""
-    size, finished = batch_size or generator.config.batch_size, 0
-    for start in range(0, len(prompts), size)[mine]:
+    size = batch_size or generator.config.batch_size
+    for number in range(-(-len(prompts) // size)) if batches is None else batches:
+        start = number * size
         indices = range(start, min(start + size, len(prompts)))
         if not is_kept(indices):
             batch = slice(start, indices.stop)
             with observer.stage("generate", first=start, images=len(indices)):
                 images = generator.images(prompts[batch], draws[batch], size)
             keep(indices, images)
-        finished += len(indices)
-        done(finished)
 
 
 def save_png(path: Path, image: Tensor, texts: Mapping[str, Any] | None = None) -> None:

@@ -5,7 +5,7 @@ goes through the model in parts, and its file says how large they were.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,10 @@ def judge_batches(
     judge: Judge,
     captions: Sequence[str],
     folder: Path,
-    mine: slice,  # which of all batches this worker makes
-    done: Callable[[int], None],  # images finished by this worker
+    batches: Iterable[int],  # the numbers of those that this worker makes
     observer: Observer = SILENT,
 ) -> None:
-    """Draws and scores every batch in `mine` that `folder` does not hold yet."""
+    """Draws and scores every batch in `batches` that `folder` does not hold yet."""
     size = generator.config.batch_size
 
     def keep(indices: range, images: Tensor) -> None:
@@ -48,9 +47,8 @@ def judge_batches(
         captions,
         [(generator.config.seed, index) for index in range(len(captions))],
         keep,
-        mine=mine,
+        batches=batches,
         is_kept=lambda indices: is_whole(_batch_path(folder, indices.start)),
-        done=done,
         observer=observer,
     )
 

@@ -60,3 +60,9 @@ class Kept(Loaded):
 def kept_models() -> Kept:
     """Returns the models of this process."""
     return Kept()
+
+
+def forget_models() -> None:
+    """Frees the models that this process keeps."""
+    kept_models.cache_clear()
+    gc.collect()

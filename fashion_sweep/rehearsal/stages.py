@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,12 +12,13 @@ from fashion_sweep.adapters.formats import count_saved, formats_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.encodings.caches import read_caches
-from fashion_sweep.encodings.encoders import LOADERS, forget_models
+from fashion_sweep.encodings.encoders import LOADERS
 from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.prepare import Shard, make_shard, missing_shards
 from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import TrialError
 from fashion_sweep.handover.export import ExportRequest, export
+from fashion_sweep.models.loaded import Loaded
 from fashion_sweep.planning.plan import parameters_of, specs_of
 from fashion_sweep.rehearsal.flops import Flops, count_work
 from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
@@ -104,19 +106,19 @@ def _fill_cache(setting: Setting, meter: Meter) -> None:
     for maker, loading in LOADING.items():
         if mine := [shard for shard in shards if maker == parts[shard.kind].MADE_BY]:
             with meter.stage(loading):
-                LOADERS[maker](config)
+                model = LOADERS[maker](Loaded(), config)
             for shard in mine:
-                _make(shard, setting, meter)
-            forget_models()
+                _make(shard, model, setting, meter)
+            del model
     with meter.stage(Work.REFERENCES):
         write_real_statistics(setting.run)
 
 
-def _make(shard: Shard, setting: Setting, meter: Meter) -> None:
+def _make(shard: Shard, model: Any, setting: Setting, meter: Meter) -> None:
     rows = read_caches(setting.run).parts[shard.kind].rows  # all of them in one shard
     for _ in range(setting.scale.cache_passes):
         with meter.stage(caching(shard.kind), rows):
-            make_shard(shard)
+            make_shard(shard, model=model)
 
 
 def _say(stage: StageCost, console: Console) -> None:

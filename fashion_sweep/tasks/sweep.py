@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -28,6 +29,9 @@ from fashion_sweep.storage.sync import in_step
 from fashion_sweep.tasks.preflight import check_config
 from fashion_sweep.tasks.reuse import check_trained_alike, take_adapters
 from fashion_sweep.tasks.task import task_of
+
+if TYPE_CHECKING:
+    from fashion_sweep.cluster.lanes import Lanes
 
 Catalogues = Mapping[str, Catalogue]
 
@@ -83,7 +87,8 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
     """Trains and judges a trial in one of its workers, which find this by name; only they need its late imports."""
     from fashion_sweep.tasks.trial_worker import TrialWorker
 
-    TrialWorker.open(run, trial_id, worker).work()
+    trial = TrialWorker.open(run, trial_id, worker)
+    trial.help(worker.helps) if worker.helps else trial.work()
 
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
@@ -148,6 +153,7 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
         return
     with ExitStack() as session:
         with busy(run, console, "starting Ray"):
+            from fashion_sweep.cluster.lanes import lanes
             from fashion_sweep.cluster.search import run_search
             from fashion_sweep.cluster.session import ray_session
             from fashion_sweep.cluster.tune import run_trials
@@ -155,24 +161,26 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
 
             where = session.enter_context(ray_session(run, config.preset.resources))
         console.print(where, markup=False, soft_wrap=True)
+        kept = session.enter_context(lanes(run, config.preset.resources))
+        kept.start(len(waiting) or trials_wanted(config))
         with clock.preparing():
-            _fill_cache(config, run, console)
+            _fill_cache(config, run, kept, console)
 
         def titles() -> dict[str, str]:
             return {spec.trial_id: spec.title for spec in run_specs(run, config)}
 
         with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
             if config.sweep.search:
-                errors = run_search(run, config, run_trial)
+                errors = run_search(kept, config, run_trial)
             else:
-                errors = run_trials(run, config, waiting, run_trial)
+                errors = run_trials(kept, waiting, run_trial)
             fetch_run(run)
             for trial_id, error in errors.items():
                 if error:
                     Status(run.trial(trial_id)).fail(error)
 
 
-def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
+def _fill_cache(config: RunConfig, run: RunPaths, lanes: "Lanes", console: Console) -> None:
     from fashion_sweep.cluster.shards import map_shards
     from fashion_sweep.encodings.prepare import check_room, make_shard, missing_shards, write_rates
     from fashion_sweep.encodings.real_images import write_real_statistics
@@ -183,7 +191,7 @@ def _fill_cache(config: RunConfig, run: RunPaths, console: Console) -> None:
     check_room(run, shards, coming[: trials_wanted(config) or None])
     if shards:
         with progress(run, console, "encoding images and captions", len(shards)) as advance:
-            made = map_shards(make_shard, shards, config.preset.resources, advance)
+            made = map_shards(make_shard, shards, lanes, advance)
         write_rates(run, made)
     write_real_statistics(run)
 

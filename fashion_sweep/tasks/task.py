@@ -61,6 +61,9 @@ class Task(Cached, Tracked, HandedOver, Protocol):
     def judge(self, trial: "TrialWorker") -> dict[str, Any]:
         """Draws and judges as one of the trial's workers; returns the metrics by evaluation set, on worker 0."""
 
+    def help(self, trial: "TrialWorker", name: str) -> None:
+        """Takes part in the shared work of that name, which `judge` has begun in another lane."""
+
     def summary(self, trial: "TrialWorker") -> dict[str, Any]:
         """Returns what else the trial's result says, under the task's name."""
 

@@ -68,7 +68,8 @@ class TrialWorker:
         """Reads what the run folder says of the trial; `options` are the fields that have a default."""
         config = read_run_config(run.config)
         spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
-        status = Status(run.trial(trial_id), worker.rank == 0, alive=worker.alive)
+        writes = worker.rank == 0 and worker.helps is None
+        status = Status(run.trial(trial_id), writes, alive=worker.alive)
         return cls(run, config, spec, worker, status, **({"loaded": kept_models()} if worker.stays else {}) | options)
 
     def watched_by(self, *watchers: Observer) -> "TrialWorker":
@@ -113,11 +114,16 @@ class TrialWorker:
         return self.task.original_size(self.config, name, self.catalogue(name))
 
     def work(self) -> None:
-        """Trains and judges the trial; worker 0 writes `result.json` at the end."""
+        """Trains and judges the trial; worker 0 writes `result.json` at the end.
+
+        Once it is trained it may make way for others; called again, it is judged.
+        """
         try:
             if not self.spec.is_base_model and not self.worker.agreed(lambda: is_whole(self.paths.adapter)):
                 stage_inputs.fetch_caches(self.caches.folders(self.config, for_training=True))
                 self.train()
+                if self.worker.makes_way():
+                    return
             stage_inputs.fetch_for_judging(
                 self.paths, [] if self.worker.rank else self.caches.folders(self.config, for_training=False)
             )
@@ -128,6 +134,27 @@ class TrialWorker:
         except Exception as error:
             self.status.fail(f"{type(error).__name__}: {error}")
             raise
+
+    def help(self, name: str) -> None:
+        """Takes part in work that another lane shares."""
+        stage_inputs.fetch_for_judging(self.paths, [])
+        self.task.help(self, name)
+
+    def batches(self, name: str, images: int, size: int) -> Iterator[int]:
+        """Yields the numbers of the batches that this worker draws, while other lanes may draw others.
+
+        Args:
+            name: of the work that is shared.
+            images: of all batches together.
+            size: of a batch, in images.
+        """
+        rank, world_size = self.worker.rank, self.worker.world_size
+        count = -(-images // size)
+        for chunk, finished in self.worker.shared(name, -(-count // world_size)):
+            self.observer.update(images=min(finished * world_size * size, images), images_total=images)
+            if (batch := chunk * world_size + rank) < count:
+                yield batch
+        self.observer.update(images=images, images_total=images)
 
     def train(self) -> None:
         """Trains from the newest checkpoint to the end, and saves the adapter."""

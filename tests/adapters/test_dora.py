@@ -14,11 +14,11 @@ from fashion_sweep.adapters.reading import misfit
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.encodings.encoders import forget_models
 from fashion_sweep.encodings.prepare import make_shard, missing_shards
 from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.export import ExportRequest, export
+from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.planning.plan import plan

@@ -11,11 +11,13 @@ import pytest
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
 from fashion_sweep.data.sets import open_data
-from fashion_sweep.encodings import encoders, prepare
+from fashion_sweep.encodings import prepare
 from fashion_sweep.encodings.caches import plan_caches, read_caches, write_caches
-from fashion_sweep.encodings.encoders import forget_models, shard_judge, shard_model
+from fashion_sweep.encodings.encoders import LOADERS
 from fashion_sweep.encodings.parts import Loss, all_parts
 from fashion_sweep.encodings.prepare import Shard, make_shard
+from fashion_sweep.models import loaded
+from fashion_sweep.models.loaded import forget_models, kept_models
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import write_text
 from fashion_sweep.tiny import WEIGHTS
@@ -114,10 +116,10 @@ def test_a_shards_time_leaves_out_the_loading_of_its_model(tmp_path, monkeypatch
     write_text(run.config, config.to_yaml())
     write_caches(run, plan_caches(config, {"fashion": catalogue}))
     write_catalogue(run.catalogue("fashion"), catalogue)
-    load_model = encoders.load_model
+    load_model = loaded.load_model
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000 * len(loading))
     monkeypatch.setattr(prepare, "time", clock)
-    monkeypatch.setattr(encoders, "load_model", lambda *given: loading.append(1) or load_model(*given))
+    monkeypatch.setattr(loaded, "load_model", lambda *given: loading.append(1) or load_model(*given))
     made = [make_shard(Shard(run, kind, 0)) for kind in ("captions", "images")]
     assert [shard.rows for shard in made] == [len(catalogue.distinct_captions), 3]
     assert all(0 < shard.seconds < 1000 for shard in made)
@@ -125,10 +127,8 @@ def test_a_shards_time_leaves_out_the_loading_of_its_model(tmp_path, monkeypatch
     assert {kind for kind, cache in read_caches(run).parts.items() if not cache.missing()} == {"captions", "images"}
 
 
-def test_a_worker_holds_the_base_model_or_the_judge():
+def test_a_worker_loads_the_model_and_the_judge_once():
     config = load_run_config("exp2", "tiny")
-    for _ in range(2):
-        shard_model(config)
-        assert (encoders._load_model.cache_info().currsize, encoders._load_judge.cache_info().currsize) == (1, 0)
-        shard_judge(config)
-        assert (encoders._load_model.cache_info().currsize, encoders._load_judge.cache_info().currsize) == (0, 1)
+    held = [[LOADERS[maker](kept_models(), config) for maker in ("model", "judge", "pipelines")] for _ in range(2)]
+    assert all(first is second for first, second in zip(*held, strict=True))
+    assert held[0][0] is held[0][2]

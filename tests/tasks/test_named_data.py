@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 from fashion_sweep.cli.options import existing_run
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
-from fashion_sweep.encodings.encoders import forget_models
 from fashion_sweep.encodings.prepare import make_shard, missing_shards
 from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.handover.export import ExportRequest, export
+from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.report.page import write_report
 from fashion_sweep.run.claim import claimed

@@ -53,26 +53,48 @@ def _load_judge(trial: TrialWorker) -> Judge:
     return judge
 
 
+def draw_with_others(trial: TrialWorker, name: str) -> None:
+    """Draws and scores some of the pictures of a set, which another lane judges."""
+    with trial.observer.stage("load"):
+        judge = _load_judge(trial)
+    with trial.drawing_model() as model:
+        _draw(trial, name, model, judge)
+
+
+def _draw(trial: TrialWorker, name: str, model: Model, judge: Judge) -> None:
+    """Draws and scores what is for this worker of a set's pictures."""
+    captions = [record.caption for record in _judged(trial, name)]
+    with trial.observer.stage("draw", data_set=name):
+        judge_batches(
+            trial.generator(model, name),
+            judge,
+            captions,
+            trial.paths.judged(name),
+            trial.batches(name, len(captions), trial.config.preset.generation.batch_size),
+            trial.observer,
+        )
+
+
+def _judged(trial: TrialWorker, name: str) -> list[Record]:
+    return _order(trial, name)[: trial.config.preset.evaluation.samples]
+
+
+def _order(trial: TrialWorker, name: str) -> list[Record]:
+    return evaluation_order(trial.catalogue(name), trial.config.preset.generation.seed)
+
+
 def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dict[str, Any] | None:
     """Judges one evaluation set; returns its metrics on worker 0, None on the others."""
     evaluation, generation = trial.config.preset.evaluation, trial.config.preset.generation
     catalogue, folder = trial.catalogue(name), trial.paths.judged(name)
-    order = evaluation_order(catalogue, generation.seed)
-    judged = order[: evaluation.samples]
-    captions = [record.caption for record in judged]
-    rank, world_size = trial.worker.rank, trial.worker.world_size
-
-    def done(images: int) -> None:
-        trial.observer.update(images=images * world_size, images_total=len(captions))
-
-    with trial.observer.stage("draw", data_set=name):
-        mine = slice(rank, None, world_size)
-        judge_batches(trial.generator(model, name), judge, captions, folder, mine, done, trial.observer)
-    if world_size > 1:
+    _draw(trial, name, model, judge)
+    if trial.worker.world_size > 1:
         distributed.barrier()
-        stage_inputs.fetch_made(folder)
-    if rank != 0:
+    if trial.worker.rank != 0:
         return None
+    stage_inputs.fetch_made(folder)
+    order, judged = _order(trial, name), _judged(trial, name)
+    captions = [record.caption for record in judged]
     kept, prompts = collect_batches(folder, len(captions), generation.batch_size), [record.name for record in judged]
     write_tensors(trial.paths.features(name), kept, {"prompts": json.dumps(prompts)})
     metrics = metrics_of(trial.config.sweep.metrics_on(name))

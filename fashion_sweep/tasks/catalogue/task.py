@@ -72,6 +72,11 @@ class CatalogueTask:
 
         return judge_trial(trial)
 
+    def help(self, trial: "TrialWorker", name: str) -> None:
+        from fashion_sweep.tasks.catalogue.judging import draw_with_others
+
+        draw_with_others(trial, name)
+
     def summary(self, trial: "TrialWorker") -> dict[str, Any]:
         return {}
 

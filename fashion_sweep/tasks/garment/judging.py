@@ -24,6 +24,9 @@ from fashion_sweep.tasks.garment.recipe import Drawing, drawings_of
 from fashion_sweep.tasks.garment.sheet import write_regions, write_sheet
 from fashion_sweep.tasks.trial_worker import TrialWorker
 
+PICTURES = "pictures"
+"""The name of the work that lanes share."""
+
 
 def judge_trial(trial: TrialWorker) -> None:
     """Writes pictures, `closeness.json` and contact sheets; the base model draws the prompts of all garments."""
@@ -38,14 +41,20 @@ def judge_trial(trial: TrialWorker) -> None:
             _judge(trial, model, clip, drawings)
 
 
+def draw_with_others(trial: TrialWorker) -> None:
+    """Draws some of the pictures of a trial, which another lane judges."""
+    with trial.drawing_model() as model:
+        _draw(trial, trial.generator(model, trial.config.drawn_as), drawings_of(trial.config, trial.spec.item))
+
+
 def _judge(trial: TrialWorker, model: Model, clip: Clip, drawings: Sequence[Drawing]) -> None:
     name, data_set = trial.spec.item, trial.config.drawn_as
     with trial.observer.stage("draw", data_set=data_set):
         _draw(trial, trial.generator(model, data_set), drawings)
     if trial.worker.world_size > 1:
         distributed.barrier()
-        stage_inputs.fetch_made(trial.paths.pictures, trial.run.photos)
     if trial.worker.rank == 0:
+        stage_inputs.fetch_made(trial.paths.pictures, trial.run.photos)
         with trial.observer.stage("features", images=len(drawings) + len(trial.config.sweep.garments)):
             compared = _closeness(trial, clip, drawings)
         write_json(trial.paths.closeness, compared)
@@ -58,7 +67,6 @@ def _judge(trial: TrialWorker, model: Model, clip: Clip, drawings: Sequence[Draw
 
 def _draw(trial: TrialWorker, generator: Generator, drawings: Sequence[Drawing]) -> None:
     """Draws this worker's pictures that are not there yet, a batch at a time."""
-    rank, world_size = trial.worker.rank, trial.worker.world_size
     paths = [drawing.path(trial.paths.pictures) for drawing in drawings]
 
     def keep(indices: range, images: Tensor) -> None:
@@ -70,9 +78,8 @@ def _draw(trial: TrialWorker, generator: Generator, drawings: Sequence[Drawing])
         [drawing.prompt for drawing in drawings],
         [(drawing.seed, 0) for drawing in drawings],
         keep,
-        mine=slice(rank, None, world_size),
+        batches=trial.batches(PICTURES, len(drawings), generator.config.batch_size),
         is_kept=lambda indices: all(paths[number].is_file() for number in indices),
-        done=lambda images: trial.observer.update(images=images * world_size),
         observer=trial.observer,
     )
 

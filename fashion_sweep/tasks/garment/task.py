@@ -74,6 +74,12 @@ class GarmentTask:
         judge_trial(trial)
         return {}
 
+    def help(self, trial: "TrialWorker", name: str) -> None:
+        """Draws some of the trial's pictures."""
+        from fashion_sweep.tasks.garment.judging import draw_with_others
+
+        draw_with_others(trial)
+
     def summary(self, trial: "TrialWorker") -> dict[str, Any]:
         from fashion_sweep.tasks.garment.judgement import summary
 

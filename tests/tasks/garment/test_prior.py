@@ -8,9 +8,9 @@ from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_preset
 from fashion_sweep.data.garment import keep_photos, read_garments
 from fashion_sweep.encodings.caches import read_caches
-from fashion_sweep.encodings.encoders import forget_models
 from fashion_sweep.encodings.prepare import make_shard, missing_shards
 from fashion_sweep.encodings.sharded_cache import ShardedCache
+from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import is_whole
