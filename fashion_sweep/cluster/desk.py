@@ -64,6 +64,7 @@ class Desk:
         self._shared: dict[tuple[str, str], Sharing] = {}
         self._lanes: dict[str, LaneState] = {}
         self._controllers: dict[str, Any] = {}
+        self._places: dict[str, Any] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -169,6 +170,10 @@ class Desk:
         """Takes the handle of the actor that Train looks after a lane with."""
         self._controllers[lane] = actor
 
+    async def place(self, lane: str, group: Any) -> None:
+        """Takes the placement group of a lane."""
+        self._places[lane] = group
+
     async def sign(self, lane: str, rank: int, worker: Any) -> None:
         """Takes a sign of life of one of a lane's workers."""
         state = self._state(lane)
@@ -201,9 +206,10 @@ class Desk:
             if asked.unheard_since is not None and now - asked.unheard_since > patience_s
         ]
 
-    async def leave(self, lane: str) -> Piece | None:
-        """Forgets a lane that has ended; the piece that it worked on."""
+    async def leave(self, lane: str) -> tuple[Piece | None, Any]:
+        """Forgets a lane that has ended; the piece that it worked on, and its place in the cluster."""
         self._controllers.pop(lane, None)
+        place = self._places.pop(lane, None)
         state = self._lanes.pop(lane, None)
         piece = state.piece if state else None
         for sharing in self._shared.values():
@@ -213,7 +219,7 @@ class Desk:
         elif piece and piece.helps and (helped := self._shared.get((piece.owner, piece.helps))):
             helped.refused = True
         self._changed.set()
-        return piece
+        return piece, place
 
     async def try_again(self, piece: Piece) -> None:
         """Puts a piece first in the queue, whose lane has ended, if it is still wanted."""

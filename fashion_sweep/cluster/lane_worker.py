@@ -48,15 +48,17 @@ class Lane:
     resources: Resources
     desk: Any
     """Handle of the actor."""
+    imports: str | None = None
+    """The module that its workers import before there is anything to do."""
 
 
 def work_in_lane(lane: Lane) -> None:
     """Is the body of a worker's process: works for the desk until it has had nothing to do for a while."""
-    from torch import distributed
-
     context = ray.train.get_context()
-    distributed.set_timeout(timedelta(seconds=PATIENCE_S), distributed.group.WORLD)
     group = _Group(context.get_world_rank(), context.get_world_size())
+    group.prepare()
+    if lane.imports:
+        importlib.import_module(lane.imports)
     while (piece := group.agreed(partial(_next_piece, lane))) is not None:
         if piece.shards:
             _make_shards(lane, piece, group)
@@ -72,6 +74,16 @@ class _Group:
 
     rank: int
     size: int
+
+    def prepare(self) -> None:
+        """Gives the workers patience with each other, and torch the GPU of this one."""
+        import torch
+        from ray.train.torch import get_device
+
+        if self.size > 1:
+            torch.distributed.set_timeout(timedelta(seconds=PATIENCE_S), torch.distributed.group.WORLD)
+        if (device := get_device()).type == "cuda":
+            torch.cuda.set_device(device)
 
     def agreed(self, find: Callable[[], T]) -> T:
         """What rank 0 finds, on every rank."""

@@ -10,22 +10,20 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from itertools import count
 from typing import Any
 
 import ray
-import ray.train
 from ray.exceptions import RayError
-from ray.train.v2._internal.execution.callback import ControllerCallback
+from ray.util import remove_placement_group
 
-from fashion_sweep.cluster.capacity import trials_that_fit, worker_resources
+from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.desk import Standing, open_desk
 from fashion_sweep.cluster.failures import cause_of, note_failure
-from fashion_sweep.cluster.lane_worker import IDLE_S, Lane, work_in_lane
+from fashion_sweep.cluster.lane_trainer import lane_trainer
+from fashion_sweep.cluster.lane_worker import IDLE_S, Lane
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.piece import Piece
-from fashion_sweep.cluster.ray_storage import forget, ray_storage
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError, StorageError
 from fashion_sweep.run.paths import RunPaths, TrialPaths
@@ -35,10 +33,6 @@ from fashion_sweep.run.status import Status, read_status
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
-MEETING_S = 600.0
-"""For which the workers of a lane, all started, wait to meet."""
-FAILED_STARTS = 5
-"""How often workers that die before they have begun are started again; Train's default is for ever."""
 RETRIES = 3
 """The number of times a shard is tried again whose worker died: as often as Ray does it for a task."""
 PARTING_S = 10.0
@@ -50,8 +44,8 @@ LAST_LOOK_S = 5.0
 class Lanes:
     """Starts lanes while there is work for them, and ends those that hang, or that no node is there for any more."""
 
-    def __init__(self, run: RunPaths, resources: Resources) -> None:
-        self.run, self.resources = run, resources
+    def __init__(self, run: RunPaths, resources: Resources, imports: str | None = None) -> None:
+        self.run, self.resources, self._imports = run, resources, imports
         self.workers = resources.workers_per_trial
         """Of each lane."""
         self.desk = open_desk()
@@ -120,13 +114,15 @@ class Lanes:
         """Is the body of a lane's thread: waits for its end, and sees to the piece that it has left."""
         error: Exception | None = None
         try:
-            self._trainer(name).fit()
+            lane_trainer(Lane(name, self.run, self.resources, self.desk, self._imports)).fit()
         except Exception as failure:
             error = failure
         with suppress(RayError):  # the session is over
-            piece = ray.get(self.desk.leave.remote(name))
+            piece, place = ray.get(self.desk.leave.remote(name))
             if error is not None:
                 logger.warning("%s ended: %s", name, error)
+            if error is not None and place is not None:
+                remove_placement_group(place)  # what looked after it may have died
             if error is not None and piece is not None:
                 self._after(piece, error)
 
@@ -177,46 +173,14 @@ class Lanes:
             if attempts.going:
                 attempts.fail(error)
 
-    def _trainer(self, name: str) -> Any:
-        from ray.train.torch import TorchTrainer
-
-        from fashion_sweep.cluster.loopback import on_this_machine_only
-        from fashion_sweep.cluster.process_group import Torch, TorchOnThisMachine
-
-        own = f"{name}-{time.time_ns()}"
-        forget(self.run, f"{own}/checkpoint_manager_snapshot.json")
-        lane = Lane(name, self.run, self.resources, self.desk)
-        return TorchTrainer(
-            partial(work_in_lane, lane),
-            torch_config=(TorchOnThisMachine if on_this_machine_only() else Torch)(timeout_s=int(MEETING_S)),
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=self.resources.workers_per_trial,
-                use_gpu=self.resources.gpus_per_worker > 0,
-                resources_per_worker=worker_resources(self.resources),
-            ),
-            run_config=ray.train.RunConfig(
-                name=own,
-                **ray_storage(self.run),
-                failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=FAILED_STARTS),
-                callbacks=[_TellsDesk(name, self.desk)],
-            ),
-        )
-
-
-class _TellsDesk(ControllerCallback):
-    """Tells the desk by which actor a lane can be ended that waits for its place."""
-
-    def __init__(self, name: str, desk: Any) -> None:
-        self._name, self._desk = name, desk
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        self._desk.controller.remote(self._name, ray.get_runtime_context().current_actor)
-
 
 @contextmanager
-def lanes(run: RunPaths, resources: Resources) -> Iterator[Lanes]:
-    """Keeps lanes for the work of a run while the block runs, inside a `ray_session`."""
-    kept, over = Lanes(run, resources), threading.Event()
+def lanes(run: RunPaths, resources: Resources, imports: str | None = None) -> Iterator[Lanes]:
+    """Keeps lanes for the work of a run while the block runs, inside a `ray_session`.
+
+    `imports` names the module that their workers import before there is anything to do.
+    """
+    kept, over = Lanes(run, resources, imports), threading.Event()
 
     def look_now_and_then() -> None:
         while not over.wait(LOOK_EVERY_S):

@@ -26,12 +26,12 @@ from fashion_sweep.storage.files import private_folder
 
 QUIET_AND_QUICK = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Train's controller looks after its workers this often, and passes on one report each time.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # Train's controller looks after its workers this often; what they report does not go through it.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    # A trial waits for its turn with its controller started; that is no failure, however long it takes.
+    # A lane waits for its place with its controller started; that is no failure, however long it takes.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1000000",
     # Relative paths mean the same in the workers as here.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -90,19 +90,17 @@ def _start(resources: Resources, variables: dict[str, str]) -> str:
     private_token()
     try:
         with _environment(address_of_its_own() | _short_temporary_folder(folder)), no_cluster():
-            started = ray.init(
+            ray.init(
                 address="local",
                 num_cpus=max(_cores(), resources.workers_per_trial * resources.cpus_per_worker),
-                # Without its dashboard Ray Train cannot tell that a trial was killed, and keeps its resources for ever.
-                include_dashboard=True,
-                dashboard_host=HERE,
+                include_dashboard=False,  # ten processes that take a core for as long as all else takes to start
                 _temp_dir=str(folder / "ray"),  # which Ray opens to everybody
                 log_to_driver=False,
                 logging_format=FORMAT,
             )
     except Exception as error:  # of no class of its own; on a machine too busy to start it within its 30 seconds
         raise RunError(f"Ray did not start on this machine: {one_line(error)}") from error
-    return f"Ray dashboard: http://{started.dashboard_url}; all of Ray listens on {HERE}, for this machine only"
+    return f"Ray: on this machine, for this machine only ({HERE})"
 
 
 def _short_temporary_folder(folder: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Takes a run all its way: check → prepare → train and judge → report. What is already done is not done again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -57,28 +57,25 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         console.print(f"run folder {remote.where(run.root)}", soft_wrap=True)
         if adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
-        opening = "opening the data" if early else "opening the data (the embedded world is rendered the first time)"
-        with clock.preparing(), busy(run, console, opening):
-            opened = {name: early.get(name) or task.open(name, config, run) for name in config.data_sets}
-            catalogues = {name: task.keep(catalogue, run) for name, catalogue in opened.items()}
-            _write_inputs(run, config, catalogues)
-        _say_what_was_kept(run, catalogues, console)
-        _say_what_is_judged(config, catalogues, console)
-        _say_what_is_not_cached(config, run, console)
-        if adapters_from:
-            take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
-        from fashion_sweep.tracking.mirror import Mirror
+        waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
+        worked = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
+        with ExitStack() as session:
+            # First, so that the lanes' processes start while the data are opened.
+            lanes = _start_lanes(config, run, len(waiting), session, console) if worked else None
+            _open_inputs(config, run, early, clock, console)
+            if adapters_from:
+                take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
+            from fashion_sweep.tracking.mirror import Mirror
 
-        with Mirror(run), in_step(run.root, run.log):
-            waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
-            worked = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
-            if worked:
-                _run_trials(config, run, waiting, clock, console)
-            for trial in (run.trial(spec.trial_id) for spec in run_specs(run, config)):
-                if trial.is_over:  # also what a run that was killed has left
-                    clear_away(trial)
-            with busy(run, console, "writing the report"):
-                task.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
+            with Mirror(run), in_step(run.root, run.log):
+                with session.pop_all():  # Ray ends before the report is written
+                    if lanes:
+                        _run_trials(config, lanes, waiting, clock, console)
+                for trial in (run.trial(spec.trial_id) for spec in run_specs(run, config)):
+                    if trial.is_over:  # also what a run that was killed has left
+                        clear_away(trial)
+                with busy(run, console, "writing the report"):
+                    task.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
         task.show(run, console)
     return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
 
@@ -89,6 +86,32 @@ def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
     trial = TrialWorker.open(run, trial_id, worker)
     trial.help(worker.helps) if worker.helps else trial.work()
+
+
+def _start_lanes(config: RunConfig, run: RunPaths, trials: int, session: ExitStack, console: Console) -> "Lanes":
+    """Starts Ray, and lanes for so many trials, until `session` is closed."""
+    with busy(run, console, "starting Ray"):
+        from fashion_sweep.cluster.lanes import lanes
+        from fashion_sweep.cluster.session import ray_session
+
+        where = session.enter_context(ray_session(run, config.preset.resources))
+        kept = session.enter_context(lanes(run, config.preset.resources, "fashion_sweep.tasks.trial_worker"))
+        kept.start(trials or trials_wanted(config))
+    console.print(where, markup=False, soft_wrap=True)
+    return kept
+
+
+def _open_inputs(config: RunConfig, run: RunPaths, early: Catalogues, clock: Clock, console: Console) -> None:
+    """Opens the data that are not open yet, keeps what the run needs of them, and says what that is."""
+    task = task_of(config)
+    opening = "opening the data" if early else "opening the data (the embedded world is rendered the first time)"
+    with clock.preparing(), busy(run, console, opening):
+        opened = {name: early.get(name) or task.open(name, config, run) for name in config.data_sets}
+        catalogues = {name: task.keep(catalogue, run) for name, catalogue in opened.items()}
+        _write_inputs(run, config, catalogues)
+    _say_what_was_kept(run, catalogues, console)
+    _say_what_is_judged(config, catalogues, console)
+    _say_what_is_not_cached(config, run, console)
 
 
 def _write_inputs(run: RunPaths, config: RunConfig, catalogues: Catalogues) -> None:
@@ -141,8 +164,9 @@ def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) 
         console.print(sentence, markup=False)
 
 
-def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clock, console: Console) -> None:
+def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Clock, console: Console) -> None:
     """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
+    run = lanes.run
     for trial_id in waiting:
         queue(run.trial(trial_id))
     fails_unread, data_set = task_of(config).fails_unread, config.preset.training_set
@@ -151,41 +175,38 @@ def _run_trials(config: RunConfig, run: RunPaths, waiting: list[str], clock: Clo
         waiting.remove(problem.file)
     if not waiting and not config.sweep.search:
         return
-    with ExitStack() as session:
-        with busy(run, console, "starting Ray"):
-            from fashion_sweep.cluster.lanes import lanes
-            from fashion_sweep.cluster.search import run_search
-            from fashion_sweep.cluster.session import ray_session
-            from fashion_sweep.cluster.tune import run_trials
-            from fashion_sweep.report.live import LiveTable
+    with clock.preparing():
+        _fill_cache(config, lanes, console)
+    from fashion_sweep.report.live import LiveTable
 
-            where = session.enter_context(ray_session(run, config.preset.resources))
-        console.print(where, markup=False, soft_wrap=True)
-        kept = session.enter_context(lanes(run, config.preset.resources))
-        kept.start(len(waiting) or trials_wanted(config))
-        with clock.preparing():
-            _fill_cache(config, run, kept, console)
+    def titles() -> dict[str, str]:
+        return {spec.trial_id: spec.title for spec in run_specs(run, config)}
 
-        def titles() -> dict[str, str]:
-            return {spec.trial_id: spec.title for spec in run_specs(run, config)}
-
-        with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
-            if config.sweep.search:
-                errors = run_search(kept, config, run_trial)
-            else:
-                errors = run_trials(kept, waiting, run_trial)
-            fetch_run(run)
-            for trial_id, error in errors.items():
-                if error:
-                    Status(run.trial(trial_id)).fail(error)
+    with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
+        errors = _tuned(config, lanes, waiting)
+        fetch_run(run)
+        for trial_id, error in errors.items():
+            if error:
+                Status(run.trial(trial_id)).fail(error)
 
 
-def _fill_cache(config: RunConfig, run: RunPaths, lanes: "Lanes", console: Console) -> None:
+def _tuned(config: RunConfig, lanes: "Lanes", waiting: Sequence[str]) -> dict[str, str | None]:
+    """Has Tune run the trials; returns what made each fail, or None."""
+    if config.sweep.search:
+        from fashion_sweep.cluster.search import run_search
+
+        return run_search(lanes, config, run_trial)
+    from fashion_sweep.cluster.tune import run_trials
+
+    return run_trials(lanes, waiting, run_trial)
+
+
+def _fill_cache(config: RunConfig, lanes: "Lanes", console: Console) -> None:
     from fashion_sweep.cluster.shards import map_shards
     from fashion_sweep.encodings.prepare import check_room, make_shard, missing_shards, write_rates
     from fashion_sweep.encodings.real_images import write_real_statistics
 
-    specs = specs_of(config)
+    run, specs = lanes.run, specs_of(config)
     shards = missing_shards(run, specs)
     coming = [spec for spec in specs if not run.trial(spec.trial_id).is_over]
     check_room(run, shards, coming[: trials_wanted(config) or None])

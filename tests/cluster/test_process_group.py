@@ -1,11 +1,13 @@
-"""How the workers of a trial part."""
+"""How the workers of a lane part."""
 
 from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
-from fashion_sweep.cluster.process_group import Torch, TorchOnThisMachine
+from fashion_sweep.cluster.process_group import Together
+
+TOGETHER = Together(timeout_s=60, on_this_machine=True)
 
 
 class GoneFor:
@@ -15,7 +17,7 @@ class GoneFor:
         self.reason = reason
 
     def __len__(self) -> int:
-        return 1
+        return 2
 
     def execute(self, *arguments: Any, **options: Any) -> None:
         raise self.reason
@@ -23,11 +25,10 @@ class GoneFor:
     execute_async = execute_single = execute
 
 
-@pytest.mark.parametrize("config", [Torch(), TorchOnThisMachine()])
-def test_workers_that_were_ended_for_lack_of_memory_do_not_keep_a_trial_from_parting(config):
-    config.backend_cls().on_shutdown(GoneFor(OutOfMemoryError("5 worker(s) were killed")), config)
+def test_workers_that_were_ended_for_lack_of_memory_do_not_keep_a_lane_from_parting():
+    TOGETHER.backend_cls().on_shutdown(GoneFor(OutOfMemoryError("5 worker(s) were killed")), TOGETHER)
 
 
 def test_another_end_of_a_worker_is_left_to_train_which_knows_it():
     with pytest.raises(ActorDiedError):
-        Torch().backend_cls().on_shutdown(GoneFor(ActorDiedError()), Torch())
+        TOGETHER.backend_cls().on_shutdown(GoneFor(ActorDiedError()), TOGETHER)

@@ -54,8 +54,7 @@ def test_beside_another_ray_the_state_of_a_trial_is_known_and_nothing_can_be_rea
         other.communicate()  # closes its input, which ends it; Python may drop a Ctrl-C while Ray is at work
     assert len(sockets) > 8
     assert {one.laddr.ip for one in sockets} <= {"127.0.0.1", "::ffff:127.0.0.1"}
-    assert where.startswith("Ray dashboard: http://127.0.0.1:")
-    assert where.endswith("for this machine only")
+    assert where == "Ray: on this machine, for this machine only (127.0.0.1)"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (Path.home() / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
 

@@ -1,0 +1,71 @@
+"""The part of Ray Train that holds a lane: it starts the workers, looks after them, and tells of their end."""
+
+import time
+from functools import partial
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.callback import ControllerCallback, RayTrainCallback, WorkerGroupCallback
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+from fashion_sweep.cluster.capacity import worker_resources
+from fashion_sweep.cluster.lane_worker import Lane, work_in_lane
+from fashion_sweep.cluster.loopback import on_this_machine_only
+from fashion_sweep.cluster.process_group import Together
+from fashion_sweep.cluster.ray_storage import forget, ray_storage
+
+MEETING_S = 600
+"""For which the workers of a lane, all started, wait to meet."""
+FAILED_STARTS = 5
+"""How often workers that die before they have begun are started again; Train's default is for ever."""
+
+
+NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
+"""Two that start a process each: one shares out data sets of Ray Data, of which there are none, the other gives a lane's
+place back, which `lanes` does."""
+
+
+class LaneTrainer(DataParallelTrainer):
+    """Is Train's, with fewer processes."""
+
+    def _create_default_callbacks(self) -> list[RayTrainCallback]:
+        callbacks = super()._create_default_callbacks()
+        return [callback for callback in callbacks if not isinstance(callback, NOT_NEEDED)]
+
+
+class _TellsDesk(ControllerCallback, WorkerGroupCallback):
+    """Tells the desk by which actor a lane can be ended that waits for its place, and which place it has got."""
+
+    def __init__(self, name: str, desk: Any) -> None:
+        self._name, self._desk = name, desk
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        self._desk.controller.remote(self._name, ray.get_runtime_context().current_actor)
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        place = worker_group.get_worker_group_state().placement_group_handle.placement_group
+        self._desk.place.remote(self._name, place)
+
+
+def lane_trainer(lane: Lane) -> LaneTrainer:
+    """Returns the trainer of a lane, whose `fit` lasts as long as the lane does."""
+    resources, own = lane.resources, f"{lane.name}-{time.time_ns()}"
+    forget(lane.run, f"{own}/checkpoint_manager_snapshot.json")
+    return LaneTrainer(
+        partial(work_in_lane, lane),
+        backend_config=Together(MEETING_S, on_this_machine_only()),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=resources.workers_per_trial,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=worker_resources(resources),
+        ),
+        run_config=ray.train.RunConfig(
+            name=own,
+            **ray_storage(lane.run),
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=FAILED_STARTS),
+            callbacks=[_TellsDesk(lane.name, lane.desk)],
+        ),
+    )
