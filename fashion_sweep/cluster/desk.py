@@ -4,53 +4,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 
 from fashion_sweep.cluster.piece import Chunk, Piece
 from fashion_sweep.cluster.sharing import Sharing
+from fashion_sweep.cluster.standing import Asked, LaneState, Standing
 
 WAIT_S = 10.0
 """How long a call waits for something to tell before it returns empty-handed, and is made anew."""
-
-
-@dataclass
-class Asked:
-    """What somebody has asked for and not taken back."""
-
-    reports: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
-    """What they have not been told yet."""
-    over: bool = False
-    """Whether the last report has been made."""
-    unheard_since: float | None = None
-    """When the oldest report was made that was not fetched; None where there is none."""
-
-
-@dataclass
-class LaneState:
-    """What is known of a lane."""
-
-    piece: Piece | None = None
-    workers: dict[int, Any] = field(default_factory=dict)
-    """Handles of its actors by rank."""
-    signs: dict[int, float] = field(default_factory=dict)
-    """When each was last heard of, by this actor's clock, while a piece is worked on."""
-    since: float = 0.0
-    """When it last changed from working to waiting."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How much there is to do."""
-
-    wanted: int
-    """Lanes that would all have something to do."""
-    arrived: frozenset[str]
-    """The lanes that have asked for work and not left."""
-    controllers: dict[str, Any]
-    """Handles of the actors that Train looks after each lane with."""
 
 
 class Desk:
@@ -160,8 +123,7 @@ class Desk:
         sharing.finish(lane)
         self._changed.set()
         if sharing.leader != lane:
-            chunk = Chunk(None) if self._waiting else sharing.take(lane)
-            return chunk if chunk.number is not None else Chunk(None, chunk.finished, is_over=True)
+            return Chunk(None, is_over=True) if self._waiting or not sharing.wants_help else sharing.take(lane)
         while (chunk := sharing.take(lane)).number is None and not chunk.is_over and time.monotonic() < deadline:
             await self._change(deadline - time.monotonic())
         return chunk
@@ -179,32 +141,25 @@ class Desk:
         state = self._state(lane)
         state.workers[rank], state.signs[rank] = worker, time.monotonic()
 
-    async def standing(self) -> Standing:
-        """How much there is to do."""
+    async def standing(self, patience_s: float) -> Standing:
+        """How things stand; `patience_s`: for which workers and owners may be silent."""
+        now = time.monotonic()
         chunks = sum(sharing.wants_help for sharing in self._shared.values())
-        wanted = len(self._waiting) + len(self._behind) + len(self._at_work()) + chunks
-        return Standing(wanted, frozenset(self._lanes), dict(self._controllers))
-
-    async def silent(self, patience_s: float) -> list[tuple[str, Piece, list[Any]]]:
-        """Returns the lanes of which no worker gave a sign of life for so long: each with its piece and its workers.
-
-        A worker that waits for another one is silent, and does not hang.
-        """
-        now = time.monotonic()
-        return [
-            (name, state.piece, list(state.workers.values()))
-            for name, state in self._lanes.items()
-            if state.piece and state.signs and all(now - last > patience_s for last in state.signs.values())
-        ]
-
-    async def unheard(self, patience_s: float) -> list[str]:
-        """Returns the owners who have not fetched a report for so long."""
-        now = time.monotonic()
-        return [
-            name
-            for name, asked in self._asked.items()
-            if asked.unheard_since is not None and now - asked.unheard_since > patience_s
-        ]
+        return Standing(
+            wanted=len(self._waiting) + len(self._behind) + len(self._at_work()) + chunks,
+            arrived=frozenset(self._lanes),
+            controllers=dict(self._controllers),
+            silent=[
+                (name, state.piece, list(state.workers.values()))
+                for name, state in self._lanes.items()
+                if state.piece and state.signs and all(now - last > patience_s for last in state.signs.values())
+            ],
+            unheard=[
+                name
+                for name, asked in self._asked.items()
+                if asked.unheard_since is not None and now - asked.unheard_since > patience_s
+            ],
+        )
 
     async def leave(self, lane: str) -> tuple[Piece | None, Any]:
         """Forgets a lane that has ended; the piece that it worked on, and its place in the cluster."""

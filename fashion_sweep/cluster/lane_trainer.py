@@ -12,7 +12,8 @@ from ray.train.v2._internal.execution.callback import ControllerCallback, RayTra
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from fashion_sweep.cluster.capacity import worker_resources
-from fashion_sweep.cluster.lane_worker import Lane, work_in_lane
+from fashion_sweep.cluster.lane import Lane
+from fashion_sweep.cluster.lane_worker import work_in_lane
 from fashion_sweep.cluster.loopback import on_this_machine_only
 from fashion_sweep.cluster.process_group import Together
 from fashion_sweep.cluster.ray_storage import forget, ray_storage
@@ -24,8 +25,8 @@ FAILED_STARTS = 5
 
 
 NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
-"""Two that start a process each: one shares out data sets of Ray Data, of which there are none, the other gives a lane's
-place back, which `lanes` does."""
+"""Two that start a process each: one shares out data sets of Ray Data, of which there are none; the other gives a
+lane's place back, which `lanes` does."""
 
 
 class LaneTrainer(DataParallelTrainer):

@@ -18,12 +18,13 @@ from ray.exceptions import RayError
 from ray.util import remove_placement_group
 
 from fashion_sweep.cluster.capacity import trials_that_fit
-from fashion_sweep.cluster.desk import Standing, open_desk
+from fashion_sweep.cluster.desk import open_desk
 from fashion_sweep.cluster.failures import cause_of, note_failure
+from fashion_sweep.cluster.lane import IDLE_S, Lane
 from fashion_sweep.cluster.lane_trainer import lane_trainer
-from fashion_sweep.cluster.lane_worker import IDLE_S, Lane
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.piece import Piece
+from fashion_sweep.cluster.standing import Standing
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError, StorageError
 from fashion_sweep.run.paths import RunPaths, TrialPaths
@@ -32,7 +33,7 @@ from fashion_sweep.run.stage_inputs import fetch_standing
 from fashion_sweep.run.status import Status, read_status
 
 logger = logging.getLogger(__name__)
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
 RETRIES = 3
 """The number of times a shard is tried again whose worker died: as often as Ray does it for a task."""
 PARTING_S = 10.0
@@ -69,17 +70,17 @@ class Lanes:
         self._going = {name: thread for name, thread in self._going.items() if thread.is_alive()}
         patience_s = self.resources.stall_minutes * 60
         try:
-            standing: Standing = ray.get(self.desk.standing.remote())
+            standing: Standing = ray.get(self.desk.standing.remote(patience_s))
         except RayError as error:
             self.lost = f"the process that hands out trials died: {one_line(error)}"
             return
         self.start(standing.wanted)
         self._dismiss(standing)
-        for name, piece, workers in ray.get(self.desk.silent.remote(patience_s)):
+        for name, piece, workers in standing.silent:
             if name not in self._killed:
                 self._killed.add(name)
                 self._end_hanging(piece, workers)
-        for trial_id in ray.get(self.desk.unheard.remote(patience_s)):
+        for trial_id in standing.unheard:
             if actor := self.asking.pop(trial_id, None):
                 logger.warning("%s: Tune's own process stands still, and is begun anew", trial_id)
                 ray.kill(actor)

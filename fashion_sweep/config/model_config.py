@@ -23,11 +23,14 @@ class ModelConfig(Frozen):
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """The type of the frozen weights; adapter weights are always float32."""
     attention: Literal["auto", "sdpa", "xformers"] = "auto"
-    """The kernels of attention; auto: xformers where its kernels run, else torch's own scaled_dot_product_attention."""
-    channels_last: bool = False
-    """Whether convolutions have the channels-last memory layout; may be faster on GPUs with tensor cores."""
-    compile: bool = False
-    """Whether `torch.compile` compiles the denoiser's blocks: a minute or more at first, faster steps after."""
+    """The kernels of attention; auto: xformers where its kernels run, a GPU's probe finding
+    them faster, else torch's own scaled_dot_product_attention."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """Whether convolutions have the channels-last memory layout; may be faster on GPUs with tensor cores.
+    auto: where a probe of the GPU finds it faster."""
+    compile: bool | Literal["auto"] = "auto"
+    """Whether `torch.compile` compiles the denoiser's blocks: a minute or more at first, faster steps after.
+    auto: where a probe of the GPU finds that it saves more than it takes."""
 
     @property
     def second_model(self) -> str | None:

@@ -21,9 +21,10 @@ class TrainingConfig(Frozen):
     """The number of optimizer steps; exactly one of `epochs` and `steps` is set."""
     batch_size: PositiveInt = 16
     """The global batch size, over all workers and accumulation steps."""
-    micro_batch_size: PositiveInt | None = None
+    micro_batch_size: PositiveInt | Literal["auto"] | None = None
     """The samples that a worker sends through the model at once, its share of the batch at most; null: all of that.
-    With the same value, any number of workers gives the same adapter; halved where memory does not suffice."""
+    With the same value, any number of workers gives the same adapter; halved where memory does not suffice.
+    auto: what fits and is fastest, by a probe of the GPU as a run begins."""
     learning_rate: PositiveFloat = 1e-5
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 1e-2
@@ -37,7 +38,9 @@ class TrainingConfig(Frozen):
     autocast: Literal["bf16", "no"] = "bf16"
     tf32: bool = True
     """Whether CUDA devices may compute float32 as TF32 in training; for features they never do."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | Literal["auto"] = False
+    """Whether activations are computed again for the backward pass, in place of being kept: less memory, half as many
+    operations again. auto: where a probe of the GPU finds that slower or memory does not suffice, and without a GPU."""
     image: Size
     views: PositiveInt = 4
     """The number of augmented views (crop, flip) that are kept per training image."""
@@ -46,6 +49,10 @@ class TrainingConfig(Frozen):
     """The number of steps between two validations, which are also the reports to Ray Tune."""
     checkpoint_every: PositiveInt = 100
     """The number of steps between two checkpoints."""
+
+    def samples_at_once(self, share: int) -> int:
+        """Returns how many of a worker's share of the batch go through the model at once, where nothing is settled."""
+        return min(self.micro_batch_size, share) if isinstance(self.micro_batch_size, int) else share
 
     @model_validator(mode="after")
     def _one_length(self) -> "TrainingConfig":

@@ -28,6 +28,7 @@ from fashion_sweep.run.stage_inputs import fetch_for_encoding, fetch_rates
 from fashion_sweep.run.status import Alive
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, write_json
+from fashion_sweep.training.settled import Settled
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def make_shard(shard: Shard, alive: Alive = lambda: None, model: Any = None) -> 
     """
     run = shard.run
     _fetch_inputs(run)
-    config, caches = read_run_config(run.config), read_caches(run)
+    config, caches = Settled.read(run).config(read_run_config(run.config)), read_caches(run)
     part = all_parts(config, caches.views)[shard.kind]
     catalogue = _catalogue(run.catalogue(part.data_set))
     model = model or LOADERS[part.MADE_BY](kept_models(), config)

@@ -80,7 +80,7 @@ def scaled(config: RunConfig, specs: Sequence[TrialSpec], scale: Scale, views: i
             "steps": scale.steps,
             "epochs": None,
             "batch_size": scale.batch_size,
-            "micro_batch_size": min(preset.training.micro_batch_size or scale.batch_size, scale.batch_size),
+            "micro_batch_size": preset.training.samples_at_once(scale.batch_size),
             "checkpoint_every": scale.steps // 2,
             "validation_every": scale.steps,
             "views": views,

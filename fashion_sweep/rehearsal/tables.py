@@ -44,7 +44,7 @@ def gpu_memory(outcome: Outcome) -> dict[str, float]:
     """Returns the bytes at the peak of each stage that fills a GPU, reckoned from the growth of the process here."""
     preset, scale = outcome.setting.config.preset, outcome.setting.scale
     share = preset.training.batch_size // preset.resources.workers_per_trial
-    at_once = preset.training.micro_batch_size or share
+    at_once = preset.training.samples_at_once(share)
     base, second, judge = (outcome.weights.get(name, 0) for name in ("base", "second", "judge"))
     grown: dict[tuple[str, str], int] = {}
     for stage in outcome.stages:

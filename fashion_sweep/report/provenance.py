@@ -53,7 +53,7 @@ def _short_of_memory(results: Results) -> list[str]:
     preset, lines = results.config.preset, []
     for trial in results.trials:
         share = preset.training.batch_size // preset.resources.workers_per_trial
-        wanted, used = min(preset.training.micro_batch_size or share, share), trial.micro_batch_size
+        wanted, used = preset.training.samples_at_once(share), trial.micro_batch_size
         if used is not None and used < wanted:
             lines.append(f"{trial.title} trained with {used} samples at a time, not {wanted}")
         for name, judged in trial.evaluations.items():

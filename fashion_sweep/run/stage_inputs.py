@@ -39,8 +39,9 @@ def fetch_rates() -> None:
 
 
 def fetch_for_encoding(run: RunPaths) -> None:
-    """Fetches the configuration and what the run works on, before a worker fills the cache."""
-    remote.fetch_file(run.config)
+    """Fetches the configuration, the facts and what the run works on, before a worker fills the cache."""
+    for path in (run.config, run.facts):
+        remote.fetch_file(path)
     remote.fetch(run.data)
 
 

@@ -72,7 +72,7 @@ def _check_batches(config: RunConfig) -> None:
         raise ConfigError(
             f"training.batch_size: {training.batch_size} does not divide among {workers} workers per trial"
         )
-    if part % min(training.micro_batch_size or part, part):
+    if part % training.samples_at_once(part):
         raise ConfigError(
             f"training.micro_batch_size: {training.micro_batch_size} does not divide a worker's share of {part} samples"
         )

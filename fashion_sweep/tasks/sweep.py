@@ -176,6 +176,7 @@ def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Cl
     if not waiting and not config.sweep.search:
         return
     with clock.preparing():
+        _settle(config, lanes, console)
         _fill_cache(config, lanes, console)
     from fashion_sweep.report.live import LiveTable
 
@@ -199,6 +200,20 @@ def _tuned(config: RunConfig, lanes: "Lanes", waiting: Sequence[str]) -> dict[st
     from fashion_sweep.cluster.tune import run_trials
 
     return run_trials(lanes, waiting, run_trial)
+
+
+def _settle(config: RunConfig, lanes: "Lanes", console: Console) -> None:
+    """Has a GPU tried, where the configuration leaves it open how it is best used."""
+    from fashion_sweep.training.settled import is_unsettled
+
+    if not is_unsettled(config):
+        return
+    from fashion_sweep.cluster.settling import settle
+
+    with busy(lanes.run, console, "trying what fits into memory and what is fastest"):
+        found = settle(lanes, config)
+    if found:
+        console.print(found, markup=False)
 
 
 def _fill_cache(config: RunConfig, lanes: "Lanes", console: Console) -> None:

@@ -39,6 +39,7 @@ from fashion_sweep.run.status import Status
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, read_json, read_json_lines, write_json, write_json_lines
 from fashion_sweep.training.adapt import Adaptation
+from fashion_sweep.training.settled import Settled
 
 logger = logging.getLogger(__name__)
 Evaluate = Callable[[Sequence[Metric], Mapping[str, np.ndarray], RealImages, EvaluationConfig], dict[str, Estimate]]
@@ -66,7 +67,7 @@ class TrialWorker:
     @classmethod
     def open(cls, run: RunPaths, trial_id: str, worker: Worker, **options: Any) -> "TrialWorker":
         """Reads what the run folder says of the trial; `options` are the fields that have a default."""
-        config = read_run_config(run.config)
+        config = Settled.read(run).config(read_run_config(run.config))
         spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
         writes = worker.rank == 0 and worker.helps is None
         status = Status(run.trial(trial_id), writes, alive=worker.alive)

@@ -91,7 +91,7 @@ class Adaptation:
         )
         step = self.agreed(lambda: newest_sound(paths.checkpoints, observer.note))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
-        model.prepare_training(self.spec.adapted, self.config.gradient_checkpointing)
+        model.prepare_training(self.spec.adapted, bool(self.config.gradient_checkpointing))
         accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
         trainer = Trainer(
             model=model,
@@ -122,7 +122,7 @@ class Adaptation:
     def _share(self, reduced: int | None) -> Share:
         """Returns this worker's share; `reduced`: the micro-batch of an earlier attempt that may have lacked memory."""
         per_worker = self.config.batch_size // self.workers
-        size = min(reduced or self.config.micro_batch_size or per_worker, per_worker)
+        size = min(reduced or per_worker, self.config.samples_at_once(per_worker))
         return Share(self.rank, self.workers, self.config.batch_size, size)
 
     def _training_set(self, model: Model) -> TrainingSet:

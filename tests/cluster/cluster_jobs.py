@@ -9,7 +9,6 @@ from pathlib import Path
 import psutil
 
 from fashion_sweep.cluster.worker import Worker
-from fashion_sweep.config.preset import Preset, Resources, RunConfig
 from fashion_sweep.errors import DataError, TrialError
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Alive, Status
@@ -70,6 +69,34 @@ def _meet_in_storage(run: RunPaths) -> None:
             return
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def share(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Notes which process does which of the chunks that lanes share; one that helps dies at its first, once."""
+    for number, _ in worker.shared("work", 6):
+        if worker.helps and not (run.root / "helper").exists():
+            (run.root / "helper").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        (run.root / f"chunk-{number}").write_text(f"{os.getpid()} {worker.helps}")
+        time.sleep(0.5)
+        deadline = time.monotonic() + 60
+        while worker.helps is None and number == 0 and not (run.root / "helper").exists():
+            worker.alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def make_way(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Notes what is done, one thing after another."""
+    trained = run.root / f"trained-{trial_id}"
+    with (run.root / "order").open("a") as file:
+        file.write(f"{'judge' if trained.exists() else 'train'} {trial_id}\n")
+    if not trained.exists():
+        trained.touch()
+        if worker.makes_way():
+            return
+        with (run.root / "order").open("a") as file:
+            file.write(f"judge {trial_id}\n")
 
 
 def wait_for_ever(run: RunPaths, trial_id: str, worker: Worker) -> None:
@@ -139,18 +166,6 @@ def wait_in_a_shard(folder: Path, alive: Alive) -> None:
 
 def threads(_: int, alive: Alive) -> str | None:
     return os.environ.get("OMP_NUM_THREADS")
-
-
-def configured(resources: Resources) -> RunConfig:
-    """A configuration of which only the resources matter here."""
-    return RunConfig.model_construct(preset=Preset.model_construct(resources=resources))
-
-
-def state_of_this_node(_: int, alive: Alive) -> str:
-    """As Ray's State API tells it, which Ray Train asks whether a trial was killed."""
-    from ray.util.state import list_nodes
-
-    return str(list_nodes()[0].state)
 
 
 def work_together(run: RunPaths, trial_id: str, worker: Worker) -> None:

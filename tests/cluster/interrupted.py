@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from cluster_jobs import configured, wait_for_ever, wait_in_a_shard
+from cluster_jobs import wait_for_ever, wait_in_a_shard
 
+from fashion_sweep.cluster.lanes import lanes
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.cluster.tune import run_trials
@@ -14,9 +15,9 @@ from fashion_sweep.run.paths import RunPaths
 if __name__ == "__main__":
     run, resources = RunPaths(Path(sys.argv[1])), Resources()
     try:
-        with ray_session(run, resources):
+        with ray_session(run, resources), lanes(run, resources) as kept:
             if sys.argv[2] == "shards":
-                map_shards(wait_in_a_shard, [run.root] * 5, resources, lambda _: None)
-            run_trials(run, configured(resources), ["waits"], wait_for_ever)
+                map_shards(wait_in_a_shard, [run.root] * 5, kept, lambda _: None)
+            run_trials(kept, ["waits"], wait_for_ever)
     except KeyboardInterrupt:
         print("interrupted")

@@ -14,6 +14,7 @@ import pytest
 import ray
 
 from fashion_sweep.cluster import session
+from fashion_sweep.cluster.lanes import lanes
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.config.preset import Resources
@@ -34,7 +35,7 @@ def test_without_a_cluster_to_be_found_that_is_said_at_once(tmp_path: Path, monk
         pass
 
 
-def test_beside_another_ray_the_state_of_a_trial_is_known_and_nothing_can_be_reached_from_another_machine(
+def test_beside_another_ray_lanes_work_and_nothing_can_be_reached_from_another_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", jobs.SEARCH_PATH)
@@ -45,8 +46,9 @@ def test_beside_another_ray_the_state_of_a_trial_is_known_and_nothing_can_be_rea
         assert other.stdout is not None
         assert other.stdout.readline() == b"up\n"
         others = psutil.Process().children(recursive=True)
-        with ray_session(RunPaths(tmp_path), Resources()) as where:
-            assert map_shards(jobs.state_of_this_node, [0], Resources(), lambda done: None) == ["ALIVE"]
+        run = RunPaths(tmp_path)
+        with ray_session(run, Resources()) as where, lanes(run, Resources()) as kept:
+            assert map_shards(jobs.square, [3], kept, lambda done: None) == [9]
             processes = {psutil.Process(), *psutil.Process().children(recursive=True)}.difference(others)
             sockets = [one for process in processes for one in _listening(process)]
             folder = Path(ray._private.worker._global_node.get_session_dir_path()).parents[1]

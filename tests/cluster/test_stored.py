@@ -9,6 +9,7 @@ import cluster_jobs as jobs
 import pytest
 from ray.cluster_utils import Cluster
 
+from fashion_sweep.cluster.lanes import lanes
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.tune import run_trials
 from fashion_sweep.config.preset import Resources
@@ -69,8 +70,8 @@ def test_trials_go_on_from_what_is_stored_on_whichever_node_they_run(
     run, resources = RunPaths(runs_root() / "mine"), Resources(max_failures=1)
     remote.current().bucket.check()  # type: ignore[union-attr]
     write_text(run.config, "by the driver")
-    with ray_session(run, resources), in_step(run.root, run.log):
-        outcome = run_trials(run, jobs.configured(resources), TRIALS, jobs.where_it_ran)
+    with ray_session(run, resources), in_step(run.root, run.log), lanes(run, resources) as kept:
+        outcome = run_trials(kept, TRIALS, jobs.where_it_ran)
     assert outcome == dict.fromkeys(TRIALS)
     results = {name: json.loads(run.trial(name).result.read_text()) for name in TRIALS}
     assert results == {name: {"told": "by the driver", "attempts": 1 + (name == "dies-once")} for name in TRIALS}

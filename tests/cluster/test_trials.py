@@ -1,18 +1,21 @@
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cluster_jobs as jobs
 import psutil
 import pytest
 import ray
 
-from fashion_sweep.cluster import shards
+from fashion_sweep.cluster.lanes import RETRIES, Lanes, lanes
+from fashion_sweep.cluster.piece import Piece
 from fashion_sweep.cluster.session import ray_session
-from fashion_sweep.cluster.shards import RETRIES, map_shards
+from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.cluster.tune import DRIVER, run_trials
+from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.run.paths import RunPaths, TrialPaths
@@ -36,9 +39,21 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
     assert [process.cmdline() for process in left] == []
 
 
+def trained(run: RunPaths, resources: Resources, names: Sequence[str], function: TrainFn) -> dict[str, str | None]:
+    with lanes(run, resources) as kept:
+        return run_trials(kept, names, function)
+
+
+def mapped(
+    run: RunPaths, function: Any, shards: Sequence[Any], resources: Resources, on_done: Any = print
+) -> list[Any]:
+    with lanes(run, resources) as kept:
+        return map_shards(function, shards, kept, on_done)
+
+
 @pytest.fixture(scope="module")
 def outcome(session: RunPaths) -> dict[str, str | None]:
-    return run_trials(session, jobs.configured(Resources(max_failures=1)), TRIALS, jobs.train)
+    return trained(session, Resources(max_failures=1), TRIALS, jobs.train)
 
 
 def test_trials_that_fit_run_side_by_side_and_one_that_fails_leaves_the_others_alone(
@@ -59,7 +74,7 @@ def test_what_made_each_attempt_fail_is_kept(session: RunPaths, outcome: object)
 @pytest.fixture(scope="module")
 def outcome_beside_a_hanging_trial(session: RunPaths) -> dict[str, str | None]:
     resources = Resources(stall_minutes=12 / 60, max_failures=3)  # on a busy machine a start may stall, too
-    return run_trials(session, jobs.configured(resources), ["hangs-once", "nan"], jobs.refuse_or_hang_once)
+    return trained(session, resources, ["hangs-once", "nan"], jobs.refuse_or_hang_once)
 
 
 def test_an_error_that_would_come_again_is_not_tried_again(
@@ -79,7 +94,7 @@ def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(
 
 def test_a_process_of_tune_that_hangs_is_begun_anew_and_the_trial_is_not(session: RunPaths) -> None:
     trial_id, resources = "freezes-WithDesk", Resources(stall_minutes=12 / 60, max_failures=3)
-    assert run_trials(session, jobs.configured(resources), [trial_id], jobs.freeze_once) == {trial_id: None}
+    assert trained(session, resources, [trial_id], jobs.freeze_once) == {trial_id: None}
     assert Attempts(session.trial(trial_id)).failures == []
 
 
@@ -87,7 +102,7 @@ def test_a_process_of_tune_that_hangs_is_begun_anew_and_the_trial_is_not(session
 def pair(session: RunPaths) -> TrialPaths:
     """A trial of two workers."""
     resources = Resources(stall_minutes=10 / 60, workers_per_trial=2)
-    assert run_trials(session, jobs.configured(resources), ["pair"], jobs.work_together) == {"pair": None}
+    assert trained(session, resources, ["pair"], jobs.work_together) == {"pair": None}
     return session.trial("pair")
 
 
@@ -128,24 +143,44 @@ def test_workers_go_by_what_the_first_of_them_finds(session: RunPaths, pair: Tri
     assert [(session.root / f"agreed-{rank}").read_text() for rank in (0, 1)] == ["7", "7"]
 
 
+def test_a_lane_that_is_free_helps_and_what_it_had_when_it_died_is_done(session: RunPaths) -> None:
+    assert trained(session, Resources(), ["shared"], jobs.share) == {"shared": None}
+    assert len(list(session.root.glob("chunk-*"))) == 6
+    assert (session.root / "helper").exists()
+    assert Attempts(session.trial("shared")).failures == []
+
+
+def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
+    resources = Resources(max_concurrent_trials=1)
+    with lanes(session, resources) as kept:
+        pieces = [Piece(name, function=(jobs.__name__, "make_way")) for name in ("first", "second")]
+        for piece in pieces:
+            ray.get(kept.desk.ask.remote(piece.owner, [piece]))
+        for piece in pieces:
+            while not (ray.get(kept.desk.next_report.remote(piece.owner)) or {}).get("done"):
+                pass
+    order = (session.root / "order").read_text().splitlines()
+    assert order == ["train first", "train second", "judge second", "judge first"]
+
+
 def test_shards_come_back_in_order_and_are_counted(session: RunPaths) -> None:
     counts: list[int] = []
-    assert map_shards(jobs.square, range(5), ONE_CPU, counts.append) == [0, 1, 4, 9, 16]
+    assert mapped(session, jobs.square, range(5), ONE_CPU, counts.append) == [0, 1, 4, 9, 16]
     assert counts == [1, 2, 3, 4, 5]
 
 
 def test_the_error_of_a_shard_is_raised_as_it_was(session: RunPaths) -> None:
     with pytest.raises(DataError, match="shard 3: no such image"):
-        map_shards(jobs.refuse_three, range(5), ONE_CPU, lambda _: None)
+        mapped(session, jobs.refuse_three, range(5), ONE_CPU, lambda _: None)
 
 
 def test_of_an_autoscaler_no_more_is_wanted_for_shards_than_it_may_start(
     session: RunPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[shards._Pool] = []
-    start = shards._Pool.start_worker
-    monkeypatch.setattr(shards._Pool, "start_worker", lambda pool: (asked.append(pool), start(pool)))
-    assert map_shards(jobs.square, range(5), Resources(gpus_per_worker=1), lambda _: None) == [0, 1, 4, 9, 16]
+    asked: list[Lanes] = []
+    start = Lanes._start
+    monkeypatch.setattr(Lanes, "_start", lambda lanes: (asked.append(lanes), start(lanes)))
+    assert mapped(session, jobs.square, range(5), Resources(gpus_per_worker=1), lambda _: None) == [0, 1, 4, 9, 16]
     assert len(asked) == 1  # there is one GPU, and there will be no other
 
 
@@ -156,7 +191,7 @@ def test_what_drives_a_trial_asks_for_the_head_node(session: RunPaths) -> None:
 
 
 def test_a_gpus_worker_makes_one_shard_after_another_and_is_gone_afterwards(session: RunPaths) -> None:
-    (process,) = set(map_shards(jobs.process_id, range(5), Resources(gpus_per_worker=1), lambda _: None))
+    (process,) = set(mapped(session, jobs.process_id, range(5), Resources(gpus_per_worker=1), lambda _: None))
     deadline = time.monotonic() + 10
     while psutil.pid_exists(process):
         assert time.monotonic() < deadline
@@ -166,7 +201,7 @@ def test_a_gpus_worker_makes_one_shard_after_another_and_is_gone_afterwards(sess
 def test_a_shard_whose_worker_dies_is_tried_again(session: RunPaths, tmp_path: Path) -> None:
     counts: list[int] = []
     function = partial(jobs.die_at, tmp_path, times=RETRIES)
-    assert map_shards(function, range(5), ONE_CPU, counts.append) == [0, 1, 2, 3, 4]
+    assert mapped(session, function, range(5), ONE_CPU, counts.append) == [0, 1, 2, 3, 4]
     assert counts == [1, 2, 3, 4, 5]
     assert len(list(tmp_path.iterdir())) == RETRIES
 
@@ -175,21 +210,21 @@ def test_a_worker_that_hangs_at_a_shard_is_ended_and_one_that_works_long_at_it_i
     session: RunPaths, tmp_path: Path
 ) -> None:
     resources, counts = Resources(stall_minutes=2 / 60), list[int]()
-    assert map_shards(partial(jobs.freeze_at, tmp_path), range(5), resources, counts.append) == [0, 1, 2, 3, 4]
+    assert mapped(session, partial(jobs.freeze_at, tmp_path), range(5), resources, counts.append) == [0, 1, 2, 3, 4]
     assert counts == [1, 2, 3, 4, 5]
     assert session.log.read_text().count("a worker gave no sign of life") == 1
 
 
 def test_workers_that_die_at_one_shard_again_and_again_end_the_run(session: RunPaths, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=rf"workers died {RETRIES + 1} times at the same work: ActorDiedError"):
-        map_shards(partial(jobs.die_at, tmp_path, times=100), range(5), ONE_CPU, lambda _: None)
+        mapped(session, partial(jobs.die_at, tmp_path, times=100), range(5), ONE_CPU, lambda _: None)
 
 
 def test_workers_take_no_more_threads_than_their_cpus(session: RunPaths) -> None:
-    assert map_shards(jobs.threads, [0], Resources(), lambda _: None) == ["1"]
+    assert mapped(session, jobs.threads, [0], Resources(), lambda _: None) == ["1"]
 
 
 def test_nothing_is_said_on_the_terminal(session: RunPaths, outcome: object, capfd: pytest.CaptureFixture[str]) -> None:
-    map_shards(jobs.square, range(2), ONE_CPU, lambda _: None)
+    mapped(session, jobs.square, range(2), ONE_CPU, lambda _: None)
     assert capfd.readouterr() == ("", "")
     assert "Started a local Ray instance" in session.log.read_text()

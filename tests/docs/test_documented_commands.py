@@ -5,9 +5,10 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from fashion_sweep.cli.app import main
 from fashion_sweep.cluster.worker import TrainFn, Worker
 from fashion_sweep.config.loading import load_preset, load_run_config, settable, settable_name
-from fashion_sweep.config.preset import Preset, RunConfig
+from fashion_sweep.config.preset import Preset
 from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.garment.recipe import check_settings
@@ -66,8 +67,8 @@ class Session:
 def work_here(patch: pytest.MonkeyPatch) -> None:
     """Shards and trials are done in this process: what takes long is the start of Ray's. `tests/cli` has one there."""
 
-    def run_trials(run: RunPaths, _: RunConfig, names: Sequence[str], train: TrainFn) -> dict[str, None]:
-        return {name: train(run, name, Worker(0, 1, "cpu", lambda: None, lambda _: None)) for name in names}
+    def run_trials(lanes: Any, names: Sequence[str], train: TrainFn) -> dict[str, None]:
+        return {name: train(lanes.run, name, Worker(0, 1, "cpu", lambda: None, lambda _: None)) for name in names}
 
     def map_shards(function: Any, shards: Sequence[Any], *_: object) -> list[Any]:
         made = [function(shard, lambda: None) for shard in shards]
@@ -75,6 +76,11 @@ def work_here(patch: pytest.MonkeyPatch) -> None:
         return made
 
     patch.setattr("fashion_sweep.cluster.shards.map_shards", map_shards)
+
+    def lanes(run: RunPaths, *_: object) -> AbstractContextManager[Any]:
+        return nullcontext(SimpleNamespace(run=run, start=lambda pieces: None))
+
+    patch.setattr("fashion_sweep.cluster.lanes.lanes", lanes)
     patch.setattr("fashion_sweep.cluster.session.ray_session", lambda *_: nullcontext("without Ray"))
     patch.setattr("fashion_sweep.cluster.tune.run_trials", run_trials)
 

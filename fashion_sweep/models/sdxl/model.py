@@ -52,10 +52,10 @@ class SDXLModel:
                     module.requires_grad_(False).eval()
             if attention == "xformers":
                 pipe.unet.enable_xformers_memory_efficient_attention()
-            if config.channels_last:
+            if config.channels_last is True:
                 pipe.unet.to(memory_format=torch.channels_last)
                 pipe.vae.to(memory_format=torch.channels_last)
-            if config.compile:  # at the first call, by when an adapter is attached or fused
+            if config.compile is True:  # at the first call, by when an adapter is attached or fused
                 pipe.unet.compile_repeated_blocks()
         return cls(pipeline, refiner, torch.device(device), bool(config.refiner) and refiner is None)
 

@@ -1,0 +1,49 @@
+"""What the desk knows of those who ask for work, of lanes, and of how things stand in all."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from fashion_sweep.cluster.piece import Piece
+
+
+@dataclass
+class Asked:
+    """What somebody has asked for and not taken back."""
+
+    reports: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
+    """What they have not been told yet."""
+    over: bool = False
+    """Whether the last report has been made."""
+    unheard_since: float | None = None
+    """When the oldest report was made that was not fetched; None where there is none."""
+
+
+@dataclass
+class LaneState:
+    """What is known of a lane."""
+
+    piece: Piece | None = None
+    workers: dict[int, Any] = field(default_factory=dict)
+    """Handles of its actors by rank."""
+    signs: dict[int, float] = field(default_factory=dict)
+    """When each was last heard of, by this actor's clock, while a piece is worked on."""
+    since: float = 0.0
+    """When it last changed from working to waiting."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How much there is to do, and who has not been heard of for too long."""
+
+    wanted: int
+    """Lanes that would all have something to do."""
+    arrived: frozenset[str]
+    """The lanes that have asked for work and not left."""
+    controllers: dict[str, Any]
+    """Handles of the actors that Train looks after each lane with."""
+    silent: list[tuple[str, Piece, list[Any]]]
+    """The lanes of which no worker gives a sign of life, with their pieces and workers. A worker that waits for another
+    one is silent, and does not hang."""
+    unheard: list[str]
+    """The owners who do not fetch their reports."""

@@ -1,0 +1,156 @@
+"""What the desk gives to lanes, in which order, and what becomes of it when a lane is gone; without Ray's processes."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from fashion_sweep.cluster import desk as module
+from fashion_sweep.cluster.desk import Desk
+from fashion_sweep.cluster.piece import Chunk, Piece
+
+NEVER = 1000.0
+"""Seconds that a lane may be idle."""
+
+
+def trial(name: str) -> Piece:
+    return Piece(name, function=("module", "function"))
+
+
+class Office:
+    """A desk, called as if from other processes, one call after another."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.loop = asyncio.new_event_loop()
+
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        call: Awaitable[Any] = getattr(self.desk, name)(*arguments)
+        return self.loop.run_until_complete(call)
+
+    def ask(self, *names: str) -> None:
+        for name in names:
+            self("ask", name, [trial(name)])
+
+    def next(self, lane: str, idle_s: float = NEVER) -> Any:
+        piece = self("next_piece", lane, idle_s)
+        return piece.owner if isinstance(piece, Piece) else piece
+
+
+@pytest.fixture
+def office(monkeypatch: pytest.MonkeyPatch) -> Office:
+    monkeypatch.setattr(module, "WAIT_S", 0.01)
+    return Office()
+
+
+def test_a_trial_that_is_trained_makes_way_for_those_that_are_not(office: Office):
+    office.ask("a", "b")
+    assert office.next("one") == "a"
+    assert office("others_wait")
+    office("put_behind", "one")
+    assert [office.next("one"), office.next("two")] == ["b", "a"]
+    assert not office("others_wait")
+
+
+def test_a_trial_is_carried_out_once_however_often_it_is_asked_for(office: Office):
+    office.ask("a", "a")
+    assert [office.next("one"), office.next("two")] == ["a", ""]
+    office("take_back", "a")
+    office.ask("a")  # whoever asked first has died, and the lane goes on with it
+    assert office.next("two") == ""
+
+
+def test_what_is_taken_back_is_not_begun_and_a_lane_that_works_on_it_is_told(office: Office):
+    office.ask("a", "b")
+    assert office.next("one") == "a"
+    office("take_back", "b")
+    assert office.next("two") == ""
+    assert office("is_wanted", "one")
+    office("take_back", "a")
+    assert not office("is_wanted", "one")
+
+
+def test_reports_go_to_whoever_asked_and_end_with_the_last(office: Office):
+    office.ask("a")
+    office.next("one")
+    office("report", "one", {"step": 1})
+    office("report", "one", {"step": 0, "done": True})
+    office("report", "one", {"step": 2})
+    assert [office("next_report", "a") for _ in range(3)] == [{"step": 1}, {"step": 0, "done": True}, None]
+
+
+def test_a_lane_ends_when_it_was_idle_or_when_nothing_will_come(office: Office):
+    assert office.next("one", 0.0) is None
+    assert office.next("two") == ""
+    office("close")
+    assert office.next("two") is None
+
+
+def test_a_free_lane_helps_until_nothing_is_left_or_another_trial_is_to_be_trained(office: Office):
+    office.ask("a")
+    office.next("one")
+    office("share", "one", "fashion", 4)
+    assert office("next_chunk", "one", "fashion") == Chunk(0)
+    assert office("next_piece", "two", NEVER) == Piece("a", function=("module", "function"), helps="fashion")
+    assert office("next_chunk", "two", "fashion") == Chunk(1)
+    assert office("next_chunk", "two", "fashion") == Chunk(2, finished=1)
+    office.ask("b")
+    assert office("next_chunk", "two", "fashion") == Chunk(None, is_over=True)
+    assert office.next("two") == "b"
+    assert office("next_chunk", "one", "fashion") == Chunk(3, finished=3)
+    assert office("next_chunk", "one", "fashion").is_over
+
+
+def test_what_a_helper_had_when_it_died_is_done_by_the_lane_that_leads_and_nobody_helps_any_more(office: Office):
+    office.ask("a")
+    office.next("one")
+    office("share", "one", "fashion", 2)
+    office.next("two")
+    assert office("next_chunk", "two", "fashion").number == 0
+    assert office("next_chunk", "one", "fashion").number == 1
+    assert office("next_chunk", "one", "fashion") == Chunk(None, finished=1)  # it waits for the other one
+    office("leave", "two")
+    assert office.next("three") == ""
+    assert office("next_chunk", "one", "fashion").number == 0
+    assert office("next_chunk", "one", "fashion") == Chunk(None, finished=2, is_over=True)
+
+
+def test_when_the_lane_that_leads_is_gone_those_that_help_leave_and_another_one_begins_anew(office: Office):
+    office.ask("a")
+    office.next("one")
+    office("share", "one", "fashion", 2)
+    office.next("two")
+    office("next_chunk", "two", "fashion")
+    piece, _ = office("leave", "one")
+    assert office("next_chunk", "two", "fashion").is_over
+    office("try_again", piece)
+    assert office.next("two") == "a"
+    office("share", "two", "fashion", 2)
+    assert office("next_chunk", "two", "fashion") == Chunk(0)
+
+
+def test_as_many_lanes_are_wanted_as_would_have_something_to_do(office: Office):
+    assert office("standing", NEVER).wanted == 0
+    office.ask("a", "b")
+    assert office("standing", NEVER).wanted == 2
+    office.next("one")
+    office("put_behind", "one")
+    assert office("standing", NEVER).wanted == 2
+    office.next("one")
+    office.next("two")
+    office("share", "two", "fashion", 2)
+    assert (office("standing", NEVER).wanted, office("standing", NEVER).arrived) == (3, {"one", "two"})
+
+
+def test_a_lane_hangs_when_none_of_its_workers_gives_a_sign(office: Office, monkeypatch: pytest.MonkeyPatch):
+    office.ask("a")
+    office.next("one")
+    now = module.time.monotonic()
+    office("sign", "one", 0, "first")
+    office("sign", "one", 1, "second")
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
+    office("sign", "one", 1, "second")
+    assert office("standing", 50.0).silent == []  # the first one may be waiting for the second
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 200)
+    assert office("standing", 50.0).silent == [("one", trial("a"), ["first", "second"])]
