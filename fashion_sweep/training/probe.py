@@ -204,14 +204,14 @@ def _of_model(settled: Settled) -> dict[str, Any]:
     return {name: getattr(settled, name) for name in ("attention", "channels_last", "compile")}
 
 
+def way_in_words(way: Settled) -> str:
+    """Returns how a step is taken, as a user reads it."""
+    words = [f"{way.micro_batch_size} samples at once", "checkpointing" if way.gradient_checkpointing else ""]
+    words += [way.attention, "channels-last" if way.channels_last else "", "compiled" if way.compile else ""]
+    return ", ".join(filter(None, words))
+
+
 def in_words(tried: Tried) -> str:
     """Returns a row of the table of what was tried."""
-    way = tried.settled
-    words = [
-        f"{way.micro_batch_size} samples at once",
-        "checkpointing" if way.gradient_checkpointing else "",
-        way.attention,
-    ]
-    words += ["channels-last" if way.channels_last else "", "compiled" if way.compile else ""]
     outcome = "memory does not suffice" if tried.seconds is None else f"{tried.seconds:.4f} s a sample"
-    return f"{', '.join(filter(None, words))}: {outcome}, peak {tried.peak_bytes / 2**30:.1f} GiB"
+    return f"{way_in_words(tried.settled)}: {outcome}, peak {tried.peak_bytes / 2**30:.1f} GiB"

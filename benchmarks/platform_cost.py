@@ -1,7 +1,7 @@
 """What a run costs by process: the CPU-seconds of trials' workers, of Ray, of Tune, of the driver, and of all else.
 
-    python benchmarks/platform.py run exp2
-    python benchmarks/platform.py run exp2 --set training.steps=50 --set evaluation.samples=64
+    python benchmarks/platform_cost.py run exp2
+    python benchmarks/platform_cost.py run exp2 --set training.steps=50 --set evaluation.samples=64
 
 Runs `python -m fashion_sweep` with these arguments, in a folder of its own that is removed afterwards, and looks at its
 processes twice a second. What a process that ended had spent since the last look is missing: at most half a second.
