@@ -11,7 +11,7 @@ from drills.sweep_run import CHECKPOINT_EVERY, TRIALS, SweepRun
 from fashion_sweep.run.retries import Attempts
 from fashion_sweep.run.status import STAGES, Status
 
-CACHE_WORKER = "_ShardWorker"
+LANE_WORKER = "RayTrainWorker"
 Moment = Callable[[SweepRun], bool]
 
 
@@ -19,7 +19,7 @@ def preparing(run: SweepRun) -> bool:
     """Some of the cache is there, and somebody makes the rest."""
     begun = any((run.root / "cache").glob("*/0*.safetensors"))
     waiting = begun and Status(run.trial(TRIALS[0])).known.get("state") == "waiting"
-    return waiting and bool(named(CACHE_WORKER)(run))
+    return waiting and bool(named(LANE_WORKER)(run))
 
 
 def step(trial_id: str, number: int) -> Moment:
@@ -73,11 +73,22 @@ def worker(trial_id: str) -> Callable[[SweepRun], list[psutil.Process]]:
     return lambda run: [one for one in _workers() if _writes_to(one, run.trial(trial_id).log)]
 
 
-def named(part: str) -> Callable[[SweepRun], list[psutil.Process]]:
+def helper(trial_id: str) -> Callable[[SweepRun], list[psutil.Process]]:
+    """That helps to judge the trial."""
+    return lambda run: [
+        one for one in _workers() if any(_writes_to(one, log) for log in run.trial(trial_id).root.glob("log-lane-*"))
+    ]
+
+
+def helped(trial_id: str) -> Moment:
+    return lambda run: bool(helper(trial_id)(run))
+
+
+def named(*parts: str) -> Callable[[SweepRun], list[psutil.Process]]:
     """Below the run's own process, or of the cluster it runs on."""
 
     def find(run: SweepRun) -> list[psutil.Process]:
-        return [one for one in run.process.children(recursive=True) if part in _words(one)]
+        return [one for one in run.process.children(recursive=True) if any(part in _words(one) for part in parts)]
 
     return find
 
@@ -97,7 +108,7 @@ def itself(run: SweepRun) -> list[psutil.Process]:
 
 
 def _workers() -> list[psutil.Process]:
-    return [one for one in psutil.process_iter() if "RayTrainWorker" in _words(one)]
+    return [one for one in psutil.process_iter() if LANE_WORKER in _words(one)]
 
 
 def _words(process: psutil.Process) -> str:

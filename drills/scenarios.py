@@ -5,9 +5,11 @@ import random
 from drills import surroundings
 from drills.chaos import Fault, Scenario
 from drills.moments import (
-    CACHE_WORKER,
+    LANE_WORKER,
     any_of,
     has_failed,
+    helped,
+    helper,
     itself,
     judged,
     named,
@@ -40,7 +42,10 @@ from fashion_sweep.run.retries import Attempts
 
 A, B = "unet-r1", "unet-r4"
 NOT_FINITE = "unet-r2-lr1e+30"
-CONTROLLER, TRIAL_ACTOR = "TrainController", "ImplicitFunc"
+C = "unet-r2"
+CONTROLLER, DESK = "TrainController", "ray::Desk"
+TRIAL_ACTOR = ("ResourceTrainable", "WithDesk")
+THREE = {"sweep.trials": "[{unet: 1}, {unet: 4}, {unet: 2}]"}
 
 
 def scenarios(draw: random.Random) -> list[Scenario]:
@@ -48,15 +53,15 @@ def scenarios(draw: random.Random) -> list[Scenario]:
 
 
 def _processes(draw: random.Random) -> list[Scenario]:
-    controller, actor = any_of(named(CONTROLLER), draw), any_of(named(TRIAL_ACTOR), draw)
+    controller, actor = any_of(named(CONTROLLER), draw), any_of(named(*TRIAL_ACTOR), draw)
     first, half = step(A, 1), step(A, 13)
     return [
         Scenario(
             "prepare",
             (
-                Fault("prepare", "a cache worker killed", preparing, kill, any_of(named(CACHE_WORKER), draw)),
+                Fault("prepare", "a lane at the cache killed", preparing, kill, any_of(named(LANE_WORKER), draw)),
                 Fault("prepare", "the driver killed", preparing, kill, itself, ends_run=True),
-                Fault("prepare", "all cache workers killed", preparing, kill, named(CACHE_WORKER)),
+                Fault("prepare", "all lanes at the cache killed", preparing, kill, named(LANE_WORKER)),
             ),
             own_cache=True,
         ),
@@ -118,16 +123,36 @@ def _processes(draw: random.Random) -> list[Scenario]:
             "frozen-supervisors",
             (
                 Fault("mid-training", "Train's controllers frozen (SIGSTOP)", half, freeze, named(CONTROLLER)),
-                Fault("mid-judging", "the trials' actors frozen (SIGSTOP)", judged(A, 3), freeze, named(TRIAL_ACTOR)),
+                Fault("mid-judging", "the trials' actors frozen (SIGSTOP)", judged(A, 3), freeze, named(*TRIAL_ACTOR)),
             ),
             settings={"resources.stall_minutes": 0.5},
-            afterwards=lambda run: _said(run, A, "stalled"),
+        ),
+        Scenario(
+            "helping",
+            (
+                Fault("mid-judging", "a worker that helps killed", helped(C), kill, helper(C)),
+                Fault("mid-judging", "the worker that is helped killed", judged(C, 6), kill, worker(C)),
+            ),
+            settings=THREE,
+            afterwards=lambda run: None if run.trial(C).result.is_file() else f"{C}: not finished",
+        ),
+        Scenario(
+            "desk",
+            (
+                Fault("mid-training", "the desk killed", half, kill, named(DESK), ends_run=True),
+                Fault("mid-judging", "the desk frozen (SIGSTOP)", judged(A, 3), freeze, named(DESK), ends_run=True),
+            ),
+            settings={"resources.stall_minutes": 0.5},
         ),
         Scenario(
             "frozen-prepare",
             (
                 Fault(
-                    "prepare", "a cache worker frozen (SIGSTOP)", preparing, freeze, any_of(named(CACHE_WORKER), draw)
+                    "prepare",
+                    "a lane at the cache frozen (SIGSTOP)",
+                    preparing,
+                    freeze,
+                    any_of(named(LANE_WORKER), draw),
                 ),
             ),
             settings={"resources.stall_minutes": 0.5},

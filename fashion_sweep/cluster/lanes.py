@@ -70,9 +70,9 @@ class Lanes:
         self._going = {name: thread for name, thread in self._going.items() if thread.is_alive()}
         patience_s = self.resources.stall_minutes * 60
         try:
-            standing: Standing = ray.get(self.desk.standing.remote(patience_s))
+            standing: Standing = ray.get(self.desk.standing.remote(patience_s), timeout=patience_s)
         except RayError as error:
-            self.lost = f"the process that hands out trials died: {one_line(error)}"
+            self.lost = f"the process that hands out trials died, or stands still: {one_line(error)}"
             return
         self.start(standing.wanted)
         self._dismiss(standing)

@@ -95,8 +95,6 @@ class TrialPaths:
     """The other run that trained the adapter; only where one did."""
     checkpoints = Inside("checkpoints")
     """The folder with the newest checkpoints while the trial trains, a file each, named by its step."""
-    signs_of_life = Inside("alive")
-    """The folder with the time of the last sign of life of each worker, by its rank, and of the trial's own actor."""
     attempts = Inside("attempts.json")
     """The attempts at the trial: how often it was begun, and what made each end that did not get to its end."""
     result = Inside("result.json")

@@ -26,7 +26,7 @@ def queue(paths: TrialPaths) -> None:
 
 def clear_away(paths: TrialPaths) -> None:
     """Removes what nobody needs once a trial is over."""
-    for folder in (paths.checkpoints, paths.judged_batches, paths.signs_of_life):
+    for folder in (paths.checkpoints, paths.judged_batches):
         remote.remove_folder(folder)
 
 

@@ -84,8 +84,3 @@ def fetch_standing(trial: TrialPaths) -> None:
 def fetch_outcome(trial: TrialPaths) -> None:
     """Fetches how a trial ended, before a search is told."""
     remote.fetch(trial.root, remote.FOR_TRAINING)
-
-
-def fetch_signs_of_life(trial: TrialPaths) -> None:
-    """Fetches the signs of life of a trial, before it is taken to hang."""
-    remote.fetch(trial.signs_of_life)

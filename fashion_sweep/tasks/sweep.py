@@ -12,6 +12,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
 from fashion_sweep.data.listing import problems_csv
 from fashion_sweep.data.sets import rendered_sets
+from fashion_sweep.data.split import training_steps
 from fashion_sweep.planning.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.run import environment
@@ -175,6 +176,7 @@ def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Cl
         waiting.remove(problem.file)
     if not waiting and not config.sweep.search:
         return
+    _put_longest_first(config, run, waiting)
     with clock.preparing():
         _settle(config, lanes, console)
         _fill_cache(config, lanes, console)
@@ -189,6 +191,20 @@ def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Cl
         for trial_id, error in errors.items():
             if error:
                 Status(run.trial(trial_id)).fail(error)
+
+
+def _put_longest_first(config: RunConfig, run: RunPaths, waiting: list[str]) -> None:
+    """Sorts trials so that no lane is left alone with a long one in the end."""
+    specs = {spec.trial_id: spec for spec in run_specs(run, config)}
+    catalogue = read_catalogue(run.catalogue(config.preset.training_set))
+
+    def length(trial_id: str) -> tuple[int, bool]:
+        spec = specs[trial_id]
+        if spec.is_base_model or run.trial(trial_id).adapter.is_file():
+            return 0, False
+        return training_steps(config.training_of(spec), catalogue), spec.trains_conditioning
+
+    waiting.sort(key=length, reverse=True)
 
 
 def _tuned(config: RunConfig, lanes: "Lanes", waiting: Sequence[str]) -> dict[str, str | None]:
