@@ -1,6 +1,6 @@
-"""exp2 by this project, beside the loop over usual scripts that a user would write, and beside the bare UNet.
+"""exp2 by this project, beside the loop over usual scripts that a user would write, plain processes, and the bare UNet.
 
-    python benchmarks/peer_loop.py                                       # 25 minutes on two cores
+    python benchmarks/peer_loop.py                                       # twenty minutes on two cores
     python benchmarks/peer_loop.py --script train_text_to_image_lora_sdxl.py   # diffusers' own, version 0.42
 
 The loop takes one rank after another: a process that trains a LoRA of the embedded model, one that draws pictures with
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from floor import floor
+from plain import plain, sweep
 from rich.console import Console
 from rich.table import Table
 
@@ -215,17 +216,14 @@ def loop(folder: Path, ranks: list[int], steps: int, images: int, script: str | 
     return spent
 
 
-def sweep(world: Path, ranks: list[int], steps: int, images: int) -> float:
-    """Runs the sweep; returns its seconds. What the world takes to be rendered is not in them."""
+def run_sweep(world: Path, ranks: list[int], steps: int, images: int) -> tuple[float, float]:
+    """Runs the sweep on a world that is rendered; returns its seconds without preparing and report, and in all."""
     environment = os.environ | {"FASHION_SWEEP_RUNS": str(world)}
     ours = [sys.executable, "-m", "fashion_sweep"]
     subprocess.run([*ours, "data", "check", "fashion"], env=environment, check=True, stdout=subprocess.DEVNULL)
     trials = ", ".join(f"{{unet: {rank}}}" for rank in ranks)
     chosen = [f"training.steps={steps}", f"evaluation.samples={images}", f"sweep.trials=[{trials}]"]
-    words = [word for setting in chosen for word in ("--set", setting)]
-    started = time.monotonic()
-    subprocess.run([*ours, "run", "exp2", "--name", "sweep", *words], env=environment, check=True)
-    return time.monotonic() - started
+    return sweep(["exp2", *(word for setting in chosen for word in ("--set", setting))], world)
 
 
 def main() -> None:
@@ -245,7 +243,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         world, folder = Path(temporary) / "runs", Path(temporary) / "loop"
-        ours = sweep(world, known.ranks, known.steps, known.images)
+        after_preparing, ours = run_sweep(world, known.ranks, known.steps, known.images)
+        by_plain_processes = plain(world)
         prepare(folder, world)
         spent = loop(folder, known.ranks, known.steps, known.images, known.script)
     least, theirs = sum(floor(len(known.ranks), known.steps, known.images).values()), sum(spent.values())
@@ -254,6 +253,10 @@ def main() -> None:
     parts = ", ".join(f"{part} {seconds:.0f}" for part, seconds in spent.items())
     for name, seconds in (("bare UNet", least), ("sweep", ours), (f"loop over scripts ({parts})", theirs)):
         table.add_row(name, f"{seconds:.0f}", f"{seconds / least:.2f}", f"{seconds / ours:.2f}")
+    of_plain = f"{after_preparing / by_plain_processes:.2f} of plain processes"
+    table.add_section()
+    table.add_row("plain processes", f"{by_plain_processes:.0f}", f"{by_plain_processes / least:.2f}", "")
+    table.add_row("sweep, from the end of preparing to the report", f"{after_preparing:.0f}", "", of_plain)
     Console().print(table)
 
 

@@ -161,8 +161,8 @@ class Desk:
             ],
         )
 
-    async def leave(self, lane: str) -> tuple[Piece | None, Any]:
-        """Forgets a lane that has ended; the piece that it worked on, and its place in the cluster."""
+    async def leave(self, lane: str) -> tuple[bool, Piece | None, Any]:
+        """Forgets a lane that has ended; whether it ever asked for work, the piece that it worked on, and its place."""
         self._controllers.pop(lane, None)
         place = self._places.pop(lane, None)
         state = self._lanes.pop(lane, None)
@@ -174,7 +174,7 @@ class Desk:
         elif piece and piece.helps and (helped := self._shared.get((piece.owner, piece.helps))):
             helped.refused = True
         self._changed.set()
-        return piece, place
+        return state is not None, piece, place
 
     async def try_again(self, piece: Piece) -> None:
         """Puts a piece first in the queue, whose lane has ended, if it is still wanted."""

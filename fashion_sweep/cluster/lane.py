@@ -42,8 +42,8 @@ class Group:
 
         if self.size > 1:
             torch.distributed.set_timeout(timedelta(seconds=PATIENCE_S), torch.distributed.group.WORLD)
-        if (device := get_device()).type == "cuda":
-            torch.cuda.set_device(device)
+        if torch.cuda.is_available():
+            torch.cuda.set_device(get_device())
 
     def agreed(self, find: Callable[[], T]) -> T:
         """What rank 0 finds, on every rank."""

@@ -20,7 +20,7 @@ from fashion_sweep.cluster.ray_storage import forget, ray_storage
 
 MEETING_S = 600
 """For which the workers of a lane, all started, wait to meet."""
-FAILED_STARTS = 5
+RESTARTS = 5
 """How often workers that die before they have begun are started again; Train's default is for ever."""
 
 
@@ -66,7 +66,7 @@ def lane_trainer(lane: Lane) -> LaneTrainer:
         run_config=ray.train.RunConfig(
             name=own,
             **ray_storage(lane.run),
-            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=FAILED_STARTS),
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=RESTARTS),
             callbacks=[_TellsDesk(lane.name, lane.desk)],
         ),
     )

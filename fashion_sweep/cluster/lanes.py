@@ -34,8 +34,12 @@ from fashion_sweep.run.status import Status, read_status
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
+ANSWER_S = 60.0
+"""For which the desk may be silent."""
 RETRIES = 3
 """The number of times a shard is tried again whose worker died: as often as Ray does it for a task."""
+FAILED_STARTS = 5
+"""How many lanes in a row may end before they have asked for work."""
 PARTING_S = 10.0
 """How long lanes may take to end once there is nothing more to do."""
 LAST_LOOK_S = 5.0
@@ -55,6 +59,7 @@ class Lanes:
         self._killed: set[str] = set()
         self._deaths = Counter[tuple[int, ...]]()
         self._enough_since: float | None = None
+        self._failed_starts = 0
         self.asking: dict[str, Any] = {}
         """The actors of Tune's by which trials are asked for, by trial."""
         self.lost: str | None = None
@@ -70,7 +75,7 @@ class Lanes:
         self._going = {name: thread for name, thread in self._going.items() if thread.is_alive()}
         patience_s = self.resources.stall_minutes * 60
         try:
-            standing: Standing = ray.get(self.desk.standing.remote(patience_s), timeout=patience_s)
+            standing: Standing = ray.get(self.desk.standing.remote(patience_s), timeout=ANSWER_S)
         except RayError as error:
             self.lost = f"the process that hands out trials died, or stands still: {one_line(error)}"
             return
@@ -119,16 +124,25 @@ class Lanes:
         except Exception as failure:
             error = failure
         with suppress(RayError):  # the session is over
-            piece, place = ray.get(self.desk.leave.remote(name))
+            arrived, piece, place = ray.get(self.desk.leave.remote(name))
+            if arrived:
+                self._failed_starts = 0
             if error is not None:
-                logger.warning("%s ended: %s", name, error)
-            if error is not None and place is not None:
-                remove_placement_group(place)  # what looked after it may have died
-            if error is not None and piece is not None:
-                self._after(piece, error)
+                self._after(name, arrived, piece, place, error)
 
-    def _after(self, piece: Piece, error: Exception) -> None:
-        """Has the piece of a lane that failed go on in another one, if it may."""
+    def _after(self, name: str, arrived: bool, piece: Piece | None, place: Any, error: Exception) -> None:
+        """Gives the place of a lane that failed back, and has its piece go on in another one, if it may."""
+        logger.warning("%s ended: %s", name, error)
+        if place is not None:
+            remove_placement_group(place)  # what looked after it may have died
+        if not arrived:
+            self._failed_starts += 1
+            if self._failed_starts >= FAILED_STARTS:
+                self.lost = f"{FAILED_STARTS} lanes in a row failed as they started: {one_line(cause_of(error))}"
+        elif piece is not None:
+            self._go_on(piece, error)
+
+    def _go_on(self, piece: Piece, error: Exception) -> None:
         if piece.is_trial:
             self._after_trial(piece, error)
         elif piece.shards:

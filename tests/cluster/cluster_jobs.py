@@ -19,6 +19,10 @@ SEARCH_PATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.pat
 """What PYTHONPATH must be for workers to find this module."""
 
 
+TUNES = ("ResourceTrainable", "WithDesk")
+"""What Ray calls the processes in which Tune waits: at work, and at rest."""
+
+
 def train(run: RunPaths, trial_id: str, worker: Worker) -> None:
     print(f"{trial_id} runs as rank {worker.rank} of {worker.world_size} on {worker.device}")
     os.system("echo a child process speaks")
@@ -113,12 +117,12 @@ def refuse_or_hang_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
 
 def freeze_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
-    """Works, and freezes the one process of Ray's that `trial_id` names, so that nobody hears of it."""
+    """Works, and freezes the processes in which Tune waits for it, so that nobody hears of it."""
     if not (run.root / trial_id).exists():
         (run.root / trial_id).touch()
         started = psutil.Process().parent()
         assert started is not None
-        named = [one for one in started.children() if trial_id.split("-")[-1] in "".join(one.cmdline())]
+        named = [one for one in started.children() if any(name in "".join(one.cmdline()) for name in TUNES)]
         assert named
         for process in named:
             process.suspend()

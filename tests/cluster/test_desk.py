@@ -122,7 +122,7 @@ def test_when_the_lane_that_leads_is_gone_those_that_help_leave_and_another_one_
     office("share", "one", "fashion", 2)
     office.next("two")
     office("next_chunk", "two", "fashion")
-    piece, _ = office("leave", "one")
+    _, piece, _ = office("leave", "one")
     assert office("next_chunk", "two", "fashion").is_over
     office("try_again", piece)
     assert office.next("two") == "a"

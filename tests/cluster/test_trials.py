@@ -93,7 +93,7 @@ def test_a_trial_that_hangs_is_ended_and_begun_again_and_its_log_says_where(
 
 
 def test_a_process_of_tune_that_hangs_is_begun_anew_and_the_trial_is_not(session: RunPaths) -> None:
-    trial_id, resources = "freezes-WithDesk", Resources(stall_minutes=12 / 60, max_failures=3)
+    trial_id, resources = "freezes", Resources(stall_minutes=12 / 60, max_failures=3)
     assert trained(session, resources, [trial_id], jobs.freeze_once) == {trial_id: None}
     assert Attempts(session.trial(trial_id)).failures == []
 
@@ -148,6 +148,13 @@ def test_a_lane_that_is_free_helps_and_what_it_had_when_it_died_is_done(session:
     assert len(list(session.root.glob("chunk-*"))) == 6
     assert (session.root / "helper").exists()
     assert Attempts(session.trial("shared")).failures == []
+
+
+def test_a_run_ends_where_no_lane_can_start(session: RunPaths) -> None:
+    with lanes(session, Resources(), imports="nothing_of_that_name") as kept, pytest.raises(RunError) as ended:
+        map_shards(jobs.square, range(2), kept, lambda _: None)
+    assert "lanes in a row failed as they started" in str(ended.value)
+    assert "nothing_of_that_name" in str(ended.value)
 
 
 def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
