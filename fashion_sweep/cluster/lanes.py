@@ -60,6 +60,8 @@ class Lanes:
         self._deaths = Counter[tuple[int, ...]]()
         self._enough_since: float | None = None
         self._failed_starts = 0
+        self.at_most = trials_that_fit(resources)
+        """The lanes that there is room for, with all nodes that the cluster has, or may get, by the last look."""
         self.asking: dict[str, Any] = {}
         """The actors of Tune's by which trials are asked for, by trial."""
         self.lost: str | None = None
@@ -67,7 +69,7 @@ class Lanes:
 
     def start(self, pieces: int) -> None:
         """Starts lanes for so many pieces of work that are about to be asked for."""
-        for _ in range(min(self._at_most(), pieces) - len(self._going)):
+        for _ in range(min(self.resources.max_concurrent_trials or self.at_most, pieces) - len(self._going)):
             self._start()
 
     def look(self) -> None:
@@ -79,6 +81,7 @@ class Lanes:
         except RayError as error:
             self.lost = f"the process that hands out trials died, or stands still: {one_line(error)}"
             return
+        self.at_most = trials_that_fit(self.resources)
         self.start(standing.wanted)
         self._dismiss(standing)
         for name, piece, workers in standing.silent:
@@ -95,9 +98,6 @@ class Lanes:
         deadline = time.monotonic() + PARTING_S
         for thread in self._going.values():
             thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _at_most(self) -> int:
-        return self.resources.max_concurrent_trials or trials_that_fit(self.resources)
 
     def _dismiss(self, standing: Standing) -> None:
         """Ends lanes that wait for their place while those that have one suffice; nodes are not started for them."""

@@ -9,7 +9,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Alive
 from fashion_sweep.storage.files import read_json, write_json
-from fashion_sweep.training.settled import FACT, is_unsettled
+from fashion_sweep.training.settled import FACT, is_unsettled, sentence
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,6 @@ def settle(lanes: Lanes, config: RunConfig) -> str | None:
         logger.info("tried: %s", row)
     write_json(lanes.run.facts, facts | {FACT: found})
     return sentence(found)
-
-
-def sentence(found: dict[str, Any]) -> str:
-    """Returns what a probe has settled, as a user reads it."""
-    on = [name.replace("_", " ") for name in ("gradient_checkpointing", "channels_last", "compile") if found[name]]
-    at_once = f"{found['micro_batch_size']} samples at once" if found["micro_batch_size"] else "all samples at once"
-    return ", ".join([f"settled by a probe of this hardware: {at_once}", f"attention {found['attention']}", *on])
 
 
 def _probe(run: RunPaths, alive: Alive) -> dict[str, Any]:

@@ -8,15 +8,14 @@ from typing import Any
 from ray import tune
 from ray.tune.execution import class_cache
 from ray.tune.logger import JsonLoggerCallback
+from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, Searcher
 
-from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.interrupt import Interrupt, late_interrupt
 from fashion_sweep.cluster.lanes import Lanes
 from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.ray_storage import ray_storage
 from fashion_sweep.cluster.trial_on_lanes import TrialOnLanes
 from fashion_sweep.cluster.worker import TrainFn
-from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError
 
 # What waits for a trial runs on the head node: there a node that goes takes no trial with it. It is the least there is
@@ -52,7 +51,9 @@ def fit_trials(lanes: Lanes, train_fn: TrainFn, param_space: dict[str, Any], **t
     """
     resume = f"python -m fashion_sweep resume {shlex.quote(lanes.run.name)} goes on"
     with late_interrupt() as interrupt:
-        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), _WatchLanes(lanes)]
+        suggests = _limited(tuning.pop("search_alg", None), lanes)
+        callbacks = [JsonLoggerCallback(), _StopOnInterrupt(interrupt), _WatchLanes(lanes, suggests)]
+        tuning["search_alg"] = suggests
         try:
             results = _tuner(lanes, _on(lanes.desk, train_fn), callbacks, param_space, tuning).fit()
         except _LoopLeft:
@@ -76,7 +77,6 @@ def _tuner(
         param_space=param_space,
         tune_config=tune.TuneConfig(
             reuse_actors=True,
-            max_concurrent_trials=_concurrency(lanes.resources),
             trial_name_creator=lambda trial: trial.config["trial_id"],
             trial_dirname_creator=lambda trial: trial.config["trial_id"],
             **tuning,
@@ -103,9 +103,16 @@ def _on(desk: Any, train_fn: TrainFn) -> type[TrialOnLanes]:
     return WithDesk
 
 
-def _concurrency(resources: Resources) -> int:
+def _limited(searcher: Searcher | None, lanes: Lanes) -> Any:
+    """Returns what tells Tune which trial comes next, of a searcher or of all in their order."""
+    if searcher is None:
+        return BasicVariantGenerator(max_concurrent=_concurrency(lanes))
+    return ConcurrencyLimiter(searcher, _concurrency(lanes))
+
+
+def _concurrency(lanes: Lanes) -> int:
     """Returns one trial more than fit, so that a lane that is free need not wait for Tune to ask for the next one."""
-    return resources.max_concurrent_trials or trials_that_fit(resources) + 1
+    return lanes.resources.max_concurrent_trials or lanes.at_most + 1
 
 
 class _LoopLeft(BaseException):
@@ -124,10 +131,11 @@ class _StopOnInterrupt(tune.Callback):
 
 
 class _WatchLanes(tune.Callback):
-    """Tells the lanes by which actors Tune asks for trials, and leaves Tune's loop where nothing can go on."""
+    """Tells the lanes by which actors Tune asks for trials, and Tune how many lanes there may be by now; leaves Tune's
+    loop where nothing can go on."""
 
-    def __init__(self, lanes: Lanes) -> None:
-        self._lanes = lanes
+    def __init__(self, lanes: Lanes, suggests: Any) -> None:
+        self._lanes, self._suggests = lanes, suggests
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune writes its callbacks down, to go on in a way that is not ours."""
@@ -136,6 +144,7 @@ class _WatchLanes(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._lanes.lost:
             raise _LoopLeft
+        self._suggests.max_concurrent = _concurrency(self._lanes)
         actors = {trial.config["trial_id"]: trial.temporary_state.ray_actor for trial in trials}
         self._lanes.asking = {trial_id: actor for trial_id, actor in actors.items() if actor is not None}
 

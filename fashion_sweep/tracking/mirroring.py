@@ -24,7 +24,15 @@ from fashion_sweep.tracking.registry import register
 from fashion_sweep.tracking.runs import PARENT, Runs
 from fashion_sweep.tracking.store import client, is_refusal, shown, trouble
 from fashion_sweep.tracking.tracked import tracked
-from fashion_sweep.tracking.values import Point, corrected_metrics, final_metrics, final_points, finite, trial_params
+from fashion_sweep.tracking.values import (
+    Point,
+    corrected_metrics,
+    final_metrics,
+    final_points,
+    finite,
+    parent_tags,
+    trial_params,
+)
 from fashion_sweep.tracking.views import prepare_views
 
 if TYPE_CHECKING:
@@ -134,9 +142,7 @@ class Mirroring:
             self._send(parent, tags={"registered": self._registered})
 
     def _send_parent(self, parent: "Run", results: Mapping[str, Any]) -> None:
-        note = f"{self._config.sweep.question}\n\n{results.get('answer', '')}".strip()
-        where = {"run": self._run.name, "run_folder": str(self._run.root.resolve())}
-        self._send(parent, tags=where | {"mlflow.note.content": note})
+        self._send(parent, tags=parent_tags(self._run, self._config, results))
         pages = [self._run.config, self._run.facts, self._run.report, self._run.page]
         pages += [self._run.results, self._run.table, self._run.grid]
         plots = [(path, "plots") for path in sorted(self._run.plots.glob("[!.]*"))]

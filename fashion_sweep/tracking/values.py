@@ -10,10 +10,21 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.storage.files import read_what_may_be_lost
+from fashion_sweep.training.settled import FACT, sentence
 
 Point = tuple[str, float, int, int]
 """A point of a metric: key, value, time in milliseconds, step."""
 FORGOTTEN = ("loss_increase", "loss_increase_se")
+
+
+def parent_tags(run: RunPaths, config: RunConfig, results: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tags of a run's own MLflow run: where it is, what it asks and found, and by what it went."""
+    note = f"{config.sweep.question}\n\n{results.get('answer', '')}".strip()
+    tags = {"run": run.name, "run_folder": str(run.root.resolve()), "mlflow.note.content": note}
+    settled = read_what_may_be_lost(run.facts).get(FACT)
+    return tags | ({FACT: sentence(settled)} if settled else {})
 
 
 def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a run goes by where its configuration says `auto`: settled once, for all its trials. Imports no torch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,3 +55,10 @@ def is_unsettled(config: RunConfig) -> bool:
     training, model = config.preset.training, config.preset.model
     given = (training.gradient_checkpointing, training.micro_batch_size, model.channels_last, model.compile)
     return AUTO in (*given, model.attention)
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """Returns what was settled, as a user reads it."""
+    on = [name.replace("_", " ") for name in ("gradient_checkpointing", "channels_last", "compile") if found[name]]
+    at_once = f"{found['micro_batch_size']} samples at once" if found["micro_batch_size"] else "all samples at once"
+    return ", ".join([f"settled by a probe of this hardware: {at_once}", f"attention {found['attention']}", *on])

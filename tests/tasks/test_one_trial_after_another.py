@@ -1,0 +1,83 @@
+"""A process that has carried out a trial is as good as new for the next one."""
+
+import gc
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.encodings.prepare import make_shard, missing_shards
+from fashion_sweep.encodings.real_images import write_real_statistics
+from fashion_sweep.models.loaded import forget_models, kept_models
+from fashion_sweep.planning.plan import specs_of
+from fashion_sweep.run.claim import claimed
+from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.tasks.sweep import _write_inputs, run_trial
+from fashion_sweep.tasks.task import task_of
+
+SETTINGS = [
+    "data.fashion.rendered_images=240",
+    "training.steps=3",
+    "training.views=1",
+    "training.gradient_checkpointing=true",
+    "training.batch_size=2",
+    "generation.num_inference_steps=2",
+    "generation.refine_fraction=0.5",
+    "evaluation.samples=160",
+    "sweep.trials=[{}, {unet: {kind: dora, rank: 2}}, {text_encoders: 2}, {unet: 1, text_encoders: 1}, {unet: 4}]",
+    "sweep.sample_prompts=[]",
+]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Two runs whose caches are filled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_SWEEP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        config = load_run_config("exp2", "tiny", SETTINGS)
+        runs = [RunPaths(runs_root() / name) for name in ("together", "alone")]
+        for run in runs:
+            with claimed(run, config):
+                task = task_of(config)
+                _write_inputs(run, config, {name: task.open(name, config, run) for name in config.data_sets})
+            for shard in missing_shards(run, specs_of(config)):
+                make_shard(shard)
+            write_real_statistics(run)
+        forget_models()
+        yield *runs, [spec.trial_id for spec in specs_of(config)]
+        forget_models()
+
+
+def carry_out(run, trial_id, stays):
+    worker = Worker(0, 1, "cpu", lambda: None, lambda values: None)
+    run_trial(run, trial_id, replace(worker, stays=stays))
+
+
+def made(run, trial_id):
+    """All that a trial has made, to the bit."""
+    trial = run.trial(trial_id)
+    files = [path for path in (trial.adapter, trial.features("fashion")) if path.exists()]
+    return {(path.name, key): value for path in files for key, value in load_file(path).items()}
+
+
+def tensors_alive():
+    gc.collect()
+    return sum(isinstance(one, torch.Tensor) for one in gc.get_objects())
+
+
+def test_trials_of_one_process_come_out_as_each_alone_and_leave_nothing_behind(prepared):
+    together, alone, trials = prepared
+    left = []
+    for trial_id in trials:
+        carry_out(together, trial_id, stays=True)
+        left.append(tensors_alive())
+        carry_out(alone, trial_id, stays=False)
+    for trial_id in trials:
+        ours, theirs = made(together, trial_id), made(alone, trial_id)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours), trial_id
+    assert len(set(left[1:])) == 1
+    assert len(kept_models()._models) == 1
