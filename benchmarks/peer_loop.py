@@ -57,7 +57,7 @@ def train(folder: Path, rank: int, steps: int) -> None:
     from torchvision import transforms
 
     preset, records = settings(), list(csv.DictReader((folder.parent / "train/metadata.csv").open()))
-    pipe = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False)
+    pipe = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False, torch_dtype=torch.float32)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         part.requires_grad_(False)
     targets = ["to_k", "to_q", "to_v", "to_out.0"]
@@ -127,11 +127,11 @@ def draw(folder: Path, images: int) -> None:
     from diffusers import DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 
     generation, captions = settings().generation, json.loads((folder.parent / "captions.json").read_text())[:images]
-    base = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False)
+    base = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False, torch_dtype=torch.float32)
     base.scheduler = DDIMScheduler.from_config(base.scheduler.config)
     base.load_lora_weights(folder)
     refiner = StableDiffusionXLImg2ImgPipeline.from_pretrained(
-        weights("refiner"), vae=base.vae, scheduler=base.scheduler, add_watermarker=False
+        weights("refiner"), vae=base.vae, scheduler=base.scheduler, add_watermarker=False, torch_dtype=torch.float32
     )
     for pipe in (base, refiner):
         pipe.set_progress_bar_config(disable=True)
@@ -175,8 +175,10 @@ def score(folder: Path, images: int) -> None:
     drawn, real = sorted(folder.glob("*.png")), sorted((folder.parent / "train").glob("*.jpg"))
     kept = [judge.per_image(load(drawn[at : at + 32]), captions[at : at + 32]) for at in range(0, len(drawn), 32)]
     ours = torch.cat([one["features"] for one in kept]).double().numpy()
-    photos = [judge.per_image(load(real[at : at + 32]), [""] * 32) for at in range(0, len(real), 32)]
-    theirs = torch.cat([one["features"] for one in photos]).double().numpy()
+    photos = [
+        judge.features(load(real[at : at + 32]), settings().evaluation.features) for at in range(0, len(real), 32)
+    ]
+    theirs = torch.cat(photos).double().numpy()
     means, covariances = zip(*((one.mean(0), np.cov(one.T)) for one in (ours, theirs)), strict=True)
     root = sqrtm(covariances[0] @ covariances[1]).real
     fid = np.square(means[0] - means[1]).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)

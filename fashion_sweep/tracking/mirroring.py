@@ -112,7 +112,7 @@ class Mirroring:
         states = {spec: self._trial(parent, spec, results, going) for spec in run_specs(self._run, self._config)}
         ended = self._run.report.is_file() and all(state in ENDED for state in states.values())
         self._send_parent(parent, results)
-        self._set_status(
+        self._runs.set_status(
             parent, ("FAILED" if "failed" in states.values() else "FINISHED") if ended else None, None, going
         )
         self._register(parent, states, results if ended else {})
@@ -180,7 +180,7 @@ class Mirroring:
             files += [(path, "samples") for path in sorted(paths.samples.glob("[0-9]*.png"))]
             self._send_files(child, files)
         ended = (stopped if state == "stopped" else status).get("time")
-        self._set_status(child, ENDED.get(state), ended, going)
+        self._runs.set_status(child, ENDED.get(state), ended, going)
         return state
 
     def _latest(self, run: "Run") -> dict[str, tuple[int, int, float]]:
@@ -240,17 +240,6 @@ class Mirroring:
             if tag := self._artifacts.send(run, files):
                 self._send(run, tags=tag)
                 self._artifacts.told(run)
-
-    def _set_status(self, run: "Run", final: str | None, ended: float | None, going: bool | None) -> None:
-        """Sets the status of an MLflow run; `final` is None where the run is not finished."""
-        unfinished = {True: "RUNNING", False: "KILLED", None: run.info.status}[going]
-        wanted = final or unfinished
-        if wanted == run.info.status:
-            return
-        if wanted == "RUNNING":
-            self._client.update_run(run.info.run_id, status=wanted)
-        else:
-            self._client.set_terminated(run.info.run_id, wanted, int(ended * 1000) if final and ended else None)
 
     @contextmanager
     def _bearing_refusal(self) -> Iterator[None]:

@@ -71,6 +71,17 @@ class Runs:
             self._make(spec.trial_id, spec.title, tags, started)
         return self._found[spec.trial_id]
 
+    def set_status(self, run: "Run", final: str | None, ended: float | None, going: bool | None) -> None:
+        """Sets the status of an MLflow run; `final` is None where the run is not finished."""
+        unfinished = {True: "RUNNING", False: "KILLED", None: run.info.status}[going]
+        wanted = final or unfinished
+        if wanted == run.info.status:
+            return
+        if wanted == "RUNNING":
+            self._client.update_run(run.info.run_id, status=wanted)
+        else:
+            self._client.set_terminated(run.info.run_id, wanted, int(ended * 1000) if final and ended else None)
+
     def _make(self, trial_id: str | None, name: str, tags: dict[str, str], started: float | None) -> None:
         assert self.experiment_id is not None
         start_ms = int(started * 1000) if started else None

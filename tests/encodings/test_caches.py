@@ -119,7 +119,7 @@ def test_a_shards_time_leaves_out_the_loading_of_its_model(tmp_path, monkeypatch
     load_model = loaded.load_model
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000 * len(loading))
     monkeypatch.setattr(prepare, "time", clock)
-    monkeypatch.setattr(loaded, "load_model", lambda *given: loading.append(1) or load_model(*given))
+    monkeypatch.setattr(loaded, "load_model", lambda *given, **more: loading.append(1) or load_model(*given, **more))
     made = [make_shard(Shard(run, kind, 0)) for kind in ("captions", "images")]
     assert [shard.rows for shard in made] == [len(catalogue.distinct_captions), 3]
     assert all(0 < shard.seconds < 1000 for shard in made)

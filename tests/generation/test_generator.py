@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,8 @@ from fashion_sweep.models.sources import locate
 from tests.conftest import noise_image
 
 CAPTIONS = [f"The shirt number {i} is of cotton." for i in range(10)]
+BATCHES = range(3)
+"""Of four captions each, the last one short."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def judge(config):
 @pytest.fixture(scope="module")
 def whole(generator, judge, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    judge_batches(generator, judge, CAPTIONS, folder, slice(0, None, 1), lambda images: None)
+    judge_batches(generator, judge, CAPTIONS, folder, BATCHES)
     return collect_batches(folder, len(CAPTIONS), 4)
 
 
@@ -53,7 +56,7 @@ def test_every_image_starts_from_noise_of_its_own(generator):
 
 def test_scores_do_not_depend_on_the_batch_size(generator, judge, whole, tmp_path):
     smaller = replace(generator, config=generator.config.model_copy(update={"batch_size": 3}))
-    judge_batches(smaller, judge, CAPTIONS[:6], tmp_path, slice(0, None, 1), lambda images: None)
+    judge_batches(smaller, judge, CAPTIONS[:6], tmp_path, range(2))
     scores = collect_batches(tmp_path, 6, 3)
     assert np.allclose(scores["clip_scores"], whole["clip_scores"][:6], atol=0.5)
     assert len({round(score, 2) for score in scores["clip_scores"].tolist()}) == 6
@@ -61,23 +64,23 @@ def test_scores_do_not_depend_on_the_batch_size(generator, judge, whole, tmp_pat
 
 def test_two_workers_make_the_same_scores_as_one_bit_for_bit(generator, judge, whole, tmp_path):
     for rank in range(2):
-        judge_batches(generator, judge, CAPTIONS, tmp_path, slice(rank, None, 2), lambda images: None)
+        judge_batches(generator, judge, CAPTIONS, tmp_path, BATCHES[rank::2])
     shared = collect_batches(tmp_path, len(CAPTIONS), 4)
     assert all(np.array_equal(shared[name], whole[name]) for name in ("features", "clip_scores"))
 
 
 def test_only_what_is_missing_or_damaged_is_made_again(generator, judge, whole, tmp_path):
-    def stop(images: int) -> None:
-        if images == 8:
-            raise KeyboardInterrupt
+    def killed() -> Iterator[int]:
+        yield from BATCHES[:2]
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        judge_batches(generator, judge, CAPTIONS, tmp_path, slice(0, None, 1), stop)
+        judge_batches(generator, judge, CAPTIONS, tmp_path, killed())
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(before) == 2
     damaged = tmp_path / before.popitem()[0]
     damaged.write_bytes(damaged.read_bytes()[:-8])
-    judge_batches(generator, judge, CAPTIONS, tmp_path, slice(0, None, 1), lambda images: None)
+    judge_batches(generator, judge, CAPTIONS, tmp_path, BATCHES)
     assert all((tmp_path / name).stat().st_mtime_ns == time for name, time in before.items())
     again = collect_batches(tmp_path, len(CAPTIONS), 4)
     assert all(np.array_equal(again[name], whole[name]) for name in whole)
@@ -123,14 +126,14 @@ def test_a_batch_that_does_not_fit_is_made_in_parts_and_its_file_says_so(
 ):
     assert images_at_once_of(generator, judge, tmp_path / "whole") == 4
     small = limited(generator, 2, monkeypatch)
-    judge_batches(small, judge, CAPTIONS, tmp_path, slice(0, None, 1), lambda images: None)
+    judge_batches(small, judge, CAPTIONS, tmp_path, BATCHES)
     assert images_at_once(tmp_path, len(CAPTIONS), 4) == 2
     assert caplog.text.count("out of memory; now with 2 images at a time") == 1  # later batches begin with 2
     assert np.allclose(collect_batches(tmp_path, len(CAPTIONS), 4)["clip_scores"], whole["clip_scores"], atol=0.5)
 
 
 def images_at_once_of(generator, judge, folder):
-    judge_batches(generator, judge, CAPTIONS[:4], folder, slice(0, None, 1), lambda images: None)
+    judge_batches(generator, judge, CAPTIONS[:4], folder, range(1))
     return images_at_once(folder, 4, 4)
 
 

@@ -32,23 +32,21 @@ SETTINGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Two runs whose caches are filled."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FASHION_SWEEP_RUNS", str(tmp_path_factory.mktemp("runs")))
-        config = load_run_config("exp2", "tiny", SETTINGS)
-        runs = [RunPaths(runs_root() / name) for name in ("together", "alone")]
-        for run in runs:
-            with claimed(run, config):
-                task = task_of(config)
-                _write_inputs(run, config, {name: task.open(name, config, run) for name in config.data_sets})
-            for shard in missing_shards(run, specs_of(config)):
-                make_shard(shard)
-            write_real_statistics(run)
-        forget_models()
-        yield *runs, [spec.trial_id for spec in specs_of(config)]
-        forget_models()
+@pytest.fixture
+def prepared():
+    """Two runs whose caches are filled, and the trials of each."""
+    config = load_run_config("exp2", "tiny", SETTINGS)
+    runs = [RunPaths(runs_root() / name) for name in ("together", "alone")]
+    for run in runs:
+        with claimed(run, config):
+            task = task_of(config)
+            _write_inputs(run, config, {name: task.open(name, config, run) for name in config.data_sets})
+        for shard in missing_shards(run, specs_of(config)):
+            make_shard(shard)
+        write_real_statistics(run)
+    forget_models()
+    yield *runs, [spec.trial_id for spec in specs_of(config)]
+    forget_models()
 
 
 def carry_out(run, trial_id, stays):

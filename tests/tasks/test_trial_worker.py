@@ -8,6 +8,7 @@ from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record, write_catalogue
+from fashion_sweep.models import loaded
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Status, read_status
 from fashion_sweep.storage.files import read_json_lines
@@ -51,7 +52,7 @@ def test_a_trial_trains_with_its_own_values_and_its_replicates_seed(tmp_path, mo
     monkeypatch.setattr(
         module, "read_caches", lambda run: SimpleNamespace(images=None, captions=None, training=lambda config: config)
     )
-    monkeypatch.setattr(module, "load_model", lambda *arguments: None)
+    monkeypatch.setattr(loaded, "load_model", lambda *arguments: None)
     monkeypatch.setattr(
         module, "Adaptation", lambda **given: seen.append(given) or SimpleNamespace(run=lambda *a: None)
     )
