@@ -32,7 +32,7 @@ def note_failure(attempts: Attempts, error: Exception) -> None:
         return
     worst = cause_of(error)
     if isinstance(worst, DEATHS):
-        attempts.fail(_how_it_died(worst), counts=not _is_lost_node(worst))
+        attempts.fail(_how_it_died(worst), counts=not is_lost_node(worst))
         return
     own_words = isinstance(worst, TrialError | StorageError) or type(worst) in (RuntimeError, ConnectionError)
     attempts.fail(
@@ -67,12 +67,13 @@ def _unwrapped(failure: Exception) -> Exception:
     return failure
 
 
-def _is_lost_node(death: Exception) -> bool:
+def is_lost_node(death: Exception) -> bool:
+    """Returns whether a process died because its node was lost."""
     return getattr(death, "preempted", False) or "node has died" in str(death)
 
 
 def _how_it_died(death: Exception) -> str:
-    if _is_lost_node(death):
+    if is_lost_node(death):
         return "the node of a worker was lost"
     if "low on memory" in str(death):
         return "a worker was ended since its machine had run out of memory"

@@ -19,7 +19,7 @@ from ray.util import remove_placement_group
 
 from fashion_sweep.cluster.capacity import trials_that_fit
 from fashion_sweep.cluster.desk import open_desk
-from fashion_sweep.cluster.failures import cause_of, note_failure
+from fashion_sweep.cluster.failures import cause_of, is_lost_node, note_failure
 from fashion_sweep.cluster.lane import IDLE_S, Lane
 from fashion_sweep.cluster.lane_trainer import lane_trainer
 from fashion_sweep.cluster.logs import one_line
@@ -107,6 +107,7 @@ class Lanes:
             return
         self._enough_since = self._enough_since or time.monotonic()
         if time.monotonic() - self._enough_since > IDLE_S:
+            self._killed.update(late)
             for name in late:
                 ray.kill(standing.controllers[name])
 
@@ -135,12 +136,12 @@ class Lanes:
         logger.warning("%s ended: %s", name, error)
         if place is not None:
             remove_placement_group(place)  # what looked after it may have died
-        if not arrived:
+        if piece is not None:
+            self._go_on(piece, error)
+        elif not (arrived or name in self._killed or is_lost_node(cause_of(error))):
             self._failed_starts += 1
             if self._failed_starts >= FAILED_STARTS:
                 self.lost = f"{FAILED_STARTS} lanes in a row failed as they started: {one_line(cause_of(error))}"
-        elif piece is not None:
-            self._go_on(piece, error)
 
     def _go_on(self, piece: Piece, error: Exception) -> None:
         if piece.is_trial:
@@ -212,5 +213,5 @@ def lanes(run: RunPaths, resources: Resources, imports: str | None = None) -> It
         over.set()
         thread.join(LAST_LOOK_S)
         with suppress(RayError):
-            ray.get(kept.desk.close.remote())
+            ray.get(kept.desk.close.remote(), timeout=LAST_LOOK_S)
         kept.part()

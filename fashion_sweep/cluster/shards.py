@@ -38,9 +38,11 @@ def map_shards(
     ray.get(lanes.desk.ask.remote(ENCODINGS, pieces))
     try:
         while len(results) < len(shards):
-            report = ray.get(lanes.desk.next_report.remote(ENCODINGS))
-            if lanes.lost:
-                raise RunError(lanes.lost)
+            coming = lanes.desk.next_report.remote(ENCODINGS)
+            while not ray.wait([coming], timeout=1.0)[0]:
+                if lanes.lost:
+                    raise RunError(lanes.lost)
+            report = ray.get(coming)
             if report is None:
                 continue
             if error := report.get("error"):

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import ray
 
+from fashion_sweep.cluster import lanes as lanes_module
 from fashion_sweep.cluster.lanes import RETRIES, Lanes, lanes
 from fashion_sweep.cluster.piece import Piece
 from fashion_sweep.cluster.session import ray_session
@@ -155,6 +156,24 @@ def test_a_run_ends_where_no_lane_can_start(session: RunPaths) -> None:
         map_shards(jobs.square, range(2), kept, lambda _: None)
     assert "lanes in a row failed as they started" in str(ended.value)
     assert "nothing_of_that_name" in str(ended.value)
+
+
+def test_lanes_that_wait_for_a_place_are_ended_while_others_suffice(
+    session: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "trials_that_fit", lambda resources: 4)  # as an autoscaler might make room for
+    monkeypatch.setattr(lanes_module, "IDLE_S", 1.0)
+    with lanes(session, Resources()) as kept:
+        kept.start(4)
+        deadline = time.monotonic() + 60
+        while len(kept._going) > 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert mapped_by(kept) == [0, 1]
+
+
+def mapped_by(kept: Lanes) -> list[int]:
+    return map_shards(jobs.square, range(2), kept, lambda _: None)
 
 
 def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
