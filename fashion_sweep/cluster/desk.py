@@ -26,6 +26,10 @@ class Desk:
         """Trials that have made way for others."""
         self._shared: dict[tuple[str, str], Sharing] = {}
         self._lanes: dict[str, LaneState] = {}
+        self._gone: set[str] = set()
+        """Lanes that have ended; one that is asked for work by a call that has outlived it is given none."""
+        self._ended: dict[str, float] = {}
+        """When lanes were told to end that have not done so yet."""
         self._controllers: dict[str, Any] = {}
         self._places: dict[str, Any] = {}
         self._changed = asyncio.Event()
@@ -48,42 +52,50 @@ class Desk:
             for piece in [piece for piece in queue if piece.owner == owner]:
                 queue.remove(piece)
 
-    async def next_report(self, owner: str) -> dict[str, Any] | None:
-        """The next report to an owner; a trial's last one holds `done`. None when there was none for a while."""
-        asked = self._asked[owner]
-        try:
-            report = await asyncio.wait_for(asked.reports.get(), WAIT_S)
-        except TimeoutError:
-            return None
-        asked.unheard_since = None if asked.reports.empty() else time.monotonic()
-        return report
+    async def next_report(self, owner: str, heard: int) -> dict[str, Any] | None:
+        """The report after the first `heard`; a trial's last one holds `done`. None when there was none for a while.
+
+        Whoever asks says how many have arrived: none is lost with a process that has died.
+        """
+        asked, deadline = self._asked[owner], time.monotonic() + WAIT_S
+        asked.hear(heard)
+        while len(asked.reports) <= heard:
+            if time.monotonic() >= deadline:
+                return None
+            await self._change(deadline - time.monotonic())
+        return asked.reports[heard]
 
     async def next_piece(self, lane: str, idle_s: float) -> Piece | str | None:
         """A piece to work on; empty when there was none for a while; None when the lane is to end.
 
         It ends when it has waited for `idle_s`, or nothing more will come.
         """
-        state = self._state(lane)
+        state = self._lanes.setdefault(lane, LaneState(since=time.monotonic()))
         if state.piece is not None:
+            self._ask_for_the_rest(state.piece)
             state.piece, state.since = None, time.monotonic()
-        state.signs.clear()
         deadline = time.monotonic() + WAIT_S
-        while (piece := self._next()) is None:
+        while lane not in self._gone and (piece := self._next()) is None:
             left = min(deadline, state.since + idle_s) - time.monotonic()
             if self._closed or time.monotonic() - state.since >= idle_s:
+                self._ended[lane] = time.monotonic()
                 return None
             if left <= 0:
                 return ""
             await self._change(left)
-        state.piece = piece
+        if lane in self._gone:  # while it waited
+            self._lanes.pop(lane, None)
+            return None
+        state.piece, state.signs = piece, dict.fromkeys(state.workers, time.monotonic())
         return piece
 
     async def report(self, lane: str, values: dict[str, Any]) -> None:
         """Takes the values of a step of the trial that a lane works on, or the result of a shard."""
         piece = self._lanes[lane].piece
         asked = self._asked.get(piece.owner) if piece else None
-        if asked and not asked.over:
-            self._tell(asked, values)
+        if asked:
+            asked.tell(values)
+            self._changed.set()
 
     async def is_wanted(self, lane: str) -> bool:
         """Whether what a lane works on is still waited for."""
@@ -138,8 +150,9 @@ class Desk:
 
     async def sign(self, lane: str, rank: int, worker: Any) -> None:
         """Takes a sign of life of one of a lane's workers."""
-        state = self._state(lane)
-        state.workers[rank], state.signs[rank] = worker, time.monotonic()
+        if lane not in self._gone:
+            state = self._lanes.setdefault(lane, LaneState(since=time.monotonic()))
+            state.workers[rank], state.signs[rank] = worker, time.monotonic()
 
     async def standing(self, patience_s: float) -> Standing:
         """How things stand; `patience_s`: for which workers and owners may be silent."""
@@ -148,6 +161,7 @@ class Desk:
         return Standing(
             wanted=len(self._waiting) + len(self._behind) + len(self._at_work()) + chunks,
             arrived=frozenset(self._lanes),
+            lingering=[name for name, since in self._ended.items() if now - since > patience_s],
             controllers=dict(self._controllers),
             silent=[
                 (name, state.piece, list(state.workers.values()))
@@ -163,6 +177,8 @@ class Desk:
 
     async def leave(self, lane: str) -> tuple[bool, Piece | None, Any]:
         """Forgets a lane that has ended; whether it ever asked for work, the piece that it worked on, and its place."""
+        self._gone.add(lane)
+        self._ended.pop(lane, None)
         self._controllers.pop(lane, None)
         place = self._places.pop(lane, None)
         state = self._lanes.pop(lane, None)
@@ -184,8 +200,9 @@ class Desk:
 
     async def tell(self, owner: str, values: dict[str, Any]) -> None:
         """Reports to an owner what no lane can."""
-        if (asked := self._asked.get(owner)) and not asked.over:
-            self._tell(asked, values)
+        if asked := self._asked.get(owner):
+            asked.tell(values)
+            self._changed.set()
 
     async def close(self) -> None:
         """Lets lanes end as soon as they have nothing to do."""
@@ -207,13 +224,11 @@ class Desk:
         except TimeoutError:
             return
 
-    def _state(self, lane: str) -> LaneState:
-        return self._lanes.setdefault(lane, LaneState(since=time.monotonic()))
-
-    def _tell(self, asked: Asked, values: dict[str, Any]) -> None:
-        asked.over = bool(values.get("done"))
-        asked.unheard_since = asked.unheard_since or time.monotonic()
-        asked.reports.put_nowait(values)
+    def _ask_for_the_rest(self, piece: Piece) -> None:
+        """Has a trial go on that a lane has left though it is wanted: it was asked for again in the meantime."""
+        asked = self._asked.get(piece.owner)
+        if piece.is_trial and asked and not asked.over:
+            self._waiting.append(piece)
 
     def _forget_shared(self, owner: str) -> None:
         self._shared = {key: sharing for key, sharing in self._shared.items() if key[0] != owner}

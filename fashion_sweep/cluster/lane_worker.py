@@ -15,7 +15,7 @@ from fashion_sweep.cluster.piece import Piece
 from fashion_sweep.cluster.watch import Watch
 from fashion_sweep.cluster.worker import Withdrawn
 from fashion_sweep.run.retries import Attempts, clear_away
-from fashion_sweep.run.stage_inputs import fetch_for_trial, fetch_standing
+from fashion_sweep.run.stage_inputs import fetch_for_drawing, fetch_for_trial, fetch_standing
 from fashion_sweep.run.status import Status
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.sync import appended
@@ -26,6 +26,7 @@ def work_in_lane(lane: Lane) -> None:
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size())
     group.prepare()
+    lane.desk.sign.remote(lane.name, group.rank, ray.get_runtime_context().current_actor)
     if lane.imports:
         importlib.import_module(lane.imports)
     while (piece := group.agreed(partial(_next_piece, lane))) is not None:
@@ -112,7 +113,9 @@ def _help(lane: Lane, piece: Piece, group: Group) -> None:
     """Takes part in what another lane leads; what it has to say is in a log of its own."""
     watch = Watch(lane, group, piece.helps)
     watch.alive()
-    log = log_of(lane.run.trial(piece.owner), group.rank)
+    paths = lane.run.trial(piece.owner)
+    fetch_for_drawing(lane.run, paths)
+    log = log_of(paths, group.rank)
     log = log.with_stem(f"{log.stem}-{lane.name}")
     worker_output_to(log, group.rank)
     watch.alive()

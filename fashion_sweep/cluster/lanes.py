@@ -1,6 +1,6 @@
 """The lanes of a run: groups of Ray Train workers that live as long as there is work, as many as fit.
 
-A lane is one `TorchTrainer.fit`, waited for by a thread of the driver. What its workers load serves one trial after
+A lane is one `LaneTrainer.fit`, waited for by a thread of the driver. What its workers load serves one trial after
 another. A lane that fails is not used again: its trial goes on in another one, from where its folder stands.
 """
 
@@ -60,6 +60,7 @@ class Lanes:
         self._deaths = Counter[tuple[int, ...]]()
         self._enough_since: float | None = None
         self._failed_starts = 0
+        self._controllers: dict[str, Any] = {}
         self.at_most = trials_that_fit(resources)
         """The lanes that there is room for, with all nodes that the cluster has, or may get, by the last look."""
         self.asking: dict[str, Any] = {}
@@ -81,9 +82,15 @@ class Lanes:
         except RayError as error:
             self.lost = f"the process that hands out trials died, or stands still: {one_line(error)}"
             return
+        self._controllers = standing.controllers
+        if standing.arrived:
+            self._failed_starts = 0
+        self._controllers: dict[str, Any] = {}
         self.at_most = trials_that_fit(self.resources)
         self.start(standing.wanted)
         self._dismiss(standing)
+        for name in standing.lingering:
+            ray.kill(standing.controllers[name])
         for name, piece, workers in standing.silent:
             if name not in self._killed:
                 self._killed.add(name)
@@ -92,6 +99,12 @@ class Lanes:
             if actor := self.asking.pop(trial_id, None):
                 logger.warning("%s: Tune's own process stands still, and is begun anew", trial_id)
                 ray.kill(actor)
+
+    def end(self) -> None:
+        """Ends lanes whatever they do."""
+        self._killed.update(self._controllers)
+        for controller in self._controllers.values():
+            ray.kill(controller)
 
     def part(self) -> None:
         """Waits a little for lanes to end: Ray's end is no good moment for a thread to wait for one."""
@@ -102,7 +115,7 @@ class Lanes:
     def _dismiss(self, standing: Standing) -> None:
         """Ends lanes that wait for their place while those that have one suffice; nodes are not started for them."""
         late = [name for name in self._going if name in standing.controllers and name not in standing.arrived]
-        if not late or standing.wanted > len(standing.arrived):
+        if not late or not standing.arrived or standing.wanted > len(standing.arrived):
             self._enough_since = None
             return
         self._enough_since = self._enough_since or time.monotonic()
@@ -126,8 +139,6 @@ class Lanes:
             error = failure
         with suppress(RayError):  # the session is over
             arrived, piece, place = ray.get(self.desk.leave.remote(name))
-            if arrived:
-                self._failed_starts = 0
             if error is not None:
                 self._after(name, arrived, piece, place, error)
 
@@ -209,6 +220,10 @@ def lanes(run: RunPaths, resources: Resources, imports: str | None = None) -> It
     thread.start()
     try:
         yield kept
+    except BaseException:
+        with suppress(RayError):
+            kept.end()
+        raise
     finally:
         over.set()
         thread.join(LAST_LOOK_S)

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-ENCODINGS = "encodings"
-"""The owner of the shards of the cache."""
-
 
 @dataclass(frozen=True)
 class Piece:
     """What a lane does in one go."""
 
     owner: str
-    """The trial, or `ENCODINGS`."""
+    """Who has asked for it: the trial, or a call for shards."""
     shards: tuple[tuple[int, Any], ...] = ()
     """The shards with their numbers; empty for a trial."""
     function: Any = None

@@ -7,6 +7,7 @@ from fashion_sweep.cluster.lanes import Lanes
 from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.run.stage_inputs import fetch_for_encoding
 from fashion_sweep.run.status import Alive
 from fashion_sweep.storage.files import read_json, write_json
 from fashion_sweep.training.settled import FACT, is_unsettled, sentence
@@ -33,4 +34,5 @@ def settle(lanes: Lanes, config: RunConfig) -> str | None:
 def _probe(run: RunPaths, alive: Alive) -> dict[str, Any]:
     from fashion_sweep.training.probe import probe
 
+    fetch_for_encoding(run)
     return probe(run, alive)

@@ -1,12 +1,16 @@
 """Has the lanes make the shards of work that comes before the trials."""
 
+import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import RayActorError
 
 from fashion_sweep.cluster.lanes import Lanes
-from fashion_sweep.cluster.piece import ENCODINGS, Piece
+from fashion_sweep.cluster.logs import one_line
+from fashion_sweep.cluster.piece import Piece
 from fashion_sweep.errors import RunError
 from fashion_sweep.run.status import Alive
 
@@ -32,23 +36,34 @@ def map_shards(
         RunError: at one shard, worker after worker died.
     """
     numbered, at_once = list(enumerate(shards)), lanes.workers
-    firsts = range(0, len(numbered), at_once)
-    pieces = [Piece(ENCODINGS, shards=tuple(numbered[first : first + at_once]), function=function) for first in firsts]
+    firsts, owner = range(0, len(numbered), at_once), f"shards-{time.time_ns()}"
+    pieces = [Piece(owner, shards=tuple(numbered[first : first + at_once]), function=function) for first in firsts]
     results: dict[int, Any] = {}
-    ray.get(lanes.desk.ask.remote(ENCODINGS, pieces))
     try:
-        while len(results) < len(shards):
-            coming = lanes.desk.next_report.remote(ENCODINGS)
-            while not ray.wait([coming], timeout=1.0)[0]:
-                if lanes.lost:
-                    raise RunError(lanes.lost)
-            report = ray.get(coming)
-            if report is None:
-                continue
+        ray.get(lanes.desk.ask.remote(owner, pieces))
+        for heard in count():
+            if len(results) == len(shards):
+                break
+            report = _next_report(lanes, owner, heard)
             if error := report.get("error"):
                 raise error
             results[report["number"]] = report["result"]
             on_done(len(results))
+    except RayActorError as error:
+        raise RunError(f"the process that hands out work died: {one_line(error)}") from error
     finally:
-        lanes.desk.take_back.remote(ENCODINGS)
+        lanes.desk.take_back.remote(owner)
     return [results[number] for number, _ in numbered]
+
+
+def _next_report(lanes: Lanes, owner: str, heard: int) -> dict[str, Any]:
+    report: dict[str, Any] | None = None
+    while report is None:
+        coming = lanes.desk.next_report.remote(owner, heard)
+        while not ray.wait([coming], timeout=1.0)[0]:
+            if lanes.lost:
+                raise RunError(lanes.lost)
+        report = ray.get(coming)
+        if lanes.lost:
+            raise RunError(lanes.lost)
+    return report

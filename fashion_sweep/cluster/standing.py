@@ -1,6 +1,6 @@
 """What the desk knows of those who ask for work, of lanes, and of how things stand in all."""
 
-import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,26 @@ from fashion_sweep.cluster.piece import Piece
 class Asked:
     """What somebody has asked for and not taken back."""
 
-    reports: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
-    """What they have not been told yet."""
+    reports: list[dict[str, Any]] = field(default_factory=list)
     over: bool = False
     """Whether the last report has been made."""
+    heard: int = 0
+    """How many reports whoever asks for the next one has got."""
     unheard_since: float | None = None
     """When the oldest report was made that was not fetched; None where there is none."""
+
+    def tell(self, values: dict[str, Any]) -> None:
+        """Adds a report; none after the last."""
+        if not self.over:
+            self.over = bool(values.get("done"))
+            self.unheard_since = self.unheard_since or time.monotonic()
+            self.reports.append(values)
+
+    def hear(self, heard: int) -> None:
+        """Notes that so many reports have arrived."""
+        self.heard = heard
+        if heard >= len(self.reports):
+            self.unheard_since = None
 
 
 @dataclass
@@ -27,7 +41,7 @@ class LaneState:
     workers: dict[int, Any] = field(default_factory=dict)
     """Handles of its actors by rank."""
     signs: dict[int, float] = field(default_factory=dict)
-    """When each was last heard of, by this actor's clock, while a piece is worked on."""
+    """When each was last heard of since the piece was given out, by this actor's clock."""
     since: float = 0.0
     """When it last changed from working to waiting."""
 
@@ -45,5 +59,7 @@ class Standing:
     silent: list[tuple[str, Piece, list[Any]]]
     """The lanes of which no worker gives a sign of life, with their pieces and workers. A worker that waits for another
     one is silent, and does not hang."""
+    lingering: list[str]
+    """The lanes that have ended, and whose controllers have not for too long."""
     unheard: list[str]
     """The owners who do not fetch their reports."""

@@ -16,14 +16,15 @@ class TrialOnLanes(tune.Trainable):
 
         `desk` is the actor that is asked, `function` the dotted name of what lanes do for the trial.
         """
-        self._desk, self._asked = config["desk"], config["trial_id"]
+        self._desk, self._asked, self._heard = config["desk"], config["trial_id"], 0
         ray.get(self._desk.ask.remote(self._asked, [Piece(self._asked, function=config["function"])]))
 
     def step(self) -> dict[str, Any]:
         """Waits for the next report."""
         report = None
         while report is None:
-            report = ray.get(self._desk.next_report.remote(self._asked))
+            report = ray.get(self._desk.next_report.remote(self._asked, self._heard))
+        self._heard += 1
         return dict(report)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Runs the networks of a sweep's metrics on batches of images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +13,28 @@ from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.models.precision import tf32
 
+Load: TypeAlias = Callable[[str, EvaluationConfig, str | torch.device], Any]
+"""The type of a function that returns the network of the extractor of that name."""
+
+
+def load_network(name: str, evaluation: EvaluationConfig, device: str | torch.device) -> Any:
+    """Loads the network of the extractor of that name, a `metrics.extractors.Network`."""
+    return extractor(name, evaluation).load(evaluation, torch.device(device))
+
 
 class Judge:
     """The networks that `metrics` need, each loaded once."""
 
-    def __init__(self, evaluation: EvaluationConfig, metrics: Sequence[Metric], device: str | torch.device) -> None:
+    def __init__(
+        self,
+        evaluation: EvaluationConfig,
+        metrics: Sequence[Metric],
+        device: str | torch.device,
+        load: Load = load_network,
+    ) -> None:
         self.evaluation, self.metrics = evaluation, metrics
         needed = {network_of(name, evaluation): name for metric in metrics for name in metric.extractors}
-        self.networks = {
-            network: extractor(name, evaluation).load(evaluation, torch.device(device))
-            for network, name in needed.items()
-        }
+        self.networks = {network: load(name, evaluation, device) for network, name in needed.items()}
         comparing = [metric for metric in metrics if metric.compares_features]
         self.compared = {network_of(name, evaluation) for metric in comparing for name in metric.extractors}
 

@@ -10,7 +10,8 @@ import torch
 
 from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.config.preset import EvaluationConfig
-from fashion_sweep.metrics.judge import Judge
+from fashion_sweep.metrics.extractors import network_of
+from fashion_sweep.metrics.judge import Judge, load_network
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.registry import load_model
@@ -23,9 +24,13 @@ class Loaded:
         """Returns the base model as `models.registry.load_model` does, as good as new."""
         return load_model(config, device, for_pictures)
 
+    def network(self, name: str, evaluation: EvaluationConfig, device: str | torch.device) -> Any:
+        """Returns the network of the extractor of that name, a `metrics.extractors.Network`."""
+        return load_network(name, evaluation, device)
+
     def judge(self, evaluation: EvaluationConfig, metrics: Sequence[Metric], device: str) -> Judge:
-        """Returns the extractors that the metrics need."""
-        return Judge(evaluation, metrics, device)
+        """Returns what runs the networks that the metrics need."""
+        return Judge(evaluation, metrics, device, self.network)
 
     def release(self) -> None:
         """Frees the memory of what is used no longer."""
@@ -38,7 +43,7 @@ class Kept(Loaded):
     """Loads one model with all that drawing takes, and gives it to training and drawing of one trial after another."""
 
     _models: dict[Any, Model] = field(default_factory=dict)
-    _judges: dict[Any, Judge] = field(default_factory=dict)
+    _networks: dict[Any, Any] = field(default_factory=dict)
 
     def model(self, config: ModelConfig, device: str, for_pictures: bool = False) -> Model:
         """Returns the model that there is, which whoever used it has left as it was."""
@@ -47,13 +52,12 @@ class Kept(Loaded):
             self._models[config] = load_model(config, device, for_pictures=True)
         return self._models[config]
 
-    def judge(self, evaluation: EvaluationConfig, metrics: Sequence[Metric], device: str) -> Judge:
-        """Returns the extractors that there are."""
-        key = evaluation, tuple(metric.name for metric in metrics)
-        if key not in self._judges:
-            self._judges.clear()
-            self._judges[key] = Judge(evaluation, metrics, device)
-        return self._judges[key]
+    def network(self, name: str, evaluation: EvaluationConfig, device: str | torch.device) -> Any:
+        """Returns the network that there is."""
+        key = network_of(name, evaluation), str(device)
+        if key not in self._networks:
+            self._networks[key] = super().network(name, evaluation, device)
+        return self._networks[key]
 
 
 @cache

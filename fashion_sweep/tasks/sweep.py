@@ -44,7 +44,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         True when every trial is done.
 
     Raises:
-        FashionSweepError: a mistake in configuration, data or run folder; before anything is started.
+        FashionSweepError: a mistake in configuration, data or run folder.
     """
     clock = Clock()
     check_config(config)

@@ -138,7 +138,6 @@ class TrialWorker:
 
     def help(self, name: str) -> None:
         """Takes part in work that another lane shares."""
-        stage_inputs.fetch_for_judging(self.paths, [])
         self.task.help(self, name)
 
     def batches(self, name: str, images: int, size: int) -> Iterator[int]:

@@ -17,6 +17,7 @@ from fashion_sweep.adapters import attaching
 from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.errors import first_line
 from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.memory import is_out_of_memory, release_memory
 from fashion_sweep.models.model import Batch, Framing, Model
@@ -28,6 +29,7 @@ from fashion_sweep.run.status import Alive
 from fashion_sweep.training.settled import AUTO, Settled
 
 logger = logging.getLogger(__name__)
+MEMORY = "memory does not suffice"
 STEPS = 3
 """The steps that are timed, after one that is not."""
 FULL = 0.9
@@ -42,10 +44,12 @@ class Tried:
 
     settled: Settled
     seconds: float | None
-    """Of a sample; None where memory does not suffice."""
+    """Of a sample; None where it does not work."""
     first_s: float = 0.0
     """Seconds of the first step, compiling in it."""
     peak_bytes: int = 0
+    why: str = ""
+    """What keeps it from working."""
 
 
 Try = Callable[[Settled], Tried]
@@ -61,6 +65,8 @@ def probe(run: RunPaths, alive: Alive) -> dict[str, Any]:
     if device == "cpu":
         return asdict(Settled()) | {"tried": []}
     tries: list[Tried] = []
+    if all(spec.is_base_model for spec in specs_of(config)):
+        return asdict(Settled()) | {"tried": []}
     bench = Bench(config, device)
 
     def attempt(settled: Settled) -> Tried:
@@ -130,11 +136,20 @@ class Bench:
     def __init__(self, config: RunConfig, device: str) -> None:
         self._config, self._device = config, device
         trained = [spec for spec in specs_of(config) if not spec.is_base_model]
-        self._spec: TrialSpec = max(trained, key=lambda spec: parameters_of(config, spec))
+        # Where text encoders are trained, their activations are kept too.
+        self._spec: TrialSpec = max(trained, key=lambda spec: (spec.trains_conditioning, parameters_of(config, spec)))
         self._loaded: tuple[Any, Model] | None = None
 
     def step(self, settled: Settled) -> Tried:
-        """Takes some steps of a micro-batch."""
+        """Takes some steps of a micro-batch; what does not work, for whatever reason, is not chosen."""
+        try:
+            return self._step(settled)
+        except Exception as error:
+            why = MEMORY if is_out_of_memory(error) else first_line(error)
+        release_memory()  # now that the error is gone, which held the tensors
+        return Tried(settled, None, why=why)
+
+    def _step(self, settled: Settled) -> Tried:
         model_config, training = settled.model(self._config.preset.model), self._config.training_of(self._spec)
         model = self._model(model_config.model_copy(update=_of_model(settled)))
         parameters = attaching.attach(model.components, self._spec, training, seed=0)
@@ -142,14 +157,9 @@ class Bench:
             model.prepare_training(self._spec.adapted, settled.gradient_checkpointing)
             optimizer = torch.optim.AdamW(parameters.values(), fused=True)
             return self._timed(model, optimizer, settled)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
         finally:
             model.finish_training()
             attaching.detach(model.components, self._spec)
-            release_memory()
-        return Tried(settled, None)
 
     def close(self) -> None:
         """Frees the model."""
@@ -175,7 +185,7 @@ class Bench:
             seconds.append(time.monotonic() - started)
         peak = torch.cuda.max_memory_reserved() if on_gpu else 0
         if on_gpu and peak > FULL * torch.cuda.mem_get_info()[1]:
-            return Tried(settled, None, peak_bytes=peak)
+            return Tried(settled, None, peak_bytes=peak, why=MEMORY)
         return Tried(settled, min(seconds[1:]) / size, seconds[0], peak)
 
     def _model(self, model_config: Any) -> Model:
@@ -213,5 +223,5 @@ def way_in_words(way: Settled) -> str:
 
 def in_words(tried: Tried) -> str:
     """Returns a row of the table of what was tried."""
-    outcome = "memory does not suffice" if tried.seconds is None else f"{tried.seconds:.4f} s a sample"
+    outcome = tried.why if tried.seconds is None else f"{tried.seconds:.4f} s a sample"
     return f"{way_in_words(tried.settled)}: {outcome}, peak {tried.peak_bytes / 2**30:.1f} GiB"

@@ -77,7 +77,9 @@ def test_reports_go_to_whoever_asked_and_end_with_the_last(office: Office):
     office("report", "one", {"step": 1})
     office("report", "one", {"step": 0, "done": True})
     office("report", "one", {"step": 2})
-    assert [office("next_report", "a") for _ in range(3)] == [{"step": 1}, {"step": 0, "done": True}, None]
+    reports = [{"step": 1}, {"step": 0, "done": True}, None]
+    assert [office("next_report", "a", heard) for heard in range(3)] == reports
+    assert [office("next_report", "a", heard) for heard in range(3)] == reports  # to a process that has begun anew
 
 
 def test_a_lane_ends_when_it_was_idle_or_when_nothing_will_come(office: Office):
@@ -154,3 +156,60 @@ def test_a_lane_hangs_when_none_of_its_workers_gives_a_sign(office: Office, monk
     assert office("standing", 50.0).silent == []  # the first one may be waiting for the second
     monkeypatch.setattr(module.time, "monotonic", lambda: now + 200)
     assert office("standing", 50.0).silent == [("one", trial("a"), ["first", "second"])]
+
+
+def test_a_lane_that_hangs_before_it_has_begun_is_noticed(office: Office, monkeypatch: pytest.MonkeyPatch):
+    office("sign", "one", 0, "worker")
+    office.ask("a")
+    office.next("one")
+    now = module.time.monotonic()
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
+    assert office("standing", 50.0).silent == [("one", trial("a"), ["worker"])]
+
+
+def test_a_call_that_outlives_its_lane_takes_no_work(office: Office, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "WAIT_S", 10.0)
+
+    async def story() -> tuple[Any, Any]:
+        waiting = asyncio.ensure_future(office.desk.next_piece("one", NEVER))
+        await asyncio.sleep(0)
+        await office.desk.leave("one")
+        await office.desk.ask("a", [trial("a")])
+        return await waiting, await office.desk.next_piece("two", NEVER)
+
+    assert office.loop.run_until_complete(story()) == (None, trial("a"))
+    office("sign", "one", 0, "late")
+    assert office("standing", NEVER).arrived == {"two"}
+
+
+def test_a_trial_that_is_asked_for_again_while_its_lane_leaves_it_goes_on(office: Office):
+    office.ask("a")
+    office.next("one")
+    office("take_back", "a")
+    office.ask("a")  # after the lane has heard that it is wanted no more
+    assert office.next("one") == "a"
+
+
+def test_reports_that_nobody_fetches_are_noticed(office: Office, monkeypatch: pytest.MonkeyPatch):
+    office.ask("a")
+    office.next("one")
+    office("report", "one", {"step": 1})
+    now = module.time.monotonic()
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
+    assert office("standing", 50.0).unheard == ["a"]
+    office("next_report", "a", 0)
+    assert office("standing", 50.0).unheard == ["a"]  # it may not have arrived
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "WAIT_S", 0.01)
+    office("next_report", "a", 1)
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
+    assert office("standing", 50.0).unheard == []
+
+
+def test_a_lane_that_was_told_to_end_and_has_not_is_noticed(office: Office, monkeypatch: pytest.MonkeyPatch):
+    assert office.next("one", 0.0) is None
+    now = module.time.monotonic()
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
+    assert office("standing", 50.0).lingering == ["one"]
+    office("leave", "one")
+    assert office("standing", 50.0).lingering == []

@@ -183,7 +183,7 @@ def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
         for piece in pieces:
             ray.get(kept.desk.ask.remote(piece.owner, [piece]))
         for piece in pieces:
-            while not (ray.get(kept.desk.next_report.remote(piece.owner)) or {}).get("done"):
+            while not (ray.get(kept.desk.next_report.remote(piece.owner, 0)) or {}).get("done"):
                 pass
     order = (session.root / "order").read_text().splitlines()
     assert order == ["train first", "train second", "judge second", "judge first"]

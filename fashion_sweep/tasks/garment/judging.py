@@ -15,6 +15,7 @@ from fashion_sweep.data.garment import photo_of
 from fashion_sweep.data.images import load_rgb
 from fashion_sweep.generation.drawing import draw, save_png
 from fashion_sweep.generation.generator import Generator
+from fashion_sweep.metrics.extractors import CLIP
 from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.models.model import Model
 from fashion_sweep.run import stage_inputs
@@ -34,7 +35,7 @@ def judge_trial(trial: TrialWorker) -> None:
     with ExitStack() as stack:
         with trial.observer.stage("load"):
             model = stack.enter_context(trial.drawing_model())
-            clip = Clip(evaluation.clip_model, evaluation.clip_pretrained, torch.device(trial.worker.device))
+            clip = trial.loaded.network(CLIP, evaluation, trial.worker.device)
             trial.observer.loaded("judge", [clip.model])
         drawings = drawings_of(trial.config, name)
         with trial.observer.stage("judge", images=0, images_total=len(drawings)):
