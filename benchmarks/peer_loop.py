@@ -57,7 +57,7 @@ def train(folder: Path, rank: int, steps: int) -> None:
     from torchvision import transforms
 
     preset, records = settings(), list(csv.DictReader((folder.parent / "train/metadata.csv").open()))
-    pipe = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False, torch_dtype=torch.float32)
+    pipe = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False, dtype=torch.float32)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         part.requires_grad_(False)
     targets = ["to_k", "to_q", "to_v", "to_out.0"]
@@ -127,11 +127,11 @@ def draw(folder: Path, images: int) -> None:
     from diffusers import DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 
     generation, captions = settings().generation, json.loads((folder.parent / "captions.json").read_text())[:images]
-    base = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False, torch_dtype=torch.float32)
+    base = StableDiffusionXLPipeline.from_pretrained(weights("base"), add_watermarker=False, dtype=torch.float32)
     base.scheduler = DDIMScheduler.from_config(base.scheduler.config)
     base.load_lora_weights(folder)
     refiner = StableDiffusionXLImg2ImgPipeline.from_pretrained(
-        weights("refiner"), vae=base.vae, scheduler=base.scheduler, add_watermarker=False, torch_dtype=torch.float32
+        weights("refiner"), vae=base.vae, scheduler=base.scheduler, add_watermarker=False, dtype=torch.float32
     )
     for pipe in (base, refiner):
         pipe.set_progress_bar_config(disable=True)

@@ -60,7 +60,7 @@ class Lanes:
         self._deaths = Counter[tuple[int, ...]]()
         self._enough_since: float | None = None
         self._failed_starts = 0
-        self._controllers: dict[str, Any] = {}
+        self._standing: Standing | None = None
         self.at_most = trials_that_fit(resources)
         """The lanes that there is room for, with all nodes that the cluster has, or may get, by the last look."""
         self.asking: dict[str, Any] = {}
@@ -82,10 +82,10 @@ class Lanes:
         except RayError as error:
             self.lost = f"the process that hands out trials died, or stands still: {one_line(error)}"
             return
-        self._controllers = standing.controllers
+        self._standing = standing
         if standing.arrived:
             self._failed_starts = 0
-        self._controllers: dict[str, Any] = {}
+        self._standing: Standing | None = None
         self.at_most = trials_that_fit(self.resources)
         self.start(standing.wanted)
         self._dismiss(standing)
@@ -102,8 +102,8 @@ class Lanes:
 
     def end(self) -> None:
         """Ends lanes whatever they do."""
-        self._killed.update(self._controllers)
-        for controller in self._controllers.values():
+        for name, controller in (self._standing.controllers if self._standing else {}).items():
+            self._killed.add(name)
             ray.kill(controller)
 
     def part(self) -> None:

@@ -111,7 +111,7 @@ def _limited(searcher: Searcher | None, lanes: Lanes) -> Any:
 
 
 def _concurrency(lanes: Lanes) -> int:
-    """Returns as many trials as are allowed; else one more than fit, so that no lane waits for Tune to ask for the next."""
+    """Returns as many trials as are allowed; else one more than fit, so that no lane waits for Tune to ask."""
     return lanes.resources.max_concurrent_trials or lanes.at_most + 1
 
 
