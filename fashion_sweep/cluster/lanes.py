@@ -85,12 +85,12 @@ class Lanes:
         self._standing = standing
         if standing.arrived:
             self._failed_starts = 0
-        self._standing: Standing | None = None
         self.at_most = trials_that_fit(self.resources)
         self.start(standing.wanted)
         self._dismiss(standing)
         for name in standing.lingering:
-            ray.kill(standing.controllers[name])
+            if name in standing.controllers:
+                ray.kill(standing.controllers[name])
         for name, piece, workers in standing.silent:
             if name not in self._killed:
                 self._killed.add(name)
