@@ -105,7 +105,7 @@ def _carry_out(lane: Lane, piece: Piece, group: Group) -> None:
         return
     Attempts(paths).succeed()
     if not watch.withdrawn:
-        Status(paths).queue()
+        Status(paths).make_way()
         ray.get(lane.desk.put_behind.remote(lane.name))
 
 

@@ -32,11 +32,12 @@ WIDTH_FOR_BARS = 100
 """The columns of a terminal below which the table goes without bars."""
 LINES_AROUND = 8
 """The lines of a terminal that are not the table's rows."""
-URGENCY = ("running", "starting", "failed", "interrupted", "waiting", "stopped", "done")
+URGENCY = ("running", "starting", "failed", "interrupted", "trained", "waiting", "stopped", "done")
 COLOURS = {
     "waiting": "dim",
     "starting": "dim",
     "running": "cyan",
+    "trained": "cyan",
     "done": "green",
     "stopped": "yellow",
     "interrupted": "yellow",

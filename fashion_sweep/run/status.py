@@ -58,7 +58,7 @@ def _has_its_shape(name: str, value: Any) -> bool:
 
 
 def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) -> str:
-    """Returns a trial's state: waiting, starting, running, done, stopped (by a search), failed, or interrupted.
+    """Returns a trial's state: waiting, starting, running, trained, done, stopped (by a search), failed, or interrupted.
 
     Args:
         known: what `status.json` says. A result counts for more, whatever a process that was killed has left.
@@ -71,7 +71,7 @@ def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) ->
     state = str(known.get("state") or "waiting")
     if state == "done":  # its result was removed, to have it made again
         return "waiting"
-    return "interrupted" if not going and state in ("starting", "running") else state
+    return "interrupted" if not going and state in ("starting", "running", "trained") else state
 
 
 @dataclass
@@ -113,6 +113,10 @@ class Status(Observer):
     def queue(self) -> None:
         """Notes that the trial waits for its turn, whatever an earlier attempt came to."""
         self.update(now=True, state="waiting")
+
+    def make_way(self) -> None:
+        """Notes that the trial is trained, and judged once no other waits to be trained."""
+        self.update(now=True, state="trained")
 
     def start(self) -> None:
         """Notes that the trial's processes are being started."""
