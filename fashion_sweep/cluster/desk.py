@@ -30,7 +30,6 @@ class Desk:
         """Lanes that have ended; one that is asked for work by a call that has outlived it is given none."""
         self._ended: dict[str, float] = {}
         """When lanes were told to end that have not done so yet."""
-        self._controllers: dict[str, Any] = {}
         self._places: dict[str, Any] = {}
         self._changed = asyncio.Event()
         self._closed = False
@@ -140,10 +139,6 @@ class Desk:
             await self._change(deadline - time.monotonic())
         return chunk
 
-    async def controller(self, lane: str, actor: Any) -> None:
-        """Takes the handle of the actor that Train looks after a lane with."""
-        self._controllers[lane] = actor
-
     async def place(self, lane: str, group: Any) -> None:
         """Takes the placement group of a lane."""
         self._places[lane] = group
@@ -162,7 +157,6 @@ class Desk:
             wanted=len(self._waiting) + len(self._behind) + len(self._at_work()) + chunks,
             arrived=frozenset(self._lanes),
             lingering=[name for name, since in self._ended.items() if now - since > patience_s],
-            controllers=dict(self._controllers),
             silent=[
                 (name, state.piece, list(state.workers.values()))
                 for name, state in self._lanes.items()
@@ -179,7 +173,6 @@ class Desk:
         """Forgets a lane that has ended; whether it ever asked for work, the piece that it worked on, and its place."""
         self._gone.add(lane)
         self._ended.pop(lane, None)
-        self._controllers.pop(lane, None)
         place = self._places.pop(lane, None)
         state = self._lanes.pop(lane, None)
         piece = state.piece if state else None

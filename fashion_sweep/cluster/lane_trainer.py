@@ -1,6 +1,7 @@
 """The part of Ray Train that holds a lane: it starts the workers, looks after them, and tells of their end."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,8 @@ import ray
 import ray.train
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.execution.callback import ControllerCallback, RayTrainCallback, WorkerGroupCallback
+from ray.train.v2._internal.execution.callback import RayTrainCallback, WorkerGroupCallback
+from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from fashion_sweep.cluster.capacity import worker_resources
@@ -30,32 +32,42 @@ lane's place back, which `lanes` does."""
 
 
 class LaneTrainer(DataParallelTrainer):
-    """Is Train's, with fewer processes."""
+    """Is Train's, with fewer processes, and without a runtime environment: with one, each of them starts twice."""
+
+    began: Callable[[Any], None]
+    """Is given the handle of the actor that looks after the workers."""
+
+    def _initialize_and_run_controller(self, **arguments: Any) -> Any:
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        controller = ray.remote(num_cpus=0, label_selector=here)(TrainController).remote(**arguments)
+        self.began(controller)
+        ray.get(controller.run.remote())
+        return ray.get(controller.get_result.remote())
 
     def _create_default_callbacks(self) -> list[RayTrainCallback]:
         callbacks = super()._create_default_callbacks()
         return [callback for callback in callbacks if not isinstance(callback, NOT_NEEDED)]
 
 
-class _TellsDesk(ControllerCallback, WorkerGroupCallback):
-    """Tells the desk by which actor a lane can be ended that waits for its place, and which place it has got."""
+class _TellsDesk(WorkerGroupCallback):
+    """Tells the desk which place in the cluster a lane has got."""
 
     def __init__(self, name: str, desk: Any) -> None:
         self._name, self._desk = name, desk
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        self._desk.controller.remote(self._name, ray.get_runtime_context().current_actor)
 
     def after_worker_group_start(self, worker_group: Any) -> None:
         place = worker_group.get_worker_group_state().placement_group_handle.placement_group
         self._desk.place.remote(self._name, place)
 
 
-def lane_trainer(lane: Lane) -> LaneTrainer:
-    """Returns the trainer of a lane, whose `fit` lasts as long as the lane does."""
+def lane_trainer(lane: Lane, began: Callable[[Any], None]) -> LaneTrainer:
+    """Returns the trainer of a lane, whose `fit` lasts as long as the lane does.
+
+    `began` is given the handle of the actor that looks after its workers.
+    """
     resources, own = lane.resources, f"{lane.name}-{time.time_ns()}"
     forget(lane.run, f"{own}/checkpoint_manager_snapshot.json")
-    return LaneTrainer(
+    trainer = LaneTrainer(
         partial(work_in_lane, lane),
         backend_config=Together(MEETING_S, on_this_machine_only()),
         scaling_config=ray.train.ScalingConfig(
@@ -70,3 +82,5 @@ def lane_trainer(lane: Lane) -> LaneTrainer:
             callbacks=[_TellsDesk(lane.name, lane.desk)],
         ),
     )
+    trainer.began = began
+    return trainer

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -60,7 +61,8 @@ class Lanes:
         self._deaths = Counter[tuple[int, ...]]()
         self._enough_since: float | None = None
         self._failed_starts = 0
-        self._standing: Standing | None = None
+        self._controllers: dict[str, Any] = {}
+        """The actors by which Train looks after each lane."""
         self.at_most = trials_that_fit(resources)
         """The lanes that there is room for, with all nodes that the cluster has, or may get, by the last look."""
         self.asking: dict[str, Any] = {}
@@ -82,15 +84,13 @@ class Lanes:
         except RayError as error:
             self.lost = f"the process that hands out trials died, or stands still: {one_line(error)}"
             return
-        self._standing = standing
         if standing.arrived:
             self._failed_starts = 0
         self.at_most = trials_that_fit(self.resources)
         self.start(standing.wanted)
         self._dismiss(standing)
         for name in standing.lingering:
-            if name in standing.controllers:
-                ray.kill(standing.controllers[name])
+            ray.kill(self._controllers[name])
         for name, piece, workers in standing.silent:
             if name not in self._killed:
                 self._killed.add(name)
@@ -102,9 +102,10 @@ class Lanes:
 
     def end(self) -> None:
         """Ends lanes whatever they do."""
-        for name, controller in (self._standing.controllers if self._standing else {}).items():
+        for name in self._going:
             self._killed.add(name)
-            ray.kill(controller)
+            if controller := self._controllers.get(name):
+                ray.kill(controller)
 
     def part(self) -> None:
         """Waits a little for lanes to end: Ray's end is no good moment for a thread to wait for one."""
@@ -114,7 +115,7 @@ class Lanes:
 
     def _dismiss(self, standing: Standing) -> None:
         """Ends lanes that wait for their place while those that have one suffice; nodes are not started for them."""
-        late = [name for name in self._going if name in standing.controllers and name not in standing.arrived]
+        late = [name for name in self._going if name in self._controllers and name not in standing.arrived]
         if not late or not standing.arrived or standing.wanted > len(standing.arrived):
             self._enough_since = None
             return
@@ -122,7 +123,7 @@ class Lanes:
         if time.monotonic() - self._enough_since > IDLE_S:
             self._killed.update(late)
             for name in late:
-                ray.kill(standing.controllers[name])
+                ray.kill(self._controllers[name])
 
     def _start(self) -> None:
         name = f"lane-{next(self._numbers)}"
@@ -134,7 +135,8 @@ class Lanes:
         """Is the body of a lane's thread: waits for its end, and sees to the piece that it has left."""
         error: Exception | None = None
         try:
-            lane_trainer(Lane(name, self.run, self.resources, self.desk, self._imports)).fit()
+            lane = Lane(name, self.run, self.resources, self.desk, self._imports)
+            lane_trainer(lane, partial(self._controllers.__setitem__, name)).fit()
         except Exception as failure:
             error = failure
         with suppress(RayError):  # the session is over

@@ -54,8 +54,6 @@ class Standing:
     """Lanes that would all have something to do."""
     arrived: frozenset[str]
     """The lanes that have asked for work and not left."""
-    controllers: dict[str, Any]
-    """Handles of the actors that Train looks after each lane with."""
     silent: list[tuple[str, Piece, list[Any]]]
     """The lanes of which no worker gives a sign of life, with their pieces and workers. A worker that waits for another
     one is silent, and does not hang."""

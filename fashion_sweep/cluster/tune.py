@@ -22,11 +22,15 @@ from fashion_sweep.errors import RunError
 # to ask for: of the CPUs, even .01 would keep two workers of 1 CPU from sharing a machine of 2.
 DRIVER = tune.PlacementGroupFactory([{"node:__internal_head__": 0.0001}])
 
+AHEAD = 4
+"""How many trials more than lanes Tune has on its hands at most; each has a process that waits."""
 RESTARTS = 1000
 """The number of times a trial whose own process died is begun again: nodes of a long sweep come and go."""
 
-# Tune would hand keys of AWS to trials by way of Ray's `runtime_env`, which Ray writes into a log for all to read.
-class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+# Tune would hand variables, keys of AWS among them, to trials by way of Ray's `runtime_env`, which Ray writes into a
+# log for all to read, and with which each process starts twice. They have them from Ray's own processes.
+class_cache.ENV_VARS_TO_PROPAGATE = set()
+class_cache.DEFAULT_ENV_VARS.clear()
 
 
 def run_trials(lanes: Lanes, trial_ids: Sequence[str], train_fn: TrainFn) -> dict[str, str | None]:
@@ -106,13 +110,16 @@ def _on(desk: Any, train_fn: TrainFn) -> type[TrialOnLanes]:
 def _limited(searcher: Searcher | None, lanes: Lanes) -> Any:
     """Returns what tells Tune which trial comes next, of a searcher or of all in their order."""
     if searcher is None:
-        return BasicVariantGenerator(max_concurrent=_concurrency(lanes))
-    return ConcurrencyLimiter(searcher, _concurrency(lanes))
+        return BasicVariantGenerator(max_concurrent=_concurrency(lanes, AHEAD))
+    return ConcurrencyLimiter(searcher, _concurrency(lanes, 1))
 
 
-def _concurrency(lanes: Lanes) -> int:
-    """Returns as many trials as are allowed; else one more than fit, so that no lane waits for Tune to ask."""
-    return lanes.resources.max_concurrent_trials or lanes.at_most + 1
+def _concurrency(lanes: Lanes, ahead: int) -> int:
+    """Returns as many trials as are allowed; else as fit, and some more, so that no lane waits for Tune to ask.
+
+    A search knows the more, the fewer trials it has begun; of a grid some are trained while others make way.
+    """
+    return lanes.resources.max_concurrent_trials or lanes.at_most + min(lanes.at_most, ahead)
 
 
 class _LoopLeft(BaseException):
@@ -136,6 +143,7 @@ class _WatchLanes(tune.Callback):
 
     def __init__(self, lanes: Lanes, suggests: Any) -> None:
         self._lanes, self._suggests = lanes, suggests
+        self._ahead = AHEAD if isinstance(suggests, BasicVariantGenerator) else 1
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune writes its callbacks down, to go on in a way that is not ours."""
@@ -144,7 +152,7 @@ class _WatchLanes(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._lanes.lost:
             raise _LoopLeft
-        self._suggests.max_concurrent = _concurrency(self._lanes)
+        self._suggests.max_concurrent = _concurrency(self._lanes, self._ahead)
         actors = {trial.config["trial_id"]: trial.temporary_state.ray_actor for trial in trials}
         self._lanes.asking = {trial_id: actor for trial_id, actor in actors.items() if actor is not None}
 

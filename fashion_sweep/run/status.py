@@ -58,7 +58,9 @@ def _has_its_shape(name: str, value: Any) -> bool:
 
 
 def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) -> str:
-    """Returns a trial's state: waiting, starting, running, trained, done, stopped (by a search), failed, or interrupted.
+    """Returns a trial's state.
+
+    It is waiting, starting, running, trained, done, stopped (by a search), failed, or interrupted.
 
     Args:
         known: what `status.json` says. A result counts for more, whatever a process that was killed has left.
