@@ -70,6 +70,8 @@ class Desk:
         It ends when it has waited for `idle_s`, or nothing more will come.
         """
         state = self._lanes.setdefault(lane, LaneState(since=time.monotonic()))
+        if not state.has_asked:
+            state.has_asked, state.since = True, time.monotonic()
         if state.piece is not None:
             self._ask_for_the_rest(state.piece)
             state.piece, state.since = None, time.monotonic()
@@ -155,7 +157,7 @@ class Desk:
         chunks = sum(sharing.wants_help for sharing in self._shared.values())
         return Standing(
             wanted=len(self._waiting) + len(self._behind) + len(self._at_work()) + chunks,
-            arrived=frozenset(self._lanes),
+            arrived=frozenset(name for name, state in self._lanes.items() if state.has_asked),
             lingering=[name for name, since in self._ended.items() if now - since > patience_s],
             silent=[
                 (name, state.piece, list(state.workers.values()))
@@ -183,7 +185,7 @@ class Desk:
         elif piece and piece.helps and (helped := self._shared.get((piece.owner, piece.helps))):
             helped.refused = True
         self._changed.set()
-        return state is not None, piece, place
+        return bool(state and state.has_asked), piece, place
 
     async def try_again(self, piece: Piece) -> None:
         """Puts a piece first in the queue, whose lane has ended, if it is still wanted."""

@@ -90,7 +90,7 @@ class Lanes:
         self.start(standing.wanted)
         self._dismiss(standing)
         for name in standing.lingering:
-            ray.kill(self._controllers[name])
+            self._kill(name)
         for name, piece, workers in standing.silent:
             if name not in self._killed:
                 self._killed.add(name)
@@ -102,10 +102,8 @@ class Lanes:
 
     def end(self) -> None:
         """Ends lanes whatever they do."""
-        for name in self._going:
-            self._killed.add(name)
-            if controller := self._controllers.get(name):
-                ray.kill(controller)
+        for name in [*self._going]:
+            self._kill(name)
 
     def part(self) -> None:
         """Waits a little for lanes to end: Ray's end is no good moment for a thread to wait for one."""
@@ -121,9 +119,13 @@ class Lanes:
             return
         self._enough_since = self._enough_since or time.monotonic()
         if time.monotonic() - self._enough_since > IDLE_S:
-            self._killed.update(late)
             for name in late:
-                ray.kill(self._controllers[name])
+                self._kill(name)
+
+    def _kill(self, name: str) -> None:
+        self._killed.add(name)
+        if controller := self._controllers.get(name):
+            ray.kill(controller)
 
     def _start(self) -> None:
         name = f"lane-{next(self._numbers)}"
@@ -139,6 +141,7 @@ class Lanes:
             lane_trainer(lane, partial(self._controllers.__setitem__, name)).fit()
         except Exception as failure:
             error = failure
+        self._controllers.pop(name, None)  # it lives as long as somebody has its handle
         with suppress(RayError):  # the session is over
             arrived, piece, place = ray.get(self.desk.leave.remote(name))
             if error is not None:
@@ -220,15 +223,18 @@ def lanes(run: RunPaths, resources: Resources, imports: str | None = None) -> It
 
     thread = threading.Thread(target=look_now_and_then, name="lanes", daemon=True)
     thread.start()
+    all_went_well = False
     try:
         yield kept
-    except BaseException:
-        with suppress(RayError):
-            kept.end()
-        raise
+        all_went_well = True
     finally:
         over.set()
         thread.join(LAST_LOOK_S)
         with suppress(RayError):
-            ray.get(kept.desk.close.remote(), timeout=LAST_LOOK_S)
+            if all_went_well:
+                ray.get(kept.desk.close.remote(), timeout=LAST_LOOK_S)
+            else:
+                kept.end()
         kept.part()
+        with suppress(RayError):
+            ray.kill(kept.desk)

@@ -42,6 +42,8 @@ class LaneState:
     """Handles of its actors by rank."""
     signs: dict[int, float] = field(default_factory=dict)
     """When each was last heard of since the piece was given out, by this actor's clock."""
+    has_asked: bool = False
+    """Whether it has asked for work; before that it starts."""
     since: float = 0.0
     """When it last changed from working to waiting."""
 

@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,18 @@ def test_a_run_ends_where_no_lane_can_start(session: RunPaths) -> None:
         map_shards(jobs.square, range(2), kept, lambda _: None)
     assert "lanes in a row failed as they started" in str(ended.value)
     assert "nothing_of_that_name" in str(ended.value)
+    deadline = time.monotonic() + 30
+    while left := processes_named("TrainController"):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def processes_named(part: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            found += [process] if part in " ".join(process.cmdline()) else []
+    return found
 
 
 def test_lanes_that_wait_for_a_place_are_ended_while_others_suffice(
