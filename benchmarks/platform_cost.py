@@ -26,11 +26,10 @@ from rich.table import Table
 
 LOOK_EVERY_S = 0.5
 KINDS = {
-    "trials' workers": r"RayTrainWorker|ShardWorker",
+    "trials' workers": r"RayTrainWorker",
     "Train's controller": r"TrainController",
-    "Train's other actors": r"SynchronizationActor|DatasetManager|PlacementGroupCleaner|_StateManager|StateActor",
-    "queues": r"QueueActor",
-    "Tune's trials": r"ImplicitFunc|WithDesk|TrialOnLanes|BundleReservation",
+    "Train's other actors": r"SynchronizationActor|AutoscalingCoordinator",
+    "Tune's trials": r"ResourceTrainable|WithDesk",
     "desk": r"ray::Desk",
     "dashboard": r"ray-dashboard|dashboard.py|ray::DashboardAgent|dashboard_agent|runtime_env_agent|RuntimeEnvAgent",
     "log monitor": r"log_monitor",

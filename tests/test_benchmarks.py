@@ -61,4 +61,5 @@ def test_passes_of_the_bare_unet_are_counted_by_the_second(benchmark, what):
 def test_cpu_time_goes_to_whom_a_command_line_names(benchmark):
     kinds = benchmark("platform_cost").kind_of
     assert kinds("ray::RayTrainWorker.execute") == "trials' workers"
+    assert kinds("ray::ResourceTrainable.train") == "Tune's trials"
     assert kinds("python -m fashion_sweep run exp2") == "driver"

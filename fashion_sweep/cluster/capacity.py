@@ -7,6 +7,8 @@ from typing import Any
 
 import ray
 import yaml
+from ray import PlacementGroupID
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import ConfigError
@@ -35,6 +37,17 @@ def thread_counts(resources: Resources) -> dict[str, str]:
 def workers_that_fit(resources: Resources) -> int:
     """Returns how many workers the cluster has room for, with all nodes that it may have."""
     return max(sum(_workers_on(node, resources) for node in nodes) for nodes in (_nodes_now(), _nodes_at_most()))
+
+
+def give_back_awaited(resources: Resources) -> None:
+    """Removes the placement groups that wait for room for a trial's workers, once nobody waits for them any more.
+
+    Whoever made them knew them, and was ended. Ray would give them room one day, and keep it to the end.
+    """
+    wanted = [worker_resources(resources)] * resources.workers_per_trial
+    for identity, group in ray.util.placement_group_table().items():
+        if group["state"] == "PENDING" and [*group["bundles"].values()] == wanted:
+            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(identity))))
 
 
 def trials_that_fit(resources: Resources) -> int:

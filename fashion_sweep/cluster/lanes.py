@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util import remove_placement_group
 
-from fashion_sweep.cluster.capacity import trials_that_fit
+from fashion_sweep.cluster.capacity import give_back_awaited, trials_that_fit
 from fashion_sweep.cluster.desk import open_desk
 from fashion_sweep.cluster.failures import cause_of, is_lost_node, note_failure
 from fashion_sweep.cluster.lane import IDLE_S, Lane
@@ -104,6 +104,7 @@ class Lanes:
         """Ends lanes whatever they do."""
         for name in [*self._going]:
             self._kill(name)
+        give_back_awaited(self.resources)
 
     def part(self) -> None:
         """Waits a little for lanes to end: Ray's end is no good moment for a thread to wait for one."""
@@ -121,6 +122,7 @@ class Lanes:
         if time.monotonic() - self._enough_since > IDLE_S:
             for name in late:
                 self._kill(name)
+            give_back_awaited(self.resources)
 
     def _kill(self, name: str) -> None:
         self._killed.add(name)
