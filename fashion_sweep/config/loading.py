@@ -5,6 +5,7 @@
 
 import difflib
 import os
+import re
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -25,6 +26,8 @@ PACKAGE = Path(__file__).parent.parent
 SWEEPS = next((folder for folder in (PACKAGE / "sweeps", PACKAGE.parent / "sweeps") if folder.is_dir()), PACKAGE)
 """The folder of sweep files: inside the package where it was installed, beside it in a checkout."""
 DEFAULT_PRESET = "tiny"
+TYPE_IN_UNION = re.compile(r"bool|int|float|str|none|constrained-\w+|literal\[.*\]")
+"""What pydantic adds to the place of a mistake, for each type of a union."""
 SET = "NAME"
 """Stands for a data set's name in a key."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -185,8 +188,21 @@ def _validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        mistakes = [_explain(detail, path, set_keys, prefix) for detail in error.errors()]
+        mistakes = [_explain(detail, path, set_keys, prefix) for detail in _without_tags(error.errors())]
         raise ConfigError("; ".join(mistakes)) from error
+
+
+def _without_tags(errors: Sequence[Any]) -> list[dict[str, Any]]:
+    """Returns the errors with one in place of those that each type of a union gave for the same value."""
+    merged: list[dict[str, Any]] = []
+    for error in errors:
+        if not (error["loc"] and TYPE_IN_UNION.fullmatch(str(error["loc"][-1]))):
+            merged.append(dict(error))
+        elif merged and merged[-1]["loc"] == error["loc"][:-1]:
+            merged[-1]["msg"] += f", or {error['msg'].removeprefix('Input should be ')}"
+        else:
+            merged.append({**error, "loc": error["loc"][:-1]})
+    return merged
 
 
 def _explain(error: Any, path: Path, set_keys: Collection[str], prefix: str) -> str:

@@ -175,6 +175,8 @@ def test_rank_zero_everywhere_is_the_base_model(tmp_path):
         (("exp2", "tiny", ["foo.bar.baz=3"]), "unknown key 'foo.bar.baz'; known: cache, data"),
         (("exp2", "tiny", ["training.steps=many"]), "training.steps: input should be a valid integer"),
         (("exp2", "tiny", ["training.steps=0"]), "training.steps: input should be greater than 0 (not 0)"),
+        (("exp2", "tiny", ["training.micro_batch_size=big"]), "as an integer, or 'auto' (not 'big')"),
+        (("exp2", "tiny", ["model.compile=7x"]), "model.compile: input should be a valid boolean"),
         (("exp2", "tiny", ["training.learning_rate=.inf"]), "training.learning_rate: input should be a finite number"),
         (("exp2", "tiny", ["training.betas=[0.9, 1]"]), "training.betas.1: input should be less than 1"),
         (("exp2", "tiny", ["evaluation.kid_subset_size=1"]), "evaluation.kid_subset_size: input should be greater"),
