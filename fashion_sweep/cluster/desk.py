@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from fashion_sweep.cluster.piece import Chunk, Piece
+from fashion_sweep.cluster.piece import Chunk, HelpPiece, Piece, TrialPiece
 from fashion_sweep.cluster.sharing import Sharing
 from fashion_sweep.cluster.standing import Asked, LaneState, Standing
 
@@ -22,7 +22,7 @@ class Desk:
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
         self._waiting: deque[Piece] = deque()
-        self._behind: deque[Piece] = deque()
+        self._behind: deque[TrialPiece] = deque()
         """Trials that have made way for others."""
         self._shared: dict[tuple[str, str], Sharing] = {}
         self._lanes: dict[str, LaneState] = {}
@@ -39,7 +39,7 @@ class Desk:
         if owner in self._asked:
             return
         self._asked[owner] = Asked()
-        if owner not in {piece.owner for piece in self._at_work() if not piece.helps}:
+        if owner not in {piece.owner for piece in self._at_work() if not isinstance(piece, HelpPiece)}:
             self._waiting.extend(pieces)
             self._changed.set()
 
@@ -47,9 +47,8 @@ class Desk:
         """Ends what is waited for no longer; a lane that works on it is told at its next step."""
         self._asked.pop(owner, None)
         self._forget_shared(owner)
-        for queue in (self._waiting, self._behind):
-            for piece in [piece for piece in queue if piece.owner == owner]:
-                queue.remove(piece)
+        self._waiting = deque(piece for piece in self._waiting if piece.owner != owner)
+        self._behind = deque(piece for piece in self._behind if piece.owner != owner)
 
     async def next_report(self, owner: str, heard: int) -> dict[str, Any] | None:
         """The report after the first `heard`; a trial's last one holds `done`. None when there was none for a while.
@@ -110,7 +109,7 @@ class Desk:
     async def put_behind(self, lane: str) -> None:
         """Has a lane's trial go on, in whichever lane, once no other waits to be begun."""
         state = self._lanes[lane]
-        if state.piece and state.piece.owner in self._asked:
+        if isinstance(state.piece, TrialPiece) and state.piece.owner in self._asked:
             self._behind.append(state.piece)
             state.piece = None
             self._changed.set()
@@ -118,9 +117,8 @@ class Desk:
     async def share(self, lane: str, name: str, count: int) -> None:
         """Offers work of a lane's trial to all lanes, in so many chunks."""
         piece = self._lanes[lane].piece
-        assert piece is not None
-        helps = Piece(piece.owner, function=piece.function, helps=name)
-        self._shared[piece.owner, name] = Sharing(lane, count, helps)
+        assert isinstance(piece, TrialPiece)
+        self._shared[piece.owner, name] = Sharing(lane, count, HelpPiece(piece.owner, piece.function, name))
         self._changed.set()
 
     async def next_chunk(self, lane: str, name: str) -> Chunk:
@@ -180,10 +178,11 @@ class Desk:
         piece = state.piece if state else None
         for sharing in self._shared.values():
             sharing.drop(lane)
-        if piece and piece.is_trial:
-            self._forget_shared(piece.owner)
-        elif piece and piece.helps and (helped := self._shared.get((piece.owner, piece.helps))):
-            helped.refused = True
+        match piece:
+            case TrialPiece():
+                self._forget_shared(piece.owner)
+            case HelpPiece() if helped := self._shared.get((piece.owner, piece.work)):
+                helped.refused = True
         self._changed.set()
         return bool(state and state.has_asked), piece, place
 
@@ -206,9 +205,8 @@ class Desk:
 
     def _next(self) -> Piece | None:
         """What there is to do: trials that are to be trained first, so that the last of them is soon on its way."""
-        for queue in (self._waiting, self._behind):
-            if queue:
-                return queue.popleft()
+        if self._waiting or self._behind:
+            return (self._waiting or self._behind).popleft()
         return next((sharing.help for sharing in self._shared.values() if sharing.wants_help), None)
 
     async def _change(self, seconds: float) -> None:
@@ -222,7 +220,7 @@ class Desk:
     def _ask_for_the_rest(self, piece: Piece) -> None:
         """Has a trial go on that a lane has left though it is wanted: it was asked for again in the meantime."""
         asked = self._asked.get(piece.owner)
-        if piece.is_trial and asked and not asked.over:
+        if isinstance(piece, TrialPiece) and asked and not asked.over:
             self._waiting.append(piece)
 
     def _forget_shared(self, owner: str) -> None:

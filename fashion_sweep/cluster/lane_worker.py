@@ -11,7 +11,7 @@ import ray.train
 from fashion_sweep.cluster.failures import class_of_failure
 from fashion_sweep.cluster.lane import IDLE_S, Group, Lane
 from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
-from fashion_sweep.cluster.piece import Piece
+from fashion_sweep.cluster.piece import HelpPiece, Piece, ShardsPiece, TrialPiece
 from fashion_sweep.cluster.watch import Watch
 from fashion_sweep.cluster.worker import Withdrawn
 from fashion_sweep.run.retries import Attempts, clear_away
@@ -30,12 +30,13 @@ def work_in_lane(lane: Lane) -> None:
     if lane.imports:
         importlib.import_module(lane.imports)
     while (piece := group.agreed(partial(_next_piece, lane))) is not None:
-        if piece.shards:
-            _make_shards(lane, piece, group)
-        elif piece.helps:
-            _help(lane, piece, group)
-        elif group.agreed(partial(_may_begin, lane, piece.owner)):
-            _carry_out(lane, piece, group)
+        match piece:
+            case ShardsPiece():
+                _make_shards(lane, piece, group)
+            case HelpPiece():
+                _help(lane, piece, group)
+            case TrialPiece() if group.agreed(partial(_may_begin, lane, piece.owner)):
+                _carry_out(lane, piece, group)
 
 
 def _next_piece(lane: Lane) -> Piece | None:
@@ -46,11 +47,11 @@ def _next_piece(lane: Lane) -> Piece | None:
     return piece
 
 
-def _make_shards(lane: Lane, piece: Piece, group: Group) -> None:
+def _make_shards(lane: Lane, piece: ShardsPiece, group: Group) -> None:
     """Makes this worker's share of the shards; what one raises is for whoever has asked for them."""
     watch = Watch(lane, group)
     watch.alive()
-    for number, shard in piece.shards[group.rank :: group.size]:
+    for number, shard in piece.numbered[group.rank :: group.size]:
         try:
             made = {"result": piece.function(shard, watch.alive)}
         except Exception as error:
@@ -77,7 +78,7 @@ def _may_begin(lane: Lane, trial_id: str) -> bool:
     return True
 
 
-def _carry_out(lane: Lane, piece: Piece, group: Group) -> None:
+def _carry_out(lane: Lane, piece: TrialPiece, group: Group) -> None:
     """Does what there is to do for a trial, or as much of it as is done before it makes way for another one."""
     trial_id, watch = piece.owner, Watch(lane, group)
     paths = lane.run.trial(trial_id)
@@ -109,9 +110,9 @@ def _carry_out(lane: Lane, piece: Piece, group: Group) -> None:
         ray.get(lane.desk.put_behind.remote(lane.name))
 
 
-def _help(lane: Lane, piece: Piece, group: Group) -> None:
+def _help(lane: Lane, piece: HelpPiece, group: Group) -> None:
     """Takes part in what another lane leads; what it has to say is in a log of its own."""
-    watch = Watch(lane, group, piece.helps)
+    watch = Watch(lane, group, piece.work)
     watch.alive()
     paths = lane.run.trial(piece.owner)
     fetch_for_drawing(lane.run, paths)
@@ -129,7 +130,7 @@ def _help(lane: Lane, piece: Piece, group: Group) -> None:
     group.meet()
 
 
-def _work(lane: Lane, piece: Piece, watch: "Watch") -> None:
+def _work(lane: Lane, piece: TrialPiece | HelpPiece, watch: Watch) -> None:
     from ray.train.torch import get_device
 
     module, function = piece.function

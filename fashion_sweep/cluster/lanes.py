@@ -24,7 +24,7 @@ from fashion_sweep.cluster.failures import cause_of, is_lost_node, note_failure
 from fashion_sweep.cluster.lane import IDLE_S, Lane
 from fashion_sweep.cluster.lane_trainer import lane_trainer
 from fashion_sweep.cluster.logs import one_line
-from fashion_sweep.cluster.piece import Piece
+from fashion_sweep.cluster.piece import Piece, ShardsPiece, TrialPiece
 from fashion_sweep.cluster.standing import Standing
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import RunError, StorageError
@@ -162,18 +162,22 @@ class Lanes:
                 self.lost = f"{FAILED_STARTS} lanes in a row failed as they started: {one_line(cause_of(error))}"
 
     def _go_on(self, piece: Piece, error: Exception) -> None:
-        if piece.is_trial:
-            self._after_trial(piece, error)
-        elif piece.shards:
-            numbers = tuple(number for number, _ in piece.shards)
-            self._deaths[numbers] += 1
-            if self._deaths[numbers] > RETRIES:
-                message = f"workers died {self._deaths[numbers]} times at the same work: {one_line(cause_of(error))}"
-                ray.get(self.desk.tell.remote(piece.owner, {"error": RunError(message)}))
-            else:
-                ray.get(self.desk.try_again.remote(piece))
+        match piece:
+            case TrialPiece():
+                self._after_trial(piece, error)
+            case ShardsPiece():
+                self._after_shards(piece, error)
 
-    def _after_trial(self, piece: Piece, error: Exception) -> None:
+    def _after_shards(self, piece: ShardsPiece, error: Exception) -> None:
+        numbers = tuple(number for number, _ in piece.numbered)
+        self._deaths[numbers] += 1
+        if self._deaths[numbers] > RETRIES:
+            message = f"workers died {self._deaths[numbers]} times at the same work: {one_line(cause_of(error))}"
+            ray.get(self.desk.tell.remote(piece.owner, {"error": RunError(message)}))
+        else:
+            ray.get(self.desk.try_again.remote(piece))
+
+    def _after_trial(self, piece: TrialPiece, error: Exception) -> None:
         paths = self.run.trial(piece.owner)
         try:
             fetch_standing(paths)
@@ -189,7 +193,7 @@ class Lanes:
 
     def _end_hanging(self, piece: Piece, workers: list[Any]) -> None:
         minutes = self.resources.stall_minutes
-        if piece.is_trial:
+        if isinstance(piece, TrialPiece):
             self._note_hang(self.run.trial(piece.owner), minutes)
         else:
             logger.warning("a worker gave no sign of life for %g min, and is ended", minutes)

@@ -1,27 +1,45 @@
-"""A piece of work for a lane: a trial, some shards of the cache, or a share of what another lane judges."""
+"""Pieces of work for a lane: a trial, some shards of the cache, or a part of what another lane judges."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+FunctionName: TypeAlias = tuple[str, str]
+"""The names of a module and of a function in it, so that only workers import what it needs: seconds for each."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What a lane does in one go."""
+class TrialPiece:
+    """All that is left to do of a trial; the lane answers for it."""
 
     owner: str
-    """Who has asked for it: the trial, or a call for shards."""
-    shards: tuple[tuple[int, Any], ...] = ()
-    """The shards with their numbers; empty for a trial."""
-    function: Any = None
-    """The function of a shard; of a trial the names of module and function, so that only workers import what it
-    needs: seconds for each process."""
-    helps: str | None = None
-    """The name of the shared work that another lane leads; None where this lane does all there is to do."""
+    """The trial, which asks for it."""
+    function: FunctionName
 
-    @property
-    def is_trial(self) -> bool:
-        """Whether the lane answers for a trial."""
-        return not self.shards and self.helps is None
+
+@dataclass(frozen=True)
+class ShardsPiece:
+    """Some shards, one for each worker of a lane."""
+
+    owner: str
+    """The call that asks for them."""
+    function: Any
+    numbered: tuple[tuple[int, Any], ...]
+    """The shards with their numbers."""
+
+
+@dataclass(frozen=True)
+class HelpPiece:
+    """A part, in chunks, of the shared work that another lane leads."""
+
+    owner: str
+    """The trial that the work is part of."""
+    function: FunctionName
+    work: str
+    """The name of the shared work."""
+
+
+Piece: TypeAlias = TrialPiece | ShardsPiece | HelpPiece
+"""What a lane does in one go."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError
 
 from fashion_sweep.cluster.lanes import Lanes
 from fashion_sweep.cluster.logs import one_line
-from fashion_sweep.cluster.piece import Piece
+from fashion_sweep.cluster.piece import ShardsPiece
 from fashion_sweep.errors import RunError
 from fashion_sweep.run.status import Alive
 
@@ -37,7 +37,7 @@ def map_shards(
     """
     numbered, at_once = list(enumerate(shards)), lanes.workers
     firsts, owner = range(0, len(numbered), at_once), f"shards-{time.time_ns()}"
-    pieces = [Piece(owner, shards=tuple(numbered[first : first + at_once]), function=function) for first in firsts]
+    pieces = [ShardsPiece(owner, function, tuple(numbered[first : first + at_once])) for first in firsts]
     results: dict[int, Any] = {}
     try:
         ray.get(lanes.desk.ask.remote(owner, pieces))

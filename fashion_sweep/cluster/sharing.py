@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from fashion_sweep.cluster.piece import Chunk, Piece
+from fashion_sweep.cluster.piece import Chunk, HelpPiece
 
 
 @dataclass
@@ -12,7 +12,7 @@ class Sharing:
 
     leader: str
     count: int
-    help: Piece
+    help: HelpPiece
     """What a lane that helps is given."""
     refused: bool = False
     """Whether a lane has failed at it, so that no other helps."""

@@ -5,7 +5,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from fashion_sweep.cluster.piece import Piece
+from fashion_sweep.cluster.piece import TrialPiece
 
 
 class TrialOnLanes(tune.Trainable):
@@ -17,7 +17,7 @@ class TrialOnLanes(tune.Trainable):
         `desk` is the actor that is asked, `function` the dotted name of what lanes do for the trial.
         """
         self._desk, self._asked, self._heard = config["desk"], config["trial_id"], 0
-        ray.get(self._desk.ask.remote(self._asked, [Piece(self._asked, function=config["function"])]))
+        ray.get(self._desk.ask.remote(self._asked, [TrialPiece(self._asked, config["function"])]))
 
     def step(self) -> dict[str, Any]:
         """Waits for the next report."""

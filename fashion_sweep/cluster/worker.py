@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from fashion_sweep.cluster.lane import Group
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Alive
 
@@ -46,14 +47,7 @@ class Worker:
     def agreed(self, find: Callable[[], int]) -> int:
         """Returns what rank 0 finds, on every rank. All must go on in the same way, whatever a lagging file system
         shows them. To be called by all."""
-        found = find() if self.rank == 0 else 0
-        if self.world_size == 1:
-            return found
-        from torch import distributed, tensor
-
-        shared = tensor([found], device=self.device)
-        distributed.broadcast(shared, src=0)
-        return int(shared.item())
+        return Group(self.rank, self.world_size).agreed(find)
 
 
 TrainFn: TypeAlias = Callable[[RunPaths, str, Worker], None]

@@ -13,7 +13,7 @@ import ray
 
 from fashion_sweep.cluster import lanes as lanes_module
 from fashion_sweep.cluster.lanes import RETRIES, Lanes, lanes
-from fashion_sweep.cluster.piece import Piece
+from fashion_sweep.cluster.piece import TrialPiece
 from fashion_sweep.cluster.session import ray_session
 from fashion_sweep.cluster.shards import map_shards
 from fashion_sweep.cluster.tune import DRIVER, run_trials
@@ -190,7 +190,7 @@ def test_lanes_that_wait_for_a_place_are_ended_while_others_suffice(
 def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
     resources = Resources(max_concurrent_trials=1)
     with lanes(session, resources) as kept:
-        pieces = [Piece(name, function=(jobs.__name__, "make_way")) for name in ("first", "second")]
+        pieces = [TrialPiece(name, (jobs.__name__, "make_way")) for name in ("first", "second")]
         for piece in pieces:
             ray.get(kept.desk.ask.remote(piece.owner, [piece]))
         for piece in pieces:
