@@ -130,8 +130,9 @@ def _processes(draw: random.Random) -> list[Scenario]:
         Scenario(
             "helping",
             (
-                Fault("mid-judging", "a worker that helps killed", helped(C), kill, helper(C)),
-                Fault("mid-judging", "the worker that is helped killed", judged(C, 6), kill, worker(C)),
+                # The first trial has made way for the third, so it is judged last, by both lanes.
+                Fault("mid-judging", "the worker that is helped killed", helped(A), kill, worker(A)),
+                Fault("mid-judging", "a worker that helps killed", judged(A, 6), kill, helper(A)),
             ),
             settings=THREE,
             afterwards=lambda run: None if run.trial(C).result.is_file() else f"{C}: not finished",

@@ -61,6 +61,7 @@ class Lanes:
         self._deaths = Counter[tuple[int, ...]]()
         self._enough_since: float | None = None
         self._failed_starts = 0
+        self._is_over = False
         self._controllers: dict[str, Any] = {}
         """The actors by which Train looks after each lane."""
         self.at_most = trials_that_fit(resources)
@@ -107,8 +108,15 @@ class Lanes:
         give_back_awaited(self.resources)
 
     def part(self) -> None:
-        """Waits a little for lanes to end: Ray's end is no good moment for a thread to wait for one."""
-        deadline = time.monotonic() + PARTING_S
+        """Waits a little for lanes to end, and ends those that do not: no thread may ask Ray anything after its end."""
+        self._join(PARTING_S)
+        for name in [name for name, thread in self._going.items() if thread.is_alive()]:
+            self._kill(name)
+        self._join(LAST_LOOK_S)
+        self._is_over = True
+
+    def _join(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         for thread in self._going.values():
             thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -144,6 +152,8 @@ class Lanes:
         except Exception as failure:
             error = failure
         self._controllers.pop(name, None)  # it lives as long as somebody has its handle
+        if self._is_over:
+            return
         with suppress(RayError):  # the session is over
             arrived, piece, place = ray.get(self.desk.leave.remote(name))
             if error is not None:

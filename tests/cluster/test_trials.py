@@ -187,6 +187,17 @@ def test_lanes_that_wait_for_a_place_are_ended_while_others_suffice(
     assert waiting == []  # or they would get room one day, and keep it
 
 
+def test_a_lane_whose_supervisor_stands_still_is_ended_with_the_run(
+    session: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "PARTING_S", 1.0)
+    with lanes(session, Resources()) as kept:
+        map_shards(jobs.square, range(2), kept, lambda _: None)
+        for process in processes_named("TrainController"):
+            process.suspend()
+    assert not any(thread.is_alive() for thread in kept._going.values())
+
+
 def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
     resources = Resources(max_concurrent_trials=1)
     with lanes(session, resources) as kept:
