@@ -119,6 +119,7 @@ def timed(work: Callable[[], Any], device: str) -> tuple[float | None, float]:
     """Returns the least seconds of two calls after a first one, and the peak in GiB; no seconds where memory fails."""
     on_gpu, seconds = device != "cpu", []
     if on_gpu:
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
         for _ in range(3):

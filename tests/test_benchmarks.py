@@ -63,3 +63,6 @@ def test_cpu_time_goes_to_whom_a_command_line_names(benchmark):
     assert kinds("ray::RayTrainWorker.execute") == "trials' workers"
     assert kinds("ray::ResourceTrainable.train") == "Tune's trials"
     assert kinds("python -m fashion_sweep run exp2") == "driver"
+    agents = "--dashboard_agent_command=python dashboard/agent.py --runtime_env_agent_command=python main.py"
+    assert kinds(f"site-packages/ray/core/src/ray/raylet/raylet --raylet_socket_name=s {agents}") == "raylet and GCS"
+    assert kinds("ray::DashboardAgent") == "dashboard"

@@ -8,11 +8,14 @@ from typing import Any
 import ray
 import yaml
 from ray import PlacementGroupID
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from fashion_sweep.config.preset import Resources
 from fashion_sweep.errors import ConfigError
 
+NOBODY = b"\xff"
+"""Each byte of the identity of an actor that there is none of."""
 LAUNCHED_FROM = "~/ray_bootstrap_config.yaml"
 """Where `ray up` leaves the cluster's configuration on the head node."""
 
@@ -39,15 +42,17 @@ def workers_that_fit(resources: Resources) -> int:
     return max(sum(_workers_on(node, resources) for node in nodes) for nodes in (_nodes_now(), _nodes_at_most()))
 
 
-def give_back_awaited(resources: Resources) -> None:
-    """Removes the placement groups that wait for room for a trial's workers, once nobody waits for them any more.
+def give_back_left_behind() -> None:
+    """Removes the placement groups that actors of this session have made and not removed before they died.
 
-    Whoever made them knew them, and was ended. Ray would give them room one day, and keep it to the end.
+    Ray would keep their place in the cluster, or their wish for one, as long as the session lasts.
     """
-    wanted = [worker_resources(resources)] * resources.workers_per_trial
-    for identity, group in ray.util.placement_group_table().items():
-        if group["state"] == "PENDING" and [*group["bundles"].values()] == wanted:
-            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(identity))))
+    session = ray.get_runtime_context().get_job_id()
+    groups = ray._private.state.state._connect_and_get_accessor().get_all_placement_group_info()
+    for group in map(PlacementGroupTableData.FromString, groups):
+        is_ours = group.creator_job_id.hex() == session and group.creator_actor_id.strip(NOBODY)
+        if is_ours and group.creator_actor_dead and group.state != PlacementGroupTableData.REMOVED:
+            remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
 
 
 def trials_that_fit(resources: Resources) -> int:

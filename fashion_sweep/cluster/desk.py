@@ -30,18 +30,18 @@ class Desk:
         """Lanes that have ended; one that is asked for work by a call that has outlived it is given none."""
         self._ended: dict[str, float] = {}
         """When lanes were told to end that have not done so yet."""
-        self._places: dict[str, Any] = {}
-        self._changed = asyncio.Event()
+        self._sleepers: set[asyncio.Future[None]] = set()
         self._closed = False
 
     async def ask(self, owner: str, pieces: Sequence[Piece]) -> None:
         """Has the pieces of an owner carried out, unless that is going on: whoever asked before may have died."""
         if owner in self._asked:
+            self._asked[owner].hear(0)
             return
         self._asked[owner] = Asked()
-        if owner not in {piece.owner for piece in self._at_work() if not isinstance(piece, HelpPiece)}:
+        if not self._is_known(owner):
             self._waiting.extend(pieces)
-            self._changed.set()
+            self._wake()
 
     async def take_back(self, owner: str) -> None:
         """Ends what is waited for no longer; a lane that works on it is told at its next step."""
@@ -95,7 +95,7 @@ class Desk:
         asked = self._asked.get(piece.owner) if piece else None
         if asked:
             asked.tell(values)
-            self._changed.set()
+            self._wake()
 
     async def is_wanted(self, lane: str) -> bool:
         """Whether what a lane works on is still waited for."""
@@ -112,14 +112,14 @@ class Desk:
         if isinstance(state.piece, TrialPiece) and state.piece.owner in self._asked:
             self._behind.append(state.piece)
             state.piece = None
-            self._changed.set()
+            self._wake()
 
     async def share(self, lane: str, name: str, count: int) -> None:
         """Offers work of a lane's trial to all lanes, in so many chunks."""
         piece = self._lanes[lane].piece
         assert isinstance(piece, TrialPiece)
         self._shared[piece.owner, name] = Sharing(lane, count, HelpPiece(piece.owner, piece.function, name))
-        self._changed.set()
+        self._wake()
 
     async def next_chunk(self, lane: str, name: str) -> Chunk:
         """Takes note that a lane has finished its chunk, and gives it another one.
@@ -130,18 +130,14 @@ class Desk:
         piece, deadline = self._lanes[lane].piece, time.monotonic() + WAIT_S
         sharing = self._shared.get((piece.owner, name)) if piece else None
         if sharing is None:
-            return Chunk(None, is_over=True)
+            return Chunk(None, is_over=True, is_lost=isinstance(piece, TrialPiece))
         sharing.finish(lane)
-        self._changed.set()
+        self._wake()
         if sharing.leader != lane:
             return Chunk(None, is_over=True) if self._waiting or not sharing.wants_help else sharing.take(lane)
         while (chunk := sharing.take(lane)).number is None and not chunk.is_over and time.monotonic() < deadline:
             await self._change(deadline - time.monotonic())
         return chunk
-
-    async def place(self, lane: str, group: Any) -> None:
-        """Takes the placement group of a lane."""
-        self._places[lane] = group
 
     async def sign(self, lane: str, rank: int, worker: Any) -> None:
         """Takes a sign of life of one of a lane's workers."""
@@ -160,7 +156,9 @@ class Desk:
             silent=[
                 (name, state.piece, list(state.workers.values()))
                 for name, state in self._lanes.items()
-                if state.piece and state.signs and all(now - last > patience_s for last in state.signs.values())
+                if (state.piece or not state.has_asked)
+                and state.signs
+                and all(now - last > patience_s for last in state.signs.values())
             ],
             unheard=[
                 name
@@ -169,11 +167,10 @@ class Desk:
             ],
         )
 
-    async def leave(self, lane: str) -> tuple[bool, Piece | None, Any]:
-        """Forgets a lane that has ended; whether it ever asked for work, the piece that it worked on, and its place."""
+    async def leave(self, lane: str) -> tuple[bool, Piece | None]:
+        """Forgets a lane that has ended; whether it ever asked for work, and the piece that it worked on."""
         self._gone.add(lane)
         self._ended.pop(lane, None)
-        place = self._places.pop(lane, None)
         state = self._lanes.pop(lane, None)
         piece = state.piece if state else None
         for sharing in self._shared.values():
@@ -183,25 +180,26 @@ class Desk:
                 self._forget_shared(piece.owner)
             case HelpPiece() if helped := self._shared.get((piece.owner, piece.work)):
                 helped.refused = True
-        self._changed.set()
-        return bool(state and state.has_asked), piece, place
+        self._wake()
+        return bool(state and state.has_asked), piece
 
     async def try_again(self, piece: Piece) -> None:
-        """Puts a piece first in the queue, whose lane has ended, if it is still wanted."""
-        if (asked := self._asked.get(piece.owner)) and not asked.over:
+        """Puts a piece first in the queue, whose lane has ended, if it is still wanted, and was not asked for anew."""
+        asked = self._asked.get(piece.owner)
+        if asked and not asked.over and not (isinstance(piece, TrialPiece) and self._is_known(piece.owner)):
             self._waiting.appendleft(piece)
-            self._changed.set()
+            self._wake()
 
     async def tell(self, owner: str, values: dict[str, Any]) -> None:
         """Reports to an owner what no lane can."""
         if asked := self._asked.get(owner):
             asked.tell(values)
-            self._changed.set()
+            self._wake()
 
     async def close(self) -> None:
         """Lets lanes end as soon as they have nothing to do."""
         self._closed = True
-        self._changed.set()
+        self._wake()
 
     def _next(self) -> Piece | None:
         """What there is to do: trials that are to be trained first, so that the last of them is soon on its way."""
@@ -210,12 +208,21 @@ class Desk:
         return next((sharing.help for sharing in self._shared.values() if sharing.wants_help), None)
 
     async def _change(self, seconds: float) -> None:
-        """Waits until something has changed, at most so long."""
-        self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.0))
-        except TimeoutError:
-            return
+        """Waits until something has changed, at most so long. An `asyncio.Event` that one clears is lost for others."""
+        sleeper = asyncio.get_running_loop().create_future()
+        self._sleepers.add(sleeper)
+        await asyncio.wait([sleeper], timeout=max(seconds, 0.0))
+        self._sleepers.discard(sleeper)
+
+    def _wake(self) -> None:
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+    def _is_known(self, owner: str) -> bool:
+        """Whether pieces of an owner wait or are worked on."""
+        at_work = [piece for piece in self._at_work() if not isinstance(piece, HelpPiece)]
+        return any(piece.owner == owner for piece in (*self._waiting, *self._behind, *at_work))
 
     def _ask_for_the_rest(self, piece: Piece) -> None:
         """Has a trial go on that a lane has left though it is wanted: it was asked for again in the meantime."""

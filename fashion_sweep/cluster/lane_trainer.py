@@ -9,7 +9,7 @@ import ray
 import ray.train
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.execution.callback import RayTrainCallback, WorkerGroupCallback
+from ray.train.v2._internal.execution.callback import RayTrainCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
@@ -49,17 +49,6 @@ class LaneTrainer(DataParallelTrainer):
         return [callback for callback in callbacks if not isinstance(callback, NOT_NEEDED)]
 
 
-class _TellsDesk(WorkerGroupCallback):
-    """Tells the desk which place in the cluster a lane has got."""
-
-    def __init__(self, name: str, desk: Any) -> None:
-        self._name, self._desk = name, desk
-
-    def after_worker_group_start(self, worker_group: Any) -> None:
-        place = worker_group.get_worker_group_state().placement_group_handle.placement_group
-        self._desk.place.remote(self._name, place)
-
-
 def lane_trainer(lane: Lane, began: Callable[[Any], None]) -> LaneTrainer:
     """Returns the trainer of a lane, whose `fit` lasts as long as the lane does.
 
@@ -79,7 +68,6 @@ def lane_trainer(lane: Lane, began: Callable[[Any], None]) -> LaneTrainer:
             name=own,
             **ray_storage(lane.run),
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=RESTARTS),
-            callbacks=[_TellsDesk(lane.name, lane.desk)],
         ),
     )
     trainer.began = began

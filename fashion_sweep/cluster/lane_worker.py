@@ -3,6 +3,7 @@
 import faulthandler
 import importlib
 import logging
+import pickle
 from functools import partial
 
 import ray
@@ -14,6 +15,7 @@ from fashion_sweep.cluster.logs import log_of, one_line, worker_output_to
 from fashion_sweep.cluster.piece import HelpPiece, Piece, ShardsPiece, TrialPiece
 from fashion_sweep.cluster.watch import Watch
 from fashion_sweep.cluster.worker import Withdrawn
+from fashion_sweep.errors import RunError
 from fashion_sweep.run.retries import Attempts, clear_away
 from fashion_sweep.run.stage_inputs import fetch_for_drawing, fetch_for_trial, fetch_standing
 from fashion_sweep.run.status import Status
@@ -56,10 +58,18 @@ def _make_shards(lane: Lane, piece: ShardsPiece, group: Group) -> None:
             made = {"result": piece.function(shard, watch.alive)}
         except Exception as error:
             logging.getLogger(__name__).exception("a shard failed")
-            made = {"error": error}
+            made = {"error": _as_it_travels(error)}
         ray.get(lane.desk.report.remote(lane.name, {"number": number} | made))
     faulthandler.cancel_dump_traceback_later()
     group.meet()
+
+
+def _as_it_travels(error: Exception) -> Exception:
+    """Returns the error, or what it says where it would not survive the way to the driver."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RunError(one_line(error))
 
 
 def _may_begin(lane: Lane, trial_id: str) -> bool:

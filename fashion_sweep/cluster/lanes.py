@@ -16,9 +16,8 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util import remove_placement_group
 
-from fashion_sweep.cluster.capacity import give_back_awaited, trials_that_fit
+from fashion_sweep.cluster.capacity import give_back_left_behind, trials_that_fit
 from fashion_sweep.cluster.desk import open_desk
 from fashion_sweep.cluster.failures import cause_of, is_lost_node, note_failure
 from fashion_sweep.cluster.lane import IDLE_S, Lane
@@ -58,7 +57,9 @@ class Lanes:
         self._numbers = count()
         self._going: dict[str, threading.Thread] = {}
         self._killed: set[str] = set()
-        self._deaths = Counter[tuple[int, ...]]()
+        self._hanging: dict[str, float] = {}
+        """When lanes that hang were noticed."""
+        self._deaths = Counter[tuple[Any, ...]]()
         self._enough_since: float | None = None
         self._failed_starts = 0
         self._is_over = False
@@ -73,7 +74,8 @@ class Lanes:
 
     def start(self, pieces: int) -> None:
         """Starts lanes for so many pieces of work that are about to be asked for."""
-        for _ in range(min(self.resources.max_concurrent_trials or self.at_most, pieces) - len(self._going)):
+        at_most = min(self.resources.max_concurrent_trials or self.at_most, self.at_most)
+        for _ in range(min(at_most, pieces) - len(self._going)):
             self._start()
 
     def look(self) -> None:
@@ -93,9 +95,7 @@ class Lanes:
         for name in standing.lingering:
             self._kill(name)
         for name, piece, workers in standing.silent:
-            if name not in self._killed:
-                self._killed.add(name)
-                self._end_hanging(piece, workers)
+            self._end_hanging(name, piece, workers)
         for trial_id in standing.unheard:
             if actor := self.asking.pop(trial_id, None):
                 logger.warning("%s: Tune's own process stands still, and is begun anew", trial_id)
@@ -105,7 +105,6 @@ class Lanes:
         """Ends lanes whatever they do."""
         for name in [*self._going]:
             self._kill(name)
-        give_back_awaited(self.resources)
 
     def part(self) -> None:
         """Waits a little for lanes to end, and ends those that do not: no thread may ask Ray anything after its end."""
@@ -114,6 +113,8 @@ class Lanes:
             self._kill(name)
         self._join(LAST_LOOK_S)
         self._is_over = True
+        with suppress(RayError):
+            give_back_left_behind()
 
     def _join(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -130,7 +131,6 @@ class Lanes:
         if time.monotonic() - self._enough_since > IDLE_S:
             for name in late:
                 self._kill(name)
-            give_back_awaited(self.resources)
 
     def _kill(self, name: str) -> None:
         self._killed.add(name)
@@ -155,15 +155,14 @@ class Lanes:
         if self._is_over:
             return
         with suppress(RayError):  # the session is over
-            arrived, piece, place = ray.get(self.desk.leave.remote(name))
+            arrived, piece = ray.get(self.desk.leave.remote(name))
             if error is not None:
-                self._after(name, arrived, piece, place, error)
+                self._after(name, arrived, piece, error)
 
-    def _after(self, name: str, arrived: bool, piece: Piece | None, place: Any, error: Exception) -> None:
+    def _after(self, name: str, arrived: bool, piece: Piece | None, error: Exception) -> None:
         """Gives the place of a lane that failed back, and has its piece go on in another one, if it may."""
         logger.warning("%s ended: %s", name, error)
-        if place is not None:
-            remove_placement_group(place)  # what looked after it may have died
+        give_back_left_behind()  # what looked after it may have died
         if piece is not None:
             self._go_on(piece, error)
         elif not (arrived or name in self._killed or is_lost_node(cause_of(error))):
@@ -179,10 +178,10 @@ class Lanes:
                 self._after_shards(piece, error)
 
     def _after_shards(self, piece: ShardsPiece, error: Exception) -> None:
-        numbers = tuple(number for number, _ in piece.numbered)
-        self._deaths[numbers] += 1
-        if self._deaths[numbers] > RETRIES:
-            message = f"workers died {self._deaths[numbers]} times at the same work: {one_line(cause_of(error))}"
+        shards = piece.owner, *(number for number, _ in piece.numbered)
+        self._deaths[shards] += 1
+        if self._deaths[shards] > RETRIES:
+            message = f"workers died {self._deaths[shards]} times at the same work: {one_line(cause_of(error))}"
             ray.get(self.desk.tell.remote(piece.owner, {"error": RunError(message)}))
         else:
             ray.get(self.desk.try_again.remote(piece))
@@ -201,7 +200,13 @@ class Lanes:
             return
         ray.get(self.desk.try_again.remote(piece))
 
-    def _end_hanging(self, piece: Piece, workers: list[Any]) -> None:
+    def _end_hanging(self, name: str, piece: Piece | None, workers: list[Any]) -> None:
+        """Ends the workers of a lane; and what looks after them where it does not see that they have died."""
+        if name in self._hanging:
+            if time.monotonic() - self._hanging[name] > IDLE_S:
+                self._kill(name)
+            return
+        self._hanging[name] = time.monotonic()
         minutes = self.resources.stall_minutes
         if isinstance(piece, TrialPiece):
             self._note_hang(self.run.trial(piece.owner), minutes)

@@ -52,3 +52,5 @@ class Chunk:
     """How many chunks were finished by then, by all lanes."""
     is_over: bool = False
     """Whether there will be no other for this lane."""
+    is_lost: bool = False
+    """Whether the work was taken back, finished or not."""

@@ -14,10 +14,8 @@ class Asked:
     reports: list[dict[str, Any]] = field(default_factory=list)
     over: bool = False
     """Whether the last report has been made."""
-    heard: int = 0
-    """How many reports whoever asks for the next one has got."""
     unheard_since: float | None = None
-    """When the oldest report was made that was not fetched; None where there is none."""
+    """Since when there are reports that nobody has asked for; None where there are none."""
 
     def tell(self, values: dict[str, Any]) -> None:
         """Adds a report; none after the last."""
@@ -27,10 +25,8 @@ class Asked:
             self.reports.append(values)
 
     def hear(self, heard: int) -> None:
-        """Notes that so many reports have arrived."""
-        self.heard = heard
-        if heard >= len(self.reports):
-            self.unheard_since = None
+        """Notes that so many reports have arrived; whoever asks for the next one does not stand still."""
+        self.unheard_since = None if heard >= len(self.reports) else time.monotonic()
 
 
 @dataclass
@@ -56,9 +52,9 @@ class Standing:
     """Lanes that would all have something to do."""
     arrived: frozenset[str]
     """The lanes that have asked for work and not left."""
-    silent: list[tuple[str, Piece, list[Any]]]
-    """The lanes of which no worker gives a sign of life, with their pieces and workers. A worker that waits for another
-    one is silent, and does not hang."""
+    silent: list[tuple[str, Piece | None, list[Any]]]
+    """The lanes at work, or at their start, of which no worker gives a sign of life, with their pieces and workers. A
+    worker that waits for another one is silent, and does not hang."""
     lingering: list[str]
     """The lanes that have ended, and whose controllers have not for too long."""
     unheard: list[str]

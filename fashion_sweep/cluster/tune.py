@@ -119,7 +119,8 @@ def _concurrency(lanes: Lanes, ahead: int) -> int:
 
     A search knows the more, the fewer trials it has begun; of a grid some are trained while others make way.
     """
-    return lanes.resources.max_concurrent_trials or lanes.at_most + min(lanes.at_most, ahead)
+    fit = max(1, lanes.at_most)  # to Tune 0 means no limit
+    return lanes.resources.max_concurrent_trials or fit + min(fit, ahead)
 
 
 class _LoopLeft(BaseException):
@@ -138,8 +139,8 @@ class _StopOnInterrupt(tune.Callback):
 
 
 class _WatchLanes(tune.Callback):
-    """Tells the lanes by which actors Tune asks for trials, and Tune how many lanes there may be by now; leaves Tune's
-    loop where nothing can go on."""
+    """Tells the lanes by which actors Tune asks for trials and which it has ended, and Tune how many lanes there may be
+    by now; leaves Tune's loop where nothing can go on."""
 
     def __init__(self, lanes: Lanes, suggests: Any) -> None:
         self._lanes, self._suggests = lanes, suggests
@@ -155,6 +156,10 @@ class _WatchLanes(tune.Callback):
         self._suggests.max_concurrent = _concurrency(self._lanes, self._ahead)
         actors = {trial.config["trial_id"]: trial.temporary_state.ray_actor for trial in trials}
         self._lanes.asking = {trial_id: actor for trial_id, actor in actors.items() if actor is not None}
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Frees the lane at once: Tune keeps the actor that has asked for it, for a trial to come."""
+        self._lanes.desk.take_back.remote(trial.config["trial_id"])
 
 
 def _error(result: Any) -> str | None:

@@ -87,7 +87,11 @@ class Watch:
         return self.leaves
 
     def _shared(self, name: str, count: int) -> Iterator[tuple[int, int]]:
-        """Gives the chunks that are for this lane, each once its last one is finished."""
+        """Gives the chunks that are for this lane, each once its last one is finished.
+
+        Raises:
+            Withdrawn: the trial was taken back meanwhile.
+        """
         desk, lane = self._lane.desk, self._lane.name
         if self._group.rank == 0 and self._helps is None:
             ray.get(desk.share.remote(lane, name, count))
@@ -95,6 +99,8 @@ class Watch:
             self._group.meet()
             chunk: Chunk = self._group.agreed(lambda: ray.get(desk.next_chunk.remote(lane, name)))
             self.alive()
+            if chunk.is_lost:
+                raise Withdrawn
             if chunk.number is not None:
                 yield chunk.number, chunk.finished
             elif chunk.is_over:

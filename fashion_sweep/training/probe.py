@@ -142,6 +142,7 @@ class Bench:
 
     def step(self, settled: Settled) -> Tried:
         """Takes some steps of a micro-batch; what does not work, for whatever reason, is not chosen."""
+        release_memory()  # what the last way has left reserved is none of this one's
         try:
             return self._step(settled)
         except Exception as error:

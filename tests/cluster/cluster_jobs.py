@@ -103,6 +103,20 @@ def make_way(run: RunPaths, trial_id: str, worker: Worker) -> None:
             file.write(f"judge {trial_id}\n")
 
 
+MANY_STEPS = 300
+
+
+def count_steps(run: RunPaths, trial_id: str, worker: Worker) -> None:
+    """Takes steps until it is told to stop, and notes them."""
+    for step in range(1, MANY_STEPS + 1):
+        with (run.root / "steps").open("a") as file:
+            file.write(f"{step}\n")
+        if step == 1:
+            worker.report({"step": step, "loss": 1.0})
+        worker.check()
+        time.sleep(0.1)
+
+
 def wait_for_ever(run: RunPaths, trial_id: str, worker: Worker) -> None:
     (run.root / "waiting").write_text(str(os.getpid()))
     time.sleep(600)

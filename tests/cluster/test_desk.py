@@ -124,7 +124,7 @@ def test_when_the_lane_that_leads_is_gone_those_that_help_leave_and_another_one_
     office("share", "one", "fashion", 2)
     office.next("two")
     office("next_chunk", "two", "fashion")
-    _, piece, _ = office("leave", "one")
+    _, piece = office("leave", "one")
     assert office("next_chunk", "two", "fashion").is_over
     office("try_again", piece)
     assert office.next("two") == "a"
@@ -167,6 +167,50 @@ def test_a_lane_that_hangs_before_it_has_begun_is_noticed(office: Office, monkey
     assert office("standing", 50.0).silent == [("one", trial("a"), ["worker"])]
 
 
+def test_a_lane_that_hangs_before_it_asks_for_work_is_noticed(office: Office, monkeypatch: pytest.MonkeyPatch):
+    office("sign", "one", 0, "worker")
+    now = module.time.monotonic()
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
+    assert office("standing", 50.0).silent == [("one", None, ["worker"])]
+
+
+def test_whoever_waits_is_woken_however_many_change_something_at_once(office: Office, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "WAIT_S", 5.0)
+
+    async def story() -> Any:
+        waiting = asyncio.ensure_future(office.desk.next_piece("one", NEVER))
+        await asyncio.sleep(0)
+        asking = asyncio.ensure_future(office.desk.ask("a", [trial("a")]))
+        reports = asyncio.ensure_future(office.desk.next_report("a", 0))
+        await asking
+        piece = await asyncio.wait_for(waiting, 1.0)
+        reports.cancel()
+        return piece
+
+    assert office.loop.run_until_complete(story()) == trial("a")
+
+
+def test_a_trial_whose_lane_has_died_is_queued_once_though_it_is_asked_for_again(office: Office):
+    office.ask("a")
+    office.next("one")
+    _, piece = office("leave", "one")
+    office("take_back", "a")
+    office.ask("a")
+    office("try_again", piece)
+    assert [office.next("two"), office.next("three")] == ["a", ""]
+
+
+def test_shared_work_that_is_taken_back_does_not_pass_for_finished(office: Office):
+    office.ask("a")
+    office.next("one")
+    office("share", "one", "fashion", 4)
+    office("next_chunk", "one", "fashion")
+    office("take_back", "a")
+    office.ask("a")
+    assert office("next_chunk", "one", "fashion").is_lost
+    assert office.next("one") == "a"  # from what there is
+
+
 def test_a_call_that_outlives_its_lane_takes_no_work(office: Office, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "WAIT_S", 10.0)
 
@@ -198,11 +242,15 @@ def test_reports_that_nobody_fetches_are_noticed(office: Office, monkeypatch: py
     monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
     assert office("standing", 50.0).unheard == ["a"]
     office("next_report", "a", 0)
-    assert office("standing", 50.0).unheard == ["a"]  # it may not have arrived
+    assert office("standing", 50.0).unheard == []  # whoever asks does not stand still, though it may be far behind
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 200)
+    assert office("standing", 50.0).unheard == ["a"]  # for the report may not have arrived
+    office.ask("a")
+    assert office("standing", 50.0).unheard == []  # a process that has begun anew has the time that it needs
     monkeypatch.undo()
     monkeypatch.setattr(module, "WAIT_S", 0.01)
     office("next_report", "a", 1)
-    monkeypatch.setattr(module.time, "monotonic", lambda: now + 100)
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + 400)
     assert office("standing", 50.0).unheard == []
 
 

@@ -211,6 +211,20 @@ def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
     assert order == ["train first", "train second", "judge second", "judge first"]
 
 
+def test_a_trial_that_is_stopped_leaves_its_lane_within_a_step(session: RunPaths) -> None:
+    with lanes(session, Resources(max_concurrent_trials=1)) as kept:
+        ray.get(kept.desk.ask.remote("stopped", [TrialPiece("stopped", (jobs.__name__, "count_steps"))]))
+        while not ray.get(kept.desk.next_report.remote("stopped", 0)):
+            pass
+        ray.get(kept.desk.take_back.remote("stopped"))
+        assert map_shards(jobs.square, [3], kept, lambda _: None) == [9]
+    steps = (session.root / "steps").read_text().splitlines()
+    assert 1 <= len(steps) < jobs.MANY_STEPS
+    assert not session.trial("stopped").result.exists()
+    assert Attempts(session.trial("stopped")).failures == []
+    assert "stopped is stopped" in session.trial("stopped").log.read_text()
+
+
 def test_shards_come_back_in_order_and_are_counted(session: RunPaths) -> None:
     counts: list[int] = []
     assert mapped(session, jobs.square, range(5), ONE_CPU, counts.append) == [0, 1, 4, 9, 16]

@@ -1,13 +1,14 @@
 """A process that has carried out a trial is as good as new for the next one."""
 
 import gc
+import multiprocessing
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.cluster.worker import Withdrawn, Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.encodings.prepare import make_shard, missing_shards
 from fashion_sweep.encodings.real_images import write_real_statistics
@@ -49,9 +50,20 @@ def prepared():
     forget_models()
 
 
-def carry_out(run, trial_id, stays):
-    worker = Worker(0, 1, "cpu", lambda: None, lambda values: None)
+def carry_out(run, trial_id, stays, report=print):
+    worker = Worker(0, 1, "cpu", lambda: None, report)
     run_trial(run, trial_id, replace(worker, stays=stays))
+
+
+def carry_out_alone(run, trial_id):
+    """In a process of its own, which has done nothing before."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(carry_out, (run, trial_id, False))
+
+
+def withdraw(values):
+    if values["step"]:
+        raise Withdrawn
 
 
 def made(run, trial_id):
@@ -70,10 +82,13 @@ def test_trials_of_one_process_come_out_as_each_alone_and_leave_nothing_behind(p
     together, alone, trials = prepared
     left = []
     for trial_id in trials:
+        if trial_id == trials[-1]:
+            with pytest.raises(Withdrawn):
+                carry_out(together, trial_id, stays=True, report=withdraw)
         carry_out(together, trial_id, stays=True)
         left.append(tensors_alive())
-        carry_out(alone, trial_id, stays=False)
-    for trial_id in trials:
+    for trial_id in trials[1:]:
+        carry_out_alone(alone, trial_id)
         ours, theirs = made(together, trial_id), made(alone, trial_id)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours), trial_id

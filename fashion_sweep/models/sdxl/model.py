@@ -23,6 +23,8 @@ from fashion_sweep.models.sdxl.sampling import DenoisingStage, denoise, predict
 
 AUTOENCODER_PIXELS = 2**20
 """The most pixels that the autoencoder gets at once, or one image: it has up to 512 float32 channels a pixel."""
+GRAPHS = 200
+"""How many compiled versions of a block a process keeps: one for each rank, with gradients and without."""
 TOKENS = {"text_encoder": "input_ids", "text_encoder_2": "input_ids_2"}
 """The names of the captions' tokens, by the encoder that reads them."""
 AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5  # the refiner's defaults in diffusers
@@ -56,6 +58,9 @@ class SDXLModel:
                 pipe.unet.to(memory_format=torch.channels_last)
                 pipe.vae.to(memory_format=torch.channels_last)
             if config.compile is True:  # at the first call, by when an adapter is attached or fused
+                from torch._dynamo import config as dynamo
+
+                dynamo.recompile_limit, dynamo.accumulated_recompile_limit = GRAPHS, 10 * GRAPHS
                 pipe.unet.compile_repeated_blocks()
         return cls(pipeline, refiner, torch.device(device), bool(config.refiner) and refiner is None)
 
