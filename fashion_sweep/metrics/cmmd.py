@@ -27,6 +27,7 @@ class Cmmd(Metric):
     margin = Margin(0.02, share=0.03)
     digits = 3
     is_biased = True
+    estimates_influence = True
     extractors = (CLIP,)
 
     def statistics(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

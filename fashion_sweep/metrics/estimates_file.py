@@ -15,6 +15,9 @@ from fashion_sweep.errors import RunError, TrialError
 from fashion_sweep.metrics.metric import Estimate
 from fashion_sweep.storage.files import write_tensors
 
+HALVES = ".halves"
+"""The end of the names of influences on halves."""
+
 
 @dataclass(frozen=True)
 class TrialEstimates:
@@ -36,6 +39,8 @@ def write_estimates(path: Path, estimates: Mapping[str, Estimate], prompts: Sequ
             raise TrialError(f"{name}: has influences of shape {np.shape(one.influence)} for {len(prompts)} images")
     numbers = {name: asdict(one) for name, one in estimates.items()}
     influences = {name: values.pop("influence") for name, values in numbers.items()}
+    halves = {f"{name}{HALVES}": values.pop("half_influence") for name, values in numbers.items()}
+    influences |= {name: tensor for name, tensor in halves.items() if tensor is not None}
     write_tensors(path, influences, {"estimates": json.dumps(numbers), "prompts": json.dumps(list(prompts))})
 
 
@@ -49,14 +54,19 @@ def read_estimates(path: Path, wanted: Sequence[str]) -> TrialEstimates:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             numbers, prompts = json.loads(metadata["estimates"]), json.loads(metadata["prompts"])
-            estimates = {name: Estimate(influence=file.get_tensor(name), **one) for name, one in numbers.items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+            estimates = {
+                name: Estimate(influence=tensors[name], half_influence=tensors.get(f"{name}{HALVES}"), **one)
+                for name, one in numbers.items()
+            }
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _unusable(path, f"damaged ({type(error).__name__})") from error
     if missing := [name for name in wanted if name not in estimates]:
         raise _unusable(path, f"without {missing[0]}")
-    if any(one.influence.shape != (len(prompts),) for one in estimates.values()):
+    if any(tensor.shape != (len(prompts),) for tensor in tensors.values()):
         raise _unusable(path, "not one influence for each prompt")
-    if not all(np.isfinite([one.value, one.bias, *one.influence]).all() for one in estimates.values()):
+    numbers_in = [*tensors.values(), *([one.value, one.bias] for one in estimates.values())]
+    if not all(np.isfinite(values).all() for values in numbers_in):
         raise _unusable(path, "holding values that are not finite")
     return TrialEstimates(estimates, prompts)
 

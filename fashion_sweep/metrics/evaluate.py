@@ -9,6 +9,7 @@ import numpy as np
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of
+from fashion_sweep.metrics.halves import with_halves
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
 
 
@@ -27,7 +28,11 @@ def real_statistics(
 
 
 def evaluate(
-    metrics: Sequence[Metric], kept: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig
+    metrics: Sequence[Metric],
+    kept: Mapping[str, np.ndarray],
+    real: RealImages,
+    evaluation: EvaluationConfig,
+    groups: np.ndarray,
 ) -> dict[str, Estimate]:
     """Computes the metrics of generated images, by name.
 
@@ -36,6 +41,7 @@ def evaluate(
         kept: of each generated image, in the order of judging.
         real: the real images; features are named as `kept` are.
         evaluation: the preset's settings.
+        groups: the number of each image's prompt.
 
     Raises:
         TrialError: a value is not finite.
@@ -48,6 +54,8 @@ def evaluate(
         estimates[metric.name] = estimate = metric.estimate(images, real, evaluation)
         if not (math.isfinite(estimate.value) and math.isfinite(estimate.standard_error or 0.0)):
             raise TrialError(f"{metric.title} is {estimate.value} on {len(estimate.influence)} images")
+        if metric.estimates_influence:
+            estimates[metric.name] = with_halves(metric, estimate, images, real, evaluation, groups)
     return estimates
 
 

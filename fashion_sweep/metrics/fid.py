@@ -87,6 +87,7 @@ class Fid(Metric):
     name, title, short, better = "fid", "FID", "FID", "lower"
     margin = Margin(0.5, share=0.03)
     is_biased = True
+    estimates_influence = True
     extractors = (FEATURES,)
 
     def statistics(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -23,6 +23,9 @@ class Estimate:
     """The value as other tools compute it of so many images."""
     influence: np.ndarray
     """The effect of each image on the value, times n: n float64, whose mean is about 0."""
+    half_influence: np.ndarray | None = None
+    """The same for the value of that half of the images which an image belongs to; None where influences are known
+    exactly."""
     bias: float = 0.0
     """The expected excess over the value of infinitely many images."""
     standard_error: float | None = None
@@ -94,6 +97,8 @@ class Metric(ABC):
     """The range of the value of one image, where the metric is a mean over images."""
     extractors: ClassVar[tuple[str, ...]]
     """The networks that the metric needs: names of `doors.EXTRACTORS`, or `features` for the preset's."""
+    estimates_influence: ClassVar[bool] = False
+    """Whether the influence of an image depends on all the others, so that it is known with an error."""
     compares_features: ClassVar[bool] = True
     """Whether the metric compares features of generated and of real images."""
 

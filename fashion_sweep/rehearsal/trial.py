@@ -67,12 +67,13 @@ class StandInStatistics:
         kept: Mapping[str, np.ndarray],
         real: RealImages,
         evaluation: EvaluationConfig,
+        groups: np.ndarray,
     ) -> dict[str, Estimate]:
         if all(stage.name != Work.STATISTICS for stage in self.meter.stages):
             with self.meter.stage(Work.STATISTICS):
                 drawn, features = self._stand_ins(kept, seed=0), self._stand_ins(real.features, seed=1)
                 statistics = real_statistics(metrics, features, evaluation)
-                evaluate(metrics, drawn, RealImages(features, statistics), evaluation)
+                evaluate(metrics, drawn, RealImages(features, statistics), evaluation, np.arange(self.images))
         return {}
 
     def _stand_ins(self, kept: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from fashion_sweep.config.judging import Choice
 from fashion_sweep.config.trial_spec import TrialSpec, lie_on_one_axis
 from fashion_sweep.errors import RunError
 from fashion_sweep.metrics.estimates_file import read_estimates
+from fashion_sweep.metrics.halves import prompt_groups
 from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.report.finding import classify
 from fashion_sweep.report.results import Results, TrialResult
@@ -93,8 +92,8 @@ def conclude(run: RunPaths, results: Results, name: str) -> Verdict | None:
         candidate = Candidate(spec.title, trials[0].parameters or 0, [one.metrics for one in estimates])
         measured.append(measure(candidate, metrics))
     captions = _captions(run, name)
-    _, groups_of_prompts = np.unique([captions[prompt] for prompt in prompts or ()], return_inverse=True)
-    return _verdict(name, results, groups, Comparison(measured, groups_of_prompts, metrics), len(captions))
+    prompt_of = prompt_groups([captions[prompt] for prompt in prompts or ()])
+    return _verdict(name, results, groups, Comparison(measured, prompt_of, metrics), len(captions))
 
 
 def _verdict(

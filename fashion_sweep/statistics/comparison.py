@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from fashion_sweep.metrics.halves import first_half
 from fashion_sweep.metrics.metric import Estimate, Metric
 from fashion_sweep.rng import numpy_generator
 
@@ -30,11 +31,24 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Influence:
+    """The effect of each of n images on a value, times n; and on that of the half of the images that it belongs to."""
+
+    whole: np.ndarray
+    halves: np.ndarray | None
+    """None where influences are known exactly."""
+
+    def __sub__(self, other: "Influence") -> "Influence":
+        halves = None if self.halves is None or other.halves is None else self.halves - other.halves
+        return Influence(self.whole - other.whole, halves)
+
+
+@dataclass(frozen=True)
 class OverSeeds:
     """A metric of one configuration: mean over its seeds, influence of each image, and each seed's own value."""
 
     value: float
-    influence: np.ndarray
+    influence: "Influence"
     by_seed: np.ndarray
     bias_is_rough: bool = False
     """Whether some of the bias stays, because there are so few images."""
@@ -95,9 +109,13 @@ def measure(candidate: Candidate, metrics: Sequence[Metric]) -> Measured:
 
 def _over_seeds(metric: Metric, estimates: Sequence[Estimate]) -> OverSeeds:
     values = [metric.scale * (one.value - one.bias) for one in estimates]
-    influence = np.mean([metric.scale * one.influence for one in estimates], axis=0, dtype=np.float64)
+    halves = [one.half_influence for one in estimates if one.half_influence is not None]
+    influence = Influence(
+        metric.scale * np.stack([one.influence for one in estimates]).mean(axis=0, dtype=np.float64),
+        metric.scale * np.stack(halves).mean(axis=0) if halves else None,
+    )
     rough = any(one.bias_is_rough for one in estimates)
-    return OverSeeds(float(np.mean(values)), np.asarray(influence), np.array(values), rough)
+    return OverSeeds(float(np.mean(values)), influence, np.array(values), rough)
 
 
 @dataclass(frozen=True)
@@ -140,11 +158,17 @@ class Comparison:
         """Returns the degrees of freedom of `training_variance`."""
         return sum(len(measured.metrics[metric].by_seed) - 1 for measured in self.measured)
 
-    def image_variance(self, influence: np.ndarray) -> float:
-        """Returns the variance of a mean with these influences; those of one prompt's images are summed first."""
-        sums = np.bincount(self.prompts, weights=influence)
-        groups = len(sums)
-        return float(np.var(sums) * groups**2 / (groups - 1) / len(influence) ** 2)
+    def image_variance(self, influence: Influence) -> float:
+        """Returns the variance of a value with these influences, less what their own noise adds to it (see `halves`).
+
+        With images in clusters, those of one prompt, it is the clusters' sums that vary.
+        """
+        whole = _variance_of_mean(influence.whole, self.prompts)
+        if influence.halves is None:
+            return whole
+        first = first_half(self.prompts)
+        halved = [_variance_of_mean(influence.halves[rows], self.prompts[rows]) for rows in (first, ~first)]
+        return float(np.clip(1.5 * whole - np.mean(halved) / 4, whole / 2, whole))
 
     def training_variance(self, metric: str) -> float:
         """Returns the variance between training seeds, pooled over the configurations; 0 where each has one seed.
@@ -173,5 +197,12 @@ class Comparison:
 
     def _sums_by_prompt(self, metric: str) -> np.ndarray:
         """Returns the influence of all images of a prompt on each configuration, of shape (prompts, K)."""
-        influences = [measured.metrics[metric].influence for measured in self.measured]
+        influences = [measured.metrics[metric].influence.whole for measured in self.measured]
         return np.column_stack([np.bincount(self.prompts, weights=influence) for influence in influences])
+
+
+def _variance_of_mean(influence: np.ndarray, prompts: np.ndarray) -> float:
+    """Returns the variance of the mean of n influences; those of one prompt's images are summed first."""
+    sums = np.bincount(np.unique(prompts, return_inverse=True)[1], weights=influence)
+    groups = len(sums)
+    return float(np.var(sums) * groups**2 / (groups - 1) / len(influence) ** 2)

@@ -42,7 +42,9 @@ from fashion_sweep.training.adapt import Adaptation
 from fashion_sweep.training.settled import Settled
 
 logger = logging.getLogger(__name__)
-Evaluate = Callable[[Sequence[Metric], Mapping[str, np.ndarray], RealImages, EvaluationConfig], dict[str, Estimate]]
+Evaluate = Callable[
+    [Sequence[Metric], Mapping[str, np.ndarray], RealImages, EvaluationConfig, np.ndarray], dict[str, Estimate]
+]
 """The type of `metrics.evaluate.evaluate`."""
 
 

@@ -38,7 +38,7 @@ def unbiased(x: np.ndarray, y: np.ndarray) -> float:
 
 def estimated(x, y):
     real = RealImages({"features": y}, real_statistics([CMMD], {"features": y}, EVALUATION))
-    return evaluate([CMMD], {"features": x}, real, EVALUATION)["cmmd"]
+    return evaluate([CMMD], {"features": x}, real, EVALUATION, np.arange(len(x)))["cmmd"]
 
 
 @pytest.mark.parametrize("count", [50, 700])  # in one block of rows, and in two

@@ -20,7 +20,9 @@ METRICS = metrics_of(["fid", "kid", "clip_score"])
 def judged(features, scores, reference, evaluation=EVALUATION, metrics=METRICS):
     """Estimates and the values of a result."""
     real = RealImages({"features": reference}, real_statistics(metrics, {"features": reference}, evaluation))
-    estimates = evaluate(metrics, {"features": features, "clip_scores": scores}, real, evaluation)
+    estimates = evaluate(
+        metrics, {"features": features, "clip_scores": scores}, real, evaluation, np.arange(len(features))
+    )
     return estimates, as_result(metrics, estimates, real, evaluation)
 
 
@@ -62,6 +64,7 @@ def test_estimates_come_back_from_their_file_bit_for_bit(tmp_path):
         back = found.metrics[name]
         assert (back.value, back.bias, back.standard_error) == (one.value, one.bias, one.standard_error)
         assert np.array_equal(back.influence, one.influence)
+        assert np.array_equal(back.half_influence, one.half_influence)
 
 
 def test_a_file_without_a_wanted_metric_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from fashion_sweep.metrics.fid import FID
 from fashion_sweep.report.finding import classify
 from fashion_sweep.report.verdict_headline import headline
 from fashion_sweep.report.verdict_sentence import sentence
-from fashion_sweep.statistics.comparison import Comparison, Measured, OverSeeds
+from fashion_sweep.statistics.comparison import Comparison, Influence, Measured, OverSeeds
 from fashion_sweep.statistics.selection import Margins, decide
 
 N, MARGINS, CAPTIONS = 60, Margins({"fid": 0.5, "clip_score": 0.3}), 500
@@ -25,7 +25,7 @@ def compared(seed: int) -> tuple[Comparison, bool]:
     def estimate(mean: float) -> OverSeeds:
         influence = rng.standard_normal(N) * rng.choice([0.1, 1.0, 4.0])
         by_seed = rng.normal(mean, spread) + rng.normal(0, 0.1, seeds)
-        return OverSeeds(float(by_seed.mean()), influence - influence.mean(), by_seed)
+        return OverSeeds(float(by_seed.mean()), Influence(influence - influence.mean(), None), by_seed)
 
     names = [f"UNet rank {2**k}" if along_an_axis else f"UNet rank {2**k}, lr 0.{k}" for k in range(rng.integers(3, 8))]
     measured = [
@@ -40,7 +40,7 @@ def with_images(comparison: Comparison, count: int) -> Comparison:
     shrink = np.sqrt(N / count)
 
     def surer(one: OverSeeds) -> OverSeeds:
-        return replace(one, influence=one.influence * shrink)
+        return replace(one, influence=Influence(one.influence.whole * shrink, None))
 
     return replace(
         comparison,

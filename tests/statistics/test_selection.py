@@ -8,19 +8,29 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.metrics.clip_score import CLIP_SCORE
+from fashion_sweep.metrics.evaluate import evaluate
 from fashion_sweep.metrics.fid import FID, FeatureStats, feature_stats, fid_estimate, frechet_distance
-from fashion_sweep.metrics.metric import Estimate
-from fashion_sweep.statistics.comparison import Candidate, Comparison, Difference, measure
+from fashion_sweep.metrics.metric import Estimate, RealImages
+from fashion_sweep.statistics.comparison import Candidate, Comparison, Difference, Influence, measure
 from fashion_sweep.statistics.selection import Bound, Bounds, Margins, decide
 
 D, N = 8, 400
+EVALUATION = load_run_config("exp2", "tiny").preset.evaluation
 METRICS = (FID, CLIP_SCORE)
 REFERENCE = FeatureStats(np.zeros(D), np.diag(np.linspace(0.5, 2.0, D)), 10**9)
 
 
 def true_fid(shift: float, scale: float) -> float:
     return frechet_distance(FeatureStats(np.full(D, shift), scale**2 * REFERENCE.covariance, 10**9), REFERENCE)
+
+
+def fid_of(features, reference=REFERENCE, prompts=None):
+    """FID as a trial has it, with the influences on halves."""
+    given = {"fid.mean": reference.mean, "fid.covariance": reference.covariance, "fid.count": np.array(reference.count)}
+    real, groups = RealImages({"features": features}, given), np.arange(len(features)) if prompts is None else prompts
+    return evaluate([FID], {"features": features}, real, EVALUATION, groups)["fid"]
 
 
 def candidate(name, parameters, rng, shared, shift=0.1, scale=1.0, clip_score=20.0, seeds=1, training_sd=0.0):
@@ -32,7 +42,7 @@ def candidate(name, parameters, rng, shared, shift=0.1, scale=1.0, clip_score=20
         features = moved + scale * own * np.sqrt(np.diag(REFERENCE.covariance))
         scores = clip_score + 3 * shared[:, D] + rng.standard_normal(len(shared))
         of_scores = Estimate(float(np.mean(scores)), scores - np.mean(scores))
-        by_seed.append({"fid": fid_estimate(features, REFERENCE), "clip_score": of_scores})
+        by_seed.append({"fid": fid_of(features), "clip_score": of_scores})
     return Candidate(name, parameters, by_seed)
 
 
@@ -42,7 +52,7 @@ def margins(fid, clip_score):
 
 def compared(candidates, prompts=None, metrics=METRICS):
     measured = [measure(candidate, metrics) for candidate in candidates]
-    images = len(measured[0].metrics[metrics[0].name].influence)
+    images = len(measured[0].metrics[metrics[0].name].influence.whole)
     return Comparison(measured, np.arange(images) if prompts is None else prompts, metrics)
 
 
@@ -77,6 +87,30 @@ def test_corrected_fid_is_unbiased_and_its_interval_covers_the_truth():
         covered += abs(estimate.value - truth) < 1.96 * np.sqrt(comparison.image_variance(estimate.influence))
     assert np.mean(values) == pytest.approx(truth, abs=0.1 * np.mean(biases))
     assert 0.91 <= covered / 300 <= 0.99
+
+
+def drawn_alike(rng, n, d, freedom):
+    """Features of two configurations that share .8 of their variance; one is .5 further from the real ones in FID."""
+    heavy = [np.sqrt((freedom - 2) / rng.chisquare(freedom, (n, 1))) if freedom else 1.0 for _ in range(3)]
+    shared, *own = (weight * rng.standard_normal((n, d)) for weight in heavy)
+    apart = np.zeros((2, d))
+    apart[:, 0] = np.sqrt([1.5, 1.0])
+    return [shift + np.sqrt(0.8) * shared + np.sqrt(0.2) * one for shift, one in zip(apart, own, strict=True)]
+
+
+@pytest.mark.parametrize("freedom", [None, 8], ids=["gaussian", "heavy tails"])
+@pytest.mark.parametrize(("n", "d"), [(64, 16), (256, 16)])
+def test_errors_do_not_count_their_own_noise(n, d, freedom):
+    rng, reference, values, variances = np.random.default_rng(5), FeatureStats(np.zeros(d), np.eye(d), 10**9), [], []
+    for _ in range(400):
+        both = [fid_of(one, reference) for one in drawn_alike(rng, n, d, freedom)]
+        comparison = compared([Candidate(str(i), i, [{"fid": one}]) for i, one in enumerate(both)], metrics=(FID,))
+        difference = comparison.difference("fid", *comparison.measured)
+        values.append(difference.value)
+        variances.append(difference.image_variance)
+    assert np.sqrt(np.mean(variances)) == pytest.approx(np.std(values), rel=0.1)
+    covered = np.abs(np.array(values) - 0.5) < 1.96 * np.sqrt(variances)
+    assert 0.92 <= covered.mean() <= 0.975
 
 
 @pytest.mark.parametrize("metric", ["fid", "clip_score"])
@@ -215,7 +249,8 @@ def test_images_of_one_prompt_are_no_independent_draws():
     single = compared([candidate("a", 1, rng, shared)])
     influence = single.measured[0].metrics["clip_score"].influence
     twice = compared([candidate("a", 1, rng, np.repeat(shared, 2, axis=0))], prompts=np.repeat(np.arange(N), 2))
-    assert twice.image_variance(np.repeat(influence, 2)) == pytest.approx(single.image_variance(influence), rel=1e-9)
+    repeated = Influence(np.repeat(influence.whole, 2), None)
+    assert twice.image_variance(repeated) == pytest.approx(single.image_variance(influence), rel=1e-9)
 
 
 def test_the_spread_between_training_seeds_enters_the_error():

@@ -14,6 +14,7 @@ from fashion_sweep.generation.drawing import write_samples
 from fashion_sweep.generation.judging import AT_ONCE, collect_batches, images_at_once, judge_batches
 from fashion_sweep.metrics.estimates_file import write_estimates
 from fashion_sweep.metrics.evaluate import as_result
+from fashion_sweep.metrics.halves import prompt_groups
 from fashion_sweep.metrics.judge import Judge
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.models.model import Model
@@ -99,7 +100,7 @@ def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dic
     write_tensors(trial.paths.features(name), kept, {"prompts": json.dumps(prompts)})
     metrics = metrics_of(trial.config.sweep.metrics_on(name))
     real = read_real_images(trial.run, trial.config, name, catalogue, trial.caches)
-    estimates = trial.evaluate(metrics, kept, real, evaluation)
+    estimates = trial.evaluate(metrics, kept, real, evaluation, prompt_groups(captions))
     write_estimates(trial.paths.estimates(name), estimates, prompts)
     at_once = {AT_ONCE: images_at_once(folder, len(captions), generation.batch_size)}
     return as_result(metrics, estimates, real, evaluation) | at_once | _forgotten(trial, name, model, order)
