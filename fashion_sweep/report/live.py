@@ -27,6 +27,8 @@ from fashion_sweep.run.paths import RunPaths, near
 from fashion_sweep.run.status import read_status, state_of
 from fashion_sweep.storage.files import read_json
 
+GOES_ON = {("running", "running"), ("trained", "starting"), ("trained", "running")}
+"""Changes of a trial's state that are no news: it has begun already."""
 REFRESH_S = 0.5
 WIDTH_FOR_BARS = 100
 """The columns of a terminal below which the table goes without bars."""
@@ -179,7 +181,7 @@ class LiveTable:
         for trial_id, title in self._titles.items():
             status = self._status(trial_id)
             seen, before = milestone(status), self._shown.get(trial_id, ("waiting",))
-            if seen == before or (seen == ("running",) == before[:1]):
+            if seen == before or (before[0], *seen) in GOES_ON:
                 continue
             self._shown[trial_id] = seen
             line = f"{clock_time()} {title}: {self._change(trial_id, status)}"

@@ -31,8 +31,12 @@ def test_without_a_terminal_each_change_of_state_and_each_quarter_is_one_line(tm
             set_status(run, RANK_1, "running", stage="training", step=step, steps=300, loss=0.25)
             while line not in printed(to):
                 time.sleep(0.01)
-        set_status(run, RANK_1, "running", stage="loading", step=300, steps=300, loss=0.25)
-        time.sleep(0.1)
+        set_status(run, RANK_1, "trained", step=300, steps=300, loss=0.25)
+        while "trained" not in printed(to):
+            time.sleep(0.01)
+        for state in ("starting", "running"):
+            set_status(run, RANK_1, state, stage="loading", step=300, steps=300, loss=0.25)
+            time.sleep(0.1)
         for images, line in ((0, "150/300"), (192, "192/256")):
             set_status(run, RANK_1, "running", stage="judging", loss=0.25, images=images, images_total=256)
             while line not in printed(to):
@@ -44,6 +48,7 @@ def test_without_a_terminal_each_change_of_state_and_each_quarter_is_one_line(tm
         "unet-r1: started",
         "unet-r1: training 76/300 steps, loss 0.2500",
         "unet-r1: training 150/300 steps, loss 0.2500",
+        "unet-r1: trained",
         "unet-r1: judging 192/256 images",
         "unet-r1: done, FID 16.90, CLIP score 21.00, 1m 14s",
         "unet-r2: failed: loss=nan at step 12",
