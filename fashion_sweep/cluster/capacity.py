@@ -48,7 +48,7 @@ def give_back_left_behind() -> None:
     Ray would keep their place in the cluster, or their wish for one, as long as the session lasts.
     """
     session = ray.get_runtime_context().get_job_id()
-    groups = ray._private.state.state._connect_and_get_accessor().get_all_placement_group_info()
+    groups = ray._private.state.state._connect_and_get_accessor().get_placement_group_table()
     for group in map(PlacementGroupTableData.FromString, groups):
         is_ours = group.creator_job_id.hex() == session and group.creator_actor_id.strip(NOBODY)
         if is_ours and group.creator_actor_dead and group.state != PlacementGroupTableData.REMOVED:
