@@ -73,15 +73,24 @@ def worker(trial_id: str) -> Callable[[SweepRun], list[psutil.Process]]:
     return lambda run: [one for one in _workers() if _writes_to(one, run.trial(trial_id).log)]
 
 
-def helper(trial_id: str) -> Callable[[SweepRun], list[psutil.Process]]:
-    """That helps to judge the trial."""
-    return lambda run: [
-        one for one in _workers() if any(_writes_to(one, log) for log in run.trial(trial_id).root.glob("log-lane-*"))
-    ]
+def helper(run: SweepRun) -> list[psutil.Process]:
+    """That helps to judge a trial, whichever it is."""
+    return [one for one in _workers() if any(_writes_to(one, log) for log in _logs_of_helpers(run))]
 
 
-def helped(trial_id: str) -> Moment:
-    return lambda run: bool(helper(trial_id)(run))
+def leader(run: SweepRun) -> list[psutil.Process]:
+    """That judges a trial with help."""
+    workers = _workers()
+    helped = [log.parent for log in _logs_of_helpers(run) if any(_writes_to(one, log) for one in workers)]
+    return [one for one in workers if any(_writes_to(one, folder / "log.txt") for folder in helped)]
+
+
+def _logs_of_helpers(run: SweepRun) -> list[Path]:
+    return list(run.paths.trials.glob("*/log-lane-*"))
+
+
+def is_helped(run: SweepRun) -> bool:
+    return bool(helper(run) and leader(run))
 
 
 def named(*parts: str) -> Callable[[SweepRun], list[psutil.Process]]:

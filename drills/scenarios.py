@@ -8,10 +8,11 @@ from drills.moments import (
     LANE_WORKER,
     any_of,
     has_failed,
-    helped,
     helper,
+    is_helped,
     itself,
     judged,
+    leader,
     named,
     preparing,
     reporting,
@@ -127,15 +128,18 @@ def _processes(draw: random.Random) -> list[Scenario]:
             ),
             settings={"resources.stall_minutes": 0.5},
         ),
-        Scenario(
-            "helping",
-            (
-                # The first trial has made way for the third, so it is judged last, by both lanes.
-                Fault("mid-judging", "the worker that is helped killed", helped(A), kill, worker(A)),
-                Fault("mid-judging", "a worker that helps killed", judged(A, 6), kill, helper(A)),
-            ),
-            settings=THREE,
-            afterwards=lambda run: None if run.trial(C).result.is_file() else f"{C}: not finished",
+        # The trial that has made way for the third is judged last, by both lanes.
+        *(
+            Scenario(
+                name,
+                (Fault("mid-judging", what, is_helped, kill, whom),),
+                settings=THREE,
+                afterwards=lambda run: None if run.trial(C).result.is_file() else f"{C}: not finished",
+            )
+            for name, what, whom in (
+                ("helper", "a worker that helps killed", helper),
+                ("helped", "the worker that is helped killed", leader),
+            )
         ),
         Scenario(
             "desk",
