@@ -1,9 +1,9 @@
 """What the workers of a lane do: one piece of work after another, as long as there are any."""
 
+import copy
 import faulthandler
 import importlib
 import logging
-import pickle
 from functools import partial
 
 import ray
@@ -67,7 +67,7 @@ def _make_shards(lane: Lane, piece: ShardsPiece, group: Group) -> None:
 def _as_it_travels(error: Exception) -> Exception:
     """Returns the error, or what it says where it would not survive the way to the driver."""
     try:
-        return pickle.loads(pickle.dumps(error))
+        return copy.deepcopy(error)  # which takes errors apart, and makes them anew, as sending does
     except Exception:
         return RunError(one_line(error))
 
