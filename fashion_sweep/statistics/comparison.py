@@ -48,7 +48,7 @@ class OverSeeds:
     """A metric of one configuration: mean over its seeds, influence of each image, and each seed's own value."""
 
     value: float
-    influence: "Influence"
+    influence: Influence
     by_seed: np.ndarray
     bias_is_rough: bool = False
     """Whether some of the bias stays, because there are so few images."""
@@ -112,7 +112,7 @@ def _over_seeds(metric: Metric, estimates: Sequence[Estimate]) -> OverSeeds:
     halves = [one.half_influence for one in estimates if one.half_influence is not None]
     influence = Influence(
         metric.scale * np.stack([one.influence for one in estimates]).mean(axis=0, dtype=np.float64),
-        metric.scale * np.stack(halves).mean(axis=0) if halves else None,
+        metric.scale * np.stack(halves).mean(axis=0) if len(halves) == len(estimates) else None,
     )
     rough = any(one.bias_is_rough for one in estimates)
     return OverSeeds(float(np.mean(values)), influence, np.array(values), rough)
