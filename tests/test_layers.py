@@ -39,7 +39,7 @@ TORCH_FREE = [
     "planning.plan",
     "run.paths",
     "statistics.comparison",
-    "statistics.selection",
+    "statistics.race",
     "tasks.preflight",
     "tasks.reuse",
     "tasks.sweep",

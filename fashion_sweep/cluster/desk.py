@@ -23,7 +23,7 @@ class Desk:
         self._asked: dict[str, Asked] = {}
         self._waiting: deque[Piece] = deque()
         self._behind: deque[TrialPiece] = deque()
-        """Trials that have made way for others."""
+        """Trials that have made way for others, and those that are judged further."""
         self._shared: dict[tuple[str, str], Sharing] = {}
         self._lanes: dict[str, LaneState] = {}
         self._gone: set[str] = set()
@@ -40,7 +40,11 @@ class Desk:
             return
         self._asked[owner] = Asked()
         if not self._is_known(owner):
-            self._waiting.extend(pieces)
+            for piece in pieces:
+                if isinstance(piece, TrialPiece) and piece.looks:
+                    self._behind.append(piece)
+                else:
+                    self._waiting.append(piece)
             self._wake()
 
     async def take_back(self, owner: str) -> None:
@@ -118,7 +122,7 @@ class Desk:
         """Offers work of a lane's trial to all lanes, in so many chunks."""
         piece = self._lanes[lane].piece
         assert isinstance(piece, TrialPiece)
-        self._shared[piece.owner, name] = Sharing(lane, count, HelpPiece(piece.owner, piece.function, name))
+        self._shared[piece.owner, name] = Sharing(lane, count, HelpPiece(piece, name))
         self._wake()
 
     async def next_chunk(self, lane: str, name: str) -> Chunk:

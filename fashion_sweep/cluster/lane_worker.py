@@ -37,7 +37,7 @@ def work_in_lane(lane: Lane) -> None:
                 _make_shards(lane, piece, group)
             case HelpPiece():
                 _help(lane, piece, group)
-            case TrialPiece() if group.agreed(partial(_may_begin, lane, piece.owner)):
+            case TrialPiece() if group.agreed(partial(_may_begin, lane, piece)):
                 _carry_out(lane, piece, group)
 
 
@@ -72,25 +72,25 @@ def _as_it_travels(error: Exception) -> Exception:
         return RunError(one_line(error))
 
 
-def _may_begin(lane: Lane, trial_id: str) -> bool:
+def _may_begin(lane: Lane, piece: TrialPiece) -> bool:
     """Notes that an attempt begins; False where the trial is over, or has failed too often."""
-    paths = lane.run.trial(trial_id)
+    paths = lane.run.trial(piece.trial)
     fetch_standing(paths)
-    if paths.result.is_file():  # it was over when its last lane died
-        _end(lane, trial_id)
+    if paths.result.is_file() and not piece.looks:  # it was over when its last lane died
+        _end(lane, piece.trial)
         return False
     attempts = Attempts(paths)
     if not attempts.begin(lane.resources.max_failures):
         last = {"step": 0, "error": attempts.last_error or "unknown error", "done": True}
         ray.get(lane.desk.report.remote(lane.name, last))
         return False
-    Status(paths).start()
+    Status(paths, further=bool(piece.looks)).start()
     return True
 
 
 def _carry_out(lane: Lane, piece: TrialPiece, group: Group) -> None:
     """Does what there is to do for a trial, or as much of it as is done before it makes way for another one."""
-    trial_id, watch = piece.owner, Watch(lane, group)
+    trial_id, watch = piece.trial, Watch(lane, group, piece.looks)
     paths = lane.run.trial(trial_id)
     watch.alive()
     fetch_for_trial(lane.run, paths)
@@ -100,7 +100,7 @@ def _carry_out(lane: Lane, piece: TrialPiece, group: Group) -> None:
     log = log_of(paths, group.rank)
     worker_output_to(log, group.rank)
     watch.alive()  # again, for now there is a log
-    Status(paths, writes=group.rank == 0).arrive()
+    Status(paths, writes=group.rank == 0, further=bool(piece.looks)).arrive()
     with appended(log):
         try:
             _work(lane, piece, watch)
@@ -122,9 +122,9 @@ def _carry_out(lane: Lane, piece: TrialPiece, group: Group) -> None:
 
 def _help(lane: Lane, piece: HelpPiece, group: Group) -> None:
     """Takes part in what another lane leads; what it has to say is in a log of its own."""
-    watch = Watch(lane, group, piece.work)
+    watch = Watch(lane, group, piece.piece.looks, piece.work)
     watch.alive()
-    paths = lane.run.trial(piece.owner)
+    paths = lane.run.trial(piece.piece.trial)
     fetch_for_drawing(lane.run, paths)
     log = log_of(paths, group.rank)
     log = log.with_stem(f"{log.stem}-{lane.name}")
@@ -132,23 +132,23 @@ def _help(lane: Lane, piece: HelpPiece, group: Group) -> None:
     watch.alive()
     with appended(log):
         try:
-            _work(lane, piece, watch)
+            _work(lane, piece.piece, watch)
         except Withdrawn:
-            logging.getLogger(__name__).info("%s is stopped", piece.owner)
+            logging.getLogger(__name__).info("%s is stopped", piece.piece.trial)
         finally:
             faulthandler.cancel_dump_traceback_later()
     group.meet()
 
 
-def _work(lane: Lane, piece: TrialPiece | HelpPiece, watch: Watch) -> None:
+def _work(lane: Lane, piece: TrialPiece, watch: Watch) -> None:
     from ray.train.torch import get_device
 
     module, function = piece.function
     try:
-        getattr(importlib.import_module(module), function)(lane.run, piece.owner, watch.worker(str(get_device())))
+        getattr(importlib.import_module(module), function)(lane.run, piece.trial, watch.worker(str(get_device())))
         return
     except Exception as error:
-        logging.getLogger(__name__).exception("%s failed", piece.owner)
+        logging.getLogger(__name__).exception("%s failed", piece.trial)
         # Unlike the original, these are sure to survive the way to the driver.
         failure = class_of_failure(error)(one_line(error))
     raise failure

@@ -187,7 +187,7 @@ class Lanes:
             ray.get(self.desk.try_again.remote(piece))
 
     def _after_trial(self, piece: TrialPiece, error: Exception) -> None:
-        paths = self.run.trial(piece.owner)
+        paths = self.run.trial(piece.trial)
         try:
             fetch_standing(paths)
             attempts = Attempts(paths)
@@ -209,7 +209,7 @@ class Lanes:
         self._hanging[name] = time.monotonic()
         minutes = self.resources.stall_minutes
         if isinstance(piece, TrialPiece):
-            self._note_hang(self.run.trial(piece.owner), minutes)
+            self._note_hang(self.run.trial(piece.trial), minutes)
         else:
             logger.warning("a worker gave no sign of life for %g min, and is ended", minutes)
         for worker in workers:

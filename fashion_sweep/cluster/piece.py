@@ -7,13 +7,20 @@ FunctionName: TypeAlias = tuple[str, str]
 """The names of a module and of a function in it, so that only workers import what it needs: seconds for each."""
 
 
+Looks: TypeAlias = tuple[tuple[str, int], ...]
+"""By evaluation set how many images a trial is to be judged on."""
+
+
 @dataclass(frozen=True)
 class TrialPiece:
     """All that is left to do of a trial; the lane answers for it."""
 
     owner: str
-    """The trial, which asks for it."""
+    """Who asks for it."""
     function: FunctionName
+    trial: str
+    looks: Looks = ()
+    """The looks that a trial which was judged is to be brought to; none: it is trained, and judged for the first."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,19 @@ class ShardsPiece:
 class HelpPiece:
     """A part, in chunks, of the shared work that another lane leads."""
 
-    owner: str
-    """The trial that the work is part of."""
-    function: FunctionName
+    piece: TrialPiece
+    """The piece that the work is part of."""
     work: str
     """The name of the shared work."""
+
+    @property
+    def owner(self) -> str:
+        return self.piece.owner
+
+
+def to_judge(trial: str, looks: Looks, function: FunctionName) -> TrialPiece:
+    """Returns the piece that brings a trial to looks of a race, which asks for it beside Tune."""
+    return TrialPiece(f"{trial} {looks}", function, trial, looks)
 
 
 Piece: TypeAlias = TrialPiece | ShardsPiece | HelpPiece

@@ -17,7 +17,7 @@ class TrialOnLanes(tune.Trainable):
         `desk` is the actor that is asked, `function` the dotted name of what lanes do for the trial.
         """
         self._desk, self._asked, self._heard = config["desk"], config["trial_id"], 0
-        ray.get(self._desk.ask.remote(self._asked, [TrialPiece(self._asked, config["function"])]))
+        ray.get(self._desk.ask.remote(self._asked, [TrialPiece(self._asked, config["function"], self._asked)]))
 
     def step(self) -> dict[str, Any]:
         """Waits for the next report."""

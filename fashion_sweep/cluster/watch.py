@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayError
 
 from fashion_sweep.cluster.lane import Group, Lane
-from fashion_sweep.cluster.piece import Chunk
+from fashion_sweep.cluster.piece import Chunk, Looks
 from fashion_sweep.cluster.worker import Withdrawn, Worker
 
 SIGNS = 50
@@ -23,12 +23,12 @@ ASK_EVERY_S = 0.2
 class Watch:
     """Tells the desk that a worker is alive, and asks it what is still to be done."""
 
-    def __init__(self, lane: Lane, group: Group, helps: str | None = None) -> None:
+    def __init__(self, lane: Lane, group: Group, looks: Looks = (), helps: str | None = None) -> None:
         self.leaves = False
         """Whether the trial is left before it is over."""
         self.withdrawn = False
         """Whether it is wanted no more; else it goes on later."""
-        self._lane, self._group, self._helps = lane, group, helps
+        self._lane, self._group, self._looks, self._helps = lane, group, looks, helps
         self._patience_s = lane.resources.stall_minutes * 60
         self._actor = ray.get_runtime_context().current_actor
         self._signed = self._asked_at = float("-inf")
@@ -45,6 +45,7 @@ class Watch:
             check=self._check,
             makes_way=self._makes_way,
             shared=self._shared,
+            looks=dict(self._looks),
             helps=self._helps,
             stays=True,
         )

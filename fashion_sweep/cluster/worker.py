@@ -1,7 +1,7 @@
 """Describes to a training function the process that it runs in."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from fashion_sweep.cluster.lane import Group
@@ -39,6 +39,8 @@ class Worker:
     shared: Callable[[str, int], Iterator[tuple[int, int]]] = alone
     """Given a name and a number of chunks, yields those that this worker and its peers are to do, each with how many
     were finished before. Other lanes may help: it ends once all are finished, or for a helper once none is left."""
+    looks: Mapping[str, int] = field(default_factory=dict)
+    """By evaluation set, how many images a trial that was judged before is judged on; empty for one that was not."""
     helps: str | None = None
     """The name of the shared work of the trial that is all there is to do here; None: all of the trial."""
     stays: bool = False

@@ -1,7 +1,7 @@
 """The settings of judging in a sweep file: the metrics of each evaluation set, their margins, and published numbers."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -47,6 +47,12 @@ def _with_metrics(judge: Any) -> Any:
     return {name: list(DECIDING) for name in judge}
 
 
+def _increasing(looks: list[int]) -> list[int]:
+    if sorted(set(looks)) != looks:
+        raise ValueError("each look has more images than the one before")
+    return looks
+
+
 def measured(deciding: Iterable[str], shown: Iterable[str] | None) -> list[str]:
     """Returns the metrics of a verdict and those shown beside it; where `shown` is None, those of `SHOWN_BESIDE`."""
     deciding = list(deciding)
@@ -85,14 +91,35 @@ class Published(Frozen):
         return self.__pydantic_extra__
 
 
+class RaceBudget(Frozen):
+    """What a race may cost; where it is used up, the race ends with what it knows."""
+
+    images: PositiveInt | None = None
+    """The most images drawn for an evaluation set, those of all trials together."""
+    hours: PositiveFloat | None = None
+    """The hours of judging, those of all lanes together, after which no further round is begun."""
+
+
 class Choice(Frozen):
     """The rule for choosing the best: margins below which a difference does not matter, fixed beforehand."""
 
     margins: dict[MetricName, PositiveFloat] = Field({})
     """The margins by metric, in the units of tables.
-    A metric without one here has its own, for instance FID 0.5, or 3 % of the best FID where that is more."""
+    A metric without one here has that of the preset (`evaluation.margins`), else its own, for instance FID 0.5, or 3 %
+    of the best FID where that is more."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
-    """The one-sided confidence of each bound."""
+    """The confidence of all that the verdict claims together."""
+    race: bool = True
+    """Whether judging goes on only for what the verdict still needs; false: all trials on all images."""
+    looks: Annotated[list[PositiveInt], AfterValidator(_increasing)] | None = Field(None, min_length=1)
+    """The images of a trial at each look of a race; null: as many as metrics need, then doubled up to
+    `evaluation.samples`."""
+    indifference: float = Field(0.5, ge=0, lt=1)
+    """The share of a margin, next to it, in which either answer is right: one that is shown to be worse by more than
+    the rest is out."""
+    budget: RaceBudget = RaceBudget()
+    complete: Literal["winner", "front", "all"] | None = None
+    """The trials that are judged on all images once the race is over, for numbers to be published."""
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.data_source import DataSource, Size
 from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.judging import MetricName
 from fashion_sweep.config.model_config import AnyModelConfig
 from fashion_sweep.config.sweep import Garment, Name, SetName, Sweep
 from fashion_sweep.config.training import TrainingConfig
@@ -42,6 +43,8 @@ class EvaluationConfig(Frozen):
     No folder or repository: open_clip would run the code that these ask for."""
     clip_pretrained: str | None = Field(None, pattern=r"^([\w-]+|.+\.safetensors)$")
     """The weights, by open_clip's name of them, or a safetensors file."""
+    margins: dict[MetricName, PositiveFloat] = Field({})
+    """The margins by metric where a sweep has none, for extractors whose numbers are on a scale of their own."""
     kid_subset_size: int = Field(1000, ge=2)
     loss_samples: int = Field(256, ge=2)
     """The number of images of a set not trained on, whose denoising loss tells what an adapter has forgotten."""

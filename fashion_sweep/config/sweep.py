@@ -72,7 +72,7 @@ class Sweep(Frozen):
     prompts, and nothing is measured."""
     show: list[MetricName] | None = None
     """The metrics that are measured and shown without a say in the verdict; null: KID, where FID has one."""
-    choose: Choice = Choice(margins={})
+    choose: Choice = Field(default_factory=lambda: Choice.model_validate({}))
     sample_prompts: list[SamplePrompt] = Field([])
     """The prompts that are the columns of the sample grid."""
     published: dict[SetName, list[Published]] = Field({})

@@ -1,5 +1,7 @@
 """Seeded shuffles of the catalogue's order: which records train, for how long, which validate, which are judged."""
 
+from itertools import cycle, islice
+
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.rng import permutation
@@ -30,6 +32,11 @@ def steps_for(config: TrainingConfig, records: int) -> int:
     assert config.epochs is not None
     training = records - held_out_count(records, config.validation_fraction)
     return -(-config.epochs * training // config.batch_size)
+
+
+def judged_records(catalogue: Catalogue, seed: int, images: int) -> list[Record]:
+    """Returns the record whose caption each of so many pictures shows; beyond the last record they begin anew."""
+    return list(islice(cycle(evaluation_order(catalogue, seed)), images))
 
 
 def evaluation_order(catalogue: Catalogue, seed: int) -> list[Record]:

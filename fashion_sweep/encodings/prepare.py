@@ -106,8 +106,7 @@ def check_room(run: RunPaths, shards: Sequence[Shard], specs: Sequence[TrialSpec
     config, caches = read_run_config(run.config), read_caches(run)
     parts = all_parts(config, caches.views)
     needed = sum(parts[s.kind].row_bytes * len(caches.parts[s.kind].shards[s.index]) for s in shards)
-    images: dict[str, int] = {name: len(read_catalogue(run.catalogue(name)).records) for name in config.sweep.judge}
-    by_trials = trials_size(config, [parameters_of(config, spec) for spec in specs], images)
+    by_trials = trials_size(config, [parameters_of(config, spec) for spec in specs])
     needed_by_trials = sum(by_trials.values())
     free = shutil.disk_usage(run.root).free
     if needed + needed_by_trials > free:

@@ -85,13 +85,13 @@ def cache_size(config: RunConfig, specs: Collection[TrialSpec], counts: Counts) 
     )
 
 
-def trials_size(config: RunConfig, parameters: Collection[int], images: Mapping[str, int]) -> dict[str, float]:
+def trials_size(config: RunConfig, parameters: Collection[int]) -> dict[str, float]:
     """Returns the most bytes that trials take, by what they are for.
 
-    `parameters`: the trained ones of each trial; `images`: the number in each data set.
+    `parameters`: the trained ones of each trial.
     """
     adapters, evaluation = 4.0 * sum(parameters), config.preset.evaluation
-    judged = sum(min(evaluation.samples, images[name]) for name in config.sweep.judge)
+    judged = evaluation.samples * len(config.sweep.judge)
     references = [part for part in all_parts(config, 1).values() if isinstance(part, Reference)]
     widths = {part.extractor: dimension_of(part.extractor, evaluation) for part in references}
     kept = 4.0 * (sum(widths.values()) + 1)  # of an image: its features, and its CLIP score

@@ -53,15 +53,15 @@ def judge_batches(
     )
 
 
-def collect_batches(folder: Path, count: int, batch_size: int) -> dict[str, np.ndarray]:
-    """Loads what is kept of all `count` images, in the order of their prompts, once every batch is there."""
-    return load_per_image(_batch_path(folder, start) for start in range(0, count, batch_size))
+def collect_batches(folder: Path, count: int, batch_size: int, first: int = 0) -> dict[str, np.ndarray]:
+    """Loads what is kept of images `first` to `count`, in the order of their prompts, once every batch is there."""
+    return load_per_image(_batch_path(folder, start) for start in range(first, count, batch_size))
 
 
-def images_at_once(folder: Path, count: int, batch_size: int) -> int:
+def images_at_once(folder: Path, count: int, batch_size: int, first: int = 0) -> int:
     """Returns the fewest images that went through the model together: `batch_size`, or fewer if memory fell short."""
-    sizes = []
-    for start in range(0, count, batch_size):
+    sizes = [batch_size]
+    for start in range(first, count, batch_size):
         with safe_open(_batch_path(folder, start), "pt") as file:
             sizes.append(int((file.metadata() or {}).get(AT_ONCE, batch_size)))
     return min(sizes)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of
-from fashion_sweep.metrics.halves import with_halves
+from fashion_sweep.metrics.halves import variance_of_mean, with_halves
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
 
 
@@ -56,6 +57,9 @@ def evaluate(
             raise TrialError(f"{metric.title} is {estimate.value} on {len(estimate.influence)} images")
         if metric.estimates_influence:
             estimates[metric.name] = with_halves(metric, estimate, images, real, evaluation, groups)
+        elif metric.image_range is not None and len(np.unique(groups)) > 1:  # a mean over images, some of one prompt
+            error = math.sqrt(variance_of_mean(estimate.influence, groups))
+            estimates[metric.name] = replace(estimate, standard_error=error)
     return estimates
 
 
@@ -70,6 +74,8 @@ def as_result(
             result[f"{name}_se"] = estimate.standard_error
     if not estimates:
         return {}
+    images = len(next(iter(estimates.values())).influence)
+    result["looks"] = {str(images): {name: one.value - one.bias - one.rest for name, one in estimates.items()}}
     result["samples"] = len(next(iter(estimates.values())).influence)
     if real.features:
         result["reference_samples"] = len(next(iter(real.features.values())))

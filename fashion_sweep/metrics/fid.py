@@ -10,11 +10,13 @@ import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.metrics.extractors import FEATURES, dimension_of
-from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
+from fashion_sweep.metrics.metric import FEW, Estimate, Margin, Metric, RealImages
 
 SAMPLES_PER_DIMENSION = 2.5  # below about that the covariance is too poor for a number that is called FID
-FEW_PER_DIMENSION = 10
-"""The images per feature dimension below which C/n misses some of the bias: a few % of the FID in simulation."""
+COMPARED_PER_DIMENSION = 4
+"""The images per feature dimension from which stated errors of differences are right (`benchmarks/errors.py`)."""
+FEW_PER_DIMENSION = 4
+"""The images per feature dimension below which some of the bias stays (`benchmarks/errors.py`)."""
 SMALLEST_ROOT = 1e-6
 """The share of the largest root below which roots in the cross term are noise, whose inverse would drown the rest."""
 
@@ -100,6 +102,9 @@ class Fid(Metric):
 
     def least_images(self, evaluation: EvaluationConfig) -> int:
         return round(SAMPLES_PER_DIMENSION * dimension_of(FEATURES, evaluation))
+
+    def images_to_compare(self, evaluation: EvaluationConfig) -> int:
+        return max(FEW, COMPARED_PER_DIMENSION * dimension_of(FEATURES, evaluation))
 
     def shortage(self, images: int, evaluation: EvaluationConfig) -> str | None:
         dimension, least = dimension_of(FEATURES, evaluation), self.least_images(evaluation)

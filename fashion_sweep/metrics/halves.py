@@ -2,9 +2,10 @@
 
 An influence that is estimated from the images that it belongs to holds their noise, which adds to its variance what is
 true of half as much: for a metric that is quadratic in the distribution the variance of n images is F/n + S/n², that of
-the influences says F/n + 2 S/n². Halves say it at n/2, and the two together what is true, whatever the metric.
-Source: the jackknife's variance is biased upwards by interactions of images, Efron & Stein (1981), Annals of Statistics
-9(3).
+the influences says F/n + 2 S/n². Halves say it at n/2, and the two together what is true, whatever the metric. So it is
+with bias: what is left of it once C/n is taken away shrinks with 1/n², and halves have four times as much.
+with bias: what is left of it once C/n is taken off shrinks with 1/n², and halves have four times as much.
+9(3); Richardson's extrapolation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,16 @@ def prompt_groups(captions: Sequence[str]) -> np.ndarray:
     return np.unique(np.asarray(captions, dtype=object), return_inverse=True)[1]
 
 
+def variance_of_mean(influence: np.ndarray, groups: np.ndarray) -> float:
+    """Returns the variance of the mean of n influences; those of one prompt's images are summed first.
+
+    groups: the number of each image's prompt, n of 0 to P−1.
+    """
+    sums = np.bincount(groups, weights=influence)
+    count = len(sums)
+    return float(np.var(sums) * count**2 / (count - 1) / len(influence) ** 2)
+
+
 def first_half(groups: np.ndarray) -> np.ndarray:
     """Returns which images are of the first half: every second prompt with all its images."""
     return groups % 2 == 0
@@ -34,10 +45,14 @@ def with_halves(
     evaluation: EvaluationConfig,
     groups: np.ndarray,
 ) -> Estimate:
-    """Returns the estimate with each image's influence on that of its half; as it is where prompts are too few."""
-    first, influence = first_half(groups), np.empty(len(groups))
+    """Returns the estimate with each image's influence on that of its half, and with what is left of its bias; as it is
+    where prompts are too few."""
+    first, influence, values = first_half(groups), np.empty(len(groups)), list[float]()
     if min(len(np.unique(groups[rows])) for rows in (first, ~first)) < 2:
         return estimate
     for rows in (first, ~first):
-        influence[rows] = metric.estimate({key: of[rows] for key, of in images.items()}, real, evaluation).influence
-    return replace(estimate, half_influence=influence)
+        half = metric.estimate({key: of[rows] for key, of in images.items()}, real, evaluation)
+        influence[rows] = half.influence
+        values.append(half.value - half.bias)
+    rest = (float(np.mean(values)) - (estimate.value - estimate.bias)) / 3 if metric.is_biased else 0.0
+    return replace(estimate, half_influence=influence, rest=rest)

@@ -15,19 +15,20 @@ from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
 def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Estimate:
     """Estimates KID as the mean over disjoint subsets: the k-th `subset_size` features against the reference's k-th.
 
-    features N,d and reference M,d are each in a random order, and row i of one tells nothing of row i of the other.
-    The standard error is that of the mean over subsets.
+    Beyond the last of the reference its first is taken again. features N,d and reference M,d are each in a random
+    order, and row i of one tells nothing of row i of the other. The standard error is that of the mean over subsets.
 
     Raises:
         ValueError: there are fewer than two subsets, so that nothing is known of the error.
     """
-    count = min(len(features), len(reference)) // subset_size
-    if count < 2 or subset_size < 2:
+    count, references = len(features) // subset_size, len(reference) // subset_size
+    if min(count, references, subset_size) < 2:
         raise ValueError(f"KID needs two subsets of {subset_size} on each side")
     values, influence = np.empty(count), np.zeros(len(features))
     for number in range(count):
         rows = slice(number * subset_size, (number + 1) * subset_size)
-        values[number], influence[rows] = squared_mmd(features[rows], reference[rows])
+        beside = reference[number % references * subset_size :][:subset_size]
+        values[number], influence[rows] = squared_mmd(features[rows], beside)
     influence *= len(features) / (count * subset_size)  # images beyond the last subset move nothing
     return Estimate(float(values.mean()), influence, standard_error=float(values.std(ddof=1) / np.sqrt(count)))
 

@@ -27,7 +27,10 @@ class Estimate:
     """The same for the value of that half of the images which an image belongs to; None where influences are known
     exactly."""
     bias: float = 0.0
-    """The expected excess over the value of infinitely many images."""
+    """The expected excess over the value of infinitely many images, as it is taken from differences."""
+    rest: float = 0.0
+    """What is left of it then, as halves of the images tell: taken from what is shown. Differences have it in common,
+    and would only be noisier for it."""
     standard_error: float | None = None
     """The standard error of the value, where it is shown with one."""
     bias_is_rough: bool = False
@@ -72,6 +75,8 @@ class ImageBatch(Protocol):
         """Returns the captions' features N,d float32, by an extractor that is a CLIP."""
 
 
+FEW = 128
+"""The images from which a mean over them is as good as normally distributed, far into its tails."""
 STATED = ("name", "title", "short", "better", "margin", "extractors")
 """The fields that a metric's class has to state."""
 
@@ -127,6 +132,10 @@ class Metric(ABC):
     def least_images(self, evaluation: EvaluationConfig) -> int:
         """Returns the smallest number of images that is enough."""
         return 2
+
+    def images_to_compare(self, evaluation: EvaluationConfig) -> int:
+        """Returns the smallest number of images on which errors of differences are what they are said to be."""
+        return max(FEW, self.least_images(evaluation))
 
     @property
     def worse(self) -> Literal["lower", "higher"]:

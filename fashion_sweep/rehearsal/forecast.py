@@ -141,8 +141,8 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
     drawn = task_of(config).pictures(config, spec)
     judged = math.ceil(drawn / workers) * pace.images[config.drawn_as].image(preset) if drawn else 0.0
     for name in config.sweep.judge:
-        count, images = min(preset.evaluation.samples, amount.records[name]), pace.images[name]
-        judged += math.ceil(count / workers) * images.image(preset) + pace.statistics
+        images = pace.images[name]
+        judged += math.ceil(preset.evaluation.samples / workers) * images.image(preset) + pace.statistics
         if name != preset.training_set and not spec.is_base_model:
             judged += min(preset.evaluation.loss_samples, amount.records[name]) * (images.forward + pace.caption)
     return TrialForecast(spec.title, trained, judged, steps, workers * amount.gpus_per_worker)
@@ -151,4 +151,4 @@ def _trial(config: RunConfig, spec: TrialSpec, pace: Pace, amount: Amount, witho
 def disk(config: RunConfig, cache: CacheSize, amount: Amount, adapters: Mapping[str, int]) -> dict[str, float]:
     """Returns the bytes on disk by what they are for; `adapters` holds parameters by trial."""
     cached = {caching(part.kind): float(part.bytes) for part in cache.parts}
-    return cached | trials_size(config, [adapters[spec.trial_id] for spec in all_specs(config)], amount.records)
+    return cached | trials_size(config, [adapters[spec.trial_id] for spec in all_specs(config)])

@@ -9,7 +9,7 @@ from fashion_sweep.config.data_source import PublishedData
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.sets import open_data
-from fashion_sweep.data.split import evaluation_order
+from fashion_sweep.data.split import judged_records
 from fashion_sweep.errors import ConfigError
 
 SAMPLES = 2
@@ -21,7 +21,7 @@ CAPTIONS = (
 
 def two_of(catalogue: Catalogue, seed: int) -> Catalogue:
     """Returns the first two that judging would take; one twice where there is no second, to train and to validate."""
-    chosen = (evaluation_order(catalogue, seed) * SAMPLES)[:SAMPLES]
+    chosen = judged_records(catalogue, seed, SAMPLES)
     return Catalogue(tuple(sorted(chosen, key=lambda record: record.name)), 0, ())
 
 

@@ -18,6 +18,8 @@ class Configuration:
     title: str
     parameters: int | None
     """The number of trained parameters; 0 is the base model."""
+    images: int | None
+    """The images of each training that the numbers are from; the most of any where there is no verdict."""
     metrics: Mapping[str, Interval]
     """The metrics of the verdict that are known, by name."""
     on_front: bool | None
@@ -40,10 +42,20 @@ def configurations(results: Results, name: str, verdict: Verdict | None) -> list
         if name in trial.evaluations:
             groups.setdefault(trial.spec.configuration, []).append(trial)
     if verdict is None:
-        raw = {spec: _means(trials, name, results.deciding(name)) for spec, trials in groups.items()}
-        return [Configuration(spec.title, groups[spec][0].parameters, means, None) for spec, means in raw.items()]
+        return [
+            Configuration(
+                title=spec.title,
+                parameters=trials[0].parameters,
+                images=max((one.on(name).samples or 0 for one in trials), default=0) or None,
+                metrics=_means(trials, name, results.deciding(name)),
+                on_front=None,
+            )
+            for spec, trials in groups.items()
+        ]
     return [
-        Configuration(spec.title, trials[0].parameters, estimates, spec.title in verdict.front)
+        Configuration(
+            spec.title, trials[0].parameters, verdict.images[spec.title], estimates, spec.title in verdict.front
+        )
         for spec, trials in groups.items()
         if (estimates := verdict.estimates.get(spec.title)) is not None
     ]

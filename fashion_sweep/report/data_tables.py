@@ -32,8 +32,10 @@ def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
         lines.append("Equal files: none.")
     if check.training is not None:
         lines.append(f"Split: {check.training:,} images train, {check.validation:,} validate.")
-    fewer = f", all there are, for {evaluation.samples:,} are asked for" if check.judged < evaluation.samples else ""
-    lines.append(f"Judged, where a sweep judges {check.name}: {check.judged:,} captions{fewer}.")
+    few = ", all there are" if check.judged < evaluation.samples else ""
+    lines.append(
+        f"Judged, where a sweep judges {check.name}: {evaluation.samples:,} pictures of {check.judged:,} captions{few}."
+    )
     usual = metrics_of(measured(DECIDING, None))
     if problem := too_few(usual, min(evaluation.samples, check.kept), evaluation):
         lines.append(

@@ -20,6 +20,7 @@ from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
+from fashion_sweep.report.standing import RaceStanding, read_standings
 from fashion_sweep.report.status_text import Shown, counts, milestone, reached
 from fashion_sweep.report.tables import duration
 from fashion_sweep.report.words import GAP
@@ -77,6 +78,7 @@ class LiveTable:
         self._console = console or Terminal()
         self._shown: dict[str, tuple[str, ...]] = {}
         self._stage_began: dict[str, tuple[str | None, float, float]] = {}
+        self._out: set[tuple[str, str]] = set()
         self._has_pictures = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="live-table", daemon=True)
@@ -142,7 +144,9 @@ class LiveTable:
             table.add_column(column, no_wrap=True)
         for column in ("loss", "elapsed", "stage left"):
             table.add_column(column, justify="right", no_wrap=True)
-        titles = self._titles
+        titles, races = self._titles, read_standings(self._run)
+        if races:
+            table.add_column("race", no_wrap=True)
         for trial_id in titles if shown is None else shown:
             title, status = titles[trial_id], self._status(trial_id)
             stage = status.stage if status.state == "running" and status.stage else status.state
@@ -156,6 +160,7 @@ class LiveTable:
                 GAP if status.loss is None else f"{status.loss:.4f}",
                 duration(status.worked(now if running else status.time)),
                 duration(self._stage_left(trial_id, status)) if running else "",
+                *([_in_races(races, title)] if races else []),
             )
         return table
 
@@ -178,6 +183,7 @@ class LiveTable:
         return (status.total - status.done) * took / moved if moved > 0 and took > 0 else None
 
     def _print_changes(self) -> None:
+        self._print_standings()
         for trial_id, title in self._titles.items():
             status = self._status(trial_id)
             seen, before = milestone(status), self._shown.get(trial_id, ("waiting",))
@@ -186,6 +192,15 @@ class LiveTable:
             self._shown[trial_id] = seen
             line = f"{clock_time()} {title}: {self._change(trial_id, status)}"
             self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+    def _print_standings(self) -> None:
+        """Prints who is out of a race as soon as that is so; who is chosen, others that come later may change."""
+        for name, by_title in read_standings(self._run).items():
+            for title, one in by_title.items():
+                if one.state == "out" and (name, title) not in self._out:
+                    self._out.add((name, title))
+                    line = f"{clock_time()} {title} is out after {one.images:,} images of {name}: {one.why}"
+                    self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     def _change(self, trial_id: str, status: Shown) -> str:
         if status.state == "failed":
@@ -216,6 +231,12 @@ class LiveTable:
             if (value := number(judged.get(metric.name))) is not None
         ]
         return [*shown, duration(sum(seconds))] if seconds else shown
+
+
+def _in_races(races: Mapping[str, Mapping[str, RaceStanding]], title: str) -> str:
+    """Says how a trial's configuration stands in each race: images, state, and the distance from its rival."""
+    found = [by_title.get(title) or by_title.get(title.partition(", seed +")[0]) for by_title in races.values()]
+    return "; ".join(f"{one.images:,} {one.state}{one.distance}" for one in found if one)
 
 
 def _bar(status: Shown) -> ProgressBar | str:

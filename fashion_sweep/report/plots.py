@@ -203,7 +203,9 @@ def _legend(figure: Figure, verdict: Verdict | None) -> None:
         axes.plot([], [], "o", color=BLUE, markerfacecolor=face, markersize=7, label=label)[0]
         for face, label in ((BLUE, "on the Pareto front, as measured"), ("white", "not on it"))
     ]
-    bars = f"95 % interval: {verdict.images:,} images, {trained}"
+    fewest, most = min(verdict.images.values()), max(verdict.images.values())
+    images = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    bars = f"95 % interval: {images} images, {trained}"
     handles.append(axes.plot([], [], color=BLUE + "66", label=bars)[0])
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fashion_sweep.config.judging import Published
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.words import in_all, joined, listed
-from fashion_sweep.statistics.selection import Margins
+from fashion_sweep.statistics.bounds import Margins
 
 
 def best_row(rows: Sequence[Published], metric: Metric) -> Published:

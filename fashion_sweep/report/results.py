@@ -157,7 +157,7 @@ def collect(run: RunPaths) -> Results:
 def _trial(run: RunPaths, spec: TrialSpec, sweep: Sweep) -> TrialResult:
     paths = run.trial(spec.trial_id)
     status = read_status(paths)
-    state = state_of(paths, status)
+    state = state_of(paths, status, going=False)
     if state == "stopped":
         return _stopped(spec, _mapping(paths.stopped), _mapping(paths.suggestion))
     if state == "failed":

@@ -36,17 +36,21 @@ def answer_of(results: Results, verdicts: Verdicts) -> Answer:
     sentences = [missing[name].paragraph if name in missing else verdicts[name].sentence for name in names]
     bases = dict.fromkeys(verdicts[name].basis for name in names if name in verdicts)
     paragraph = [*filter(None, sentences), *_forgotten(results), *bases, *_gaps(results)]
-    return Answer(_so_far(results, " ".join(headlines)), " ".join(paragraph))
+    races_are_over = all(verdict.end for verdict in verdicts.values())
+    return Answer(_so_far(results, races_are_over, " ".join(headlines)), " ".join(paragraph))
 
 
-def _so_far(results: Results, headline: str) -> str:
+def _so_far(results: Results, races_are_over: bool, headline: str) -> str:
     """Words a headline as preliminary while the run goes on, so that it tells nobody what to take."""
     begun, wanted = len(results.trials), max(len(results.trials), trials_wanted(results.config))
     over = sum(trial.state != "unfinished" for trial in results.trials)
-    if over == begun == wanted:
+    all_over = over == begun == wanted
+    if all_over and races_are_over:
         return headline
     so_far = re.sub(r"\bTake (.+?): as good", r"\1 is as good", headline)
-    return f"So far, with {over} of {wanted} trials: {so_far}"
+    return (
+        f"So far, while the race goes on: {so_far}" if all_over else f"So far, with {over} of {wanted} trials: {so_far}"
+    )
 
 
 def _on(name: str, judge: Sequence[str]) -> str:

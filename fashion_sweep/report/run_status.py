@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import CONTROL, ESCAPES
 from fashion_sweep.report.live import LiveTable
 from fashion_sweep.report.progress import doing
+from fashion_sweep.report.standing import read_standings
 from fashion_sweep.report.tables import duration
 from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.retries import Attempts
@@ -30,6 +32,7 @@ def standing(run: RunPaths, going: bool) -> dict[str, Any]:
         "run": run.name,
         "going": going,
         "doing": doing(run) if going else None,
+        "races": {name: {title: asdict(one) for title, one in of.items()} for name, of in read_standings(run).items()},
         "trials": [_trial(run.trial(spec.trial_id), spec, going) for spec in specs],
     }
 
@@ -40,6 +43,10 @@ def show_standing(run: RunPaths, going: bool, console: Console) -> None:
     titles = {spec.trial_id: spec.title for spec in run_specs(run, config)}
     console.print(f"run {run.name}: sweep {config.sweep.name}, preset {config.preset.name}", markup=False)
     console.print(LiveTable(run, list(titles), titles, console, going=going).table())
+    for name, by_title in read_standings(run).items():
+        for title, one in by_title.items():
+            said = f"{title}: {one.images:,} images of {name}, {one.state}: {one.why}"
+            console.print(said, markup=False, soft_wrap=True)
     trials = standing(run, going)["trials"]
     for trial in trials:
         for note in trial["notes"]:

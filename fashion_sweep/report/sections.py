@@ -8,6 +8,7 @@ from typing import Literal
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.provenance import provenance
+from fashion_sweep.report.race_table import race_table
 from fashion_sweep.report.results import Evaluation, Results, TrialResult
 from fashion_sweep.report.run_answer import Answer
 from fashion_sweep.report.tables import Table, count, published_tables, time_table, trial_tables
@@ -57,6 +58,7 @@ class Pictures:
     plots: Sequence[Picture]
     grid: Path | None
     losses: Path | None
+    races: Sequence[Picture] = ()
 
 
 def sections(
@@ -77,6 +79,7 @@ def sections(
     failed = [(trial.title, trial.error or _unended(trial)) for trial in results.trials if trial.state != "done"]
     all_sections = [
         Section("Verdict", verdict_texts(answer)),
+        Section("Race", (*(race_table(one) for one in verdicts.values() if one.is_race), *pictures.races)),
         Section("Numbers", _numbers(results, verdicts)),
         Section("Quality against size", tuple(pictures.plots)),
         Section("Samples", _grid(pictures.grid)),
@@ -104,14 +107,14 @@ def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
         (
             one.title + (" (chosen)" if one.title == verdict.chosen else ""),
             count(one.parameters),
+            count(one.images),
             *(with_interval(metric, one.value(metric)) for metric in metrics),
             _on_front(one, verdict),
         )
         for one in configurations(results, name, verdict)
     ]
-    less = f"less the bias of {verdict.images:,} images, "
     parts = [
-        f"{one.title}∞ is {one.title} {less}{judged.source(one)}"
+        f"{one.title}∞ is {one.title} less the bias of so many images, {judged.source(one)}"
         if one.is_biased
         else f"{one.title} {judged.source(one)}"
         for one in metrics
@@ -121,7 +124,7 @@ def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
         f"if no other with as few parameters measures better{in_all(len(metrics))}; no, if one is shown to."
     )
     headings = [f"{metric.heading(less_bias=True, narrow=True)} (95 %)" for metric in metrics]
-    columns = ("configuration", "parameters", *headings, "front")
+    columns = ("configuration", "parameters", "images", *headings, "front")
     return Table(f"Configurations on {name}, with 95 % intervals", columns, tuple(rows), caption)
 
 

@@ -56,10 +56,11 @@ def write_side_by_side(runs: Sequence[RunPaths], folder: Path) -> list[Table]:
     collected = [(run, collect(run)) for run in runs]
     names = common_sets([results for _, results in collected])
     for name in names:
-        check_alike({run.name: results.evaluations_on(name) for run, results in collected}, name)
         _check_references(runs, name)
     compared = [Compared(run, results, verdicts_of(run, results)) for run, results in collected]
     for name in names:
+        judged = {one.run.name: one.results.evaluations_on(name) for one in compared}
+        check_alike(judged, name, any_number=all(name in one.verdicts for one in compared if judged[one.run.name]))
         _check_bias([one for one in compared if one.results.evaluations_on(name)], name)
     tables, pictures = [], []
     for name in names:
@@ -102,13 +103,17 @@ def common_metrics(found: Sequence[Results], name: str) -> list[Metric]:
     return common
 
 
-def check_alike(judged: Mapping[str, Sequence[Evaluation]], name: str) -> None:
+def check_alike(judged: Mapping[str, Sequence[Evaluation]], name: str, any_number: bool = False) -> None:
     """Checks that numbers of one evaluation set can share a column: same models, same counts.
 
     Args:
         judged: by run.
+        name: of the evaluation set.
+        any_number: whether the numbers of generated images may differ, since what these do to metrics is taken off.
     """
     for attribute, things in MUST_AGREE.items():
+        if any_number and attribute == "samples":
+            continue
         by_run = {run: _values(judgements, attribute) for run, judgements in judged.items() if judgements}
         if len({value for values in by_run.values() for value in values}) > 1:
             details = "; ".join(f"{run}: {' and '.join(values)}" for run, values in by_run.items())
@@ -145,7 +150,8 @@ def _check_bias(compared: Sequence[Compared], name: str) -> None:
 def _titles(compared: Sequence[Compared], name: str, metrics: Sequence[Metric]) -> dict[str, str]:
     """Returns the titles of the plots, by metric; what the numbers rest on is the same in all runs."""
     corrected, judged = any(name in one.verdicts for one in compared), _any_evaluation(compared, name)
-    images = f", {judged.samples or GAP} images"
+    counts = {one.samples for run in compared for one in run.results.evaluations_on(name)}
+    images = f", {judged.samples or GAP} images" if len(counts) == 1 else ""
     return {
         metric.name: f"{metric.title}{' less its bias' * (corrected and metric.is_biased)} on {name}: "
         f"{judged.source(metric).partition(' ')[2]}{images * metric.compares_features}"
@@ -161,7 +167,13 @@ def _table(
 ) -> Table:
     titles = list(dict.fromkeys(one.title for of_run in shown.values() for one in of_run))
     rows = [
-        (one.title, run, count(one.parameters), *(with_interval(metric, one.value(metric)) for metric in metrics))
+        (
+            one.title,
+            run,
+            count(one.parameters),
+            count(one.images),
+            *(with_interval(metric, one.value(metric)) for metric in metrics),
+        )
         for title in titles
         for run, of_run in shown.items()
         for one in of_run
@@ -171,7 +183,7 @@ def _table(
     judged = _any_evaluation(compared, name)
     real = GAP if judged.reference_samples is None else f"{judged.reference_samples:,}"
     caption = f"{'; '.join(_titles(compared, name, metrics).values())}; {real} real images."
-    columns = ("configuration", "run", "parameters", *headings)
+    columns = ("configuration", "run", "parameters", "images", *headings)
     return Table(f"Configurations on {name}", columns, tuple(rows), caption, text_columns=2)
 
 

@@ -122,7 +122,12 @@ def _numbers(results: Results, name: str, verdict: Verdict | None, most: int) ->
     shown = configurations(results, name, verdict)
     ranking = sorted(shown, key=lambda one: (verdict is None or one.title != verdict.best, one.rank(metrics[0])))
     rows = tuple(
-        (one.title, count(one.parameters), *(with_interval(metric, one.value(metric)) for metric in metrics))
+        (
+            one.title,
+            count(one.parameters),
+            *([count(one.images)] if verdict else []),
+            *(with_interval(metric, one.value(metric)) for metric in metrics),
+        )
         for one in shown
         if one in ranking[:most]
     )
@@ -132,11 +137,11 @@ def _numbers(results: Results, name: str, verdict: Verdict | None, most: int) ->
         else f"{one.title} {judged.source(one)}"
         for one in metrics
     ]
-    caption = f"{judged.samples or GAP} images each; {'; '.join(parts)}."
+    caption = f"{'; '.join(parts)}." if verdict else f"{judged.samples or GAP} images each; {'; '.join(parts)}."
     caption += f" {len(shown) - most} more rows in the report." if len(shown) > most else ""
     first = name.capitalize() if len(results.config.sweep.judge) > 1 else "configuration"
     headings = [one.heading(less_bias=verdict is not None, narrow=True) + " (95 %)" * bool(verdict) for one in metrics]
-    return Table("", (first, "parameters", *headings), rows, caption)
+    return Table("", (first, "parameters", *(["images"] if verdict else []), *headings), rows, caption)
 
 
 def _unfinished(run: RunPaths, results: Results) -> list[str]:
@@ -168,11 +173,9 @@ def _next(run: RunPaths, results: Results, verdicts: Verdicts) -> str:
 
 
 def _again(run: RunPaths, results: Results, undecided: Sequence[Verdict]) -> str | None:
-    """Returns the sweep judged on enough images; None where its call is not known, or images are lacking."""
+    """Returns the sweep judged on enough images; None where its call is not known."""
     config = results.config
     samples = max(one.images_needed or 0 for one in undecided)
-    if any(samples > one.captions for one in undecided):
-        return None
     try:
         same = resolved(load_run_config(config.sweep.name, config.preset.name)) == config
     except FashionSweepError:

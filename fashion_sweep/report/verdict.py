@@ -1,22 +1,19 @@
-"""The verdict on an evaluation set: what the estimates of all trials allow one to conclude."""
+"""The verdict on an evaluation set: what the race of all trials allows one to conclude."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fashion_sweep.config.judging import Choice
-from fashion_sweep.config.trial_spec import TrialSpec, lie_on_one_axis
-from fashion_sweep.errors import RunError
-from fashion_sweep.metrics.estimates_file import read_estimates
-from fashion_sweep.metrics.halves import prompt_groups
-from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.report.finding import classify
-from fashion_sweep.report.results import Results, TrialResult
+from fashion_sweep.report.race import margins_of, races_of
+from fashion_sweep.report.results import Results
+from fashion_sweep.report.standing import RaceStanding, standings
 from fashion_sweep.report.verdict_headline import headline
 from fashion_sweep.report.verdict_sentence import basis, sentence
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.statistics.comparison import Candidate, Comparison, Measured, measure
-from fashion_sweep.statistics.selection import Margins, decide
+from fashion_sweep.statistics.bounds import Margins
+from fashion_sweep.statistics.comparison import Comparison, Measured
+from fashion_sweep.statistics.race import Race
 from fashion_sweep.storage.files import read_json, read_what_may_be_lost
 
 
@@ -35,7 +32,19 @@ class Verdict:
 
     evaluation_set: str
     margins: Margins
-    images: int
+    images: Mapping[str, int]
+    """The images by which each configuration counts."""
+    images_drawn: int
+    """The images of all trials by which they count, and how many all of them would be."""
+    images_in_all: int
+    leaders: Mapping[str, str]
+    """The configuration with the best value as measured, by metric of the verdict."""
+    looks: Mapping[int, Mapping[str, Mapping[str, Interval]]]
+    """By how much each configuration was worse than the leaders at each look, as `estimates`."""
+    standings: Mapping[str, RaceStanding]
+    """How each configuration stands in the race."""
+    end: str | None
+    """Why the race is over; None while it goes on."""
     captions: int
     """The number of captions that could be judged; more images than these repeat some."""
     images_needed: int | None
@@ -61,78 +70,68 @@ class Verdict:
     basis: str
     """The sentence that says what headline and sentence rest on."""
 
+    @property
+    def is_race(self) -> bool:
+        """Whether judging could have ended before all images were judged."""
+        return self.images_drawn < self.images_in_all or len(self.looks) > 1
+
 
 Verdicts = Mapping[str, Verdict]
 """The verdicts by evaluation set; one that allows none is left out."""
 
 
 def verdicts_of(run: RunPaths, results: Results) -> dict[str, Verdict]:
-    """Returns the verdicts by evaluation set; one that allows none is left out."""
-    verdicts = {name: conclude(run, results, name) for name in results.config.sweep.judge}
-    return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
-
-
-def conclude(run: RunPaths, results: Results, name: str) -> Verdict | None:
-    """Draws the verdict on a set; None where no configuration is judged, or the run folder has no estimates.
+    """Returns the verdicts by evaluation set; one that allows none is left out: nothing was judged, or long ago.
 
     Raises:
         RunError: trials were judged on different images, or the estimates of one are damaged.
     """
-    groups, metrics = _by_configuration(results, name), metrics_of(results.config.sweep.judge[name])
-    paths = [run.trial(trial.spec.trial_id).estimates(name) for trials in groups.values() for trial in trials]
-    if not any(path.is_file() for path in paths):
-        return None
-    measured, prompts = [], None
-    for spec, trials in groups.items():
-        names = results.config.sweep.judge[name]
-        estimates = [read_estimates(run.trial(trial.spec.trial_id).estimates(name), names) for trial in trials]
-        prompts = estimates[0].prompts if prompts is None else prompts
-        if any(other.prompts != prompts for other in estimates):
-            raise RunError(f"{run.name}: the trials of {spec.title} were judged on {name} by other prompts")
-        candidate = Candidate(spec.title, trials[0].parameters or 0, [one.metrics for one in estimates])
-        measured.append(measure(candidate, metrics))
-    captions = _captions(run, name)
-    prompt_of = prompt_groups([captions[prompt] for prompt in prompts or ()])
-    return _verdict(name, results, groups, Comparison(measured, prompt_of, metrics), len(captions))
+    races = races_of(run, results.config)
+    return {name: _verdict(name, results, race, _captions(run, name)) for name, race in races.items()}
 
 
-def _verdict(
-    name: str,
-    results: Results,
-    groups: Mapping[TrialSpec, Sequence[TrialResult]],
-    comparison: Comparison,
-    captions: int,  # that could be judged
-) -> Verdict:
-    first = comparison.metrics[0]
-    best_values = {metric.name: comparison.best_in(metric).metrics[metric.name].value for metric in comparison.metrics}
-    margins = margins_of(results.config.sweep.choose, comparison.metrics, best_values)
-    selection = decide(comparison, margins, lie_on_one_axis(list(groups)))
-    finding = classify(comparison, selection, margins, captions)
-    best = selection.chosen or comparison.best_in(first).name
-    trials = next(trials for spec, trials in groups.items() if spec.title == best)
+def _verdict(name: str, results: Results, race: Race, captions: int) -> Verdict:
+    config, first = results.config, race.metrics[0]
+    best_values = {metric.name: race.best_in(metric).metrics[metric.name].value for metric in race.metrics}
+    margins = margins_of(config.sweep.choose, race.metrics, best_values, config.preset.evaluation.margins)
+    finding = classify(race, margins, captions, _image_seconds(results, name))
+    best = race.chosen or race.best_in(first).name
+    trials = [one for one in results.trials if one.spec.configuration.title == best and name in one.evaluations]
+    trained = [one.seeds for one in race.measured if one.parameters]
     return Verdict(
         evaluation_set=name,
         margins=margins,
-        images=len(comparison.prompts),
+        images=race.images,
+        images_drawn=sum(race.images[one.name] * one.seeds for one in race.measured),
+        images_in_all=sum(config.preset.evaluation.samples * one.seeds for one in race.measured),
+        leaders={metric.name: race.best_in(metric).name for metric in race.metrics},
+        looks={images: _behind(race, images) for images in race.comparisons},
+        standings=standings(race),
+        end=race.end,
         captions=captions,
         images_needed=finding.images_needed,
-        seeds=min((len(trials) for spec, trials in groups.items() if not spec.is_base_model), default=1),
-        estimates={one.name: _intervals(comparison, one) for one in comparison.measured},
-        front=selection.front,
-        possible=selection.possible,
-        chosen=selection.chosen,
+        seeds=min(trained, default=1),
+        estimates={
+            one.name: _estimates(race.comparisons[race.images[one.name]], [one])[one.name] for one in race.measured
+        },
+        front=race.front(surely=False),
+        possible=race.front(surely=True),
+        chosen=race.chosen,
         best=best,
         best_trial=min(trials, key=lambda trial: trial.on(name).rank(first)).spec.trial_id,
         headline=headline(finding),
         sentence=sentence(finding, name),
-        basis=basis(comparison),
+        basis=basis(race),
     )
 
 
-def margins_of(choice: Choice, metrics: Sequence[Metric], best: Mapping[str, float]) -> Margins:
-    """Returns the margins of the sweep, else each metric's own; `best` is the best value in each."""
-    by_metric = {metric.name: metric.margin.beside(best[metric.name]) for metric in metrics}
-    return Margins({name: choice.margins.get(name, margin) for name, margin in by_metric.items()}, choice.level)
+def _image_seconds(results: Results, name: str) -> float | None:
+    """Returns how long a lane took to draw and judge an image; None where trials do not say, or drew for other sets."""
+    judged = [(trial.seconds.get("judge"), trial.on(name).samples) for trial in results.trials]
+    known = [(seconds, images) for seconds, images in judged if seconds and images]
+    if not known or len(results.config.sweep.judge) > 1:
+        return None
+    return sum(seconds for seconds, _ in known) / sum(images for _, images in known)
 
 
 def read_verdicts(run: RunPaths) -> dict[str, Verdict]:
@@ -145,28 +144,43 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _read(values: Mapping[str, Any]) -> Verdict:
-    estimates = {
-        title: {metric: Interval(**interval) for metric, interval in metrics.items()}
-        for title, metrics in values["estimates"].items()
-    }
     by_metric = dict(values["margins"])
-    parts = {"estimates": estimates, "margins": Margins(level=by_metric.pop("level"), by_metric=by_metric)}
+    looks = {int(images): _intervals(at) for images, at in values["looks"].items()}
+    standings = {title: RaceStanding.read(one) for title, one in values["standings"].items()}
+    parts = {
+        "estimates": _intervals(values["estimates"]),
+        "looks": looks,
+        "standings": standings,
+        "margins": Margins(level=by_metric.pop("level"), by_metric=by_metric),
+    }
     return Verdict(**{**values, **parts, **{name: tuple(values[name]) for name in ("front", "possible")}})
 
 
-def _by_configuration(results: Results, name: str) -> dict[TrialSpec, list[TrialResult]]:
-    """Returns the judged trials of each configuration, in the sweep's order."""
-    judged = [trial for trial in results.trials if trial.state == "done" and name in trial.evaluations]
-    groups: dict[TrialSpec, list[TrialResult]] = {}
-    for trial in judged:
-        groups.setdefault(trial.spec.configuration, []).append(trial)
-    return groups
+def _intervals(values: Mapping[str, Any]) -> dict[str, dict[str, Interval]]:
+    return {
+        title: {metric: Interval(**interval) for metric, interval in metrics.items()}
+        for title, metrics in values.items()
+    }
 
 
-def _intervals(comparison: Comparison, measured: Measured) -> dict[str, Interval]:
-    estimates = {metric.name: comparison.estimate(metric.name, measured) for metric in comparison.metrics}
-    return {name: Interval(one.value, *one.within(0.95)) for name, one in estimates.items()}
+def _behind(race: Race, images: int) -> dict[str, dict[str, Interval]]:
+    comparison, behind = race.comparisons[images], dict[str, dict[str, Interval]]()
+    there = {one.name: one for one in comparison.measured}
+    for metric in race.metrics:
+        if leader := there.get(race.best_in(metric).name):
+            for title, one in there.items():
+                worse_by = comparison.worse_by(metric, one, leader)
+                behind.setdefault(title, {})[metric.name] = Interval(worse_by.value, *worse_by.within(0.95))
+    return behind
 
 
-def _captions(run: RunPaths, name: str) -> dict[str, str]:
-    return {record["name"]: record["caption"] for record in read_json(run.catalogue(name))["records"]}
+def _estimates(comparison: Comparison, shown: Sequence[Measured]) -> dict[str, dict[str, Interval]]:
+    estimates = {one.name: {m.name: comparison.estimate(m.name, one) for m in comparison.metrics} for one in shown}
+    return {
+        title: {metric: Interval(one.value, *one.within(0.95)) for metric, one in metrics.items()}
+        for title, metrics in estimates.items()
+    }
+
+
+def _captions(run: RunPaths, name: str) -> int:
+    return len(read_json(run.catalogue(name))["records"])

@@ -1,23 +1,24 @@
-"""The verdict of a comparison in one short sentence, for people to read first. What it rests on stands below it."""
+"""The verdict of a race in one short sentence, for people to read first. What it rests on stands below it."""
 
 from collections.abc import Sequence
 
-from fashion_sweep.report.finding import Finding
+from fashion_sweep.report.finding import Finding, Needed
+from fashion_sweep.report.tables import duration
 from fashion_sweep.report.words import MOST_NAMED, listed, number_word
 
 
 def headline(finding: Finding) -> str:
     """Says what to take, or between which it is undecided and what would decide."""
     if finding.kind == "alone":
-        return f"{finding.comparison.measured[0].name} is alone: there is nothing to compare it to."
+        return f"{finding.race.measured[0].name} is alone: there is nothing to compare it to."
     if finding.kind == "against the base":
         return _against_the_base(finding)
     if finding.kind == "chosen":
         return _take(finding)
     if finding.kind == "no single best":
-        metrics = finding.comparison.metrics
+        metrics = finding.race.metrics
         best = [f"the {metric.extreme} {metric.title}" for metric in metrics]
-        names = [finding.comparison.best_in(metric).name for metric in metrics]
+        names = [finding.race.best_in(metric).name for metric in metrics]
         leads = [f"{name} {what}" for name, what in zip(names[1:], best[1:], strict=True)]
         return f"No single best: {', '.join([f'{names[0]} has {best[0]}', *leads])}."
     return f"{_open(finding)} {_decided_by(finding)}"
@@ -33,6 +34,11 @@ def together(names: Sequence[str]) -> str:
     return listed(names)
 
 
+def minutes(needed: Needed) -> str:
+    """Says how long it takes to draw what is needed, where that is known."""
+    return "" if needed.minutes is None else f", some {duration(60 * needed.minutes)} more of a lane here"
+
+
 def _short(name: str, beside: str) -> str:
     """Shortens a name after one that differs in rank alone: "rank 64" after "UNet rank 2"."""
     head, rank, _ = name.rpartition(" rank ")
@@ -41,25 +47,25 @@ def _short(name: str, beside: str) -> str:
 
 
 def _take(finding: Finding) -> str:
-    chosen = finding.selection.chosen
+    chosen = finding.race.chosen
     assert chosen is not None
-    sizes = {one.name: one.parameters for one in finding.comparison.measured}
+    sizes = {one.name: one.parameters for one in finding.race.measured}
     largest = max(sizes, key=sizes.__getitem__)
     take = f"Take {chosen}: as good as the best of {number_word(len(sizes))}"
     if not sizes[chosen]:
         return f"{take}, with no parameters."
     if sizes[chosen] < sizes[largest]:
         whose = "the largest" if (short := _short(largest, chosen)) == largest else short
-        return f"{take}, with {_percent(sizes[chosen] / sizes[largest])} of {whose}'s parameters."
-    smaller = sum(size < sizes[chosen] for size in sizes.values())
-    if smaller:
-        rest = "the smaller one is not shown" if smaller == 1 else "the smaller ones are not all shown"
-        return f"{take}; {rest} to be."
+        take += f", {_percent(1 - sizes[chosen] / sizes[largest])} fewer parameters than {whose}"
+    smaller = [name for name, size in sizes.items() if size < sizes[chosen]]
+    if not all(name in finding.worse for name in smaller):
+        rest = "the smaller one may be, too" if len(smaller) == 1 else "a smaller one may be, too"
+        return f"{take}; {rest}."
     return f"{take}."
 
 
 def _open(finding: Finding) -> str:
-    names, worse = [one.name for one in finding.comparison.measured], finding.worse
+    names, worse = [one.name for one in finding.race.measured], finding.worse
     left = [name for name in names if name not in worse]
     if len(left) == 1:
         return f"Undecided: only {left[0]} is not shown to be worse, nor is it shown to be as good as the best."
@@ -72,30 +78,32 @@ def _open(finding: Finding) -> str:
 
 
 def _decided_by(finding: Finding) -> str:
-    needed = finding.needed([finding.closest])
+    needed = finding.to_be_good(finding.closest)
     if needed.images is not None:
         enough = "" if needed.images <= finding.captions else f"; there are captions for {finding.captions:,}"
-        return f"About {needed.images:,} images would decide{enough}."
+        return f"About {needed.images:,} images would decide{minutes(needed)}{enough}."
     if needed.seeds is not None:
         return f"About {needed.seeds} training seeds would decide."
-    once = all(one.seeds == 1 for one in finding.comparison.measured)
+    once = all(one.seeds == 1 for one in finding.race.measured)
     return f"More images alone would not decide; more trainings of each{' (sweep.seeds=3)' * once} may."
 
 
 def _against_the_base(finding: Finding) -> str:
     adapted, base = finding.adapter_and_base
     better, worse, unclear = list[str](), list[str](), list[str]()
-    for metric in finding.comparison.metrics:
-        before, after = (metric.shown(one.metrics[metric.name].value) for one in (base, adapted))
-        low, high = finding.comparison.worse_by(metric, adapted, base).within(finding.margins.level)
-        if low <= 0 <= high:
+    for metric in finding.race.metrics:
+        before, after = (metric.shown(one.metrics[metric.name].shown) for one in (base, adapted))
+        if not finding.race.are_apart(metric, adapted, base):
             unclear.append(metric.title)
         else:
-            (worse if low > 0 else better).append(f"{metric.title} ({before} → {after})")
+            is_worse = finding.race.worse_by(metric, adapted, base).value > 0
+            (worse if is_worse else better).append(f"{metric.title} ({before} → {after})")
     parts = [f"{how} in {listed(moved)}" for how, moved in (("better", better), ("worse", worse)) if moved]
     parts += [f"not shown to differ in {' or '.join(unclear)}"] if unclear else []
     return f"{adapted.name} against the base model: {', '.join(parts)}."
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
+    """Writes a share; one of nearly all with as many digits as tell it from all."""
+    digits = next((digits for digits in range(4) if round(100 * share, digits) < 100), 4)
+    return f"{100 * share:.{digits}f} %"

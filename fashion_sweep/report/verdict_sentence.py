@@ -1,12 +1,15 @@
-"""The verdict of a comparison in a sentence that a reader can repeat."""
+"""The verdict of a race in a sentence that a reader can repeat."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fashion_sweep.metrics.metric import Metric
-from fashion_sweep.report.finding import Finding
+from fashion_sweep.report.finding import Finding, Needed
+from fashion_sweep.report.verdict_headline import minutes
 from fashion_sweep.report.words import in_all, joined, listed, number_word
-from fashion_sweep.statistics.comparison import Comparison, Difference, Measured
-from fashion_sweep.statistics.selection import Bound
+from fashion_sweep.statistics.bounds import Bound
+from fashion_sweep.statistics.comparison import Measured
+from fashion_sweep.statistics.race import Race
 
 
 def sentence(finding: Finding, evaluation_set: str) -> str:
@@ -21,13 +24,16 @@ def sentence(finding: Finding, evaluation_set: str) -> str:
     return words[finding.kind](finding, evaluation_set)
 
 
-def basis(comparison: Comparison) -> str:
+def basis(race: Race) -> str:
     """Says what the sentence rests on."""
-    seeds = {one.seeds for one in comparison.measured if one.parameters}
-    parts = [f"{len(comparison.prompts):,} images each on common prompts and noise"]
-    for metric in comparison.metrics:
+    seeds = {one.seeds for one in race.measured if one.parameters}
+    fewest, most = min(race.images.values()), max(race.images.values())
+    each = f"{most:,} images each" if fewest == most else f"{fewest:,} to {most:,} images each"
+    looks = "" if len(race.rules.looks) == 1 else f", after any of {number_word(len(race.rules.looks))} looks"
+    parts = [f"{each} on common prompts and noise{looks}"]
+    for metric in race.metrics:
         if metric.is_biased:
-            rough = any(one.metrics[metric.name].bias_is_rough for one in comparison.measured)
+            rough = any(one.metrics[metric.name].bias_is_rough for one in race.measured)
             rest = ", of which some stays at so few images" if rough else ""
             parts.append(f"{metric.title} less its expected bias{rest}")
     if seeds == {1}:
@@ -39,55 +45,51 @@ def basis(comparison: Comparison) -> str:
 
 
 def _alone(finding: Finding, evaluation_set: str) -> str:
-    (one,) = finding.comparison.measured
+    (one,) = finding.race.measured
     values = []
-    for metric in finding.comparison.metrics:
-        estimate = finding.comparison.estimate(metric.name, one)
+    for metric in finding.race.metrics:
+        estimate = finding.race.estimate(metric, one)
         low, high = map(metric.shown, estimate.within(0.95))
         values.append(f"{metric.title} {metric.shown(estimate.value)} ({low} to {high})")
     return f"{one.name} has {joined(values)} on {evaluation_set}, with nothing to compare it to."
 
 
 def _decided(finding: Finding, evaluation_set: str) -> str:
-    selection = finding.selection
-    chosen = selection.chosen
+    race = finding.race
+    chosen = race.chosen
     assert chosen is not None
-    sizes = {one.name: one.parameters for one in finding.comparison.measured}
+    sizes = {one.name: one.parameters for one in race.measured}
     smaller = sorted((name for name in sizes if sizes[name] < sizes[chosen]), key=sizes.__getitem__)
     worse = [name for name in smaller if name in finding.worse]
-    passing = [name for name in smaller if selection.bounds_of[name].is_good]
-    unclear = [name for name in smaller if name not in worse and name not in passing]
+    unclear = [name for name in smaller if name not in worse]
     text = (
-        f"{chosen} is the smallest configuration that is as good as the best on {evaluation_set} ({_within(finding)})"
+        f"{chosen} is the smallest configuration shown to be as good as the best on {evaluation_set} "
+        f"({_within(finding)})"
     )
     if worse:
         text += f"; {_shown_worse(finding, worse)}"
     if unclear:
-        decide_by = _would_decide(finding, unclear)
-        text += f"; {listed(unclear)} {'is' if len(unclear) == 1 else 'are'} not shown to be as good{decide_by}"
-    if passing:
-        come = "comes" if len(passing) == 1 else "come"
-        text += f"; {listed(passing)} would pass, but {come} after one that does not"
+        decide_by = _would_decide(finding, finding.to_be_settled(unclear), unclear)
+        text += (
+            f"; {listed(unclear)} {'is' if len(unclear) == 1 else 'are'} not shown to be, nor to be worse{decide_by}"
+        )
     return f"{text}."
 
 
 def _undecided(finding: Finding, evaluation_set: str) -> str:
     nearest = finding.closest
-    if finding.selection.along_an_axis:
-        text = f"not even {nearest}, the largest, is shown to be as good as the best"
-    else:
-        text = f"no configuration is shown to be as good as the best; {nearest} comes closest"
+    text = f"no configuration is shown to be as good as the best; {nearest} comes closest"
     shown = f"; {_shown_worse(finding, finding.worse)}" if finding.worse else ""
-    bound = finding.selection.bounds_of[nearest].worst
+    bound = finding.race.bounds_of[nearest].worst
     return (
         f"Undecided on {evaluation_set}: {text} ({_within(finding)}): {_stands_in_the_way(bound)}"
-        f"{_would_decide(finding, [nearest])}. So far {_leads(finding.comparison)}{shown}."
+        f"{_would_decide(finding, finding.to_be_good(nearest), [nearest])}. So far {_leads(finding.race)}{shown}."
     )
 
 
 def _no_single_best(finding: Finding, evaluation_set: str) -> str:
     """Says that each is worse than some other in one of the metrics: no more images would find a best one."""
-    metrics = finding.comparison.metrics
+    metrics = finding.race.metrics
     numbers = "both numbers" if len(metrics) == 2 else f"all {number_word(len(metrics))} numbers"
     best = [
         f"the {one.extreme} {one.title} {'is ' * (one is metrics[0])}that of {_in_all(finding, one)}" for one in metrics
@@ -100,29 +102,29 @@ def _no_single_best(finding: Finding, evaluation_set: str) -> str:
 
 def _in_all(finding: Finding, metric: Metric) -> str:
     """Names the best in a metric, with its value there and then in the others."""
-    best = finding.comparison.best_in(metric)
-    others = [one for one in finding.comparison.metrics if one is not metric]
+    best = finding.race.best_in(metric)
+    others = [one for one in finding.race.metrics if one is not metric]
     values = [_value(metric, best), *(f"{one.title} {_value(one, best)}" for one in others)]
     return f"{best.name} ({', '.join(values)})"
 
 
-def _leads(comparison: Comparison) -> str:
-    first, *others = comparison.metrics
-    best = comparison.best_in(first)
+def _leads(race: Race) -> str:
+    first, *others = race.metrics
+    best = race.best_in(first)
     values = [f"{metric.title} {_value(metric, best)}" for metric in others]
-    if others and all(comparison.best_in(metric) is best for metric in others):
+    if others and all(race.best_in(metric) is best for metric in others):
         in_each = joined([f"{first.title} {_value(first, best)}", *values])
         return f"{best.name} leads{in_all(len(values) + 1)}, with {in_each}"
     return f"{best.name} has the {first.extreme} {joined([f'{first.title}, {_value(first, best)}', *values])}"
 
 
 def _value(metric: Metric, measured: Measured) -> str:
-    return metric.shown(measured.metrics[metric.name].value)
+    return metric.shown(measured.metrics[metric.name].shown)
 
 
 def _within(finding: Finding) -> str:
     margins = finding.margins
-    parts = [f"{one.title} within {margins.by_metric[one.name]:.2g}" for one in finding.comparison.metrics]
+    parts = [f"{one.title} within {margins.by_metric[one.name]:.2g}" for one in finding.race.metrics]
     return ", ".join([*parts, f"{margins.level:.0%} confidence"])
 
 
@@ -130,7 +132,7 @@ def _shown_worse(finding: Finding, names: Sequence[str]) -> str:
     """Says which are shown to be worse, with the rival and the number by which it is shown, where there are few."""
     if len(names) > 2:
         return f"{listed(names)} are shown to be worse"
-    bounds = [(name, finding.selection.bounds_of[name].shown_worse_by) for name in names]
+    bounds = [(name, finding.race.bounds_of[name].shown_worse_by) for name in names]
     return listed(
         [f"{name} is shown to be worse than {one.rival} in {one.metric.title}" for name, one in bounds if one]
     )
@@ -143,15 +145,15 @@ def _stands_in_the_way(bound: Bound) -> str:
     return f"its {metric.title} may be up to {reach} {metric.worse} than that of {bound.rival} (measured: {measured})"
 
 
-def _would_decide(finding: Finding, names: Sequence[str]) -> str:
+def _would_decide(finding: Finding, needed: Needed, names: Sequence[str]) -> str:
     """Says what it would take for all of `names`, if the differences stay as they are."""
-    needed, images = finding.needed(names), len(finding.comparison.prompts)
+    images = max(finding.race.images[name] for name in names)
     if needed.images is not None:
         enough = f", more than the {finding.captions:,} captions there are" if needed.images > finding.captions else ""
-        return f"; about {needed.images:,} images instead of {images:,} would decide it{enough}"
+        return f"; about {needed.images:,} images instead of {images:,} would decide it{minutes(needed)}{enough}"
     if needed.seeds is not None:
         return f"; about {needed.seeds} training seeds instead of {finding.seeds} would decide it"
-    if any(finding.selection.bounds_of[name].images_needed(images) for name in names):
+    if any(finding.race.bounds_of[name].images_needed() for name in names):
         return ""
     return "; more images would not help it, for the difference as measured is beyond the margin"
 
@@ -159,16 +161,17 @@ def _would_decide(finding: Finding, names: Sequence[str]) -> str:
 def _against_the_base(finding: Finding, evaluation_set: str) -> str:
     adapted, base = finding.adapter_and_base
     moved = []
-    for metric in finding.comparison.metrics:
-        difference = finding.comparison.difference(metric.name, adapted, base)
-        moved.append(_moved(metric, base, adapted, difference, finding.margins.level))
+    for metric in finding.race.metrics:
+        moved.append(_moved(finding, metric, base, adapted))
     return f"Against the base model, {adapted.name} {joined(moved)} on {evaluation_set}."
 
 
-def _moved(metric: Metric, base: Measured, adapted: Measured, difference: Difference, level: float) -> str:
-    low, high = difference.within(level)
+def _moved(finding: Finding, metric: Metric, base: Measured, adapted: Measured) -> str:
+    worse_by = finding.race.worse_by(metric, adapted, base)
+    difference = worse_by if metric.better == "lower" else replace(worse_by, value=-worse_by.value)
+    low, high = difference.within(finding.margins.level)
     change, least, most = (metric.shown(value, "+") for value in (difference.value, low, high))
     values = f"from {_value(metric, base)} to {_value(metric, adapted)} (difference {change}, {least} to {most})"
-    if low <= 0 <= high:
+    if not finding.race.are_apart(metric, adapted, base):
         return f"is not shown to change the {metric.title}, {values}"
     return f"{'raises' if difference.value > 0 else 'lowers'} the {metric.title} {values}"

@@ -1,6 +1,7 @@
-"""Lists and counts in words, and what stands for a gap."""
+"""Lists, counts and values in words, and what stands for a gap."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 GAP = "–"
 """The text that stands for what is not known."""
@@ -25,3 +26,8 @@ def number_word(count: int) -> str:
 def in_all(count: int) -> str:
     """Returns ` in both` for two metrics, ` in all three` for three; nothing for one."""
     return {1: "", 2: " in both"}.get(count, f" in all {number_word(count)}")
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Formats values for a line of the log."""
+    return ", ".join(f"{name} {format(v, '.6g') if isinstance(v, float) else v}" for name, v in values.items())

@@ -120,10 +120,10 @@ class TrialPaths:
         The metadata's `prompts` are their records."""
         return self.root / f"features-{evaluation_set}.safetensors"
 
-    def estimates(self, evaluation_set: str) -> Path:
-        """Returns the file with the influence (N,) of each image by metric, float64.
-        The metadata has the values and the same `prompts`."""
-        return self.root / f"estimates-{evaluation_set}.safetensors"
+    def estimates(self, evaluation_set: str, images: int) -> Path:
+        """Returns the file with the influence (N,) of each of the first N images by metric, float64.
+        The metadata has the values and the same `prompts`. There is one of each look."""
+        return self.root / "estimates" / f"{evaluation_set}-{images:06d}.safetensors"
 
     def losses(self, evaluation_set: str) -> Path:
         """Returns the file of `loss` (n,) with the adapter, `base_loss` (n,) without, of the same images and noise."""
@@ -189,6 +189,8 @@ class RunPaths:
         """Returns the folder with the samples of a rehearsal without the data set."""
         return self.root / "made-up" / data_set
 
+    race = Inside("race.json")
+    """How the races stand after the last round, for those who look on; it may be lost."""
     results = Inside("results.json")
     report = Inside("report.md")
     page = Inside("report.html")

@@ -27,6 +27,7 @@ SHAPES = {
         (str, "state stage evaluation_set error"),
         (int, "step steps images images_total micro_batch_size"),
         (float, "loss started time"),
+        (bool, "further"),
         (list[str], "notes"),
         (list[tuple[str, float, float | None]], "stages"),
     )
@@ -66,11 +67,11 @@ def state_of(paths: TrialPaths, known: Mapping[str, Any], going: bool = True) ->
         known: what `status.json` says. A result counts for more, whatever a process that was killed has left.
         going: whether a process works on the run; without one, what runs by its own words was interrupted.
     """
+    state = str(known.get("state") or "waiting")
     if paths.result.is_file():
-        return "done"
+        return state if going and known.get("further") and state in ("starting", "running") else "done"
     if paths.stopped.is_file():
         return "stopped"
-    state = str(known.get("state") or "waiting")
     if state == "done":  # its result was removed, to have it made again
         return "waiting"
     return "interrupted" if not going and state in ("starting", "running", "trained") else state
@@ -87,6 +88,8 @@ class Status(Observer):
     writes: bool = True
     """Whether `status.json` is written; False in all of a trial's workers but the first."""
     values: dict[str, Any] = field(default_factory=dict)
+    further: bool = False
+    """Whether it is about a further look at a trial that is done."""
     alive: Alive = lambda: None
     """The callback for every sign of life, also of workers that do not write."""
     _written: float = 0.0
@@ -96,6 +99,7 @@ class Status(Observer):
         last = earlier.get("time", 0.0)
         stages = [[name, start, end or max(start, last)] for name, start, end in earlier.get("stages", [])]
         self.values = {"started": earlier.get("started"), "stages": stages, "notes": earlier.get("notes", [])}
+        self.values |= {"further": True} if self.further else {}
 
     @property
     def known(self) -> dict[str, Any]:

@@ -8,16 +8,13 @@ seeds were run, of training. Every error comes from an influence function: how m
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
-from fashion_sweep.metrics.halves import first_half
+from fashion_sweep.metrics.halves import first_half, variance_of_mean
 from fashion_sweep.metrics.metric import Estimate, Metric
-from fashion_sweep.rng import numpy_generator
-
-AT_ONCE = 200
-"""Bootstrap draws that are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,12 @@ class OverSeeds:
     by_seed: np.ndarray
     bias_is_rough: bool = False
     """Whether some of the bias stays, because there are so few images."""
+    rest: float = 0.0
+    """What is taken from the value, where it is shown (see `Estimate`)."""
+
+    @property
+    def shown(self) -> float:
+        return self.value - self.rest
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,8 @@ def _over_seeds(metric: Metric, estimates: Sequence[Estimate]) -> OverSeeds:
         metric.scale * np.stack(halves).mean(axis=0) if len(halves) == len(estimates) else None,
     )
     rough = any(one.bias_is_rough for one in estimates)
-    return OverSeeds(float(np.mean(values)), influence, np.array(values), rough)
+    rest = metric.scale * float(np.mean([one.rest for one in estimates]))
+    return OverSeeds(float(np.mean(values)), influence, np.array(values), rough, rest)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class Comparison:
     measured: Sequence[Measured]
     """The configurations, each judged at the same prompts and noise, in the same order."""
     prompts: np.ndarray
-    """The prompt of each image, by index; where one repeats, its images are no independent draws."""
+    """The prompt of each image, numbered from 0; where one repeats, its images are no independent draws."""
     metrics: Sequence[Metric]
     """The metrics of the verdict."""
 
@@ -145,14 +149,13 @@ class Comparison:
 
     def best_in(self, metric: Metric) -> Measured:
         """Returns the configuration with the best value of a metric, as measured."""
-        pick = min if metric.better == "lower" else max
-        return pick(self.measured, key=lambda one: one.metrics[metric.name].value)
+        return best_of(self.measured, metric)
 
     def estimate(self, metric: str, measured: Measured) -> Difference:
         """Returns one configuration's value of a metric with its variances: its difference from nothing."""
         pooled = measured.metrics[metric]
         training = self.training_variance(metric) / len(pooled.by_seed) if measured.parameters else 0.0
-        return Difference(pooled.value, self.image_variance(pooled.influence), training, self.training_df(metric))
+        return Difference(pooled.shown, self.image_variance(pooled.influence), training, self.training_df(metric))
 
     def training_df(self, metric: str) -> int:
         """Returns the degrees of freedom of `training_variance`."""
@@ -163,12 +166,17 @@ class Comparison:
 
         With images in clusters, those of one prompt, it is the clusters' sums that vary.
         """
-        whole = _variance_of_mean(influence.whole, self.prompts)
+        whole = variance_of_mean(influence.whole, self.prompts)
         if influence.halves is None:
             return whole
-        first = first_half(self.prompts)
-        halved = [_variance_of_mean(influence.halves[rows], self.prompts[rows]) for rows in (first, ~first)]
+        halved = [variance_of_mean(influence.halves[rows], groups) for rows, groups in self._halves]
         return float(np.clip(1.5 * whole - np.mean(halved) / 4, whole / 2, whole))
+
+    @cached_property
+    def _halves(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The images of either half, with the numbers of their prompts."""
+        first = first_half(self.prompts)
+        return [(rows, np.unique(self.prompts[rows], return_inverse=True)[1]) for rows in (first, ~first)]
 
     def training_variance(self, metric: str) -> float:
         """Returns the variance between training seeds, pooled over the configurations; 0 where each has one seed.
@@ -177,32 +185,7 @@ class Comparison:
         degrees = self.training_df(metric)
         return sum(float(((values - values.mean()) ** 2).sum()) for values in spreads) / degrees if degrees else 0.0
 
-    def simultaneous_quantile(self, level: float, draws: int = 4000) -> float:
-        """Returns the c such that all pairwise differences of all metrics stay within c standard errors at once.
-        It comes from the multiplier bootstrap of the largest. Source: Chernozhukov, Chetverikov & Kato (2013),
-        arXiv:1212.6906."""
-        firsts, seconds = np.triu_indices(len(self.measured), 1)
-        sums = [self._sums_by_prompt(metric.name) for metric in self.metrics]
-        pairs = [(columns[:, a], columns[:, b]) for columns in sums for a, b in zip(firsts, seconds, strict=True)]
-        norm = np.array([np.linalg.norm(one - other) for one, other in pairs])
-        if not norm.any():
-            return float(stats.norm.ppf(level))
-        generator, largest = numpy_generator(0, "choose/bootstrap"), []
-        for _ in range(0, draws, AT_ONCE):  # all weights for 40,000 images at once would take a gigabyte
-            weights = generator.standard_normal((AT_ONCE, len(sums[0])))
-            moved = [weights @ columns for columns in sums]  # AT_ONCE,K
-            apart = np.abs(np.hstack([one[:, firsts] - one[:, seconds] for one in moved]))
-            largest.append((apart[:, norm > 0] / norm[norm > 0]).max(axis=1))
-        return float(np.quantile(np.concatenate(largest), level))
 
-    def _sums_by_prompt(self, metric: str) -> np.ndarray:
-        """Returns the influence of all images of a prompt on each configuration, of shape (prompts, K)."""
-        influences = [measured.metrics[metric].influence.whole for measured in self.measured]
-        return np.column_stack([np.bincount(self.prompts, weights=influence) for influence in influences])
-
-
-def _variance_of_mean(influence: np.ndarray, prompts: np.ndarray) -> float:
-    """Returns the variance of the mean of n influences; those of one prompt's images are summed first."""
-    sums = np.bincount(np.unique(prompts, return_inverse=True)[1], weights=influence)
-    groups = len(sums)
-    return float(np.var(sums) * groups**2 / (groups - 1) / len(influence) ** 2)
+def best_of(measured: Sequence[Measured], metric: Metric) -> Measured:
+    pick = min if metric.better == "lower" else max
+    return pick(measured, key=lambda one: one.metrics[metric.name].value)

@@ -59,10 +59,12 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
         if adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
-        worked = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
+        begins = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
+        further = 0 if begins else _further(run, config)
+        worked, well = begins or further > 0, True
         with ExitStack() as session:
             # First, so that the lanes' processes start while the data are opened.
-            lanes = _start_lanes(config, run, len(waiting), session, console) if worked else None
+            lanes = _start_lanes(config, run, len(waiting) + further, session, console) if worked else None
             _open_inputs(config, run, early, clock, console)
             if adapters_from:
                 take_adapters(config, run, adapters_from, lambda line: console.print(line, markup=False))
@@ -71,14 +73,22 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             with Mirror(run), in_step(run.root, run.log):
                 with session.pop_all():  # Ray ends before the report is written
                     if lanes:
-                        _run_trials(config, lanes, waiting, clock, console)
+                        well = _run_trials(config, lanes, waiting, clock, console)
                 for trial in (run.trial(spec.trial_id) for spec in run_specs(run, config)):
                     if trial.is_over:  # also what a run that was killed has left
                         clear_away(trial)
                 with busy(run, console, "writing the report"):
                     task.write_report(run, clock.breakdown(_stages(run, config)) if worked else None)
         task.show(run, console)
-    return all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
+    return well and all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
+
+
+def _further(run: RunPaths, config: RunConfig) -> int:
+    """Returns how many trials of a run whose trainings are over are to be judged further."""
+    from fashion_sweep.report.race import races_of
+    from fashion_sweep.tasks.racing import due_of
+
+    return len(due_of(run, config, races_of(run, config)))
 
 
 def run_trial(run: RunPaths, trial_id: str, worker: Worker) -> None:
@@ -153,7 +163,9 @@ def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Cons
     samples = config.preset.evaluation.samples
     for name in config.sweep.judge:
         if (count := len(catalogues[name].records)) < samples:
-            console.print(f"{name} data: all {count} captions are judged, for there are no {samples:,}")
+            console.print(
+                f"{name} data: {samples:,} pictures are drawn of {count:,} captions, each time from new noise"
+            )
 
 
 def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) -> None:
@@ -165,8 +177,12 @@ def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) 
         console.print(sentence, markup=False)
 
 
-def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Clock, console: Console) -> None:
-    """Prepares the cache and runs the trials that are not done; what makes one fail is in its status."""
+def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Clock, console: Console) -> bool:
+    """Prepares the cache and runs the trials that are not done; what makes one fail is in its status.
+
+    Returns:
+        False where a trial could not be judged as far as the verdict needs.
+    """
     run = lanes.run
     for trial_id in waiting:
         queue(run.trial(trial_id))
@@ -174,23 +190,29 @@ def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Cl
     for problem in read_catalogue(run.catalogue(data_set)).problems if fails_unread else ():
         Status(run.trial(problem.file)).fail(problem.reason)
         waiting.remove(problem.file)
-    if not waiting and not config.sweep.search:
-        return
+    if not waiting and not config.sweep.search and not config.sweep.judge:
+        return True
     _put_longest_first(config, run, waiting)
     with clock.preparing():
         _settle(config, lanes, console)
         _fill_cache(config, lanes, console)
     from fashion_sweep.report.live import LiveTable
+    from fashion_sweep.tasks.racing import race_beside
 
     def titles() -> dict[str, str]:
         return {spec.trial_id: spec.title for spec in run_specs(run, config)}
 
-    with LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None):
+    shown = LiveTable(run, list(titles()), titles(), console, titles if config.sweep.search else None)
+    with shown, race_beside(lanes, config, run_trial) as race:
         errors = _tuned(config, lanes, waiting)
         fetch_run(run)
         for trial_id, error in errors.items():
             if error:
                 Status(run.trial(trial_id)).fail(error)
+        failed = race.finish()
+    for trial_id, error in failed.items():
+        console.print(f"{titles()[trial_id]} could not be judged further: {error}", markup=False, soft_wrap=True)
+    return not failed
 
 
 def _put_longest_first(config: RunConfig, run: RunPaths, waiting: list[str]) -> None:

@@ -30,7 +30,9 @@ from fashion_sweep.metrics.evaluate import evaluate, for_tune
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages, metrics_of
 from fashion_sweep.models.loaded import Loaded, kept_models
 from fashion_sweep.models.model import Model
+from fashion_sweep.planning.looks import looks_of
 from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.report.words import in_words
 from fashion_sweep.run import stage_inputs
 from fashion_sweep.run.events import Observer, Observers
 from fashion_sweep.run.paths import RunPaths, TrialPaths
@@ -72,7 +74,7 @@ class TrialWorker:
         config = Settled.read(run).config(read_run_config(run.config))
         spec = next(spec for spec in run_specs(run, config) if spec.trial_id == trial_id)
         writes = worker.rank == 0 and worker.helps is None
-        status = Status(run.trial(trial_id), writes, alive=worker.alive)
+        status = Status(run.trial(trial_id), writes, further=bool(worker.looks), alive=worker.alive)
         return cls(run, config, spec, worker, status, **({"loaded": kept_models()} if worker.stays else {}) | options)
 
     def watched_by(self, *watchers: Observer) -> "TrialWorker":
@@ -85,11 +87,8 @@ class TrialWorker:
 
     @cached_property
     def observer(self) -> Observer:
-        return Observers([self.status, *self.watchers, *([_Checks(self.worker)] if self._may_be_stopped else [])])
-
-    @property
-    def _may_be_stopped(self) -> bool:
-        return bool(self.config.sweep.search and self.config.sweep.search.stop_early)
+        stops = self.config.sweep.search and self.config.sweep.search.stop_early
+        return Observers([self.status, *self.watchers, *([_Checks(self.worker)] if stops else [])])
 
     @cached_property
     def task(self) -> Any:
@@ -117,7 +116,7 @@ class TrialWorker:
         return self.task.original_size(self.config, name, self.catalogue(name))
 
     def work(self) -> None:
-        """Trains and judges the trial; worker 0 writes `result.json` at the end.
+        """Trains and judges the trial, or takes it to its next look; worker 0 writes `result.json` at the end.
 
         Once it is trained it may make way for others; called again, it is judged.
         """
@@ -142,20 +141,31 @@ class TrialWorker:
         """Takes part in work that another lane shares."""
         self.task.help(self, name)
 
-    def batches(self, name: str, images: int, size: int) -> Iterator[int]:
+    @cached_property
+    def judged_before(self) -> dict[str, Any]:
+        """The metrics by evaluation set that earlier looks brought; empty before the first is over."""
+        return dict(read_json(self.paths.result, {}).get("evaluations", {})) if self.worker.looks else {}
+
+    def images(self, name: str) -> int:
+        """Returns the images of a set that the trial is judged on."""
+        return self.worker.looks.get(name) or looks_of(self.config, name)[0]
+
+    def batches(self, name: str, images: int, size: int, first: int = 0) -> Iterator[int]:
         """Yields the numbers of the batches that this worker draws, while other lanes may draw others.
 
         Args:
             name: of the work that is shared.
-            images: of all batches together.
+            images: of all batches together, those included that were drawn before.
             size: of a batch, in images.
+            first: the first batch that is to be drawn.
         """
         rank, world_size = self.worker.rank, self.worker.world_size
-        count = -(-images // size)
+        count = -(-images // size) - first
         for chunk, finished in self.worker.shared(name, -(-count // world_size)):
-            self.observer.update(images=min(finished * world_size * size, images), images_total=images)
+            drawn = first * size + finished * world_size * size
+            self.observer.update(images=min(drawn, images), images_total=images)
             if (batch := chunk * world_size + rank) < count:
-                yield batch
+                yield first + batch
         self.observer.update(images=images, images_total=images)
 
     def train(self) -> None:
@@ -257,8 +267,3 @@ class _Checks(Observer):
 
     def step(self, values: Mapping[str, float]) -> None:
         self._worker.check()
-
-
-def in_words(values: Mapping[str, Any]) -> str:
-    """Formats values for a line of the log."""
-    return ", ".join(f"{name} {format(v, '.6g') if isinstance(v, float) else v}" for name, v in values.items())

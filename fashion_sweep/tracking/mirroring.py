@@ -152,7 +152,7 @@ class Mirroring:
         """Mirrors one trial and returns its state. Before it starts it has no MLflow run, whose start time is final."""
         paths = self._run.trial(spec.trial_id)
         status = read_status(paths)
-        state = state_of(paths, status)
+        state = state_of(paths, status, going is not False)
         result, stopped = read_json(paths.result, {}), read_json(paths.stopped, {})
         if state in {"waiting", "starting"} and "started" not in status:
             return state

@@ -108,10 +108,21 @@ def final_points(
                 # MLflow shows the last by time, and clocks have been set back
                 points.append((key, float(value), max(int(path.stat().st_mtime * 1000), before + 1), step))
     now = int(written[0][0].stat().st_mtime * 1000)
+    points += [point for point in _by_look(result, sweep, now) if point[3] > latest.get(point[0], (-1,))[0]]
     for key, series in task_summary(result, sweep).items():
         if isinstance(series, Mapping):
             seen = latest.get(key, (-1,))[0]
             points += [(key, value, now, int(at)) for at, value in series.items() if int(at) > seen]
+    return points
+
+
+def _by_look(result: Mapping[str, Any], sweep: Sweep, now: int) -> list[Point]:
+    """Returns the metrics by the number of images, as the looks of a race had them, less their bias."""
+    points = []
+    for name, judged in (result.get("evaluations") or {}).items():
+        suffix = f"_{name}" if len(sweep.judge) > 1 else ""
+        for images, values in (judged.get("looks") or {}).items():
+            points += [(f"{key}_by_images{suffix}", value, now, int(images)) for key, value in values.items()]
     return points
 
 

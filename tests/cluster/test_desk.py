@@ -15,7 +15,7 @@ NEVER = 1000.0
 
 
 def trial(name: str) -> TrialPiece:
-    return TrialPiece(name, function=("module", "function"))
+    return TrialPiece(name, function=("module", "function"), trial=name)
 
 
 class Office:
@@ -94,7 +94,7 @@ def test_a_free_lane_helps_until_nothing_is_left_or_another_trial_is_to_be_train
     office.next("one")
     office("share", "one", "fashion", 4)
     assert office("next_chunk", "one", "fashion") == Chunk(0)
-    assert office("next_piece", "two", NEVER) == HelpPiece("a", ("module", "function"), "fashion")
+    assert office("next_piece", "two", NEVER) == HelpPiece(trial("a"), "fashion")
     assert office("next_chunk", "two", "fashion") == Chunk(1)
     assert office("next_chunk", "two", "fashion") == Chunk(2, finished=1)
     office.ask("b")

@@ -201,7 +201,7 @@ def test_a_lane_whose_supervisor_stands_still_is_ended_with_the_run(
 def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
     resources = Resources(max_concurrent_trials=1)
     with lanes(session, resources) as kept:
-        pieces = [TrialPiece(name, (jobs.__name__, "make_way")) for name in ("first", "second")]
+        pieces = [TrialPiece(name, (jobs.__name__, "make_way"), name) for name in ("first", "second")]
         for piece in pieces:
             ray.get(kept.desk.ask.remote(piece.owner, [piece]))
         for piece in pieces:
@@ -213,7 +213,7 @@ def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
 
 def test_a_trial_that_is_stopped_leaves_its_lane_within_a_step(session: RunPaths) -> None:
     with lanes(session, Resources(max_concurrent_trials=1)) as kept:
-        ray.get(kept.desk.ask.remote("stopped", [TrialPiece("stopped", (jobs.__name__, "count_steps"))]))
+        ray.get(kept.desk.ask.remote("stopped", [TrialPiece("stopped", (jobs.__name__, "count_steps"), "stopped")]))
         while not ray.get(kept.desk.next_report.remote("stopped", 0)):
             pass
         ray.get(kept.desk.take_back.remote("stopped"))

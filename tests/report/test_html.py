@@ -6,13 +6,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.report import verdict
+from fashion_sweep.report import page
 from fashion_sweep.report.configurations import configurations
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import Results, collect
+from fashion_sweep.report.standing import RaceStanding
 from fashion_sweep.report.verdict import Interval, Verdict
 from fashion_sweep.run.paths import RunPaths
-from fashion_sweep.statistics.selection import Margins
+from fashion_sweep.statistics.bounds import Margins
 from fashion_sweep.storage.files import write_text
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, set_status
 
@@ -37,23 +38,26 @@ class Elements(HTMLParser):
             self.headings.append(data)
 
 
-def concluded(run: RunPaths, results: Results, name: str) -> Verdict:
-    estimates = {
-        trial.spec.configuration.title: {"fid": Interval(15.5, 15.1, 15.9), "clip_score": Interval(22.0, 21.5, 22.5)}
-        for trial in results.trials
-        if trial.state == "done"
-    }
-    first = next(iter(estimates))
-    return Verdict(
-        evaluation_set=name,
+def concluded(run: RunPaths, results: Results) -> dict[str, Verdict]:
+    titles = [trial.spec.configuration.title for trial in results.trials if trial.state == "done"]
+    values = {"fid": Interval(15.5, 15.1, 15.9), "clip_score": Interval(22.0, 21.5, 22.5)}
+    first = titles[0]
+    one = Verdict(
+        evaluation_set="fashion",
         margins=Margins({"fid": 0.5, "clip_score": 0.3}),
-        images=256,
+        images=dict.fromkeys(titles, 256),
+        images_drawn=256 * len(titles),
+        images_in_all=256 * len(titles),
+        leaders=dict.fromkeys(values, first),
+        looks={},
+        standings={title: RaceStanding(256, "open", "why not") for title in titles},
+        end="decided",
         captions=1042,
         images_needed=None,
         seeds=1,
-        estimates=estimates,
+        estimates=dict.fromkeys(titles, values),
         front=(first,),
-        possible=tuple(estimates),
+        possible=tuple(titles),
         chosen=first,
         best=first,
         best_trial="unet-r1",
@@ -61,6 +65,7 @@ def concluded(run: RunPaths, results: Results, name: str) -> Verdict:
         sentence="The first is the smallest.",
         basis="256 images each.",
     )
+    return {"fashion": one}
 
 
 def test_page_loads_nothing_from_elsewhere_and_holds_every_picture(tmp_path):
@@ -119,7 +124,7 @@ def test_a_conclusion_brings_its_headline_sentence_intervals_and_front(tmp_path,
     run = finished_run(tmp_path / "run")
     write_report(run, {})
     assert "Pareto front" not in run.page.read_text()
-    monkeypatch.setattr(verdict, "conclude", concluded)
+    monkeypatch.setattr(page, "verdicts_of", concluded)
     write_report(run, {})
     text = run.page.read_text()
     assert '<p class="strong">Take the first.</p>' in text
@@ -134,7 +139,7 @@ def rows_of(run: RunPaths) -> list[dict[str, str]]:
 
 
 def test_csv_has_a_row_a_trial_with_what_is_known_and_empty_gaps(tmp_path, monkeypatch):
-    monkeypatch.setattr(verdict, "conclude", concluded)
+    monkeypatch.setattr(page, "verdicts_of", concluded)
     trials = "[{}, {unet: 1, learning_rate: 0.01}, {unet: 2}]"
     run = make_run(tmp_path / "run", settings=[f"sweep.trials={trials}", "training.learning_rate=0.002"])
     finish_trial(run, TrialSpec.of({}), 0, {"fashion": judgement(19.0, None)})
@@ -152,12 +157,12 @@ def test_csv_has_a_row_a_trial_with_what_is_known_and_empty_gaps(tmp_path, monke
 
 
 def test_csv_has_a_value_and_its_bounds_in_one_unit(tmp_path, monkeypatch):
-    def in_tables(run, results, name):
-        made = concluded(run, results, name)
-        estimates = {title: one | {"kid": Interval(200.0, 150.0, 250.0)} for title, one in made.estimates.items()}
-        return replace(made, estimates=estimates)
+    def in_tables(run, results):
+        made = concluded(run, results)["fashion"]
+        estimates = {title: {**one, "kid": Interval(200.0, 150.0, 250.0)} for title, one in made.estimates.items()}
+        return {"fashion": replace(made, estimates=estimates)}
 
-    monkeypatch.setattr(verdict, "conclude", in_tables)
+    monkeypatch.setattr(page, "verdicts_of", in_tables)
     run = make_run(tmp_path / "run", settings=["sweep.judge={fashion: [fid, kid, clip_score]}"])
     for rank in (1, 2):
         finish_trial(run, TrialSpec.of({"unet": rank}), 9216 * rank, {"fashion": judgement(16.9)})

@@ -22,7 +22,7 @@ def run_with(folder, **judged):
 def test_the_same_trial_of_two_runs_is_told_apart_by_the_run(tmp_path):
     runs = [finished_run(tmp_path / "first"), run_with(tmp_path / "second")]
     (table,) = write_side_by_side(runs, tmp_path / "out")
-    rank_1 = [(row[1], row[3]) for row in table.rows if row[0] == "UNet rank 1"]
+    rank_1 = [(row[1], row[4]) for row in table.rows if row[0] == "UNet rank 1"]
     assert rank_1 == [("first", "16.90"), ("second", "12.50")]
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"side-by-side.html", "side-by-side.md", "side-by-side.csv", "parameters-fashion.png"} <= written

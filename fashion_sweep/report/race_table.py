@@ -1,0 +1,39 @@
+"""The race in the report: how each configuration stands, on how many images, and why it got no more."""
+
+from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.report.tables import Table
+from fashion_sweep.report.verdict import Verdict
+from fashion_sweep.report.words import GAP
+
+ENDS = {
+    "decided": "It ended as soon as the verdict was decided",
+    "all images": "It ended when all images were judged that could have decided more",
+    "budget": "It ended at its budget",
+    None: "It goes on",
+}
+STATES = {"chosen": "chosen", "good": "good", "out": "out", "judged": "goes on", "open": "open", "rests": "rests"}
+
+
+def race_table(verdict: Verdict) -> Table:
+    """Makes a table of one row a configuration, with its images and why it got no more."""
+    rows = [
+        (title, f"{one.images:,}", _worse_by(verdict, title), STATES[one.state], one.why)
+        for title, one in verdict.standings.items()
+    ]
+    share = verdict.images_drawn / verdict.images_in_all
+    caption = (
+        f"{ENDS[verdict.end]}: {verdict.images_drawn:,} images, {share:.0%} of the {verdict.images_in_all:,} that all "
+        f"configurations on all images would be. What is said here holds all together with "
+        f"{verdict.margins.level:.0%} confidence, over all looks."
+    )
+    columns = ("configuration", "images", "worse than its strongest rival by", "", "why")
+    return Table(f"The race on {verdict.evaluation_set}", columns, tuple(rows), caption)
+
+
+def _worse_by(verdict: Verdict, title: str) -> str:
+    one = verdict.standings[title]
+    if one.worse_by is None:
+        return GAP
+    (metric,) = metrics_of([one.metric])
+    value, low, high = map(metric.shown, one.worse_by)
+    return f"{metric.title} {value} ({low} to {high})"

@@ -1,0 +1,101 @@
+"""How each configuration stands in a race, in a few words."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.statistics.bounds import Bound
+from fashion_sweep.statistics.race import Race
+from fashion_sweep.storage.files import read_what_may_be_lost, write_json
+
+
+@dataclass(frozen=True)
+class RaceStanding:
+    """How a configuration stands in a race."""
+
+    images: int
+    """The images by which it counts."""
+    state: str
+    """`chosen`, `good`, `out`, `judged` (more of it is needed), `open` (nothing more of it will come) or `rests`."""
+    why: str
+    worse_by: tuple[float, float, float] | None = None
+    """By how much it is worse than its strongest rival, with the bounds that its state goes by; None: it has none."""
+    metric: str = ""
+    """The metric that this is in."""
+    rival: str = ""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "RaceStanding":
+        """Returns what `asdict` and JSON have made of one."""
+        worse_by = values["worse_by"]
+        return cls(**{**values, "worse_by": worse_by and tuple(worse_by)})
+
+    @property
+    def distance(self) -> str:
+        """The distance from the strongest rival in few characters; empty where there is none."""
+        if self.worse_by is None:
+            return ""
+        (metric,) = metrics_of([self.metric])
+        value, low, high = (metric.shown(one, "+") for one in self.worse_by)
+        return f", {metric.short} {value} ({low} to {high})"
+
+
+def standings(race: Race) -> dict[str, RaceStanding]:
+    """Returns how each configuration stands, by title."""
+    return {one.name: _standing(race, one.name) for one in race.measured}
+
+
+def _standing(race: Race, name: str) -> RaceStanding:
+    bounds = race.bounds_of[name]
+    if not bounds.bounds:
+        return RaceStanding(race.images[name], "rests", "nothing to compare it to")
+    out = bounds.shown_worse_by
+    bound = out or bounds.worst
+    reach = bound.worse_by.value + bound.quantile * bound.worse_by.se
+    state, why = _state(race, name)
+    if out:
+        why = f"{_worse(bound, bound.at_least)} or more"
+    elif not why:
+        why = f"perhaps up to {_worse(bound, reach)}"
+    interval = (bound.worse_by.value, bound.at_least, reach)
+    return RaceStanding(race.images[name], state, why, interval, bound.metric.name, bound.rival)
+
+
+def _worse(bound: Bound, by: float) -> str:
+    return f"{bound.metric.title} {bound.metric.worse} than that of {bound.rival} by {bound.metric.shown(by)}"
+
+
+def _state(race: Race, name: str) -> tuple[str, str]:
+    """Returns the state, and why it is so; empty where a bound says it."""
+    bounds, sizes = race.bounds_of[name], {one.name: one.parameters for one in race.measured}
+    if bounds.shown_worse_by:
+        return "out", ""
+    if name == race.chosen:
+        return "chosen", "the smallest that is as good as the best"
+    if bounds.is_good:
+        return "good", "as good as the best"
+    if race.chosen and sizes[name] >= sizes[race.chosen]:
+        return "rests", f"no smaller than {race.chosen}, which is as good as the best"
+    if name in race.due:
+        return "judged", ""
+    return ("rests" if race.end is None else "open"), ""
+
+
+def write_standings(run: RunPaths, races: Mapping[str, Race]) -> None:
+    """Writes how the races of a run stand, for those who look at it while it runs."""
+    write_json(
+        run.race, {name: {title: asdict(one) for title, one in standings(r).items()} for name, r in races.items()}
+    )
+
+
+def read_standings(run: RunPaths) -> dict[str, dict[str, RaceStanding]]:
+    """Returns how the races stood after the last round, by evaluation set and title; empty where there was none."""
+    try:
+        return {
+            name: {title: RaceStanding.read(one) for title, one in by_title.items()}
+            for name, by_title in read_what_may_be_lost(run.race).items()
+        }
+    except (AttributeError, KeyError, TypeError):
+        return {}
