@@ -76,12 +76,13 @@ def plan(
         return
     from fashion_sweep.report.cache_table import cache_sentences, cache_table
     from fashion_sweep.report.console import Terminal
+    from fashion_sweep.report.race_words import race_sentences
     from fashion_sweep.report.tables import plan_table, terminal
 
     console = Terminal()
     console.print(terminal(plan_table(planned, config.sweep)))
     console.print(terminal(cache_table(config, size)))
-    for sentence in cache_sentences(config, size, counts):
+    for sentence in [*cache_sentences(config, size, counts), *race_sentences(config)]:
         console.print(sentence, markup=False)
 
 

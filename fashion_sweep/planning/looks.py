@@ -1,13 +1,22 @@
 """The looks of a race: on how many images trials are judged before it is decided which of them need more."""
 
+from typing import TYPE_CHECKING
+
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.planning.plan import trials_wanted
-from fashion_sweep.statistics.rules import Rules
+
+if TYPE_CHECKING:
+    from fashion_sweep.statistics.rules import Rules
+
+RACED = (0.15, 0.6)
+"""The shares of all images that races have taken, as replays of embedded runs have it (`benchmarks/replay_race.py`)."""
 
 
-def rules_of(config: RunConfig, name: str) -> Rules:
+def rules_of(config: RunConfig, name: str) -> "Rules":
     """Returns the rules of the race on an evaluation set."""
+    from fashion_sweep.statistics.rules import Rules  # imports SciPy, which takes most of a second
+
     choice = config.sweep.choose
     return Rules(looks_of(config, name), entrants(config), choice.level, choice.indifference, choice.budget.images)
 
@@ -33,3 +42,12 @@ def looks_of(config: RunConfig, name: str) -> tuple[int, ...]:
         looks = [samples >> halving for halving in halvings if samples >> halving >= least]
     whole = {-(-images // batch) * batch for images in looks}
     return (*sorted(images for images in whole if images < samples), samples)
+
+
+def race_shares(config: RunConfig) -> tuple[float, float] | None:
+    """Returns which share of all images a race is likely to take, from and to; None where all are judged anyway."""
+    looks = [looks_of(config, name) for name in config.sweep.judge]
+    if not looks or all(len(one) == 1 for one in looks):
+        return None
+    least = sum(one[0] for one in looks) / sum(one[-1] for one in looks)
+    return max(RACED[0], least), max(RACED[1], least)

@@ -8,6 +8,7 @@ from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.split import held_out_count, steps_for
 from fashion_sweep.encodings.size import CacheSize, trials_size
+from fashion_sweep.planning.looks import race_shares
 from fashion_sweep.rehearsal.meter import caching
 from fashion_sweep.rehearsal.scale import all_specs, cost_group
 from fashion_sweep.tasks.task import task_of
@@ -101,6 +102,18 @@ class Forecast:
     """The number of trials side by side."""
     gpus: int
     """The number of GPUs of the cluster."""
+    race: tuple[float, float] | None = None
+    """The share of judging that a race is likely to take, from and to; None without one."""
+
+    def raced(self) -> "tuple[Forecast, Forecast] | None":
+        """Returns the least and the most that is likely with a race; None without one."""
+        if self.race is None:
+            return None
+        low, high = (
+            replace(self, trials=[replace(one, judging=share * one.judging) for one in self.trials], race=None)
+            for share in self.race
+        )
+        return low, high
 
     @property
     def hours(self) -> float:
@@ -122,6 +135,7 @@ def forecast(config: RunConfig, pace: Pace, amount: Amount, cache: CacheSize) ->
         preparing=preparing / amount.cluster,
         at_once=min(side_by_side, config.preset.resources.max_concurrent_trials or side_by_side),
         gpus=amount.gpus,
+        race=race_shares(config),
     )
 
 

@@ -133,6 +133,8 @@ def _forecast_table(title: str, forecast: Forecast, assumed: Sequence[str]) -> T
     rows.append(("preparing the cache", "", "", "", _long(forecast.preparing), GAP))
     at_once = f", {forecast.at_once} trials at once" if forecast.at_once > 1 else ""
     rows.append((f"the sweep{at_once}", "", "", "", _long(forecast.hours * HOUR), _gpu_hours(forecast.gpu_hours)))
+    for words, one in zip(("at least", "at most"), forecast.raced() or (), strict=False):
+        rows.append((f"with its race, likely {words}", "", "", "", _long(one.hours * HOUR), _gpu_hours(one.gpu_hours)))
     columns = ("trial", "steps", "training", "judging", "in all", "GPU-hours")
     return Table(title, columns, tuple(rows), "Assumes: " + "; ".join(assumed) + ".")
 
@@ -185,6 +187,7 @@ def as_json(outcome: Outcome, wish: RehearsalOptions) -> dict[str, Any]:
         return {
             "hours": predicted.hours,
             "gpu_hours": predicted.gpu_hours,
+            "race": [{"hours": one.hours, "gpu_hours": one.gpu_hours} for one in predicted.raced() or ()],
             "preparing_seconds": predicted.preparing,
             "trials": [asdict(t) | {"seconds": t.seconds, "gpu_hours": t.gpu_hours} for t in predicted.trials],
             "assumptions": list(assumed),

@@ -64,7 +64,12 @@ def test_a_run_with_settings_of_its_own_is_not_told_to_be_called_again_without_t
     shifts = {"unet-r1": 0.0, "unet-r2": 0.01, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
     prompts = [f"{i}.jpg" for i in range(250)]
     run = judged_run(
-        tmp_path / "run", shifts, n=250, prompts=prompts, settings=["sweep.choose={margins: {clip_score: 0.02}}"], noise=1.0
+        tmp_path / "run",
+        shifts,
+        n=250,
+        prompts=prompts,
+        settings=["sweep.choose={margins: {clip_score: 0.02}}"],
+        noise=1.0,
     )
     known = [{"name": f"{i}.jpg", "caption": f"A shirt, {i}."} for i in range(100_000)]
     write_json(run.catalogue("fashion"), {"records": known, "filtered": 0, "problems": []})

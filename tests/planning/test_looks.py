@@ -1,0 +1,43 @@
+"""When a race looks, and what it is likely to save."""
+
+import pytest
+
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.planning.looks import entrants, looks_of, race_shares, rules_of
+
+
+def looks(*settings, sweep="exp2", preset="tiny"):
+    return looks_of(load_run_config(sweep, preset, settings), "fashion")
+
+
+def test_looks_double_from_what_the_metrics_need_up_to_all_images():
+    assert looks() == (256, 512, 1024, 2048)
+    assert looks("sweep.judge={fashion: [clip_score]}") == (128, 256, 512, 1024, 2048)
+    assert looks(preset="sdxl") == (10_000, 20_000, 40_000)
+    assert looks("evaluation.samples=300") == (300,)
+
+
+def test_looks_of_the_sweep_end_with_a_batch():
+    assert looks("sweep.choose.looks=[300, 1000]") == (320, 1024, 2048)
+    assert looks("sweep.choose.looks=[300, 1000]", "evaluation.samples=900") == (320, 900)
+
+
+def test_without_a_race_or_without_a_rival_all_images_are_judged_at_once():
+    assert looks("sweep.choose.race=false") == looks("sweep.trials=[{unet: 1}]") == (2048,)
+
+
+def test_looks_that_do_not_grow_are_refused():
+    with pytest.raises(ConfigError, match="each look has more images than the one before"):
+        looks("sweep.choose.looks=[500, 400]")
+
+
+def test_a_search_counts_the_trials_that_it_will_have_and_seeds_are_no_entrants():
+    assert entrants(load_run_config("search", "tiny")) == 12
+    assert rules_of(load_run_config("exp2", "tiny", ["sweep.seeds=3"]), "fashion").entrants == 5
+
+
+def test_what_a_race_saves_is_no_more_than_its_first_look_leaves():
+    low, high = race_shares(load_run_config("exp2", "sdxl"))
+    assert (low, high) == (0.25, 0.6)
+    assert race_shares(load_run_config("exp2", "sdxl", ["sweep.choose.race=false"])) is None

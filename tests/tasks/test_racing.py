@@ -1,0 +1,116 @@
+"""A race on real trials: looks add to what was judged before, and whoever goes on decides as it would have been."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from fashion_sweep.cluster.worker import Worker
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.encodings.prepare import make_shard, missing_shards
+from fashion_sweep.encodings.real_images import write_real_statistics
+from fashion_sweep.errors import RunError
+from fashion_sweep.metrics.estimates_file import read_estimates
+from fashion_sweep.models.loaded import forget_models
+from fashion_sweep.planning.plan import specs_of
+from fashion_sweep.report.race import races_of
+from fashion_sweep.report.standing import read_standings, standings
+from fashion_sweep.run.claim import claimed
+from fashion_sweep.run.paths import RunPaths, runs_root
+from fashion_sweep.storage.files import read_json
+from fashion_sweep.tasks import racing
+from fashion_sweep.tasks.sweep import _write_inputs, run_sweep, run_trial
+from fashion_sweep.tasks.task import task_of
+
+QUICK = [
+    "data.fashion.rendered_images=240",
+    "training.steps=2",
+    "training.views=1",
+    "generation.num_inference_steps=2",
+    "generation.refine_fraction=0.5",
+    "evaluation.samples=224",
+    "sweep.choose.looks=[160]",
+    "sweep.sample_prompts=[]",
+]
+TRIAL = "unet-r1"
+
+
+class KilledError(Exception):
+    pass
+
+
+def dying(name, count):
+    yield 0, 0
+    raise KilledError
+
+
+def prepared(name, *settings):
+    config = load_run_config("exp2", "tiny", [*QUICK, "sweep.trials=[{unet: 1}, {unet: 2}]", *settings])
+    run = RunPaths(runs_root() / name)
+    with claimed(run, config):
+        task = task_of(config)
+        _write_inputs(run, config, {name: task.open(name, config, run) for name in config.data_sets})
+    for shard in missing_shards(run, specs_of(config)):
+        make_shard(shard)
+    write_real_statistics(run)
+    forget_models()
+    return run
+
+
+def worker(**changed):
+    return replace(Worker(0, 1, "cpu", lambda: None, print), **changed)
+
+
+def test_images_of_a_further_look_are_those_of_judging_in_one_go():
+    run, whole = prepared("race"), prepared("whole", "sweep.choose.race=false")
+    run_trial(run, TRIAL, worker())
+    first = read_json(run.trial(TRIAL).result)["evaluations"]["fashion"]
+    assert first["samples"] == 160
+    further = {"fashion": 224}
+    with pytest.raises(KilledError):
+        run_trial(run, TRIAL, worker(looks=further, shared=dying))
+    assert read_json(run.trial(TRIAL).result)["evaluations"]["fashion"] == first
+    run_trial(run, TRIAL, worker(looks=further))
+    run_trial(whole, TRIAL, worker())
+    ours, theirs = (load_file(one.trial(TRIAL).features("fashion")) for one in (run, whole))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    at_all = [read_estimates(one.trial(TRIAL).estimates("fashion", 224), ["fid"]) for one in (run, whole)]
+    assert at_all[0].metrics["fid"].value == at_all[1].metrics["fid"].value
+    assert at_all[0].prompts == at_all[1].prompts
+    assert len(set(at_all[0].prompts)) < 224  # there are fewer captions
+    now = read_json(run.trial(TRIAL).result)["evaluations"]["fashion"]
+    assert (now["samples"], list(now["looks"])) == (224, ["160", "224"])
+    assert now["looks"]["160"] == first["looks"]["160"]
+
+
+@pytest.fixture
+def console():
+    return Console(quiet=True)
+
+
+def test_a_race_that_was_killed_decides_as_it_would_have(console, monkeypatch):
+    settings = [*QUICK, "sweep.trials=[{unet: 1}, {unet: 2}, {unet: 4}]", "sweep.choose.margins={clip_score: 0.01}"]
+    config = load_run_config("exp2", "tiny", settings)
+    whole, killed = (RunPaths(runs_root() / name) for name in ("whole", "killed"))
+    assert run_sweep(config, whole, console)
+
+    def lost(self):
+        raise RunError("the driver is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(racing.Racing, "finish", lost)
+        with pytest.raises(RunError):
+            run_sweep(config, killed, console)
+    assert run_sweep(config, killed, console)
+    ours, theirs = (races_of(run, config)["fashion"] for run in (killed, whole))
+    assert ours.end == theirs.end == "all images"
+    assert standings(ours) == standings(theirs)
+    assert {one.images for one in standings(ours).values()} == {224}
+    assert read_standings(killed)["fashion"] == standings(ours)
+    written = killed.results.stat().st_mtime_ns
+    assert run_sweep(config, killed, console)  # nothing is left to do
+    assert killed.results.stat().st_mtime_ns > written
+    assert not list(killed.trials.glob("*/judged"))
