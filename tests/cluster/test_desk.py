@@ -8,7 +8,7 @@ import pytest
 
 from fashion_sweep.cluster import desk as module
 from fashion_sweep.cluster.desk import Desk
-from fashion_sweep.cluster.piece import Chunk, HelpPiece, TrialPiece
+from fashion_sweep.cluster.piece import Chunk, HelpPiece, TrialPiece, to_judge
 
 NEVER = 1000.0
 """Seconds that a lane may be idle."""
@@ -51,6 +51,26 @@ def test_a_trial_that_is_trained_makes_way_for_those_that_are_not(office: Office
     office("put_behind", "one")
     assert [office.next("one"), office.next("two")] == ["b", "a"]
     assert not office("others_wait")
+
+
+def test_trainings_come_before_further_looks_and_help_after_them(office: Office):
+    look = to_judge("a", (("fashion", 512),), ("module", "function"))
+    office("ask", look.owner, [look])
+    office.ask("b")
+    assert not [piece for piece in office.desk._waiting if piece is look]
+    assert [office.next("one"), office("next_piece", "two", NEVER)] == ["b", look]
+    office("share", "two", "fashion:8", 4)
+    assert office("next_piece", "three", NEVER) == HelpPiece(look, "fashion:8")
+
+
+def test_the_next_look_of_a_trial_is_another_piece_though_its_lane_still_has_the_last(office: Office):
+    first, second = (to_judge("a", (("fashion", images),), ("module", "function")) for images in (512, 1024))
+    office("ask", first.owner, [first])
+    assert office("next_piece", "one", NEVER) == first
+    office("report", "one", {"done": True})
+    office("take_back", first.owner)
+    office("ask", second.owner, [second])
+    assert [office("next_piece", "one", NEVER), office("next_piece", "two", NEVER)] == [second, ""]
 
 
 def test_a_trial_is_carried_out_once_however_often_it_is_asked_for(office: Office):
