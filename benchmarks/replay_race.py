@@ -12,7 +12,7 @@ that all images give, and how often it chose a configuration that by all images 
 import argparse
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -124,23 +124,26 @@ def replayed(sample: Sample, rules: Rules, replays: int) -> dict[str, float | Co
     single = Rules((sample.images,), rules.entrants, rules.level, rules.indifference)
     whole = run_race(sample.contest(np.arange(sample.images)), single)
     shares, reached, ends, choices = [], [], Counter[str](), Counter[str]()
-    same = wrong = 0
+    same = wrong = decided = 0
     generator = np.random.default_rng(0)
     for _ in track(range(replays), transient=True):
-        race = run_race(sample.contest(shuffled(sample, generator)), rules)
+        contest = sample.contest(shuffled(sample, generator))
+        race, at_once = run_race(contest, rules), run_race(contest, replace(rules, looks=rules.looks[-1:]))
         used = sum(race.images[one.name] * one.seeds for one in race.measured)
         trained = sum(one.seeds for one in race.measured)
-        shares.append(used / (trained * sample.images))
+        shares.append(used / (trained * rules.looks[-1]))
         reached.append(used / (trained * max(race.images.values())))
         ends[race.end or "goes on"] += 1
         choices[race.chosen or ("no single best" if len(race.out) == len(race.images) else "undecided")] += 1
-        same += race.chosen == whole.chosen
+        same += race.chosen == at_once.chosen
+        decided += at_once.end == "decided"
         wrong += race.chosen is not None and worst_gap(whole, race.chosen) >= 1
     return {
         "share": float(np.mean(shares)),
         "spread": float(np.std(shares)),
         "at one n": float(np.mean(reached)),
         "decided": ends["decided"] / replays,
+        "decided by all images": decided / replays,
         "same": same / replays,
         "wrong": wrong / replays,
         "choices": choices,
@@ -148,19 +151,23 @@ def replayed(sample: Sample, rules: Rules, replays: int) -> dict[str, float | Co
     }
 
 
-def with_choice(config: RunConfig, changed: Mapping[str, Any]) -> RunConfig:
+def with_choice(config: RunConfig, images: int | None, changed: Mapping[str, Any]) -> RunConfig:
     choice = Choice.model_validate(config.sweep.choose.model_dump() | {"race": True} | dict(changed))
-    return config.model_copy(update={"sweep": config.sweep.model_copy(update={"choose": choice})})
+    evaluation = config.preset.evaluation
+    evaluation = evaluation.model_copy(update={"samples": images or evaluation.samples})
+    preset = config.preset.model_copy(update={"evaluation": evaluation})
+    return config.model_copy(update={"preset": preset, "sweep": config.sweep.model_copy(update={"choose": choice})})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("--replays", type=int, default=200)
+    parser.add_argument("--images", type=int, help="the most of a trial; default: all that were judged")
     parser.add_argument("--choose", default="{}", help="settings of sweep.choose that are to be others")
     known = parser.parse_args()
     run, console = RunPaths(runs_root() / known.run), Console()
-    config = with_choice(read_run_config(run.config), yaml.safe_load(known.choose))
+    config = with_choice(read_run_config(run.config), known.images, yaml.safe_load(known.choose))
     for name in config.sweep.judge:
         sample, rules = read_sample(run, config, name), rules_of(config, name)
         found = replayed(sample, rules, known.replays)
