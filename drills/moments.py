@@ -43,6 +43,11 @@ def judged(trial_id: str, batches: int) -> Moment:
     return lambda run: len(list(run.trial(trial_id).judged("fashion").glob("[0-9]*"))) >= batches
 
 
+def judged_further(trial_id: str, batches: int) -> Moment:
+    """A look of a race adds to what the trial was judged on before."""
+    return lambda run: run.trial(trial_id).result.exists() and judged(trial_id, batches)(run)
+
+
 def reporting(run: SweepRun) -> bool:
     return all(run.trial(trial_id).result.exists() for trial_id in TRIALS) and not run.paths.page.exists()
 

@@ -12,6 +12,7 @@ from drills.moments import (
     is_helped,
     itself,
     judged,
+    judged_further,
     leader,
     named,
     preparing,
@@ -46,6 +47,11 @@ NOT_FINITE = "unet-r2-lr1e+30"
 C = "unet-r2"
 CONTROLLER, DESK = "TrainController", "ray::Desk"
 TRIAL_ACTOR = ("ResourceTrainable", "WithDesk")
+RACE = {
+    "evaluation.samples": 320,
+    "sweep.choose.looks": "[160]",
+    "sweep.choose.margins": "{clip_score: 0.001}",  # so that nothing is decided at the first look
+}
 THREE = {"sweep.trials": "[{unet: 1}, {unet: 4}, {unet: 2}]"}
 
 
@@ -140,6 +146,15 @@ def _processes(draw: random.Random) -> list[Scenario]:
                 ("helper", "a worker that helps killed", helper),
                 ("helped", "the worker that is helped killed", leader),
             )
+        ),
+        Scenario(
+            "race",
+            (
+                Fault("a further look", "a worker killed", judged_further(A, 2), kill, worker(A)),
+                Fault("a further look", "the driver killed", judged_further(A, 5), kill, itself, ends_run=True),
+                Fault("a further look", "the driver killed", judged_further(B, 2), kill, itself, ends_run=True),
+            ),
+            settings=RACE,
         ),
         Scenario(
             "desk",

@@ -5,8 +5,12 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.metrics.metric import RealImages
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -66,3 +70,28 @@ def test_cpu_time_goes_to_whom_a_command_line_names(benchmark):
     agents = "--dashboard_agent_command=python dashboard/agent.py --runtime_env_agent_command=python main.py"
     assert kinds(f"site-packages/ray/core/src/ray/raylet/raylet --raylet_socket_name=s {agents}") == "raylet and GCS"
     assert kinds("ray::DashboardAgent") == "dashboard"
+
+
+def test_a_race_whose_truth_is_known_is_run_by_three_rules(benchmark):
+    module = benchmark("race_errors")
+    found = module.simulated(module.Case("far apart", [9.0, 0.0], [9.0, 0.0]), repetitions=3)
+    assert list(found) == ["race", "all at once", "in sequence"]
+    wrong, chose, right, decided, images = found["race"]
+    assert (wrong, chose, right, decided) == (0, 1, 1, 1)
+    assert images == module.LOOKS[0] / module.LOOKS[-1]
+    assert found["all at once"][-1] == 1
+
+
+def test_a_replay_takes_the_images_of_a_run_in_another_order(benchmark):
+    module, rng = benchmark("replay_race"), np.random.default_rng(0)
+    config = load_run_config("exp2", "tiny", ["sweep.judge={fashion: [clip_score]}", "evaluation.samples=512"])
+    shared, captions = rng.standard_normal(512), np.array([f"A shirt, {i % 300}." for i in range(512)], dtype=object)
+    kept = {f"rank {k}": [{"clip_scores": 70 + 9 * k + shared + rng.standard_normal(512)}] for k in range(2)}
+    sample = module.Sample(config, "fashion", kept, {"rank 0": 1, "rank 1": 2}, captions, RealImages({}, {}))
+    order = module.shuffled(sample, rng)
+    assert sorted(order) == list(range(512))
+    assert len(set(captions[order[:300]])) == 300  # each caption once before any comes again
+    found = module.replayed(sample, module.rules_of(config, "fashion"), replays=4)
+    assert (found["decided"], found["same"], found["wrong"]) == (1, 1, 0)
+    assert found["share"] == 0.25
+    assert found["choices"] == {"rank 1": 4}
