@@ -90,7 +90,7 @@ def _quality(results: Results, name: str, shown: Sequence[Configuration], verdic
     metrics = results.deciding(name)
     if not any(one.metrics for one in shown):
         return None
-    judged = results.evaluations_on(name)[0]
+    judged = results.evaluations_on(name)
     labels = numbered([one.title for one in shown])
     few = len(shown) <= MOST_TITLES
     width = (5 if few else 6.5) * max(len(metrics), 1.4)
@@ -113,9 +113,12 @@ def _less_bias(metric: Metric, verdict: Verdict | None) -> str:
     return metric.title + (" less its bias" if verdict and metric.is_biased else "")
 
 
-def _source(metric: Metric, judged: Evaluation) -> str:
-    source = judged.source(metric).removeprefix("on ").removeprefix("by ")
-    return f"{source}, {judged.samples or '?'} images" if metric.compares_features else source
+def _source(metric: Metric, judged: Sequence[Evaluation]) -> str:
+    """Says what a metric is measured by; and on how many images, where that is one number."""
+    source = judged[0].source(metric).removeprefix("on ").removeprefix("by ")
+    if not metric.compares_features or len({one.samples for one in judged}) > 1:
+        return source
+    return f"{source}, {judged[0].samples or '?'} images"
 
 
 def against_parameters(axes: Axes, shown: Sequence[Configuration], metric: Metric, labels: Mapping[str, str]) -> None:
@@ -148,7 +151,7 @@ def _trade_off(
     points = [(one, x, y) for one in shown if (x := one.value(across)) and (y := one.value(up))]
     if len(points) < 2:
         return None
-    judged = results.evaluations_on(name)[0]
+    judged = results.evaluations_on(name)
     labels = numbered([one.title for one in shown])
     figure = Figure(figsize=(8, 5.2) if len(shown) <= MOST_TITLES else (10, 5.6), layout="constrained")
     axes = figure.subplots()

@@ -17,7 +17,7 @@ STATES = {"chosen": "chosen", "good": "good", "out": "out", "judged": "goes on",
 def race_table(verdict: Verdict) -> Table:
     """Makes a table of one row a configuration, with its images and why it got no more."""
     rows = [
-        (title, f"{one.images:,}", _worse_by(verdict, title), STATES[one.state], one.why)
+        (title, STATES[one.state], one.why, f"{one.images:,}", _worse_by(verdict, title))
         for title, one in verdict.standings.items()
     ]
     share = verdict.images_drawn / verdict.images_in_all
@@ -26,8 +26,8 @@ def race_table(verdict: Verdict) -> Table:
         f"configurations on all images would be. What is said here holds all together with "
         f"{verdict.margins.level:.0%} confidence, over all looks."
     )
-    columns = ("configuration", "images", "worse than its strongest rival by", "", "why")
-    return Table(f"The race on {verdict.evaluation_set}", columns, tuple(rows), caption)
+    columns = ("configuration", "is", "why", "images", "worse than its strongest rival by")
+    return Table(f"The race on {verdict.evaluation_set}", columns, tuple(rows), caption, text_columns=3)
 
 
 def _worse_by(verdict: Verdict, title: str) -> str:

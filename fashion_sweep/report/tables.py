@@ -131,7 +131,7 @@ def markdown(table: Table) -> str:
     """Writes the table as Markdown with its caption below; the title is the caller's heading."""
     lines = [
         _line(table.columns),
-        _line(["---", *["---:"] * (len(table.columns) - 1)]),
+        _line([*["---"] * table.text_columns, *["---:"] * (len(table.columns) - table.text_columns)]),
         *map(_line, table.rows),
     ]
     text = "\n".join(lines) + "\n"
@@ -161,7 +161,7 @@ def _trial_table(results: Results, name: str) -> Table:
     metrics = results.measured(name)
     return Table(
         title=f"{results.config.sweep.name} on preset {results.config.preset.name}, judged on {name}",
-        columns=("configuration", "parameters", *(metric.heading() for metric in metrics), "train", "judge"),
+        columns=("configuration", "parameters", "images", *(metric.heading() for metric in metrics), "train", "judge"),
         rows=tuple(_row(trial, trial.on(name), metrics) for trial in results.trials),
         caption=_caption(results, name),
     )
@@ -171,6 +171,7 @@ def _row(trial: TrialResult, judged: Evaluation, metrics: Sequence[Metric]) -> t
     return (
         f"{trial.title}{_how_it_ended(trial)}",
         count(trial.parameters),
+        count(judged.samples),
         *(_with_error(metric, judged) for metric in metrics),
         GAP if trial.spec.is_base_model or trial.adapter_from else duration(trial.seconds.get("train")),
         duration(trial.seconds.get("judge")),
@@ -206,7 +207,7 @@ def _caption(results: Results, name: str) -> str:
         if trial.adapter_from:
             text += f" {trial.title} was trained in the run {trial.adapter_from}."
     if len({one.samples for one in judged}) > 1:
-        text += " The image counts differ, so the numbers are not comparable."
+        text += " Their numbers of images differ, and with them the bias: compare what is less its bias."
     return text
 
 

@@ -186,8 +186,8 @@ def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_a
         "sweep.trials=[{unet: 1}, {}]",
     ]
     arguments = clothing(fashion_root, *(part for setting in settings for part in ("--set", setting)))
-    code, out, _ = command(*arguments)
-    assert code == 0
+    code, out, err = command(*arguments)
+    assert code == 0, err
     assert "preset tiny, sweep exp2" in out
     run = RunPaths(runs_root / "mine")
     results = json.loads(run.results.read_text())

@@ -1,0 +1,122 @@
+"""A race as it is read from a run folder, and as people see it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from fashion_sweep.report.live import LiveTable
+from fashion_sweep.report.page import write_report
+from fashion_sweep.report.race import out_of_time, races_of
+from fashion_sweep.report.results import collect
+from fashion_sweep.report.run_status import show_standing, standing
+from fashion_sweep.report.standing import read_standings, standings, write_standings
+from fashion_sweep.report.verdict import verdicts_of
+from fashion_sweep.storage.files import read_json, write_json
+from fashion_sweep.tasks.racing import due_of
+from tests.report.test_verdict import judged_run
+
+SHIFTS = {"unet-r1": 1.0, "unet-r2": 0.0, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Rank 1 is out at once; the others are close, and noisy."""
+    return judged_run(tmp_path / "run", SHIFTS, n=2048, fixed=(), noise=3.0)
+
+
+def shown(render) -> str:
+    to = Console(file=io.StringIO(), width=160, color_system=None)
+    render(to)
+    return to.file.getvalue()
+
+
+def test_who_is_out_stays_at_the_look_at_which_that_was_shown(run):
+    race = races_of(run, collect(run).config)["fashion"]
+    assert race.out == ("UNet rank 1",)
+    assert race.images["UNet rank 1"] == 256
+    assert race.chosen == "UNet rank 2"
+    assert max(race.images.values()) > 256
+    assert sum(race.images.values()) < 5 * 2048
+
+
+def test_the_report_tells_each_configurations_images_and_shows_the_race(run):
+    write_report(run, {})
+    page, verdict = run.report.read_text(), verdicts_of(run, collect(run))["fashion"]
+    assert (run.plots / "race-fashion.png").is_file()
+    assert "| UNet rank 1 | out | " in page
+    assert "| UNet rank 2 | chosen | the smallest that is as good as the best | " in page
+    assert f"{verdict.images_drawn:,} images, " in page
+    assert "256 to " in verdict.basis
+    assert "after any of four looks" in verdict.basis
+    assert verdict.end == "decided"
+
+
+def test_without_a_race_there_is_none_in_the_report(tmp_path):
+    run = judged_run(tmp_path / "run", SHIFTS, n=300)
+    write_report(run, {})
+    assert "## Race" not in run.report.read_text()
+    assert not list(run.plots.glob("race-*"))
+
+
+def test_what_is_missing_is_asked_for_and_makes_the_answer_preliminary(run):
+    config = collect(run).config
+    race = races_of(run, config)["fashion"]
+    longest = max(race.images, key=race.images.__getitem__)
+    spec = next(spec for spec in config.specs if spec.title == longest)
+    run.trial(spec.trial_id).estimates("fashion", race.images[longest]).unlink()
+    races = races_of(run, config)
+    assert due_of(run, config, races) == {spec.trial_id: {"fashion": race.images[longest]}}
+    write_report(run, {})
+    assert read_json(run.results)["headline"].startswith("So far, while the race goes on: ")
+
+
+@pytest.mark.parametrize(("complete", "count"), [("winner", 1), ("all", 5)])
+def test_numbers_to_be_published_are_completed_once_the_race_is_over(tmp_path, complete, count):
+    run = judged_run(tmp_path / "run", SHIFTS, n=2048, fixed=(f"sweep.choose.complete={complete}",))
+    config = collect(run).config
+    for spec in config.specs:
+        run.trial(spec.trial_id).estimates("fashion", 2048).unlink()
+    races = races_of(run, config)
+    assert races["fashion"].end == "decided"
+    due = due_of(run, config, races)
+    assert (len(due), set(due["unet-r2"].items())) == (count, {("fashion", 2048)})
+    assert due_of(run, config, races, all_there=False) == {}
+
+
+def test_when_the_hours_are_over_no_round_is_begun(tmp_path):
+    run = judged_run(tmp_path / "run", SHIFTS, n=2048, fixed=("sweep.choose.budget={hours: 0.01}",), noise=3.0)
+    config = collect(run).config
+    for spec in config.specs:
+        for images in (512, 1024, 2048):
+            run.trial(spec.trial_id).estimates("fashion", images).unlink()
+    assert out_of_time(run, config)  # 21 s each
+    (race,) = races_of(run, config).values()
+    assert (race.end, race.due) == ("budget", {})
+    for spec in config.specs:
+        result = read_json(run.trial(spec.trial_id).result)
+        write_json(run.trial(spec.trial_id).result, result | {"seconds": {"judge": 1.0}})
+    assert races_of(run, config)["fashion"].due
+
+
+def test_how_it_stands_is_told_while_it_goes_on(run):
+    races = races_of(run, collect(run).config)
+    write_standings(run, races)
+    assert read_standings(run)["fashion"] == standings(races["fashion"])
+    titles = {spec.trial_id: spec.title for spec in collect(run).config.specs}
+    text = shown(lambda to: to.print(LiveTable(run, list(titles), titles, to).table()))
+    assert "256 out, " in text
+    text = shown(lambda to: show_standing(run, False, to))
+    assert "UNet rank 1: 256 images of fashion, out: " in text
+    assert standing(run, False)["races"]["fashion"]["UNet rank 2"]["state"] == "chosen"
+    to = Console(file=io.StringIO(), width=160, color_system=None)
+    with LiveTable(run, list(titles), titles, to):
+        pass
+    assert to.file.getvalue().count("UNet rank 1 is out after 256 images of fashion: ") == 1
+
+
+def test_a_damaged_account_of_the_race_shows_nothing(run):
+    write_json(run.race, {"fashion": {"UNet rank 1": {"images": 3}}})
+    assert read_standings(run) == {}
+    write_json(run.race, [1])
+    assert read_standings(run) == {}
