@@ -78,7 +78,7 @@ class Sample:
 
         def margins(comparison: Comparison) -> Mapping[str, float]:
             best = {one.name: comparison.best_in(one).metrics[one.name].value for one in metrics}
-            return margins_of(self.config.sweep.choose, metrics, best, self.config.preset.evaluation.margins).by_metric
+            return margins_of(self.config.sweep.choose, metrics, best, self.config.preset.margins).by_metric
 
         entrants = [Entrant(title, size, cache(partial(at, title))) for title, size in self.parameters.items()]
         return Contest(entrants, metrics, groups, margins)

@@ -14,7 +14,7 @@ class Asking:
     """What the driver has asked lanes for, and waits for."""
 
     def __init__(self, lanes: Lanes, train_fn: TrainFn) -> None:
-        self._desk, self._function = lanes.desk, (train_fn.__module__, train_fn.__name__)
+        self._lanes, self._function = lanes, (train_fn.__module__, train_fn.__name__)
         self._owners: dict[str, str] = {}
         """Under what name each trial was asked for."""
         self._heard: dict[str, int] = {}
@@ -30,7 +30,7 @@ class Asking:
         """Asks for a trial to be judged on so many images, by evaluation set."""
         piece = to_judge(trial_id, tuple(sorted(looks.items())), self._function)
         self._owners[trial_id], self._heard[trial_id] = piece.owner, 0
-        ray.get(self._desk.ask.remote(piece.owner, [piece]))
+        ray.get(self._lanes.desk.ask.remote(piece.owner, [piece]))
         self._listen(trial_id)
 
     def ended(self, timeout_s: float) -> dict[str, str | None]:
@@ -43,10 +43,10 @@ class Asking:
                 self._heard[trial_id] += report is not None
                 self._listen(trial_id)
                 continue
-            ray.get(self._desk.take_back.remote(self._owners.pop(trial_id)))
+            ray.get(self._lanes.desk.take_back.remote(self._owners.pop(trial_id)))
             over[trial_id] = report.get("error")
         return over
 
     def _listen(self, trial_id: str) -> None:
-        call = self._desk.next_report.remote(self._owners[trial_id], self._heard[trial_id])
+        call = self._lanes.desk.next_report.remote(self._owners[trial_id], self._heard[trial_id])
         self._answers[call] = trial_id

@@ -105,7 +105,7 @@ class Choice(Frozen):
 
     margins: dict[MetricName, PositiveFloat] = Field({})
     """The margins by metric, in the units of tables.
-    A metric without one here has that of the preset (`evaluation.margins`), else its own, for instance FID 0.5, or 3 %
+    A metric without one here has that of the preset (`margins`), else its own, for instance FID 0.5, or 3 %
     of the best FID where that is more."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     """The confidence of all that the verdict claims together."""

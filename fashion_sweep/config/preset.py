@@ -43,8 +43,6 @@ class EvaluationConfig(Frozen):
     No folder or repository: open_clip would run the code that these ask for."""
     clip_pretrained: str | None = Field(None, pattern=r"^([\w-]+|.+\.safetensors)$")
     """The weights, by open_clip's name of them, or a safetensors file."""
-    margins: dict[MetricName, PositiveFloat] = Field({})
-    """The margins by metric where a sweep has none, for extractors whose numbers are on a scale of their own."""
     kid_subset_size: int = Field(1000, ge=2)
     loss_samples: int = Field(256, ge=2)
     """The number of images of a set not trained on, whose denoising loss tells what an adapter has forgotten."""
@@ -134,6 +132,8 @@ class Preset(Frozen):
     training: TrainingConfig
     generation: GenerationConfig
     evaluation: EvaluationConfig
+    margins: dict[MetricName, PositiveFloat] = Field({})
+    """The margins by metric where a sweep has none, for extractors whose numbers are on a scale of their own."""
     resources: Resources
     cache: CacheConfig = CacheConfig()
     garment: GarmentConfig | None = None

@@ -18,6 +18,7 @@ from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.reference_part import Reference
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.metrics.extractors import dimension_of
+from fashion_sweep.planning.looks import looks_of
 from fashion_sweep.run.paths import cache_rates, data_index
 from fashion_sweep.storage.files import read_json
 
@@ -92,14 +93,16 @@ def trials_size(config: RunConfig, parameters: Collection[int]) -> dict[str, flo
     """
     adapters, evaluation = 4.0 * sum(parameters), config.preset.evaluation
     judged = evaluation.samples * len(config.sweep.judge)
+    looked_at = sum(sum(looks_of(config, name)) for name in config.sweep.judge)
     references = [part for part in all_parts(config, 1).values() if isinstance(part, Reference)]
     widths = {part.extractor: dimension_of(part.extractor, evaluation) for part in references}
     kept = 4.0 * (sum(widths.values()) + 1)  # of an image: its features, and its CLIP score
-    influences = 8.0 * len(config.sweep.metrics)
+    influences = 16.0 * len(config.sweep.metrics)  # on the value, and on that of its half, at each look
     return {
         "adapters, here and in MLflow": 2 * adapters,
         "checkpoints": 2 * 3 * adapters,  # two, each of adapter and both moments
-        "features of judged images": len(parameters) * judged * (2 * kept + influences),  # by batch, and together
+        "features of judged images": len(parameters)
+        * (judged * 2 * kept + looked_at * influences),  # by batch, and together
     }
 
 

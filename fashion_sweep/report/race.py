@@ -90,7 +90,7 @@ class _EvaluationSet:
     def margins(self, comparison: Comparison) -> Mapping[str, float]:
         sweep, preset = self._config.sweep, self._config.preset
         best = {metric.name: comparison.best_in(metric).metrics[metric.name].value for metric in self.metrics}
-        return margins_of(sweep.choose, self.metrics, best, preset.evaluation.margins).by_metric
+        return margins_of(sweep.choose, self.metrics, best, preset.margins).by_metric
 
     def _measured(self, specs: Sequence[TrialSpec], images: int) -> Measured | None:
         paths = [self._run.trial(spec.trial_id).estimates(self._name, images) for spec in specs]

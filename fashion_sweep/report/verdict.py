@@ -93,7 +93,7 @@ def verdicts_of(run: RunPaths, results: Results) -> dict[str, Verdict]:
 def _verdict(name: str, results: Results, race: Race, captions: int) -> Verdict:
     config, first = results.config, race.metrics[0]
     best_values = {metric.name: race.best_in(metric).metrics[metric.name].value for metric in race.metrics}
-    margins = margins_of(config.sweep.choose, race.metrics, best_values, config.preset.evaluation.margins)
+    margins = margins_of(config.sweep.choose, race.metrics, best_values, config.preset.margins)
     finding = classify(race, margins, captions, _image_seconds(results, name))
     best = race.chosen or race.best_in(first).name
     trials = [one for one in results.trials if one.spec.configuration.title == best and name in one.evaluations]

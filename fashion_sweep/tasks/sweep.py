@@ -12,7 +12,6 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
 from fashion_sweep.data.listing import problems_csv
 from fashion_sweep.data.sets import rendered_sets
-from fashion_sweep.data.split import training_steps
 from fashion_sweep.planning.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.run import environment
@@ -27,6 +26,7 @@ from fashion_sweep.run.timing import Clock
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import read_json, write_json, write_text
 from fashion_sweep.storage.sync import in_step
+from fashion_sweep.tasks.order import put_longest_first
 from fashion_sweep.tasks.preflight import check_config
 from fashion_sweep.tasks.reuse import check_trained_alike, take_adapters
 from fashion_sweep.tasks.task import task_of
@@ -60,7 +60,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
             write_json(run.facts, {**read_json(run.facts, {}), "adapters_from": by_name(adapters_from.root)})
         waiting = [spec.trial_id for spec in run_specs(run, config) if not run.trial(spec.trial_id).is_over]
         begins = bool(waiting) or len(suggestions(run)) < trials_wanted(config)
-        further = 0 if begins else _further(run, config)
+        further = 0 if begins else _judged_further(run, config)
         worked, well = begins or further > 0, True
         with ExitStack() as session:
             # First, so that the lanes' processes start while the data are opened.
@@ -83,7 +83,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
     return well and all(run.trial(spec.trial_id).is_over for spec in run_specs(run, config))
 
 
-def _further(run: RunPaths, config: RunConfig) -> int:
+def _judged_further(run: RunPaths, config: RunConfig) -> int:
     """Returns how many trials of a run whose trainings are over are to be judged further."""
     from fashion_sweep.report.race import races_of
     from fashion_sweep.tasks.racing import due_of
@@ -192,7 +192,7 @@ def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Cl
         waiting.remove(problem.file)
     if not waiting and not config.sweep.search and not config.sweep.judge:
         return True
-    _put_longest_first(config, run, waiting)
+    put_longest_first(config, run, waiting)
     with clock.preparing():
         _settle(config, lanes, console)
         _fill_cache(config, lanes, console)
@@ -213,20 +213,6 @@ def _run_trials(config: RunConfig, lanes: "Lanes", waiting: list[str], clock: Cl
     for trial_id, error in failed.items():
         console.print(f"{titles()[trial_id]} could not be judged further: {error}", markup=False, soft_wrap=True)
     return not failed
-
-
-def _put_longest_first(config: RunConfig, run: RunPaths, waiting: list[str]) -> None:
-    """Sorts trials so that no lane is left alone with a long one in the end."""
-    specs = {spec.trial_id: spec for spec in run_specs(run, config)}
-    catalogue = read_catalogue(run.catalogue(config.preset.training_set))
-
-    def length(trial_id: str) -> tuple[int, bool]:
-        spec = specs[trial_id]
-        if spec.is_base_model or run.trial(trial_id).adapter.is_file():
-            return 0, False
-        return training_steps(config.training_of(spec), catalogue), spec.trains_conditioning
-
-    waiting.sort(key=length, reverse=True)
 
 
 def _tuned(config: RunConfig, lanes: "Lanes", waiting: Sequence[str]) -> dict[str, str | None]:

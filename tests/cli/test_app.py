@@ -164,6 +164,7 @@ def check_against_the_images(run):
     kept = {"features": saved["features"].numpy(), "clip_scores": scores.numpy()}
     estimates = evaluate(metrics, kept, real, evaluation, prompt_groups([r.caption for r in order[:160]]))
     expected = as_result(metrics, estimates, real, evaluation)
+    assert expected.pop("looks")["160"]["fid"] < expected["fid"]
     told = read_json(run.trial("base-model").result)["evaluations"]["fashion"]
     for name, value in expected.items():
         assert told[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-3)), name

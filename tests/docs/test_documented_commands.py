@@ -78,7 +78,7 @@ def work_here(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("fashion_sweep.cluster.shards.map_shards", map_shards)
 
     def lanes(run: RunPaths, *_: object) -> AbstractContextManager[Any]:
-        return nullcontext(SimpleNamespace(run=run, start=lambda pieces: None))
+        return nullcontext(SimpleNamespace(run=run, start=lambda pieces: None, lost=None))
 
     patch.setattr("fashion_sweep.cluster.lanes.lanes", lanes)
     patch.setattr("fashion_sweep.cluster.session.ray_session", lambda *_: nullcontext("without Ray"))

@@ -107,7 +107,7 @@ def test_it_is_trained_judged_and_reported(run):
     assert len(set(fids)) == 3
     assert [value["parameters"] for value in values.values()] == [0, 1024, 768]
     assert "transformer rank 2" in run.report.read_text()
-    assert read_json(run.results)["verdicts"]["fashion"]["images"] == 160
+    assert read_json(run.results)["verdicts"]["fashion"]["images_drawn"] == 3 * 160
 
 
 def test_an_interrupted_trial_ends_with_the_adapter_of_one_that_was_not(run, tmp_path):

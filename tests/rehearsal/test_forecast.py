@@ -54,8 +54,8 @@ def test_a_trials_time_is_its_steps_validations_and_images():
     # 1,900 of 2,000 images train, twice, by 10; validated at 0 and 380, on 100 images by 2 workers
     assert trial.steps == 380
     assert trial.training == pytest.approx(380 * 0.5 + 2 * 50 * 0.1)
-    # 1,000 images a worker: 40 steps of the base, 10 of the refiner, decoding, features
-    assert trial.judging == pytest.approx(1000 * (40 * 0.01 + 10 * 0.02 + 0.1 + 0.3) + 7)
+    # 20,000 images a worker: 40 steps of the base, 10 of the refiner, decoding, features
+    assert trial.judging == pytest.approx(20_000 * (40 * 0.01 + 10 * 0.02 + 0.1 + 0.3) + 7)
     assert trial.gpu_hours == pytest.approx(2 * trial.seconds / 3600)
 
 
@@ -81,7 +81,7 @@ def test_what_is_judged_on_general_prompts_is_cached_too():
     config = config_of("sweep.trials=[{unet: 1}]", "sweep.judge=[general]", "evaluation.loss_samples=256")
     both = amount(records={"fashion": 2000, "general": 3000})
     assert foretold(config, both).preparing == pytest.approx((2000 * 0.8 + 100 * 0.3 + 256 * 0.6 + 3000 * 0.4) / 2)
-    assert foretold(config, both).trials[0].judging == pytest.approx(1500 * 1.0 + 7 + 256 * (0.004 + 0.25))
+    assert foretold(config, both).trials[0].judging == pytest.approx(20_000 * 1.0 + 7 + 256 * (0.004 + 0.25))
 
 
 def test_captions_that_the_limit_leaves_out_are_encoded_in_each_step_and_validation():
@@ -113,7 +113,7 @@ def test_disk_is_rows_times_their_bytes():
     assert parts["cache images"] == 2000 * 4 * (2 * 4 * 64 * 45 + 24)
     assert parts["cache captions"] == 100 * 2 * (77 * 2048 + 1280)
     assert parts["adapters, here and in MLflow"] == 8000
-    assert parts["features of judged images"] == 2000 * (2 * 4 * 2049 + 8 * 3)  # and influences on three metrics
+    assert parts["features of judged images"] == 40_000 * (2 * 4 * 2049 + 16 * 3)  # and influences on three metrics
     left_out = config_of("sweep.trials=[{unet: 1}]", WITHOUT_CAPTIONS)
     assert "cache captions" not in disk(left_out, kept(left_out, amount(captions=1000)), amount(), {"unet-r1": 1000})
 

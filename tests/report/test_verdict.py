@@ -25,7 +25,7 @@ from fashion_sweep.storage.files import read_json, write_json
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 D = 8
-FIXED = ("sweep.choose.race=false", "evaluation.margins={}")
+FIXED = ("sweep.choose.race=false", "margins={}")
 """Settings of runs that are judged in one go, by the margins of the metrics themselves."""
 REFERENCE = FeatureStats(np.zeros(D), np.eye(D), 5000)
 

@@ -29,7 +29,10 @@ def test_each_second_is_shared_by_the_trials_that_worked_then(stages, expected):
         (["evaluation.clip_model=ViT-B-32"], "needs evaluation.clip_model=embedded:clip"),
         (["evaluation.samples=1", "sweep.judge={fashion: [cmmd]}", "sweep.show=[]"], "1 images are too few for CMMD"),
         (["evaluation.samples=100"], "evaluation.samples: 100 images are too few for FID with the 64 features"),
-        (["evaluation.kid_subset_size=200"], "evaluation.samples: 256 images are too few for two KID subsets of 200"),
+        (
+            ["evaluation.kid_subset_size=200", "evaluation.samples=256"],
+            "evaluation.samples: 256 images are too few for two KID subsets of 200",
+        ),
         (["resources.workers_per_trial=3"], "training.batch_size: 8 does not divide among 3 workers"),
         (
             ["data.fashion.evaluation={height: 66, width: 48, shorter_side: 48}"],

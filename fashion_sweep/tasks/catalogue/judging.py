@@ -118,7 +118,8 @@ def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dic
     if before.get("samples", 0) > len(judged):
         return before
     found = as_result(metrics, estimates, real, evaluation)
-    found["looks"] = before.get("looks", {}) | found["looks"]
+    if "looks" in found:  # else metrics have said nothing, in a rehearsal
+        found["looks"] = before.get("looks", {}) | found["looks"]
     found[AT_ONCE] = min(at_once, before.get(AT_ONCE, at_once))
     return before | found | ({} if before else _forgotten(trial, name, model))
 
