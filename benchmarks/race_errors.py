@@ -25,7 +25,8 @@ from fashion_sweep.metrics.evaluate import evaluate
 from fashion_sweep.metrics.fid import FID
 from fashion_sweep.metrics.metric import RealImages
 from fashion_sweep.statistics.comparison import Candidate, Comparison, Measured, measure
-from fashion_sweep.statistics.race import Contest, Entrant, Race, run_race
+from fashion_sweep.statistics.contest import Contest, Entrant
+from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.statistics.rules import Rules
 
 DIMENSION, SHARED, WIDE = 16, 0.8, 3.0

@@ -38,7 +38,8 @@ from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.report.race import judged_configurations, margins_of
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.statistics.comparison import Candidate, Comparison, Measured, measure
-from fashion_sweep.statistics.race import Contest, Entrant, Race, run_race
+from fashion_sweep.statistics.contest import Contest, Entrant
+from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.statistics.rules import Rules
 
 

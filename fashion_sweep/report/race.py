@@ -18,7 +18,8 @@ from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.specs import run_specs
 from fashion_sweep.statistics.bounds import Margins
 from fashion_sweep.statistics.comparison import Candidate, Comparison, Measured, measure
-from fashion_sweep.statistics.race import Contest, Entrant, Race, run_race
+from fashion_sweep.statistics.contest import Contest, Entrant
+from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.storage.files import read_json
 
 

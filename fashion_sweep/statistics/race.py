@@ -5,7 +5,7 @@ next. All that is decided follows from what was judged, look by look and round b
 told the same.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import permutations
@@ -16,32 +16,10 @@ import numpy as np
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.statistics.bounds import Bound, Bounds
 from fashion_sweep.statistics.comparison import Comparison, Difference, Measured, best_of
+from fashion_sweep.statistics.contest import Contest, Entrant
 from fashion_sweep.statistics.rules import Rules
 
 End = Literal["decided", "all images", "budget"]
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A configuration in a race."""
-
-    name: str
-    parameters: int
-    at: Callable[[int], Measured | None]
-    """Returns what was measured on so many images; None where it was not judged on them, or not yet."""
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What a race is about."""
-
-    entrants: Sequence[Entrant]
-    metrics: Sequence[Metric]
-    """The metrics of the verdict."""
-    prompts: Callable[[int], np.ndarray]
-    """Returns the prompt of each of the first so many images, by number."""
-    margins: Callable[[Comparison], Mapping[str, float]]
-    """Returns the margin of each metric."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from fashion_sweep.report.verdict_headline import headline
 from fashion_sweep.report.verdict_sentence import sentence
 from fashion_sweep.statistics.bounds import Margins
 from fashion_sweep.statistics.comparison import Influence, Measured, OverSeeds
-from fashion_sweep.statistics.race import Contest, Entrant, Race, run_race
+from fashion_sweep.statistics.contest import Contest, Entrant
+from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.statistics.rules import Rules
 
 N, MARGINS, CAPTIONS = 60, Margins({"fid": 0.5, "clip_score": 0.3}), 500

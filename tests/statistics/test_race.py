@@ -9,7 +9,8 @@ import pytest
 from fashion_sweep.metrics.clip_score import CLIP_SCORE
 from fashion_sweep.metrics.fid import FID
 from fashion_sweep.statistics.comparison import Influence, Measured, OverSeeds
-from fashion_sweep.statistics.race import Contest, Entrant, run_race
+from fashion_sweep.statistics.contest import Contest, Entrant
+from fashion_sweep.statistics.race import run_race
 from fashion_sweep.statistics.rules import Rules
 
 LOOKS = (64, 128, 256, 512, 1024)
