@@ -91,6 +91,8 @@ def console():
     return Console(quiet=True)
 
 
+@pytest.mark.timeout(280)
+@pytest.mark.xdist_group("ray")
 def test_a_race_that_was_killed_decides_as_it_would_have(console, monkeypatch):
     settings = [*QUICK, "sweep.trials=[{unet: 1}, {unet: 2}]", "sweep.choose.margins={clip_score: 0.01}"]
     config = load_run_config("exp2", "tiny", settings)
