@@ -33,6 +33,8 @@ GOES_ON = {("running", "running"), ("trained", "starting"), ("trained", "running
 REFRESH_S = 0.5
 WIDTH_FOR_BARS = 100
 """The columns of a terminal below which the table goes without bars."""
+WIDTH_FOR_RACES = 130
+"""The columns below which it goes without how trials stand in a race."""
 LINES_AROUND = 8
 """The lines of a terminal that are not the table's rows."""
 URGENCY = ("running", "starting", "failed", "interrupted", "trained", "waiting", "stopped", "done")
@@ -144,7 +146,8 @@ class LiveTable:
             table.add_column(column, no_wrap=True)
         for column in ("loss", "elapsed", "stage left"):
             table.add_column(column, justify="right", no_wrap=True)
-        titles, races = self._titles, read_standings(self._run)
+        wide = self._console.width >= WIDTH_FOR_RACES
+        titles, races = self._titles, read_standings(self._run) if wide else {}
         if races:
             table.add_column("race", no_wrap=True)
         for trial_id in titles if shown is None else shown:

@@ -36,7 +36,8 @@ def _judge(results: Results) -> str:
     evaluation, negative = preset.evaluation, preset.generation.base_negative_prompt
     if not results.config.sweep.judge:
         return "nothing, as the sweep wants it"
-    text = f"{evaluation.samples:,} images a trial: {evaluation.features} features, CLIP model {evaluation.clip_model}"
+    models = f"{evaluation.features} features, CLIP model {evaluation.clip_model}"
+    text = f"up to {evaluation.samples:,} images a trial: {models}"
     return text + (f"; the base model with the negative prompt “{negative}”" if _has_base(results) and negative else "")
 
 

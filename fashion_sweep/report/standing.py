@@ -38,8 +38,8 @@ class RaceStanding:
         if self.worse_by is None:
             return ""
         (metric,) = metrics_of([self.metric])
-        value, low, high = (metric.shown(one, "+") for one in self.worse_by)
-        return f", {metric.short} {value} ({low} to {high})"
+        value, low, high = map(metric.shown, self.worse_by)
+        return f", {metric.short} worse by {value} ({low} to {high})"
 
 
 def standings(race: Race) -> dict[str, RaceStanding]:
@@ -56,15 +56,15 @@ def _standing(race: Race, name: str) -> RaceStanding:
     reach = bound.worse_by.value + bound.quantile * bound.worse_by.se
     state, why = _state(race, name)
     if out:
-        why = f"{_worse(bound, bound.at_least)} or more"
+        why = f"{_than(bound, 'is')} by {bound.metric.shown(bound.at_least)} or more"
     elif not why:
-        why = f"perhaps up to {_worse(bound, reach)}"
+        why = f"{_than(bound, 'may be')} by up to {bound.metric.shown(reach)}"
     interval = (bound.worse_by.value, bound.at_least, reach)
     return RaceStanding(race.images[name], state, why, interval, bound.metric.name, bound.rival)
 
 
-def _worse(bound: Bound, by: float) -> str:
-    return f"{bound.metric.title} {bound.metric.worse} than that of {bound.rival} by {bound.metric.shown(by)}"
+def _than(bound: Bound, verb: str) -> str:
+    return f"its {bound.metric.title} {verb} {bound.metric.worse} than that of {bound.rival}"
 
 
 def _state(race: Race, name: str) -> tuple[str, str]:
@@ -73,7 +73,7 @@ def _state(race: Race, name: str) -> tuple[str, str]:
     if bounds.shown_worse_by:
         return "out", ""
     if name == race.chosen:
-        return "chosen", "the smallest that is as good as the best"
+        return "chosen", "the smallest shown to be as good as the best"
     if bounds.is_good:
         return "good", "as good as the best"
     if race.chosen and sizes[name] >= sizes[race.chosen]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from fashion_sweep.cluster.asking import Asking
 from fashion_sweep.cluster.lanes import Lanes
+from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.errors import FashionSweepError, RunError
@@ -24,6 +25,8 @@ from fashion_sweep.statistics.race import Race
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
+PATIENCE_S = 5.0
+"""For which the end of a run waits for the race to notice it."""
 
 Due = dict[str, dict[str, int]]
 """By trial and evaluation set, the images that it is to be judged on."""
@@ -73,13 +76,16 @@ class Racing:
             self.thread.join(LOOK_EVERY_S / 2)
             if self._lanes.lost:
                 raise RunError(f"{self._lanes.lost}; resume goes on")
-        if self._error:
+        if isinstance(self._error, FashionSweepError):
             raise self._error
+        if self._error:
+            raise RunError(f"the race went wrong: {one_line(self._error)}; resume goes on") from self._error
         return self._failed
 
     def leave(self) -> None:
+        """Ends the thread; one that waits for an answer of Ray's gets none any more."""
         self._over.set()
-        self.thread.join()
+        self.thread.join(PATIENCE_S)
 
     def _watch(self) -> None:
         try:
@@ -114,6 +120,8 @@ class Racing:
         races = races_of(run, self._config)
         write_standings(run, races)
         for trial_id, looks in due_of(run, self._config, races, all_there).items():
+            if self._over.is_set():  # to ask after Ray's end would start another one
+                return
             if trial_id not in self._asking.trials and trial_id not in self._failed:
                 queue(run.trial(trial_id))
                 self._asking.ask(trial_id, looks)

@@ -12,6 +12,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
 from fashion_sweep.data.listing import problems_csv
 from fashion_sweep.data.sets import rendered_sets
+from fashion_sweep.planning.looks import looks_of
 from fashion_sweep.planning.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.run import environment
@@ -162,6 +163,8 @@ def _say_what_was_kept(run: RunPaths, catalogues: Catalogues, console: Console) 
 def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Console) -> None:
     samples = config.preset.evaluation.samples
     for name in config.sweep.judge:
+        if (first := looks_of(config, name)[0]) < samples:
+            console.print(f"{name} data: trials are judged on {first:,} images, and on more where the answer needs it")
         if (count := len(catalogues[name].records)) < samples:
             console.print(
                 f"{name} data: {samples:,} pictures are drawn of {count:,} captions, each time from new noise"

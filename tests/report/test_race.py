@@ -45,7 +45,7 @@ def test_the_report_tells_each_configurations_images_and_shows_the_race(run):
     page, verdict = run.report.read_text(), verdicts_of(run, collect(run))["fashion"]
     assert (run.plots / "race-fashion.png").is_file()
     assert "| UNet rank 1 | out | " in page
-    assert "| UNet rank 2 | chosen | the smallest that is as good as the best | " in page
+    assert "| UNet rank 2 | chosen | the smallest shown to be as good as the best | " in page
     assert f"{verdict.images_drawn:,} images, " in page
     assert "256 to " in verdict.basis
     assert "after any of four looks" in verdict.basis
