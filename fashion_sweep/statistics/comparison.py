@@ -82,6 +82,8 @@ class Difference:
     training_variance: float
     """The variance of `value` that comes from S training seeds; 0 for only one, which says nothing of others."""
     training_df: int
+    image_df: float = math.inf
+    """The degrees of freedom of `image_variance`: the number of prompts less one."""
 
     @property
     def se(self) -> float:
@@ -93,12 +95,13 @@ class Difference:
         return self.value - reach, self.value + reach
 
     def quantile(self, level: float) -> float:
-        """Returns a quantile of Student's t, of the normal distribution where no variance is known from seeds.
-        The degrees of freedom are Satterthwaite's, for a variance known in part from few seeds."""
-        if not self.training_variance:
+        """Returns a quantile of Student's t with Satterthwaite's degrees of freedom, for variances that are known from
+        few prompts or few seeds; of the normal distribution where they are known from infinitely many."""
+        parts = ((self.image_variance, self.image_df), (self.training_variance, self.training_df))
+        unsure = sum(variance**2 / df for variance, df in parts if variance)
+        if not unsure:
             return float(stats.norm.ppf(level))
-        df = self.training_df * ((self.image_variance + self.training_variance) / self.training_variance) ** 2
-        return float(stats.t.ppf(level, df))
+        return float(stats.t.ppf(level, (self.image_variance + self.training_variance) ** 2 / unsure))
 
 
 def measure(candidate: Candidate, metrics: Sequence[Metric]) -> Measured:
@@ -141,6 +144,7 @@ class Comparison:
             self.image_variance(first.influence - second.influence),
             self.training_variance(metric) * sum(1 / seeds for seeds in trained),
             self.training_df(metric),
+            self.image_df,
         )
 
     def worse_by(self, metric: Metric, ours: Measured, rival: Measured) -> Difference:
@@ -155,7 +159,8 @@ class Comparison:
         """Returns one configuration's value of a metric with its variances: its difference from nothing."""
         pooled = measured.metrics[metric]
         training = self.training_variance(metric) / len(pooled.by_seed) if measured.parameters else 0.0
-        return Difference(pooled.shown, self.image_variance(pooled.influence), training, self.training_df(metric))
+        variance = self.image_variance(pooled.influence)
+        return Difference(pooled.shown, variance, training, self.training_df(metric), self.image_df)
 
     def training_df(self, metric: str) -> int:
         """Returns the degrees of freedom of `training_variance`."""
@@ -171,6 +176,11 @@ class Comparison:
             return whole
         halved = [variance_of_mean(influence.halves[rows], groups) for rows, groups in self._halves]
         return float(np.clip(1.5 * whole - np.mean(halved) / 4, whole / 2, whole))
+
+    @cached_property
+    def image_df(self) -> int:
+        """The degrees of freedom of variances over prompts."""
+        return len(np.unique(self.prompts)) - 1
 
     @cached_property
     def _halves(self) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -151,3 +151,12 @@ def test_the_base_model_which_is_not_trained_adds_no_spread_of_training():
     assert of_two > 0
     assert comparison.difference("fid", a, base).training_variance == pytest.approx(of_two / 2)
     assert comparison.estimate("fid", base).training_variance == 0
+
+
+def test_few_prompts_make_wider_bounds_however_many_images_each_has():
+    rng = np.random.default_rng(14)
+    shared = drawn(rng, 320)
+    few = compared([candidate("a", 1, rng, shared), candidate("b", 2, rng, shared)], prompts=np.arange(320) // 40)
+    many = compared([candidate("a", 1, rng, shared), candidate("b", 2, rng, shared)])
+    quantiles = [one.difference("clip_score", *one.measured).quantile(0.99) for one in (few, many)]
+    assert quantiles == pytest.approx([2.998, 2.338], abs=0.002)  # Student's t of 7 and of 319
