@@ -126,17 +126,6 @@ def _short(value: Any, joint: str) -> str:
     return joint.join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
 
 
-def lie_on_one_axis(specs: Sequence[TrialSpec]) -> bool:
-    """Returns whether the configurations are ordered along one axis.
-
-    That is one placement with one kind, at several values of its one axis, or not adapted at all.
-    """
-    adapted = [spec for spec in specs if not spec.is_base_model]
-    placed = {tuple((one.placement, one.kind, tuple(one.axes)) for one in spec.adapters) for spec in adapted}
-    alike = len(placed) == 1 and len({spec.training for spec in adapted}) == 1
-    return alike and all(len(adapters) == 1 and len(adapters[0][2]) == 1 for adapters in placed)
-
-
 def placement_error(names: Sequence[str], architecture: str) -> str | None:
     """Returns why a trial cannot adapt these placements together: one is unknown, or two share a component."""
     placements = ARCHITECTURES[architecture].placements

@@ -33,8 +33,6 @@ class Race:
     comparisons: Mapping[int, Comparison]
     """The comparison on so many images, of those that were judged on as many."""
     bounds_of: Mapping[str, Bounds]
-    rounds: tuple[Mapping[str, int], ...]
-    """The images of each configuration after each round."""
     due: Mapping[str, int]
     """The configurations that are to be judged next, and on how many images in all."""
     end: End | None
@@ -128,7 +126,6 @@ def run_race(contest: Contest, rules: Rules, out_of_time: bool = False) -> Race:
         {name: rules.looks[look] for name, look in course.reached.items()},
         course.comparisons,
         course.bounds_of(),
-        tuple(course.rounds),
         due,
         end,
     )
@@ -143,7 +140,6 @@ class _Course:
     reached: dict[str, int] = field(default_factory=dict)
     """The look by which each configuration counts."""
     comparisons: dict[int, Comparison] = field(default_factory=dict)
-    rounds: list[Mapping[str, int]] = field(default_factory=list)
     bounds: dict[tuple[str, str], list[Bound]] = field(default_factory=dict)
     """The bounds of one configuration against another, by metric."""
 
@@ -169,7 +165,6 @@ class _Course:
         for look in sorted(set(looks.values())):
             there = [name for name, reached in self.reached.items() if reached >= look]
             self._look(look, there, {name for name, reached in looks.items() if reached == look})
-        self.rounds.append({name: self.rules.looks[look] for name, look in self.reached.items()})
 
     def _look(self, look: int, names: Sequence[str], new: Collection[str]) -> None:
         images = self.rules.looks[look]

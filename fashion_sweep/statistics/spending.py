@@ -17,11 +17,6 @@ Spending = Callable[[float, float], float]
 """The error that may have been spent at a share of the information, of all that is allowed."""
 
 
-def obrien_fleming(share: float, error: float) -> float:
-    """Spends little at first, and nearly all at the end: bounds like those of O'Brien & Fleming."""
-    return float(2 * stats.norm.sf(stats.norm.isf(error / 2) / np.sqrt(share)))
-
-
 def pocock(share: float, error: float) -> float:
     """Spends evenly: bounds that are nearly the same at all looks, as Pocock's."""
     return float(error * np.log(1 + (np.e - 1) * share))

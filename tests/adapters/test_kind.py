@@ -10,7 +10,7 @@ from fashion_sweep.cluster.suggestions import Choices
 from fashion_sweep.config.adapter_columns import adapter_columns
 from fashion_sweep.config.loading import load_run_config, read_run_config
 from fashion_sweep.config.placed_adapter import AdapterOptions
-from fashion_sweep.config.trial_spec import TrialSpec, lie_on_one_axis
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.planning.plan import feasible, plan, resolved
@@ -145,12 +145,3 @@ def test_a_kind_without_ranks_is_planned_named_and_told_as_its_options_are(shift
     path = tmp_path / "config.yaml"
     path.write_text(config.to_yaml(), encoding="utf-8")
     assert read_run_config(path) == config
-
-
-def test_configurations_lie_on_an_axis_only_within_one_kind(shifts):
-    def specs(*values):
-        return [TrialSpec.of({"unet": value}) for value in values]
-
-    assert lie_on_one_axis(specs(1, 2, 0))
-    assert lie_on_one_axis(specs({"kind": "shifts", "per_layer": 3}, {"kind": "shifts", "per_layer": 5}))
-    assert not lie_on_one_axis(specs(1, {"kind": "dora", "rank": 1}))

@@ -121,7 +121,7 @@ def test_step_by_step_it_comes_to_what_it_comes_to_with_all_there():
             name = sorted(found.due)[seed % len(found.due)]
             there[name] = found.due[name]
         at_once = race(whole)
-        assert (found.chosen, found.images, found.rounds) == (at_once.chosen, at_once.images, at_once.rounds)
+        assert (found.chosen, found.images, found.end) == (at_once.chosen, at_once.images, at_once.end)
         assert {k: v for k, v in there.items() if k in found.images} == dict(found.images)
 
 
@@ -144,7 +144,7 @@ def test_with_a_single_look_all_is_decided_there():
     found = race(world(np.random.default_rng(8), [5.0, 0.0, 0.0], spread=1.0), looks=(LOOKS[-1],))
     assert set(found.images.values()) == {LOOKS[-1]}
     assert found.chosen == "rank 1"
-    assert len(found.rounds) == 1
+    assert list(found.comparisons) == [LOOKS[-1]]
 
 
 def test_more_looks_and_more_entrants_ask_for_surer_bounds():

@@ -10,14 +10,10 @@ from safetensors.torch import load_file
 
 from fashion_sweep.cluster.worker import Withdrawn, Worker
 from fashion_sweep.config.loading import load_run_config
-from fashion_sweep.encodings.prepare import make_shard, missing_shards
-from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.models.loaded import forget_models, kept_models
 from fashion_sweep.planning.plan import specs_of
-from fashion_sweep.run.claim import claimed
-from fashion_sweep.run.paths import RunPaths, runs_root
-from fashion_sweep.tasks.sweep import _write_inputs, run_trial
-from fashion_sweep.tasks.task import task_of
+from fashion_sweep.tasks.sweep import run_trial
+from tests.tasks.prepared import prepared_run
 
 SETTINGS = [
     "data.fashion.rendered_images=240",
@@ -37,15 +33,7 @@ SETTINGS = [
 def prepared():
     """Two runs whose caches are filled, and the trials of each."""
     config = load_run_config("exp2", "tiny", SETTINGS)
-    runs = [RunPaths(runs_root() / name) for name in ("together", "alone")]
-    for run in runs:
-        with claimed(run, config):
-            task = task_of(config)
-            _write_inputs(run, config, {name: task.open(name, config, run) for name in config.data_sets})
-        for shard in missing_shards(run, specs_of(config)):
-            make_shard(shard)
-        write_real_statistics(run)
-    forget_models()
+    runs = [prepared_run(name, config) for name in ("together", "alone")]
     yield *runs, [spec.trial_id for spec in specs_of(config)]
     forget_models()
 

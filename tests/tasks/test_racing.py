@@ -9,20 +9,15 @@ from safetensors.torch import load_file
 
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
-from fashion_sweep.encodings.prepare import make_shard, missing_shards
-from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import RunError
 from fashion_sweep.metrics.estimates_file import read_estimates
-from fashion_sweep.models.loaded import forget_models
-from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.report.race import races_of
 from fashion_sweep.report.standing import read_standings, standings
-from fashion_sweep.run.claim import claimed
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage.files import read_json
 from fashion_sweep.tasks import racing
-from fashion_sweep.tasks.sweep import _write_inputs, run_sweep, run_trial
-from fashion_sweep.tasks.task import task_of
+from fashion_sweep.tasks.sweep import run_sweep, run_trial
+from tests.tasks.prepared import prepared_run
 
 QUICK = [
     "data.fashion.rendered_images=240",
@@ -48,15 +43,7 @@ def dying(name, count):
 
 def prepared(name, *settings):
     config = load_run_config("exp2", "tiny", [*QUICK, "sweep.trials=[{unet: 1}, {unet: 2}]", *settings])
-    run = RunPaths(runs_root() / name)
-    with claimed(run, config):
-        task = task_of(config)
-        _write_inputs(run, config, {name: task.open(name, config, run) for name in config.data_sets})
-    for shard in missing_shards(run, specs_of(config)):
-        make_shard(shard)
-    write_real_statistics(run)
-    forget_models()
-    return run
+    return prepared_run(name, config)
 
 
 def worker(**changed):
