@@ -166,9 +166,7 @@ def _say_what_is_judged(config: RunConfig, catalogues: Catalogues, console: Cons
         if (first := looks_of(config, name)[0]) < samples:
             console.print(f"{name} data: trials are judged on {first:,} images, and on more where the answer needs it")
         if (count := len(catalogues[name].records)) < samples:
-            console.print(
-                f"{name} data: {samples:,} pictures are drawn of {count:,} captions, each time from new noise"
-            )
+            console.print(f"{name} data: captions come again from picture {count + 1:,} on, each time from new noise")
 
 
 def _say_what_is_not_cached(config: RunConfig, run: RunPaths, console: Console) -> None:
