@@ -118,7 +118,7 @@ class World:
 
     def race(self, rules: Rules) -> Race:
         entrants = [Entrant(str(number), number, partial(self.at, number)) for number in range(len(self.case.fid))]
-        contest = Contest(entrants, METRICS, lambda images: self.prompts[:images], lambda comparison: MARGINS)
+        contest = Contest(entrants, METRICS, lambda images: self.prompts[:images], lambda best: MARGINS)
         return run_race(contest, rules)
 
 

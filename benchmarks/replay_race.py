@@ -10,6 +10,7 @@ that all images give, and how often it chose a configuration that by all images 
 """
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,14 +31,14 @@ from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import judged_records
 from fashion_sweep.encodings.caches import read_caches
 from fashion_sweep.encodings.real_images import read_real_images
+from fashion_sweep.judging.looks import rules_of
+from fashion_sweep.judging.race import judged_configurations, margins_of
 from fashion_sweep.metrics.evaluate import evaluate
 from fashion_sweep.metrics.halves import prompt_groups
 from fashion_sweep.metrics.metric import RealImages, metrics_of
-from fashion_sweep.planning.looks import rules_of
 from fashion_sweep.planning.plan import parameters_of
-from fashion_sweep.report.race import judged_configurations, margins_of
 from fashion_sweep.run.paths import RunPaths, runs_root
-from fashion_sweep.statistics.comparison import Candidate, Comparison, Measured, measure
+from fashion_sweep.statistics.comparison import Candidate, Measured, measure
 from fashion_sweep.statistics.contest import Contest, Entrant
 from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.statistics.rules import Rules
@@ -77,10 +78,7 @@ class Sample:
             ]
             return measure(Candidate(title, self.parameters[title], by_seed), metrics)
 
-        def margins(comparison: Comparison) -> Mapping[str, float]:
-            best = {one.name: comparison.best_in(one).metrics[one.name].value for one in metrics}
-            return margins_of(self.config.sweep.choose, metrics, best, self.config.preset.margins).by_metric
-
+        margins = partial(margins_of, self.config.sweep.choose, metrics, preset=self.config.preset.margins)
         entrants = [Entrant(title, size, cache(partial(at, title))) for title, size in self.parameters.items()]
         return Contest(entrants, metrics, groups, margins)
 
@@ -171,6 +169,8 @@ def main() -> None:
     config = with_choice(read_run_config(run.config), known.images, yaml.safe_load(known.choose))
     for name in config.sweep.judge:
         sample, rules = read_sample(run, config, name), rules_of(config, name)
+        if sample.images < rules.looks[-1]:
+            sys.exit(f"{known.run} has judged {sample.images:,} images of each trial: --images {sample.images}")
         found = replayed(sample, rules, known.replays)
         table = Table("", "", title=f"{known.replays} replays of {run.name} on {name}, looks {rules.looks}")
         for key, value in found.items():

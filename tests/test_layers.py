@@ -18,6 +18,7 @@ LAYERS = [  # each line imports only itself and the lines before it
     ["data"],
     ["models", "adapters", "metrics"],
     ["planning", "statistics"],
+    ["judging"],
     ["encodings", "generation", "training"],
     ["cluster", "tracking"],
     ["report"],

@@ -41,10 +41,7 @@ class Desk:
         self._asked[owner] = Asked()
         if not self._is_known(owner):
             for piece in pieces:
-                if isinstance(piece, TrialPiece) and piece.looks:
-                    self._behind.append(piece)
-                else:
-                    self._waiting.append(piece)
+                self._queue_of(piece).append(piece)
             self._wake()
 
     async def take_back(self, owner: str) -> None:
@@ -191,7 +188,7 @@ class Desk:
         """Puts a piece first in the queue, whose lane has ended, if it is still wanted, and was not asked for anew."""
         asked = self._asked.get(piece.owner)
         if asked and not asked.over and not (isinstance(piece, TrialPiece) and self._is_known(piece.owner)):
-            self._waiting.appendleft(piece)
+            self._queue_of(piece).appendleft(piece)
             self._wake()
 
     async def tell(self, owner: str, values: dict[str, Any]) -> None:
@@ -232,7 +229,11 @@ class Desk:
         """Has a trial go on that a lane has left though it is wanted: it was asked for again in the meantime."""
         asked = self._asked.get(piece.owner)
         if isinstance(piece, TrialPiece) and asked and not asked.over:
-            self._waiting.append(piece)
+            self._queue_of(piece).append(piece)
+
+    def _queue_of(self, piece: Piece) -> deque[Any]:
+        """Where a piece waits: trainings, and what comes before them, go first; those who are judged further follow."""
+        return self._behind if isinstance(piece, TrialPiece) and piece.looks else self._waiting
 
     def _forget_shared(self, owner: str) -> None:
         self._shared = {key: sharing for key, sharing in self._shared.items() if key[0] != owner}

@@ -28,6 +28,7 @@ from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.data.split import training_steps
 from fashion_sweep.doors import METRICS
 from fashion_sweep.errors import RunError
+from fashion_sweep.judging.looks import at_first_look
 from fashion_sweep.planning.plan import feasible, parameters_of, trials_wanted
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.retries import queue
@@ -229,6 +230,7 @@ def sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
 
 
 def objective_values(result: dict[str, Any], search: Search, judged_on: str) -> list[float]:
-    """Returns the objectives of a trial's `result.json`, in their order."""
-    measured = result["evaluations"][judged_on] | {"parameters": result["parameters"]}
+    """Returns the objectives of a trial's `result.json`, in their order, by the images that all trials have."""
+    judged = result["evaluations"][judged_on]
+    measured = judged | at_first_look(judged) | {"parameters": result["parameters"]}
     return [float(measured[name]) for name in search.objectives]

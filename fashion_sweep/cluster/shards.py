@@ -47,8 +47,9 @@ def map_shards(
             report = _next_report(lanes, owner, heard)
             if error := report.get("error"):
                 raise error
-            results[report["number"]] = report["result"]
-            on_done(len(results))
+            if report["number"] not in results:  # a lane that dies before it asks for more has its shard made anew
+                results[report["number"]] = report["result"]
+                on_done(len(results))
     except RayActorError as error:
         raise RunError(f"the process that hands out work died: {one_line(error)}") from error
     finally:

@@ -112,8 +112,8 @@ class Choice(Frozen):
     race: bool = True
     """Whether judging goes on only for what the verdict still needs; false: all trials on all images."""
     looks: Annotated[list[PositiveInt], AfterValidator(_increasing)] | None = Field(None, min_length=1)
-    """The images of a trial at each look of a race; null: as many as metrics need, then doubled up to
-    `evaluation.samples`."""
+    """The images of a trial at each look of a race; null: `evaluation.samples`, half of them, and so on down to
+    what the metrics need."""
     indifference: float = Field(0.5, ge=0, lt=1)
     """The share of a margin, next to it, in which either answer is right: one that is shown to be worse by more than
     the rest is out."""

@@ -17,8 +17,8 @@ from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.reference_part import Reference
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.judging.looks import looks_of
 from fashion_sweep.metrics.extractors import dimension_of
-from fashion_sweep.planning.looks import looks_of
 from fashion_sweep.run.paths import cache_rates, data_index
 from fashion_sweep.storage.files import read_json
 

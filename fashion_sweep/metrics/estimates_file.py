@@ -72,4 +72,5 @@ def read_estimates(path: Path, wanted: Sequence[str]) -> TrialEstimates:
 
 
 def _unusable(path: Path, state: str) -> RunError:
-    return RunError(f"{path} is {state}; remove result.json beside it and run again to have the trial judged anew")
+    trial = path.parent.parent
+    return RunError(f"{path} is {state}; remove it and {trial / 'result.json'}, and resume, to have it computed anew")

@@ -8,7 +8,7 @@ from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.split import held_out_count, steps_for
 from fashion_sweep.encodings.size import CacheSize, trials_size
-from fashion_sweep.planning.looks import race_shares
+from fashion_sweep.judging.looks import race_shares
 from fashion_sweep.rehearsal.meter import caching
 from fashion_sweep.rehearsal.scale import all_specs, cost_group
 from fashion_sweep.tasks.task import task_of

@@ -79,8 +79,9 @@ def _judged_by(results: Results) -> Metric:
 
 
 def _rank(trial: TrialResult, results: Results, metric: Metric) -> float:
-    """Returns a number that is smaller for better values; infinite where there is none."""
-    return trial.on(results.config.sweep.first_judged).rank(metric)
+    """Returns a number that is smaller for better values at the first look; infinite where there is none."""
+    value = trial.on(results.config.sweep.first_judged).at_first_look.get(metric.name, math.inf)
+    return -value if metric.better == "higher" and math.isfinite(value) else value
 
 
 def _loss_at(lines: Sequence[dict[str, Any]], step: int, metric: str) -> float | None:

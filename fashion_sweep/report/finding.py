@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from fashion_sweep.statistics.bounds import Margins, most
+from fashion_sweep.statistics.bounds import most
 from fashion_sweep.statistics.comparison import Measured
 from fashion_sweep.statistics.race import Race
 
@@ -29,23 +29,17 @@ class Finding:
     """A race with the kind of verdict that this is."""
 
     race: Race
-    margins: Margins
     captions: int
     """The number of captions to be judged at most."""
     image_seconds: float | None
     """The time that a lane took to draw and judge an image here; None where it is not known."""
     kind: Kind
 
-    @property
-    def worse(self) -> tuple[str, ...]:
-        """Configurations that are shown to be worse than another."""
-        return self.race.out
-
     @cached_property
     def closest(self) -> str:
         """The configuration that the fewest images more would show to be good, or, where no number would, the one
         nearest to it."""
-        open_ones = {name: one for name, one in self.race.bounds_of.items() if name not in self.worse}
+        open_ones = {name: one for name, one in self.race.bounds_of.items() if name not in self.race.out}
         needed = {name: count for name, one in open_ones.items() if (count := one.images_to_be_good())}
         if needed:
             return min(needed, key=needed.__getitem__)
@@ -87,7 +81,7 @@ class Finding:
         return Needed(images, seeds, missing * self.image_seconds / 60 if self.image_seconds else None)
 
 
-def classify(race: Race, margins: Margins, captions: int, image_seconds: float | None = None) -> Finding:
+def classify(race: Race, captions: int, image_seconds: float | None = None) -> Finding:
     """Finds the kind of verdict of a race; `captions` is how many there are to be judged at most."""
     kind: Kind = "undecided"
     if len(race.measured) == 1:
@@ -98,7 +92,7 @@ def classify(race: Race, margins: Margins, captions: int, image_seconds: float |
         kind = "chosen"
     elif len(race.out) == len(race.measured):
         kind = "no single best"
-    return Finding(race, margins, captions, image_seconds, kind)
+    return Finding(race, captions, image_seconds, kind)
 
 
 def _adapter_and_base(race: Race) -> list[tuple[Measured, Measured]]:

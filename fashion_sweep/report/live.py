@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 import rich.box
 from rich.console import Console
@@ -16,11 +17,11 @@ from rich.text import Text
 
 from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.errors import DataError
+from fashion_sweep.judging.standing import RaceStanding, read_standings
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
 from fashion_sweep.report.results import number
-from fashion_sweep.report.standing import RaceStanding, read_standings
 from fashion_sweep.report.status_text import Shown, counts, milestone, reached
 from fashion_sweep.report.tables import duration
 from fashion_sweep.report.words import GAP
@@ -227,13 +228,21 @@ class LiveTable:
             seconds = [value for value in map(number, (result.get("seconds") or {}).values()) if value is not None]
         except (OSError, DataError, AttributeError):
             return []
-        shown = [
-            f"{metric.title}{f' on {judged_on}' if len(sets) > 1 else ''} {metric.shown(metric.scale * value)}"
-            for judged_on, judged in sets.items()
-            for metric in metrics_of(judge.get(judged_on, ()))
-            if (value := number(judged.get(metric.name))) is not None
-        ]
-        return [*shown, duration(sum(seconds))] if seconds else shown
+        said = [_numbers_on(name, judged, judge.get(name, ()), len(sets) > 1) for name, judged in sets.items()]
+        return [*filter(None, said), duration(sum(seconds))] if seconds else [*filter(None, said)]
+
+
+def _numbers_on(name: str, judged: Mapping[str, Any], metrics: Sequence[str], of_several: bool) -> str:
+    """Writes what a trial came to on a set; metrics are less their bias, where the look is known that they are from."""
+    images = judged.get("samples")
+    look = (judged.get("looks") or {}).get(str(images), {})
+    numbers = ", ".join(
+        f"{metric.title}{'∞' * (metric.is_biased and metric.name in look)} {metric.shown(metric.scale * value)}"
+        for metric in metrics_of(metrics)
+        if (value := number(look.get(metric.name, judged.get(metric.name)))) is not None
+    )
+    heading = [f"{images:,} images"] * bool(images) + [f"of {name}"] * of_several
+    return f"{' '.join(heading)}: {numbers}" if heading and numbers else numbers
 
 
 def _in_races(races: Mapping[str, Mapping[str, RaceStanding]], title: str) -> str:

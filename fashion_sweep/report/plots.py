@@ -97,7 +97,7 @@ def _quality(results: Results, name: str, shown: Sequence[Configuration], verdic
     figure = Figure(figsize=(width, 4.6 if few else 5.4), layout="constrained")
     plots = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(plots, metrics, strict=True):
-        axes.set(title=f"{_less_bias(metric, verdict)} on {name}: {_source(metric, judged)}")
+        axes.set(title=f"{_less_bias(metric, verdict)} on {name}: {_source(metric, judged, shown)}")
     _legend(figure, verdict)
     write_key(figure, labels)
     for axes, metric in zip(plots, metrics, strict=True):
@@ -113,12 +113,12 @@ def _less_bias(metric: Metric, verdict: Verdict | None) -> str:
     return metric.title + (" less its bias" if verdict and metric.is_biased else "")
 
 
-def _source(metric: Metric, judged: Sequence[Evaluation]) -> str:
+def _source(metric: Metric, judged: Sequence[Evaluation], shown: Sequence[Configuration]) -> str:
     """Says what a metric is measured by; and on how many images, where that is one number."""
     source = judged[0].source(metric).removeprefix("on ").removeprefix("by ")
-    if not metric.compares_features or len({one.samples for one in judged}) > 1:
+    if not metric.compares_features or len(counts := {one.images for one in shown}) > 1:
         return source
-    return f"{source}, {judged[0].samples or '?'} images"
+    return f"{source}, {counts.pop() or '?'} images"
 
 
 def against_parameters(axes: Axes, shown: Sequence[Configuration], metric: Metric, labels: Mapping[str, str]) -> None:
@@ -157,8 +157,8 @@ def _trade_off(
     axes = figure.subplots()
     corner = f"{'lower' if up.better == 'lower' else 'upper'} {'left' if across.better == 'lower' else 'right'}"
     axes.set(
-        xlabel=f"{_less_bias(across, verdict)}, {_source(across, judged)} ({across.better} is better)",
-        ylabel=f"{_less_bias(up, verdict)}, {_source(up, judged)} ({up.better} is better)",
+        xlabel=f"{_less_bias(across, verdict)}, {_source(across, judged, shown)} ({across.better} is better)",
+        ylabel=f"{_less_bias(up, verdict)}, {_source(up, judged, shown)} ({up.better} is better)",
         title=f"{up.title} against {across.title} on {name}; {corner} is better in both",
     )
     _legend(figure, verdict)

@@ -1,11 +1,10 @@
 """Sentences on a published table: what its means allow one to say by the rule of the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fashion_sweep.config.judging import Published
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.words import in_all, joined, listed
-from fashion_sweep.statistics.bounds import Margins
 
 
 def best_row(rows: Sequence[Published], metric: Metric) -> Published:
@@ -13,7 +12,7 @@ def best_row(rows: Sequence[Published], metric: Metric) -> Published:
     return pick(rows, key=lambda row: row.metrics[metric.name])
 
 
-def published_sentence(rows: Sequence[Published], metrics: Sequence[Metric], margins: Margins) -> str:
+def published_sentence(rows: Sequence[Published], metrics: Sequence[Metric], margins: Mapping[str, float]) -> str:
     """Says what published means alone, without the images behind them, show by the same rule; nothing of one adapter.
 
     metrics: those of the verdict that all rows have.
@@ -25,9 +24,9 @@ def published_sentence(rows: Sequence[Published], metrics: Sequence[Metric], mar
     def gap(row: Published, metric: Metric) -> float:
         return abs(row.metrics[metric.name] - best[metric.name].metrics[metric.name])
 
-    near = [row.configuration for row in rows if all(gap(row, one) < margins.by_metric[one.name] for one in metrics)]
+    near = [row.configuration for row in rows if all(gap(row, one) < margins[one.name] for one in metrics)]
     smallest = min(rows, key=lambda row: row.parameters or 0)
-    limits = ", ".join(f"{metric.title} {margins.by_metric[metric.name]:.2g}" for metric in metrics)
+    limits = ", ".join(f"{metric.title} {margins[metric.name]:.2g}" for metric in metrics)
     text = (
         f"{listed(near)} alone {'lies' if len(near) == 1 else 'lie'} within the margins ({limits}) of the best"
         if near
@@ -51,14 +50,14 @@ def published_sentence(rows: Sequence[Published], metrics: Sequence[Metric], mar
     )
 
 
-def _certain(row: Published, best: Published, metric: Metric, gap: float, margins: Margins) -> str:
+def _certain(row: Published, best: Published, metric: Metric, gap: float, margins: Mapping[str, float]) -> str:
     """Says that a gap is certain, if it is beyond the chance of which images were drawn.
     Values from 0 to 100 have a standard deviation of at most 50, which bounds the error of any mean of them."""
     if metric.image_range is None or not row.samples or not best.samples:
         return ""
     low, high = metric.image_range
     largest_se = (high - low) / 2 * (1 / row.samples + 1 / best.samples) ** 0.5
-    if gap - 1.645 * largest_se <= margins.by_metric[metric.name]:
+    if gap - 1.645 * largest_se <= margins[metric.name]:
         return ""
     return (
         f" Only the {metric.title}'s gap is beyond the chance of which images were drawn: of {row.samples:,} scores "

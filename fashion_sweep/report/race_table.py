@@ -11,13 +11,12 @@ ENDS = {
     "budget": "It ended at its budget",
     None: "It goes on",
 }
-STATES = {"chosen": "chosen", "good": "good", "out": "out", "judged": "goes on", "open": "open", "rests": "rests"}
 
 
 def race_table(verdict: Verdict) -> Table:
     """Makes a table of one row a configuration, with its images and why it got no more."""
     rows = [
-        (title, STATES[one.state], one.why, f"{one.images:,}", _worse_by(verdict, title))
+        (title, one.state, one.why, f"{one.images:,}", _worse_by(verdict, title))
         for title, one in verdict.standings.items()
     ]
     share = verdict.images_drawn / verdict.images_in_all

@@ -1,7 +1,7 @@
 """Says beforehand how a sweep will be judged."""
 
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.planning.looks import entrants, looks_of, race_shares
+from fashion_sweep.judging.looks import entrants, looks_of, race_shares
 
 
 def race_sentences(config: RunConfig) -> list[str]:

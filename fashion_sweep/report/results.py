@@ -11,8 +11,10 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import DataError, RunError
+from fashion_sweep.judging.looks import at_first_look
 from fashion_sweep.metrics.extractors import CLIP, FEATURES
 from fashion_sweep.metrics.metric import Metric, metrics_of
+from fashion_sweep.planning.plan import trials_wanted
 from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.specs import run_specs
@@ -37,6 +39,8 @@ class Evaluation:
 
     metrics: Mapping[str, MetricValue] = field(default_factory=dict)
     """The metrics that are known, by name."""
+    at_first_look: Mapping[str, float] = field(default_factory=dict)
+    """The metrics as the first look of the race had them, less their bias: of all trials on as many images."""
     samples: int | None = None
     features: str | None = None
     """The extractor that the preset names, behind FID and KID."""
@@ -72,6 +76,7 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """Returns the evaluation flat, as `result.json` has it."""
         values = asdict(self)
+        del values["at_first_look"]
         for name, one in values.pop("metrics").items():
             values |= {name: one["value"]}
             values |= {f"{name}_se": error} if (error := one["standard_error"]) is not None else {}
@@ -114,6 +119,16 @@ class Results:
     facts: Mapping[str, Any]
     seconds: Mapping[str, float]
     """The seconds by stage of the run; empty while the run has not said."""
+
+    @property
+    def wanted(self) -> int:
+        """The number of trials that there will be."""
+        return max(len(self.trials), trials_wanted(self.config))
+
+    @property
+    def over(self) -> int:
+        """The number of trials that have come to an end."""
+        return sum(trial.state != "unfinished" for trial in self.trials)
 
     def deciding(self, evaluation_set: str) -> tuple[Metric, ...]:
         """Returns the metrics of the verdict on this set."""
@@ -200,6 +215,7 @@ def _evaluation(values: Mapping[str, Any], metrics: Sequence[str]) -> Evaluation
     measured = {name: value for name in metrics if (value := number(values.get(name))) is not None}
     return Evaluation(
         metrics={name: MetricValue(value, number(values.get(f"{name}_se"))) for name, value in measured.items()},
+        at_first_look=numbers(at_first_look(values)),
         samples=_whole(values.get("samples")),
         features=_text(values.get("features")),
         feature_dim=_whole(values.get("feature_dim")),

@@ -1,6 +1,5 @@
 """The answer of a run: the verdict of each evaluation set, and what is missing for a better one."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,16 +40,10 @@ def answer_of(results: Results, verdicts: Verdicts) -> Answer:
 
 
 def _so_far(results: Results, races_are_over: bool, headline: str) -> str:
-    """Words a headline as preliminary while the run goes on, so that it tells nobody what to take."""
-    begun, wanted = len(results.trials), max(len(results.trials), trials_wanted(results.config))
-    over = sum(trial.state != "unfinished" for trial in results.trials)
-    all_over = over == begun == wanted
-    if all_over and races_are_over:
-        return headline
-    so_far = re.sub(r"\bTake (.+?): as good", r"\1 is as good", headline)
-    return (
-        f"So far, while the race goes on: {so_far}" if all_over else f"So far, with {over} of {wanted} trials: {so_far}"
-    )
+    """Words a headline as preliminary while the run goes on."""
+    if results.over < results.wanted:
+        return f"So far, with {results.over} of {results.wanted} trials: {headline}"
+    return headline if races_are_over else f"So far, while the race goes on: {headline}"
 
 
 def _on(name: str, judge: Sequence[str]) -> str:

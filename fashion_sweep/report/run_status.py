@@ -11,9 +11,9 @@ from rich.console import Console
 from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import CONTROL, ESCAPES
+from fashion_sweep.judging.standing import read_standings
 from fashion_sweep.report.live import LiveTable
 from fashion_sweep.report.progress import doing
-from fashion_sweep.report.standing import read_standings
 from fashion_sweep.report.tables import duration
 from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.retries import Attempts

@@ -214,18 +214,17 @@ def _ours(results: Results, name: str, verdict: Verdict | None) -> Table:
         for one in metrics
         if one.is_biased
     ]
-    title = ", ".join(
-        [f"Ours on {name}: preset {results.config.preset.name}", *biased, f"{judged.samples or GAP} images"]
-    )
+    title = ", ".join([f"Ours on {name}: preset {results.config.preset.name}", *biased])
     rows = [
         (
             one.title,
             count(one.parameters),
+            count(one.images),
             *(GAP if (value := one.value(metric)) is None else metric.shown(value.value) for metric in metrics),
         )
         for one in configurations(results, name, verdict)
     ]
-    return Table(title, ("configuration", "parameters", *(metric.title for metric in metrics)), tuple(rows))
+    return Table(title, ("configuration", "parameters", "images", *(metric.title for metric in metrics)), tuple(rows))
 
 
 def _times(results: Results) -> tuple[Block, ...]:

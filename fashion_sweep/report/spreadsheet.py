@@ -16,7 +16,8 @@ def results_csv(results: Results, verdicts: Verdicts) -> str:
     """Writes a run's numbers as CSV; what is not known is empty.
 
     `…_corrected` (less its bias, as tables show it) and the 95 % intervals are those of the configuration, which all
-    its replicates share; a component without an adapter has 0; training values are those the trial was trained with.
+    its replicates share, on its `…images_in_verdict`; the plain values are on all `…samples` of the trial. A component
+    without an adapter has 0; training values are those the trial was trained with.
     """
     return table_csv(trial_rows(results, list(results.config.sweep.judge), verdicts))
 
@@ -55,7 +56,8 @@ def _row(
     for name in names:
         judged, metrics = trial.on(name), results.measured(name)
         estimates = verdicts[name].estimates if name in verdicts else {}
-        intervals, deciding = estimates.get(spec.configuration.title, {}), results.deciding(name)
+        title, deciding = spec.configuration.title, results.deciding(name)
+        intervals = estimates.get(title, {})
         for metric in metrics:
             key, value = f"{name}.{metric.name}", judged.metrics.get(metric.name)
             row[key] = value and value.value
@@ -71,6 +73,7 @@ def _row(
                     bound = getattr(intervals.get(metric.name), field, None)
                     row[f"{key}_{end}"] = None if bound is None else bound / metric.scale
         row |= {f"{name}.{key}": getattr(judged, key) for key in JUDGED}
+        row[f"{name}.images_in_verdict"] = verdicts[name].images.get(title) if name in verdicts else None
     return row
 
 

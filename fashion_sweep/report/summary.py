@@ -163,7 +163,10 @@ def _time(results: Results) -> list[str]:
 
 def _next(run: RunPaths, results: Results, verdicts: Verdicts) -> str:
     """Returns the next command: what would decide an undecided run, if known; else pictures by its best adapter."""
-    undecided = [one for one in verdicts.values() if one.chosen is None and one.images_needed]
+    if any(one.end is None for one in verdicts.values()):
+        return f"resume {shlex.quote(run.name)}"
+    of_all_images = [one for one in verdicts.values() if one.end == "all images"]
+    undecided = [one for one in of_all_images if one.chosen is None and one.images_needed]
     if undecided and (again := _again(run, results, undecided)):
         return again
     best = next((one.best_trial for one in verdicts.values()), None)

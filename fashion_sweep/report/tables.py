@@ -58,8 +58,8 @@ def forgetting_tables(results: Results) -> list[Table]:
 def published_tables(results: Results) -> list[Table]:
     """Makes tables of the study's own rows, apart from ours: another model, another extractor.
     The caption says what they allow."""
+    from fashion_sweep.judging.race import margins_of  # imports SciPy, which takes most of a second
     from fashion_sweep.report.published import best_row, published_sentence
-    from fashion_sweep.report.race import margins_of  # imports SciPy, which takes most of a second
 
     tables = []
     for name, rows in results.config.sweep.published_and_judged.items():

@@ -1,18 +1,18 @@
 """The verdict on an evaluation set: what the race of all trials allows one to conclude."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fashion_sweep.judging.race import races_of
+from fashion_sweep.judging.standing import RaceStanding, standings
 from fashion_sweep.report.finding import classify
-from fashion_sweep.report.race import margins_of, races_of
 from fashion_sweep.report.results import Results
-from fashion_sweep.report.standing import RaceStanding, standings
 from fashion_sweep.report.verdict_headline import headline
 from fashion_sweep.report.verdict_sentence import basis, sentence
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.statistics.bounds import Margins
-from fashion_sweep.statistics.comparison import Comparison, Measured
+from fashion_sweep.statistics.comparison import Difference
 from fashion_sweep.statistics.race import Race
 from fashion_sweep.storage.files import read_json, read_what_may_be_lost
 
@@ -87,20 +87,18 @@ def verdicts_of(run: RunPaths, results: Results) -> dict[str, Verdict]:
         RunError: trials were judged on different images, or the estimates of one are damaged.
     """
     races = races_of(run, results.config)
-    return {name: _verdict(name, results, race, _captions(run, name)) for name, race in races.items()}
+    is_over = results.over == results.wanted and all(race.end for race in races.values())
+    return {name: _verdict(name, results, race, _captions(run, name), is_over) for name, race in races.items()}
 
 
-def _verdict(name: str, results: Results, race: Race, captions: int) -> Verdict:
+def _verdict(name: str, results: Results, race: Race, captions: int, is_over: bool) -> Verdict:
     config, first = results.config, race.metrics[0]
-    best_values = {metric.name: race.best_in(metric).metrics[metric.name].value for metric in race.metrics}
-    margins = margins_of(config.sweep.choose, race.metrics, best_values, config.preset.margins)
-    finding = classify(race, margins, captions, _image_seconds(results, name))
-    best = race.chosen or race.best_in(first).name
-    trials = [one for one in results.trials if one.spec.configuration.title == best and name in one.evaluations]
+    finding = classify(race, captions, _image_seconds(results, name))
+    trials = [one for one in results.trials if one.spec.configuration.title == race.best and name in one.evaluations]
     trained = [one.seeds for one in race.measured if one.parameters]
     return Verdict(
         evaluation_set=name,
-        margins=margins,
+        margins=race.margins,
         images=race.images,
         images_drawn=sum(race.images[one.name] * one.seeds for one in race.measured),
         images_in_all=sum(config.preset.evaluation.samples * one.seeds for one in race.measured),
@@ -112,14 +110,15 @@ def _verdict(name: str, results: Results, race: Race, captions: int) -> Verdict:
         images_needed=finding.images_needed,
         seeds=min(trained, default=1),
         estimates={
-            one.name: _estimates(race.comparisons[race.images[one.name]], [one])[one.name] for one in race.measured
+            one.name: {metric.name: _interval(race.estimate(metric, one)) for metric in race.metrics}
+            for one in race.measured
         },
         front=race.front(surely=False),
         possible=race.front(surely=True),
         chosen=race.chosen,
-        best=best,
+        best=race.best,
         best_trial=min(trials, key=lambda trial: trial.on(name).rank(first)).spec.trial_id,
-        headline=headline(finding),
+        headline=headline(finding, is_over),
         sentence=sentence(finding, name),
         basis=basis(race),
     )
@@ -169,17 +168,12 @@ def _behind(race: Race, images: int) -> dict[str, dict[str, Interval]]:
     for metric in race.metrics:
         if leader := there.get(race.best_in(metric).name):
             for title, one in there.items():
-                worse_by = comparison.worse_by(metric, one, leader)
-                behind.setdefault(title, {})[metric.name] = Interval(worse_by.value, *worse_by.within(0.95))
+                behind.setdefault(title, {})[metric.name] = _interval(comparison.worse_by(metric, one, leader))
     return behind
 
 
-def _estimates(comparison: Comparison, shown: Sequence[Measured]) -> dict[str, dict[str, Interval]]:
-    estimates = {one.name: {m.name: comparison.estimate(m.name, one) for m in comparison.metrics} for one in shown}
-    return {
-        title: {metric: Interval(one.value, *one.within(0.95)) for metric, one in metrics.items()}
-        for title, metrics in estimates.items()
-    }
+def _interval(one: Difference) -> Interval:
+    return Interval(one.value, *one.within(0.95))
 
 
 def _captions(run: RunPaths, name: str) -> int:

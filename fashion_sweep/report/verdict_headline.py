@@ -7,14 +7,17 @@ from fashion_sweep.report.tables import duration
 from fashion_sweep.report.words import MOST_NAMED, listed, number_word
 
 
-def headline(finding: Finding) -> str:
-    """Says what to take, or between which it is undecided and what would decide."""
+def headline(finding: Finding, is_over: bool = True) -> str:
+    """Says what to take, or between which it is undecided and what would decide.
+
+    is_over: whether the run is; before that it tells nobody what to take.
+    """
     if finding.kind == "alone":
         return f"{finding.race.measured[0].name} is alone: there is nothing to compare it to."
     if finding.kind == "against the base":
         return _against_the_base(finding)
     if finding.kind == "chosen":
-        return _take(finding)
+        return _take(finding, is_over)
     if finding.kind == "no single best":
         metrics = finding.race.metrics
         best = [f"the {metric.extreme} {metric.title}" for metric in metrics]
@@ -46,26 +49,27 @@ def _short(name: str, beside: str) -> str:
     return name.removeprefix(f"{head} ") if alike else name
 
 
-def _take(finding: Finding) -> str:
+def _take(finding: Finding, is_over: bool) -> str:
     chosen = finding.race.chosen
     assert chosen is not None
     sizes = {one.name: one.parameters for one in finding.race.measured}
     largest = max(sizes, key=sizes.__getitem__)
-    take = f"Take {chosen}: as good as the best of {number_word(len(sizes))}"
+    take = f"Take {chosen}:" if is_over else f"{chosen} is"
+    take += f" as good as the best of {number_word(len(sizes))}"
     if not sizes[chosen]:
         return f"{take}, with no parameters."
     if sizes[chosen] < sizes[largest]:
         whose = "the largest" if (short := _short(largest, chosen)) == largest else short
         take += f", {_percent(1 - sizes[chosen] / sizes[largest])} fewer parameters than {whose}"
     smaller = [name for name, size in sizes.items() if size < sizes[chosen]]
-    if not all(name in finding.worse for name in smaller):
+    if not all(name in finding.race.out for name in smaller):
         rest = "the smaller one may be, too" if len(smaller) == 1 else "a smaller one may be, too"
         return f"{take}; {rest}."
     return f"{take}."
 
 
 def _open(finding: Finding) -> str:
-    names, worse = [one.name for one in finding.race.measured], finding.worse
+    names, worse = [one.name for one in finding.race.measured], finding.race.out
     left = [name for name in names if name not in worse]
     if len(left) == 1:
         return f"Undecided: only {left[0]} is not shown to be worse, nor is it shown to be as good as the best."
@@ -93,11 +97,11 @@ def _against_the_base(finding: Finding) -> str:
     better, worse, unclear = list[str](), list[str](), list[str]()
     for metric in finding.race.metrics:
         before, after = (metric.shown(one.metrics[metric.name].shown) for one in (base, adapted))
-        if not finding.race.are_apart(metric, adapted, base):
+        low, high = finding.race.worse_within(metric, adapted.name, base.name)
+        if low <= 0 <= high:
             unclear.append(metric.title)
         else:
-            is_worse = finding.race.worse_by(metric, adapted, base).value > 0
-            (worse if is_worse else better).append(f"{metric.title} ({before} → {after})")
+            (worse if low > 0 else better).append(f"{metric.title} ({before} → {after})")
     parts = [f"{how} in {listed(moved)}" for how, moved in (("better", better), ("worse", worse)) if moved]
     parts += [f"not shown to differ in {' or '.join(unclear)}"] if unclear else []
     return f"{adapted.name} against the base model: {', '.join(parts)}."

@@ -1,7 +1,6 @@
 """The verdict of a race in a sentence that a reader can repeat."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.finding import Finding, Needed
@@ -60,7 +59,7 @@ def _decided(finding: Finding, evaluation_set: str) -> str:
     assert chosen is not None
     sizes = {one.name: one.parameters for one in race.measured}
     smaller = sorted((name for name in sizes if sizes[name] < sizes[chosen]), key=sizes.__getitem__)
-    worse = [name for name in smaller if name in finding.worse]
+    worse = [name for name in smaller if name in race.out]
     unclear = [name for name in smaller if name not in worse]
     text = (
         f"{chosen} is the smallest configuration shown to be as good as the best on {evaluation_set} "
@@ -79,7 +78,7 @@ def _decided(finding: Finding, evaluation_set: str) -> str:
 def _undecided(finding: Finding, evaluation_set: str) -> str:
     nearest = finding.closest
     text = f"no configuration is shown to be as good as the best; {nearest} comes closest"
-    shown = f"; {_shown_worse(finding, finding.worse)}" if finding.worse else ""
+    shown = f"; {_shown_worse(finding, finding.race.out)}" if finding.race.out else ""
     bound = finding.race.bounds_of[nearest].worst
     return (
         f"Undecided on {evaluation_set}: {text} ({_within(finding)}): {_stands_in_the_way(bound)}"
@@ -123,7 +122,7 @@ def _value(metric: Metric, measured: Measured) -> str:
 
 
 def _within(finding: Finding) -> str:
-    margins = finding.margins
+    margins = finding.race.margins
     parts = [f"{one.title} within {margins.by_metric[one.name]:.2g}" for one in finding.race.metrics]
     return ", ".join([*parts, f"{margins.level:.0%} confidence"])
 
@@ -167,11 +166,11 @@ def _against_the_base(finding: Finding, evaluation_set: str) -> str:
 
 
 def _moved(finding: Finding, metric: Metric, base: Measured, adapted: Measured) -> str:
-    worse_by = finding.race.worse_by(metric, adapted, base)
-    difference = worse_by if metric.better == "lower" else replace(worse_by, value=-worse_by.value)
-    low, high = difference.within(finding.margins.level)
-    change, least, most = (metric.shown(value, "+") for value in (difference.value, low, high))
+    race, sign = finding.race, 1 if metric.better == "lower" else -1
+    difference = sign * race.worse_by(metric, adapted, base).value
+    low, high = sorted(sign * bound for bound in race.worse_within(metric, adapted.name, base.name))
+    change, least, most = (metric.shown(value, "+") for value in (difference, low, high))
     values = f"from {_value(metric, base)} to {_value(metric, adapted)} (difference {change}, {least} to {most})"
-    if not finding.race.are_apart(metric, adapted, base):
+    if low <= 0 <= high:
         return f"is not shown to change the {metric.title}, {values}"
-    return f"{'raises' if difference.value > 0 else 'lowers'} the {metric.title} {values}"
+    return f"{'raises' if low > 0 else 'lowers'} the {metric.title} {values}"

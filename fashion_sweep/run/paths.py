@@ -106,7 +106,7 @@ class TrialPaths:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do for the trial."""
+        """Whether the trial was judged, if only for the first look of a race, or stopped."""
         return self.result.is_file() or self.stopped.is_file()
 
     judged_batches = Inside("judged")

@@ -13,7 +13,8 @@ PRECISE = 1.001
 
 @dataclass(frozen=True)
 class Margins:
-    """The margins that say how much worse still counts as good; fixed before the sweep."""
+    """The margins that say how much worse still counts as good; fixed before the sweep, or as shares of the best values
+    at the first look."""
 
     by_metric: Mapping[str, float]
     """The margin of each metric, in the units of tables."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fashion_sweep.metrics.metric import Metric
-from fashion_sweep.statistics.comparison import Comparison, Measured
+from fashion_sweep.statistics.comparison import Measured
 
 
 @dataclass(frozen=True)
@@ -28,5 +28,5 @@ class Contest:
     """The metrics of the verdict."""
     prompts: Callable[[int], np.ndarray]
     """Returns the prompt of each of the first so many images, by number."""
-    margins: Callable[[Comparison], Mapping[str, float]]
-    """Returns the margin of each metric."""
+    margins: Callable[[Mapping[str, float]], Mapping[str, float]]
+    """Returns the margin of each metric, given the best value of each at the first look."""

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from fashion_sweep.metrics.metric import Metric
-from fashion_sweep.statistics.bounds import Bound, Bounds
+from fashion_sweep.statistics.bounds import Bound, Bounds, Margins
 from fashion_sweep.statistics.comparison import Comparison, Difference, Measured, best_of
 from fashion_sweep.statistics.contest import Contest, Entrant
 from fashion_sweep.statistics.rules import Rules
@@ -28,6 +28,8 @@ class Race:
 
     contest: Contest
     rules: Rules
+    margins: Margins
+    """The margins that every bound of the race is held against."""
     images: Mapping[str, int]
     """The images by which each configuration counts; those that were not judged yet are left out."""
     comparisons: Mapping[int, Comparison]
@@ -62,10 +64,13 @@ class Race:
         both = self._at(images)
         return self.comparisons[images].worse_by(metric, both[ours.name], both[rival.name])
 
-    def are_apart(self, metric: Metric, one: Measured, other: Measured) -> bool:
-        """Whether either is shown to be worse than the other in a metric, by however little."""
-        both = [*self.bounds_of[one.name].against(other.name), *self.bounds_of[other.name].against(one.name)]
-        return any(bound.at_least > 0 for bound in both if bound.metric is metric)
+    def worse_within(self, metric: Metric, ours: str, rival: str) -> tuple[float, float]:
+        """Returns between what it is shown to lie by how much ours is worse than the rival in a metric."""
+        there, back = (
+            next(bound.at_least for bound in self.bounds_of[one].against(other) if bound.metric is metric)
+            for one, other in ((ours, rival), (rival, ours))
+        )
+        return there, -back
 
     def _at(self, images: int) -> dict[str, Measured]:
         return {one.name: one for one in self.comparisons[images].measured}
@@ -74,6 +79,11 @@ class Race:
     def chosen(self) -> str | None:
         """The smallest configuration that is shown to be as good as the best; None for one that is alone."""
         return smallest_good(self.measured, self.bounds_of) if len(self.images) > 1 else None
+
+    @property
+    def best(self) -> str:
+        """The chosen configuration, else that with the best value of the first metric."""
+        return self.chosen or self.best_in(self.metrics[0]).name
 
     @property
     def out(self) -> tuple[str, ...]:
@@ -123,6 +133,7 @@ def run_race(contest: Contest, rules: Rules, out_of_time: bool = False) -> Race:
     return Race(
         contest,
         rules,
+        Margins(course.margins, rules.level),
         {name: rules.looks[look] for name, look in course.reached.items()},
         course.comparisons,
         course.bounds_of(),
@@ -140,6 +151,8 @@ class _Course:
     reached: dict[str, int] = field(default_factory=dict)
     """The look by which each configuration counts."""
     comparisons: dict[int, Comparison] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """The margin of each metric, which the first look fixes."""
     bounds: dict[tuple[str, str], list[Bound]] = field(default_factory=dict)
     """The bounds of one configuration against another, by metric."""
 
@@ -171,27 +184,19 @@ class _Course:
         measured = [one for name in names if (one := self.at(name, images))]
         comparison = Comparison(measured, self.contest.prompts(images), self.contest.metrics)
         self.comparisons[images] = comparison
-        margins = self.contest.margins(comparison)
+        self.margins = self.margins or self.contest.margins(
+            {one.name: comparison.best_in(one).metrics[one.name].value for one in self.contest.metrics}
+        )
         for ours, rival in permutations(measured, 2):
             if ours.name in new or rival.name in new:
                 earlier = {bound.metric: bound for bound in self.bounds.get((ours.name, rival.name), ())}
                 self.bounds[ours.name, rival.name] = [
-                    self._bound(
-                        look, metric, rival.name, comparison.worse_by(metric, ours, rival), margins, earlier.get(metric)
-                    )
+                    self._bound(look, metric, rival.name, comparison.worse_by(metric, ours, rival), earlier.get(metric))
                     for metric in self.contest.metrics
                 ]
 
-    def _bound(
-        self,
-        look: int,
-        metric: Metric,
-        rival: str,
-        worse_by: Difference,
-        margins: Mapping[str, float],
-        earlier: Bound | None,
-    ) -> Bound:
-        levels, margin = self._levels[look], margins[metric.name]
+    def _bound(self, look: int, metric: Metric, rival: str, worse_by: Difference, earlier: Bound | None) -> Bound:
+        levels, margin = self._levels[look], self.margins[metric.name]
         most = worse_by.value + worse_by.quantile(levels.good) * worse_by.se
         least = worse_by.value - worse_by.quantile(levels.worse) * worse_by.se
         return Bound(

@@ -28,6 +28,7 @@ def check_config(config: RunConfig) -> None:
     _check_batches(config)
     if problem := too_few(metrics_of(config.sweep.metrics), preset.evaluation.samples, preset.evaluation):
         raise ConfigError(f"evaluation.samples: {problem}")
+    _check_looks(config)
     search, steps = config.sweep.search, preset.training.steps
     if search and search.stop_early and steps and not search.stop_early.rungs(steps):
         raise ConfigError(
@@ -56,6 +57,15 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
     )
     if problem := too_few(metrics_of(metrics), samples, evaluation):
         raise DataError(f"data.{name}: {problem}{dropped}; sweep.judge=[] trains without judging")
+
+
+def _check_looks(config: RunConfig) -> None:
+    looks, samples = config.sweep.choose.looks or [], config.preset.evaluation.samples
+    if looks and looks[-1] > samples:
+        raise ConfigError(f"sweep.choose.looks: {looks[-1]} images are more than the evaluation.samples, {samples}")
+    for name in config.sweep.judge if looks else ():
+        if problem := too_few(metrics_of(config.sweep.metrics_on(name)), looks[0], config.preset.evaluation):
+            raise ConfigError(f"sweep.choose.looks: {problem}")
 
 
 def _check_sizes(config: RunConfig) -> None:

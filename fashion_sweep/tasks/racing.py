@@ -15,13 +15,14 @@ from fashion_sweep.cluster.logs import one_line
 from fashion_sweep.cluster.worker import TrainFn
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.errors import FashionSweepError, RunError
-from fashion_sweep.report.race import judged_configurations, races_of
-from fashion_sweep.report.standing import write_standings
-from fashion_sweep.run.paths import RunPaths
+from fashion_sweep.judging.race import judged_configurations, races_of
+from fashion_sweep.judging.standing import write_standings
+from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.run.retries import queue
 from fashion_sweep.run.specs import run_specs
 from fashion_sweep.run.stage_inputs import fetch_outcome
 from fashion_sweep.statistics.race import Race
+from fashion_sweep.storage.files import read_json
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
@@ -38,17 +39,22 @@ def due_of(run: RunPaths, config: RunConfig, races: Mapping[str, Race], all_ther
     for name, race in races.items():
         configurations = judged_configurations(run, config, name)
         further = race.due if race.end is None or not all_there else _to_complete(config, race)
-        for title, images in further.items():
+        for title, images in {**race.images, **further}.items():
             for spec in configurations[title]:
-                if not run.trial(spec.trial_id).estimates(name, images).is_file():
+                if not _is_there(run.trial(spec.trial_id), name, images):
                     due.setdefault(spec.trial_id, {})[name] = images
     return due
 
 
+def _is_there(trial: TrialPaths, name: str, images: int) -> bool:
+    """Whether a trial was brought to a look; its result is written last."""
+    looks = read_json(trial.result, {}).get("evaluations", {}).get(name, {}).get("looks", {})
+    return trial.estimates(name, images).is_file() and (not looks or str(images) in looks)
+
+
 def _to_complete(config: RunConfig, race: Race) -> dict[str, int]:
     """Returns the configurations whose numbers are wanted in full once the race is over."""
-    winner = race.chosen or race.best_in(race.metrics[0]).name
-    wanted = {"all": list(race.images), "front": [*race.front(surely=True), winner], "winner": [winner]}
+    wanted = {"all": list(race.images), "front": [*race.front(surely=True), race.best], "winner": [race.best]}
     return dict.fromkeys(wanted.get(config.sweep.choose.complete or "", []), config.preset.evaluation.samples)
 
 

@@ -12,7 +12,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue, read_catalogue, write_catalogue
 from fashion_sweep.data.listing import problems_csv
 from fashion_sweep.data.sets import rendered_sets
-from fashion_sweep.planning.looks import looks_of
+from fashion_sweep.judging.looks import looks_of
 from fashion_sweep.planning.plan import specs_of, trials_wanted
 from fashion_sweep.report.progress import busy, progress
 from fashion_sweep.run import environment
@@ -86,7 +86,7 @@ def run_sweep(config: RunConfig, run: RunPaths, console: Console, adapters_from:
 
 def _judged_further(run: RunPaths, config: RunConfig) -> int:
     """Returns how many trials of a run whose trainings are over are to be judged further."""
-    from fashion_sweep.report.race import races_of
+    from fashion_sweep.judging.race import races_of
     from fashion_sweep.tasks.racing import due_of
 
     return len(due_of(run, config, races_of(run, config)))

@@ -26,11 +26,11 @@ from fashion_sweep.doors import TASKS
 from fashion_sweep.encodings.caches import Caches, read_caches
 from fashion_sweep.generation.drawing import write_preview
 from fashion_sweep.generation.generator import Generator
+from fashion_sweep.judging.looks import looks_of
 from fashion_sweep.metrics.evaluate import evaluate, for_tune
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages, metrics_of
 from fashion_sweep.models.loaded import Loaded, kept_models
 from fashion_sweep.models.model import Model
-from fashion_sweep.planning.looks import looks_of
 from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.report.words import in_words
 from fashion_sweep.run import stage_inputs

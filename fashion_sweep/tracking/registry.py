@@ -30,7 +30,7 @@ BEST = "best"
 """The alias of the newest run's version."""
 FOLDER = "adapter"
 """The folder of the adapter among a trial's artifacts."""
-LESS = {"samples": "judged images", "steps": "steps"}
+LESS = {"evaluation_samples": "images to be judged at most", "steps": "steps"}
 """The tags by which a version may be less than another, with their names in words."""
 JUDGED_ON = ("samples", "features")
 
@@ -181,6 +181,7 @@ def _tags(run: RunPaths, config: RunConfig, won: Winner) -> dict[str, str]:
         "verdict": won.verdict.get("sentence", ""),
         "decided": str(won.verdict.get("chosen") is not None).lower(),
         "evaluation_set": won.evaluation_set,
+        "evaluation_samples": config.preset.evaluation.samples,
         "base_model": config.preset.model.base,
     }
     catalogue = run.catalogue(config.preset.training_set)

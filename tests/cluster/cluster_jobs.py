@@ -145,7 +145,7 @@ def freeze_once(run: RunPaths, trial_id: str, worker: Worker) -> None:
 
 def freeze_at(folder: Path, number: int, alive: Alive) -> int:
     """Freezes its own process at shard 3, once; works for longer than a worker may stand still at shard 1."""
-    for _ in range(30 if number == 1 else 0):
+    for _ in range(45 if number == 1 else 0):
         alive()
         time.sleep(0.1)
     if number == 3 and not (folder / "frozen").exists():

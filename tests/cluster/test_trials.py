@@ -260,10 +260,10 @@ def test_a_gpus_worker_makes_one_shard_after_another_and_is_gone_afterwards(sess
         time.sleep(0.05)
 
 
-def test_a_shard_whose_worker_dies_is_tried_again(session: RunPaths, tmp_path: Path) -> None:
+def test_a_shard_whose_worker_dies_is_tried_again_and_none_counts_twice(session: RunPaths, tmp_path: Path) -> None:
     counts: list[int] = []
-    function = partial(jobs.die_at, tmp_path, times=RETRIES)
-    assert mapped(session, function, range(5), ONE_CPU, counts.append) == [0, 1, 2, 3, 4]
+    function, pairs = partial(jobs.die_at, tmp_path, times=RETRIES), Resources(max_failures=0, workers_per_trial=2)
+    assert mapped(session, function, range(5), pairs, counts.append) == [0, 1, 2, 3, 4]
     assert counts == [1, 2, 3, 4, 5]
     assert len(list(tmp_path.iterdir())) == RETRIES
 
@@ -271,7 +271,7 @@ def test_a_shard_whose_worker_dies_is_tried_again(session: RunPaths, tmp_path: P
 def test_a_worker_that_hangs_at_a_shard_is_ended_and_one_that_works_long_at_it_is_not(
     session: RunPaths, tmp_path: Path
 ) -> None:
-    resources, counts = Resources(stall_minutes=2 / 60), list[int]()
+    resources, counts = Resources(stall_minutes=3 / 60), list[int]()
     assert mapped(session, partial(jobs.freeze_at, tmp_path), range(5), resources, counts.append) == [0, 1, 2, 3, 4]
     assert counts == [1, 2, 3, 4, 5]
     assert session.log.read_text().count("a worker gave no sign of life") == 1

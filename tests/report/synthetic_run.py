@@ -39,6 +39,7 @@ def make_run(folder: Path, sweep: str = "exp2", settings: Sequence[str] = ()) ->
 
 def judgement(fid: float | None, clip_score: float | None = 21.0, **others: Any) -> dict[str, Any]:
     return {
+        "looks": {"256": {"fid": fid, "clip_score": clip_score}},
         "fid": fid,
         "kid": 0.00123,
         "kid_se": 0.0001,

@@ -6,11 +6,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.judging.standing import RaceStanding
 from fashion_sweep.report import page
 from fashion_sweep.report.configurations import configurations
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import Results, collect
-from fashion_sweep.report.standing import RaceStanding
 from fashion_sweep.report.verdict import Interval, Verdict
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.statistics.bounds import Margins

@@ -50,7 +50,7 @@ def test_without_a_terminal_each_change_of_state_and_each_quarter_is_one_line(tm
         "unet-r1: training 150/300 steps, loss 0.2500",
         "unet-r1: trained",
         "unet-r1: judging 192/256 images",
-        "unet-r1: done, FID 16.90, CLIP score 21.00, 1m 14s",
+        "unet-r1: done, 256 images: FID∞ 16.90, CLIP score 21.00, 1m 14s",
         "unet-r2: failed: loss=nan at step 12",
     ]
 
@@ -101,7 +101,7 @@ def test_a_result_means_done_whatever_a_killed_process_left_in_the_status(tmp_pa
     set_status(run, RANK_1, "running", stage="judging", images=255, images_total=256)
     with LiveTable(run, IDS, console=to):
         pass
-    assert "unet-r1: done, FID 16.90" in printed(to)
+    assert "unet-r1: done, 256 images: FID∞ 16.90" in printed(to)
 
 
 def test_a_table_on_a_narrow_terminal_says_all_but_the_bar(tmp_path):

@@ -5,12 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
+from fashion_sweep.judging.race import out_of_time, races_of
+from fashion_sweep.judging.standing import read_standings, standings, write_standings
 from fashion_sweep.report.live import LiveTable
 from fashion_sweep.report.page import write_report
-from fashion_sweep.report.race import out_of_time, races_of
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.run_status import show_standing, standing
-from fashion_sweep.report.standing import read_standings, standings, write_standings
 from fashion_sweep.report.verdict import verdicts_of
 from fashion_sweep.storage.files import read_json, write_json
 from fashion_sweep.tasks.racing import due_of
@@ -69,6 +69,16 @@ def test_what_is_missing_is_asked_for_and_makes_the_answer_preliminary(run):
     assert due_of(run, config, races) == {spec.trial_id: {"fashion": race.images[longest]}}
     write_report(run, {})
     assert read_json(run.results)["headline"].startswith("So far, while the race goes on: ")
+
+
+def test_a_look_that_a_trials_result_does_not_tell_of_is_asked_for_again(run):
+    """Its worker was killed after the estimates were written."""
+    config, trial = collect(run).config, run.trial("unet-r2")
+    result = read_json(trial.result)
+    last = str(races_of(run, config)["fashion"].images["UNet rank 2"])
+    del result["evaluations"]["fashion"]["looks"][last]
+    write_json(trial.result, result)
+    assert due_of(run, config, races_of(run, config)) == {"unet-r2": {"fashion": int(last)}}
 
 
 @pytest.mark.parametrize(("complete", "count"), [("winner", 1), ("all", 5)])

@@ -10,14 +10,14 @@ from safetensors.numpy import save_file
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import RunError
+from fashion_sweep.judging.looks import looks_of
+from fashion_sweep.judging.race import margins_of
 from fashion_sweep.metrics.clip_score import CLIP_SCORE
 from fashion_sweep.metrics.estimates_file import write_estimates
 from fashion_sweep.metrics.fid import FeatureStats, fid_estimate
 from fashion_sweep.metrics.metric import Estimate, RealImages, metrics_of
-from fashion_sweep.planning.looks import looks_of
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.published import published_sentence
-from fashion_sweep.report.race import margins_of
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.run_answer import answer_of
 from fashion_sweep.report.verdict import as_json, read_verdicts, verdicts_of
@@ -44,13 +44,16 @@ def judged_run(folder, shifts, sweep="exp2", settings=(), n=2000, prompts=None, 
             continue
         features = (common + 0.1 * rng.standard_normal((n, D)) + shift).astype(np.float32)
         clip_scores = (scores + noise * rng.standard_normal(n) - cost * shift).astype(np.float32)
+        looks = {}
         for images in looks_of(config, "fashion"):
             found = _estimates(config, features[:images], clip_scores[:images], shift)
             write_estimates(run.trial(spec.trial_id).estimates("fashion", images), found, names[:images])
+            looks[str(images)] = {name: one.value - one.bias - one.rest for name, one in found.items()}
         parameters = 9216 * sum(spec.adapter_values.values())
         judged = (
             judgement(found["fid"].value, found["clip_score"].value, samples=n) if "fid" in found else judgement(9.0)
         )
+        judged["looks"] = looks
         judged |= {"cmmd": found["cmmd"].value, "cmmd_se": 0.01} if "cmmd" in found else {}
         finish_trial(run, spec, parameters, {"fashion": judged})
     return run
@@ -144,8 +147,8 @@ def test_margins_are_those_of_the_sweep_file(tmp_path):
     assert (strict.chosen, loose.chosen) == ("UNet rank 2", "UNet rank 1")
     by_itself, given = (load_run_config("exp2", "tiny", [f"sweep.choose={c}"]) for c in ("{}", "{margins: {fid: 0.7}}"))
     fid, best = metrics_of(["fid"]), {"fid": 100.0}
-    assert margins_of(by_itself.sweep.choose, fid, best).by_metric["fid"] == pytest.approx(3.0)
-    assert margins_of(given.sweep.choose, fid, best).by_metric["fid"] == 0.7
+    assert margins_of(by_itself.sweep.choose, fid, best)["fid"] == pytest.approx(3.0)
+    assert margins_of(given.sweep.choose, fid, best)["fid"] == 0.7
 
 
 def test_the_headline_names_what_is_open_and_what_is_worse_and_what_would_decide(tmp_path):
@@ -159,8 +162,8 @@ def test_the_headline_names_what_is_open_and_what_is_worse_and_what_would_decide
 
 
 def test_the_largest_is_taken_where_no_smaller_one_is_as_good(tmp_path):
-    shifts = {"unet-r1": 1.0, "unet-r2": 0.0}
-    said = concluded(judged_run(tmp_path / "run", shifts)).headline
+    shifts, two = {"unet-r1": 1.0, "unet-r2": 0.0}, ["sweep.trials=[{unet: 1}, {unet: 2}]"]
+    said = concluded(judged_run(tmp_path / "run", shifts, settings=two)).headline
     assert said == "Take UNet rank 2: as good as the best of two."
 
 

@@ -11,13 +11,12 @@ from fashion_sweep.metrics.fid import FID
 from fashion_sweep.report.finding import classify
 from fashion_sweep.report.verdict_headline import headline
 from fashion_sweep.report.verdict_sentence import sentence
-from fashion_sweep.statistics.bounds import Margins
 from fashion_sweep.statistics.comparison import Influence, Measured, OverSeeds
 from fashion_sweep.statistics.contest import Contest, Entrant
 from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.statistics.rules import Rules
 
-N, MARGINS, CAPTIONS = 60, Margins({"fid": 0.5, "clip_score": 0.3}), 500
+N, MARGINS, CAPTIONS = 60, {"fid": 0.5, "clip_score": 0.3}, 500
 
 
 def compared(seed: int) -> list[Measured]:
@@ -52,7 +51,7 @@ def raced(measured: list[Measured], count: int = N) -> Race:
         )
         for one in measured
     ]
-    contest = Contest(entrants, (FID, CLIP_SCORE), np.arange, lambda comparison: MARGINS.by_metric)
+    contest = Contest(entrants, (FID, CLIP_SCORE), np.arange, lambda best: MARGINS)
     return run_race(contest, Rules((N,), len(measured)))
 
 
@@ -61,7 +60,7 @@ def cases():
     found = []
     for seed in range(40, 120):  # the fewest in a row that have all kinds
         measured = compared(seed)
-        finding = classify(raced(measured), MARGINS, CAPTIONS)
+        finding = classify(raced(measured), CAPTIONS)
         found.append((finding, measured, headline(finding)))
     return found
 

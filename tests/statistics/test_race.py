@@ -37,11 +37,11 @@ class World:
             metrics[metric.name] = OverSeeds(float(values.mean()), influence, values.mean(keepdims=True))
         return Measured(f"rank {number}", self.parameters[number], metrics)
 
-    def contest(self) -> Contest:
+    def contest(self, margins=lambda best: MARGINS) -> Contest:
         entrants = [
             Entrant(f"rank {number}", size, partial(self.at, number)) for number, size in enumerate(self.parameters)
         ]
-        return Contest(entrants, METRICS, np.arange, lambda comparison: MARGINS)
+        return Contest(entrants, METRICS, np.arange, margins)
 
 
 def world(rng, fid, clip_score=None, spread=3.0, available=None):
@@ -82,6 +82,23 @@ def test_of_equals_the_smallest_is_chosen_on_fewer_images_than_all():
         used += sum(found.images.values()) / (4 * LOOKS[-1])
     assert chosen >= 57
     assert used / 60 < 0.6
+
+
+def test_margins_that_are_shares_of_the_best_value_are_those_of_the_first_look():
+    one = world(np.random.default_rng(0), [0.3, 0.0, 0.2])
+    best_values = []
+
+    def margins(best):
+        best_values.append(best)
+        return {"fid": 0.1 * abs(best["fid"]), "clip_score": 0.3}
+
+    found = run_race(one.contest(margins), rules(3))
+    assert len(best_values) == 1
+    at_first = [one.at(number, LOOKS[0]).metrics["fid"].value for number in range(3)]
+    assert best_values[0]["fid"] == min(at_first)
+    assert {bound.margin for bounds in found.bounds_of.values() for bound in bounds.bounds} == {
+        *found.margins.by_metric.values()
+    }
 
 
 def test_who_is_out_gets_no_more_images_and_who_is_not_needed_rests():

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import RunError
+from fashion_sweep.judging.race import races_of
+from fashion_sweep.judging.standing import read_standings, standings
 from fashion_sweep.metrics.estimates_file import read_estimates
-from fashion_sweep.report.race import races_of
-from fashion_sweep.report.standing import read_standings, standings
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.storage.files import read_json
 from fashion_sweep.tasks import racing

@@ -41,6 +41,8 @@ def test_each_second_is_shared_by_the_trials_that_worked_then(stages, expected):
         (["training.image={height: 64, width: 50, shorter_side: 50}"], "training.image: 64x50 pixels do not divide by"),
         (["training.micro_batch_size=5"], "training.micro_batch_size: 5 does not divide"),
         (["data.fashion.rendered_images=null"], "data.fashion.root is not set"),
+        (["sweep.choose.looks=[64]"], "sweep.choose.looks: 64 images are too few for FID with the 64 features"),
+        (["sweep.choose.looks=[512, 5000]"], "sweep.choose.looks: 5000 images are more than the evaluation.samples"),
     ],
 )
 def test_what_cannot_work_together_is_told_before_anything_starts(settings, said):

@@ -4,7 +4,7 @@ import pytest
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.planning.looks import entrants, looks_of, race_shares, rules_of
+from fashion_sweep.judging.looks import at_first_look, entrants, looks_of, race_shares, rules_of
 
 
 def looks(*settings, sweep="exp2", preset="tiny"):
@@ -15,6 +15,7 @@ def test_looks_double_from_what_the_metrics_need_up_to_all_images():
     assert looks() == (256, 512, 1024, 2048)
     assert looks("sweep.judge={fashion: [clip_score]}") == (128, 256, 512, 1024, 2048)
     assert looks(preset="sdxl") == (10_000, 20_000, 40_000)
+    assert looks("sweep.judge={fashion: [clip_score]}", "sweep.show=[kid]", preset="sdxl")[0] == 2504
     assert looks("evaluation.samples=300") == (300,)
 
 
@@ -41,3 +42,9 @@ def test_what_a_race_saves_is_no_more_than_its_first_look_leaves():
     low, high = race_shares(load_run_config("exp2", "sdxl"))
     assert (low, high) == (0.25, 0.42)
     assert race_shares(load_run_config("exp2", "sdxl", ["sweep.choose.race=false"])) is None
+
+
+def test_the_first_look_has_as_many_images_of_each_trial():
+    judged = {"fid": 9.0, "looks": {"1024": {"fid": 3.0}, "256": {"fid": 4.0}}}
+    assert at_first_look(judged) == {"fid": 4.0}
+    assert at_first_look({"fid": 9.0}) == {}

@@ -1,6 +1,7 @@
 """The looks of a race: on how many images trials are judged before it is decided which of them need more."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.metrics.metric import metrics_of
@@ -30,19 +31,31 @@ def entrants(config: RunConfig) -> int:
 def looks_of(config: RunConfig, name: str) -> tuple[int, ...]:
     """Returns the images of a trial at each look at an evaluation set.
 
-    The last has them all. Those before it have half as many each, down to what the metrics of the verdict need; they
-    end with a batch.
+    The last has them all. Those before it have half as many each, down to what the metrics need; they end with a
+    batch.
     """
     choice, samples, batch = config.sweep.choose, config.preset.evaluation.samples, config.preset.generation.batch_size
     if not choice.race or entrants(config) < 2:
         return (samples,)
-    least = max(one.images_to_compare(config.preset.evaluation) for one in metrics_of(config.sweep.judge[name]))
-    looks = choice.looks
+    looks, evaluation = choice.looks, config.preset.evaluation
+    least = max(
+        *(one.images_to_compare(evaluation) for one in metrics_of(config.sweep.judge[name])),
+        *(one.least_images(evaluation) for one in metrics_of(config.sweep.metrics_on(name))),
+    )
     if looks is None:
         halvings = range(samples.bit_length())
         looks = [samples >> halving for halving in halvings if samples >> halving >= least]
     whole = {-(-images // batch) * batch for images in looks}
     return (*sorted(images for images in whole if images < samples), samples)
+
+
+def at_first_look(judged: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the metrics of an evaluation in `result.json` as its first look had them, less their bias.
+
+    Of all trials they are from as many images, however far each has come in the race.
+    """
+    looks = judged.get("looks") or {}
+    return dict(looks[min(looks, key=int)]) if looks else {}
 
 
 def race_shares(config: RunConfig) -> tuple[float, float] | None:

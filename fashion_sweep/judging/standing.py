@@ -18,7 +18,7 @@ class RaceStanding:
     images: int
     """The images by which it counts."""
     state: str
-    """`chosen`, `good`, `out`, `judged` (more of it is needed), `open` (nothing more of it will come) or `rests`."""
+    """`chosen`, `good`, `out`, `goes on` (more of it is needed), `open` (nothing more of it will come) or `rests`."""
     why: str
     worse_by: tuple[float, float, float] | None = None
     """By how much it is worse than its strongest rival, with the bounds that its state goes by; None: it has none."""
@@ -79,7 +79,7 @@ def _state(race: Race, name: str) -> tuple[str, str]:
     if race.chosen and sizes[name] >= sizes[race.chosen]:
         return "rests", f"no smaller than {race.chosen}, which is as good as the best"
     if name in race.due:
-        return "judged", ""
+        return "goes on", ""
     return ("rests" if race.end is None else "open"), ""
 
 

@@ -9,15 +9,14 @@ from fashion_sweep.config.judging import Choice
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import RunError
+from fashion_sweep.judging.looks import looks_of, rules_of
 from fashion_sweep.metrics.estimates_file import read_estimates
 from fashion_sweep.metrics.halves import prompt_groups
 from fashion_sweep.metrics.metric import Metric, metrics_of
-from fashion_sweep.planning.looks import looks_of, rules_of
 from fashion_sweep.planning.plan import parameters_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.specs import run_specs
-from fashion_sweep.statistics.bounds import Margins
-from fashion_sweep.statistics.comparison import Candidate, Comparison, Measured, measure
+from fashion_sweep.statistics.comparison import Candidate, Measured, measure
 from fashion_sweep.statistics.contest import Contest, Entrant
 from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.storage.files import read_json
@@ -46,7 +45,8 @@ def race_of(run: RunPaths, config: RunConfig, name: str, out_of_time: bool = Fal
         Entrant(title, parameters_of(config, specs[0]), partial(judged.measured, tuple(specs)))
         for title, specs in groups.items()
     ]
-    return run_race(Contest(entrants, judged.metrics, judged.prompts, judged.margins), rules, out_of_time)
+    margins = partial(margins_of, config.sweep.choose, judged.metrics, preset=config.preset.margins)
+    return run_race(Contest(entrants, judged.metrics, judged.prompts, margins), rules, out_of_time)
 
 
 def out_of_time(run: RunPaths, config: RunConfig) -> bool:
@@ -69,11 +69,11 @@ def judged_configurations(run: RunPaths, config: RunConfig, name: str) -> dict[s
 
 def margins_of(
     choice: Choice, metrics: Sequence[Metric], best: Mapping[str, float], preset: Mapping[str, float] | None = None
-) -> Margins:
+) -> dict[str, float]:
     """Returns the margins of the sweep, else of the preset, else the metrics' own; `best` is the best value in each."""
     own = {metric.name: metric.margin.beside(best[metric.name]) for metric in metrics}
     stated = {**(preset or {}), **choice.margins}
-    return Margins({name: stated.get(name, margin) for name, margin in own.items()}, choice.level)
+    return {name: stated.get(name, margin) for name, margin in own.items()}
 
 
 class _EvaluationSet:
@@ -87,11 +87,6 @@ class _EvaluationSet:
         """The records whose captions were drawn, by the number of images."""
         self.measured = cache(self._measured)
         self.prompts = cache(self._prompts)
-
-    def margins(self, comparison: Comparison) -> Mapping[str, float]:
-        sweep, preset = self._config.sweep, self._config.preset
-        best = {metric.name: comparison.best_in(metric).metrics[metric.name].value for metric in self.metrics}
-        return margins_of(sweep.choose, self.metrics, best, preset.margins).by_metric
 
     def _measured(self, specs: Sequence[TrialSpec], images: int) -> Measured | None:
         paths = [self._run.trial(spec.trial_id).estimates(self._name, images) for spec in specs]
