@@ -33,6 +33,14 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _ray_is_as_urgent():
+    """Ray gives way to everything else, and so its tests would wait for the other half of the suite."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_worker_niceness", "0")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def runs_root(tmp_path, monkeypatch) -> Path:
     """Runs and the cache of a test lie in its own temporary folder."""
