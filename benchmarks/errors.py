@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from simulated import drawn, in_common, of_a_configuration, standard_normal_images
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.metrics.evaluate import evaluate
@@ -23,7 +24,7 @@ from fashion_sweep.metrics.fid import FID
 from fashion_sweep.metrics.metric import Estimate, RealImages
 from fashion_sweep.statistics.comparison import Candidate, Comparison, Influence, measure
 
-DIFFERENCE, SHARED = 0.5, 0.8
+DIFFERENCE = 0.5
 EVALUATION = load_run_config("exp2", "tiny").preset.evaluation
 
 
@@ -51,19 +52,9 @@ CASES = [
 ]
 
 
-def drawn(generator: np.random.Generator, case: Case, rows: int) -> np.ndarray:
-    """Draws features with variance 1."""
-    values = generator.standard_normal((rows, case.dimension))
-    if case.freedom:
-        values *= np.sqrt((case.freedom - 2) / generator.chisquare(case.freedom, (rows, 1)))
-    return values
-
-
 def estimate(features: np.ndarray, groups: np.ndarray) -> Estimate:
     """Estimates FID as a trial does, from real images of mean 0 and covariance 1."""
-    d = features.shape[1]
-    given = {"fid.mean": np.zeros(d), "fid.covariance": np.eye(d), "fid.count": np.array(10**9)}
-    kept = {"features": features}
+    kept, given = {"features": features}, standard_normal_images(features.shape[1])
     return evaluate([FID], kept, RealImages(kept, given), EVALUATION, groups)["fid"]
 
 
@@ -75,13 +66,11 @@ def repeated(case: Case, repetitions: int) -> tuple[list[float], list[float], li
     values, naive, stated = np.empty((3, repetitions))
     larger = np.empty((repetitions, 3))
     for index in range(repetitions):
-        shared = drawn(generator, case, case.images)
-        if case.of_a_prompt > 1:
-            of_prompt = drawn(generator, case, groups[-1] + 1)[groups]
-            shared = np.sqrt(0.5) * (of_prompt + shared)
+        shared = in_common(generator, groups, case.dimension, case.freedom)
         candidates = []
         for number, fid in enumerate((1.0 + DIFFERENCE, 1.0)):
-            features = np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * drawn(generator, case, case.images)
+            own = drawn(generator, case.images, case.dimension, case.freedom)
+            features = of_a_configuration(shared, own)
             features[:, 0] += np.sqrt(fid)
             candidates.append(Candidate(str(number), number, [{"fid": estimate(features, groups)}]))
         fid = candidates[0].by_seed[0]["fid"]

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy import stats
+from simulated import drawn, in_common, of_a_configuration, standard_normal_images
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.metrics.clip_score import CLIP_SCORE
@@ -29,8 +30,8 @@ from fashion_sweep.statistics.contest import Contest, Entrant
 from fashion_sweep.statistics.race import Race, run_race
 from fashion_sweep.statistics.rules import Rules
 
-DIMENSION, SHARED, WIDE = 16, 0.8, 3.0
-"""Of features; what configurations share; the spread of CLIP scores."""
+DIMENSION, WIDE = 16, 3.0
+"""Of features; the spread of CLIP scores."""
 LOOKS = (64, 128, 256, 512, 1024)
 MARGINS = {"fid": 0.25, "clip_score": 0.3}
 METRICS = (FID, CLIP_SCORE)
@@ -85,31 +86,20 @@ class World:
     def __init__(self, case: Case, generator: np.random.Generator) -> None:
         self.case, images = case, LOOKS[-1]
         self.prompts = np.arange(images) // case.of_a_prompt
-        self._shared = self._common(generator)
+        self._shared = in_common(generator, self.prompts, DIMENSION + 1, case.freedom)
         self._own = {
-            number: [self._drawn(generator, images) for _ in range(case.seeds)] for number in range(len(case.fid))
+            number: [drawn(generator, images, DIMENSION + 1, case.freedom) for _ in range(case.seeds)]
+            for number in range(len(case.fid))
         }
         self._moved = case.between_seeds * generator.standard_normal((len(case.fid), case.seeds))
         self.at = cache(self._at)
 
-    def _drawn(self, generator: np.random.Generator, rows: int) -> np.ndarray:
-        values = generator.standard_normal((rows, DIMENSION + 1))
-        if (freedom := self.case.freedom) is not None:
-            values *= np.sqrt((freedom - 2) / generator.chisquare(freedom, (rows, 1)))
-        return values
-
-    def _common(self, generator: np.random.Generator) -> np.ndarray:
-        shared = self._drawn(generator, LOOKS[-1])
-        if self.case.of_a_prompt == 1:
-            return shared
-        return np.sqrt(0.5) * (shared + self._drawn(generator, self.prompts[-1] + 1)[self.prompts])
-
     def _at(self, number: int, images: int) -> Measured:
-        given = {"fid.mean": np.zeros(DIMENSION), "fid.covariance": np.eye(DIMENSION), "fid.count": np.array(10**9)}
+        given = standard_normal_images(DIMENSION)
         clip = (self.case.clip_score or [0.0] * len(self.case.fid))[number]
         by_seed = []
         for seed, own in enumerate(self._own[number]):
-            values = (np.sqrt(SHARED) * self._shared + np.sqrt(1 - SHARED) * own)[:images]
+            values = of_a_configuration(self._shared, own)[:images]
             features = values[:, :DIMENSION].copy()
             features[:, 0] += np.sqrt(1.0 + self.case.fid[number] + self._moved[number, seed])
             kept = {"features": features, "clip_scores": 70 - clip + WIDE * values[:, DIMENSION]}

@@ -72,6 +72,15 @@ def test_cpu_time_goes_to_whom_a_command_line_names(benchmark):
     assert kinds("ray::DashboardAgent") == "dashboard"
 
 
+def test_stated_errors_are_held_against_repetition(benchmark):
+    module = benchmark("errors")
+    ratios, covered, (computed, less_bias, shown) = module.repeated(module.Case(256, 8), repetitions=30)
+    assert all(0.5 < ratio < 2 for ratio in ratios)
+    assert min(covered) > 0.7
+    assert computed > less_bias > 1
+    assert shown == pytest.approx(1.5, abs=0.2)
+
+
 def test_a_race_whose_truth_is_known_is_run_by_three_rules(benchmark):
     module = benchmark("race_errors")
     found = module.simulated(module.Case("far apart", [9.0, 0.0], [9.0, 0.0]), repetitions=3)
