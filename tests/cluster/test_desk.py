@@ -57,10 +57,21 @@ def test_trainings_come_before_further_looks_and_help_after_them(office: Office)
     look = to_judge("a", (("fashion", 512),), ("module", "function"))
     office("ask", look.owner, [look])
     office.ask("b")
-    assert not [piece for piece in office.desk._waiting if piece is look]
     assert [office.next("one"), office("next_piece", "two", NEVER)] == ["b", look]
     office("share", "two", "fashion:8", 4)
     assert office("next_piece", "three", NEVER) == HelpPiece(look, "fashion:8")
+
+
+def test_a_look_whose_lane_has_died_waits_behind_trainings_too(office: Office):
+    look = to_judge("a", (("fashion", 512),), ("module", "function"))
+    office("ask", look.owner, [look])
+    assert office("next_piece", "one", NEVER) == look
+    office.ask("b", "c")
+    _, piece = office("leave", "one")
+    office("try_again", piece)
+    assert office.next("two") == "b"
+    assert office("others_wait")
+    assert [office.next("three"), office("next_piece", "four", NEVER)] == ["c", look]
 
 
 def test_the_next_look_of_a_trial_is_another_piece_though_its_lane_still_has_the_last(office: Office):

@@ -14,7 +14,7 @@ from fashion_sweep.judging.race import races_of
 from fashion_sweep.judging.standing import read_standings, standings
 from fashion_sweep.metrics.estimates_file import read_estimates
 from fashion_sweep.run.paths import RunPaths, runs_root
-from fashion_sweep.storage.files import read_json
+from fashion_sweep.storage.files import read_json, write_json
 from fashion_sweep.tasks import racing
 from fashion_sweep.tasks.sweep import run_sweep, run_trial
 from tests.tasks.prepared import prepared_run
@@ -71,6 +71,11 @@ def test_images_of_a_further_look_are_those_of_judging_in_one_go():
     now = read_json(run.trial(TRIAL).result)["evaluations"]["fashion"]
     assert (now["samples"], list(now["looks"])) == (224, ["160", "224"])
     assert now["looks"]["160"] == first["looks"]["160"]
+    result = read_json(run.trial(TRIAL).result)
+    del result["evaluations"]["fashion"]["looks"]["160"]  # as if its worker had been killed before it told
+    write_json(run.trial(TRIAL).result, result)
+    run_trial(run, TRIAL, worker(looks={"fashion": 160}))
+    assert read_json(run.trial(TRIAL).result)["evaluations"]["fashion"] == now
 
 
 @pytest.fixture

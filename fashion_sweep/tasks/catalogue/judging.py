@@ -86,10 +86,8 @@ def _judged(trial: TrialWorker, name: str) -> list[Record]:
 
 
 def _is_judged(trial: TrialWorker, name: str) -> bool:
-    images = trial.images(name)
-    return trial.judged_before.get(name, {}).get("samples", 0) >= images and is_whole(
-        trial.paths.estimates(name, images)
-    )
+    images, looks = trial.images(name), trial.judged_before.get(name, {}).get("looks", {})
+    return str(images) in looks and is_whole(trial.paths.estimates(name, images))
 
 
 def _kept(trial: TrialWorker, name: str) -> dict[str, np.ndarray]:
@@ -115,11 +113,11 @@ def _judge_set(trial: TrialWorker, name: str, model: Model, judge: Judge) -> dic
     real = read_real_images(trial.run, trial.config, name, catalogue, trial.caches)
     estimates = trial.evaluate(metrics, kept, real, evaluation, prompt_groups(captions))
     write_estimates(trial.paths.estimates(name, len(judged)), estimates, prompts)
-    if before.get("samples", 0) > len(judged):
-        return before
     found = as_result(metrics, estimates, real, evaluation)
     if "looks" in found:  # else metrics have said nothing, in a rehearsal
         found["looks"] = before.get("looks", {}) | found["looks"]
+    if before.get("samples", 0) > len(judged):  # a look that was passed
+        return found | before | {"looks": found["looks"]}
     found[AT_ONCE] = min(at_once, before.get(AT_ONCE, at_once))
     return before | found | ({} if before else _forgotten(trial, name, model))
 
