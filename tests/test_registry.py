@@ -52,8 +52,10 @@ def run_with_verdict(
     decided: bool = True,
     started: str = "2026-01-02T03:04:05+00:00",
     samples: int = 256,
+    at_most: int = 2048,
 ) -> RunPaths:
-    run = make_run(folder, settings=["sweep.trials=[{unet: 0}, {unet: 4}, {unet: 8}]"])
+    settings = ["sweep.trials=[{unet: 0}, {unet: 4}, {unet: 8}]", f"evaluation.samples={at_most}"]
+    run = make_run(folder, settings=settings)
     for rank, fid, score in ((0, 18.1, 20.1), (4, 17.7, 22.5), (8, 16.7, 22.8)):
         finish_trial(
             run, TrialSpec.of({"unet": rank}), 9216 * rank, {"fashion": judgement(fid, score, samples=samples)}, steps=5
@@ -160,10 +162,14 @@ def test_best_moves_to_a_newer_run_and_not_back_when_the_older_one_is_mirrored_a
 def test_a_run_that_was_judged_less_does_not_take_best(store):
     full = run_with_verdict(store / "full", started="2026-01-02T03:04:05+00:00")
     tracking.mirror(full)
-    quick = run_with_verdict(store / "quick", started="2026-01-03T03:04:05+00:00", samples=160)
+    quick = run_with_verdict(store / "quick", started="2026-01-03T03:04:05+00:00", at_most=160)
     tracking.mirror(quick)
     assert best() == "full"
-    assert told(quick).endswith("models:/exp2-tiny@best stays version 1, with 256 judged images against 160")
+    stays = "models:/exp2-tiny@best stays version 1, with 2048 images to be judged at most against 160"
+    assert told(quick).endswith(stays)
+    decided_sooner = run_with_verdict(store / "sooner", started="2026-01-04T03:04:05+00:00", samples=160)
+    tracking.mirror(decided_sooner)
+    assert best() == "sooner"
 
 
 def test_a_verdict_that_changes_within_a_run_moves_best_to_the_other_trial(store):

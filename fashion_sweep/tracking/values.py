@@ -122,7 +122,8 @@ def _by_look(result: Mapping[str, Any], sweep: Sweep, now: int) -> list[Point]:
     for name, judged in (result.get("evaluations") or {}).items():
         suffix = f"_{name}" if len(sweep.judge) > 1 else ""
         for images, values in (judged.get("looks") or {}).items():
-            points += [(f"{key}_by_images{suffix}", value, now, int(images)) for key, value in values.items()]
+            known = {key: value for key, value in values.items() if finite(value)}
+            points += [(f"{key}_by_images{suffix}", value, now, int(images)) for key, value in known.items()]
     return points
 
 
