@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
 import rich.box
 from rich.console import Console
@@ -15,19 +14,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fashion_sweep.config.loading import read_run_config
-from fashion_sweep.errors import DataError
 from fashion_sweep.judging.standing import RaceStanding, read_standings
-from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.progress import clock_time
-from fashion_sweep.report.results import number
+from fashion_sweep.report.result_words import result_words
 from fashion_sweep.report.status_text import Shown, counts, milestone, reached
 from fashion_sweep.report.tables import duration
 from fashion_sweep.report.words import GAP
 from fashion_sweep.run.paths import RunPaths, near
+from fashion_sweep.run.retries import Attempts
 from fashion_sweep.run.status import read_status, state_of
-from fashion_sweep.storage.files import read_json
 
 GOES_ON = {("running", "running"), ("trained", "starting"), ("trained", "running")}
 """Changes of a trial's state that are no news: it has begun already."""
@@ -82,6 +78,8 @@ class LiveTable:
         self._shown: dict[str, tuple[str, ...]] = {}
         self._stage_began: dict[str, tuple[str | None, float, float]] = {}
         self._out: set[tuple[str, str]] = set()
+        self._told = set[tuple[str, float]]()
+        """The failures that were printed, by trial and time."""
         self._has_pictures = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="live-table", daemon=True)
@@ -106,6 +104,7 @@ class LiveTable:
     def _poll(self) -> None:
         while not self._stop.wait(REFRESH_S):
             self._print_first_pictures()
+            self._print_failures()
             if not self._console.is_terminal:
                 self._print_changes()
 
@@ -119,6 +118,17 @@ class LiveTable:
                 line = f"{clock_time()} first pictures, by {title} while it trains: {near(preview)}"
                 self._console.print(line, soft_wrap=True, markup=False, highlight=False)
                 return
+
+    def _print_failures(self) -> None:
+        """Prints what ended an attempt at a trial that may go on; of one that has failed its state tells."""
+        for trial_id, title in self._titles.items():
+            for failure in Attempts(self._run.trial(trial_id)).failures:
+                key = trial_id, failure["time"]
+                if failure.get("past") or failure["final"] or key in self._told:
+                    continue
+                self._told.add(key)
+                line = f"{clock_time()} {title}: an attempt ended: {failure['error']}"
+                self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     @property
     def _titles(self) -> dict[str, str]:
@@ -212,37 +222,13 @@ class LiveTable:
         if status.state == "stopped":
             return f"stopped at step {status.done or 0:.0f}" + (f", loss {status.loss:.4f}" if status.loss else "")
         if status.state == "done":
-            return ", ".join(["done", *self._numbers(trial_id)])
+            return ", ".join(["done", *result_words(self._run, trial_id)])
         if milestone(status) == ("running",):
             return "started"
         if status.state != "running":
             return status.state
         loss = "" if status.loss is None or status.unit == "images" else f", loss {status.loss:.4f}"
         return f"{status.stage} {counts(status)}{loss}"
-
-    def _numbers(self, trial_id: str) -> list[str]:
-        """Returns the numbers of the finished trial that are known."""
-        try:
-            result = read_json(self._run.trial(trial_id).result, {})
-            sets, judge = result.get("evaluations") or {}, read_run_config(self._run.config).sweep.judge
-            seconds = [value for value in map(number, (result.get("seconds") or {}).values()) if value is not None]
-        except (OSError, DataError, AttributeError):
-            return []
-        said = [_numbers_on(name, judged, judge.get(name, ()), len(sets) > 1) for name, judged in sets.items()]
-        return [*filter(None, said), duration(sum(seconds))] if seconds else [*filter(None, said)]
-
-
-def _numbers_on(name: str, judged: Mapping[str, Any], metrics: Sequence[str], of_several: bool) -> str:
-    """Writes what a trial came to on a set; metrics are less their bias, where the look is known that they are from."""
-    images = judged.get("samples")
-    look = (judged.get("looks") or {}).get(str(images), {})
-    numbers = ", ".join(
-        f"{metric.title}{'∞' * (metric.is_biased and metric.name in look)} {metric.shown(metric.scale * value)}"
-        for metric in metrics_of(metrics)
-        if (value := number(look.get(metric.name, judged.get(metric.name)))) is not None
-    )
-    heading = [f"{images:,} images"] * bool(images) + [f"of {name}"] * of_several
-    return f"{' '.join(heading)}: {numbers}" if heading and numbers else numbers
 
 
 def _in_races(races: Mapping[str, Mapping[str, RaceStanding]], title: str) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report import live
 from fashion_sweep.report.live import LiveTable
+from fashion_sweep.run.retries import Attempts
 from tests.report.synthetic_run import finish_trial, judgement, make_run, set_status
 
 RANK_1, RANK_2 = TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 2})
@@ -93,6 +94,21 @@ def test_half_present_files_never_end_the_table(tmp_path):
         run.trial(IDS[0]).result.write_text("{")
     assert "waiting" in printed(to)
     LiveTable(run, IDS, console=console(terminal=False))._print_changes()
+
+
+def test_what_ended_an_attempt_is_told_once_and_nothing_of_earlier_calls(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "REFRESH_S", 0.01)
+    run, to = make_run(tmp_path / "run"), console(terminal=False)
+    for error in ("of an earlier call", "the worker was killed"):
+        attempts = Attempts(run.trial(RANK_1.trial_id))
+        attempts.renew()
+        attempts.begin(limit=3)
+        attempts.fail(error)
+    with LiveTable(run, IDS, console=to):
+        while "an attempt ended" not in printed(to):
+            time.sleep(0.01)
+        time.sleep(0.05)
+    assert [line[9:] for line in printed(to).splitlines()] == ["unet-r1: an attempt ended: the worker was killed"]
 
 
 def test_a_result_means_done_whatever_a_killed_process_left_in_the_status(tmp_path):
