@@ -157,6 +157,16 @@ def _processes(draw: random.Random) -> list[Scenario]:
             settings=RACE,
         ),
         Scenario(
+            "race-completed",
+            (
+                Fault("the round after its end", "a worker killed", judged_further(A, 2), kill, worker(A)),
+                Fault(
+                    "the round after its end", "the driver killed", judged_further(A, 5), kill, itself, ends_run=True
+                ),
+            ),
+            settings=RACE | {"sweep.choose.margins": "{fid: 99, clip_score: 9}", "sweep.choose.complete": "all"},
+        ),
+        Scenario(
             "desk",
             (
                 Fault("mid-training", "the desk killed", half, kill, named(DESK), ends_run=True),
