@@ -49,6 +49,10 @@ class Case:
     """Of Student's t, for images with heavy tails; None for Gaussian ones."""
     of_a_prompt: int = 1
     """The images of one prompt, which have half of what they share in common."""
+    of_the_best_alone: bool = False
+    """Whether that is so of the best configuration alone; images of others are all independent draws."""
+    failures: float = 0.0
+    """The share of images of those that are not the best which fail: only these make their CLIP score worse."""
     seeds: int = 1
     between_seeds: float = 0.0
     """The spread of the FID between trainings."""
@@ -76,6 +80,8 @@ CASES = [
     Case("a largest that is worse", [0.0, 0.0, 0.0, 0.0, 0.45], [0.0, 0.0, 0.0, 0.0, 0.5]),
     Case("heavy tails, at the margin", [0.25, 0.25, 0.0], freedom=8.0),
     Case("eight images a prompt, at the margin", [0.25, 0.25, 0.0], of_a_prompt=8),
+    Case("eight images a prompt, of the best alone", [0.25, 0.0], of_a_prompt=8, of_the_best_alone=True),
+    Case("2 % of images fail", [0.0001, 0.0], [0.3, 0.0], failures=0.02),
     Case("three trainings, at the margin", [0.25, 0.25, 0.0], seeds=3, between_seeds=0.08),
 ]
 
@@ -87,6 +93,8 @@ class World:
         self.case, images = case, LOOKS[-1]
         self.prompts = np.arange(images) // case.of_a_prompt
         self._shared = in_common(generator, self.prompts, DIMENSION + 1, case.freedom)
+        self._apart = drawn(generator, images, DIMENSION + 1) if case.of_the_best_alone else self._shared
+        self._failing = generator.random((len(case.fid), images)) < case.failures
         self._own = {
             number: [drawn(generator, images, DIMENSION + 1, case.freedom) for _ in range(case.seeds)]
             for number in range(len(case.fid))
@@ -96,10 +104,13 @@ class World:
 
     def _at(self, number: int, images: int) -> Measured:
         given = standard_normal_images(DIMENSION)
-        clip = (self.case.clip_score or [0.0] * len(self.case.fid))[number]
+        clip: float | np.ndarray = (self.case.clip_score or [0.0] * len(self.case.fid))[number]
+        if self.case.failures:
+            clip = self._failing[number, :images] * clip / self.case.failures
+        shared = self._shared if self.case.fid[number] == min(self.case.fid) else self._apart
         by_seed = []
         for seed, own in enumerate(self._own[number]):
-            values = of_a_configuration(self._shared, own)[:images]
+            values = of_a_configuration(shared, own)[:images]
             features = values[:, :DIMENSION].copy()
             features[:, 0] += np.sqrt(1.0 + self.case.fid[number] + self._moved[number, seed])
             kept = {"features": features, "clip_scores": 70 - clip + WIDE * values[:, DIMENSION]}
@@ -117,7 +128,7 @@ def in_sequence(comparison: Comparison, level: float) -> str | None:
     chosen = None
     for ours in sorted(comparison.measured, key=lambda one: -one.parameters):
         bounds = [
-            one.value + one.quantile(level) * one.se < MARGINS[metric.name]
+            one.at_most(level) < MARGINS[metric.name]
             for rival in comparison.measured
             if rival is not ours
             for metric in METRICS

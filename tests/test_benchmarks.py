@@ -102,5 +102,5 @@ def test_a_replay_takes_the_images_of_a_run_in_another_order(benchmark):
     assert len(set(captions[order[:300]])) == 300  # each caption once before any comes again
     found = module.replayed(sample, module.rules_of(config, "fashion"), replays=4)
     assert (found["decided"], found["same"], found["wrong"]) == (1, 1, 0)
-    assert found["share"] == 0.25
+    assert found["share"] == 0.5
     assert found["choices"] == {"rank 1": 4}

@@ -53,13 +53,12 @@ def _standing(race: Race, name: str) -> RaceStanding:
         return RaceStanding(race.images[name], "rests", "nothing to compare it to")
     out = bounds.shown_worse_by
     bound = out or bounds.worst
-    reach = bound.worse_by.value + bound.quantile * bound.worse_by.se
     state, why = _state(race, name)
     if out:
         why = f"{_than(bound, 'is')} by {bound.metric.shown(bound.at_least)} or more"
     elif not why:
-        why = f"{_than(bound, 'may be')} by up to {bound.metric.shown(reach)}"
-    interval = (bound.worse_by.value, bound.at_least, reach)
+        why = f"{_than(bound, 'may be')} by up to {bound.metric.shown(bound.at_most)}"
+    interval = (bound.worse_by.value, bound.at_least, bound.at_most)
     return RaceStanding(race.images[name], state, why, interval, bound.metric.name, bound.rival)
 
 

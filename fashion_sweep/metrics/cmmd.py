@@ -14,6 +14,7 @@ import numpy as np
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.metrics.extractors import CLIP
 from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
+from fashion_sweep.metrics.prompts import prompts_of
 
 SIGMA, SCALE = 10.0, 1000.0
 ROWS_AT_ONCE = 512
@@ -36,19 +37,24 @@ class Cmmd(Metric):
 
     def estimate(self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig) -> Estimate:
         x, y = _normalised(images[CLIP]), _normalised(real.features[CLIP])
-        return cmmd_estimate(x, y, float(real.of(self.name, "within")))
+        return cmmd_estimate(x, y, float(real.of(self.name, "within")), prompts_of(images))
 
 
-def cmmd_estimate(x: np.ndarray, y: np.ndarray, within_y: float) -> Estimate:
+def cmmd_estimate(x: np.ndarray, y: np.ndarray, within_y: float, prompts: np.ndarray | None = None) -> Estimate:
     """Estimates CMMD from embeddings x n,d and y m,d of length 1; within_y: the mean kernel over all pairs of y.
 
-    The influence is the first-order projection of the U-statistic, y being given, as for KID.
+    The influence is the first-order projection of the U-statistic over pairs of different prompts, y being given, as
+    for KID. `prompts` has the number of each row of x's prompt; default: each has its own.
     """
-    n, m = len(x), len(y)
-    pairs, across = _row_means(x, x), _row_means(x, y)
-    within = pairs.mean()
-    others = (n * pairs - 1) / (n - 1)  # a row's mean over all but itself, of which the kernel is 1
-    bias = (1 - others.mean()) / n + (1 - within_y) / (m - 1)  # of the one set and of the other
+    n, m, prompts = len(x), len(y), np.arange(len(x)) if prompts is None else prompts
+    pairs, across, counts = _row_means(x, x), _row_means(x, y), np.bincount(prompts)
+    within, alike = pairs.mean(), np.ones(n)  # a row's kernel with itself is 1, the sum with those of its prompt more
+    for prompt in np.flatnonzero(counts > 1):
+        rows = prompts == prompt
+        alike[rows] = counts[prompt] * _row_means(x[rows], x[rows])
+    others = (n * pairs - alike) / (n - counts[prompts])  # a row's mean over those of other prompts
+    apart = float(np.sum(n * pairs - alike) / (n**2 - np.sum(counts**2)))
+    bias = within - apart + (1 - within_y) / (m - 1)  # of the one set and of the other
     added = 2 * (others - across)
     influence = SCALE * (added - added.mean())
     return Estimate(

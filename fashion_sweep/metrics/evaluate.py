@@ -10,8 +10,9 @@ import numpy as np
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of
-from fashion_sweep.metrics.halves import variance_of_mean, with_halves
+from fashion_sweep.metrics.halves import with_halves
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
+from fashion_sweep.metrics.prompts import PROMPTS, variance_of_mean
 
 
 def compared_extractors(metrics: Sequence[Metric]) -> list[str]:
@@ -48,7 +49,7 @@ def evaluate(
         TrialError: a value is not finite.
     """
     names = compared_extractors(metrics)
-    images = by_extractor(kept, names, evaluation)
+    images = by_extractor(kept, names, evaluation) | {PROMPTS: groups}
     real = RealImages(by_extractor(real.features, names, evaluation), real.statistics)
     estimates = {}
     for metric in metrics:
@@ -56,7 +57,7 @@ def evaluate(
         if not (math.isfinite(estimate.value) and math.isfinite(estimate.standard_error or 0.0)):
             raise TrialError(f"{metric.title} is {estimate.value} on {len(estimate.influence)} images")
         if metric.estimates_influence:
-            estimates[metric.name] = with_halves(metric, estimate, images, real, evaluation, groups)
+            estimates[metric.name] = with_halves(metric, estimate, images, real, evaluation)
         elif metric.image_range is not None and len(np.unique(groups)) > 1:  # a mean over images, some of one prompt
             error = math.sqrt(variance_of_mean(estimate.influence, groups))
             estimates[metric.name] = replace(estimate, standard_error=error)

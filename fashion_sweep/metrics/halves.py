@@ -7,33 +7,14 @@ with bias: what is left of it once C/n is taken off shrinks with 1/n², and halv
 Sources: Efron & Stein (1981), Annals of Statistics 9(3); Richardson's extrapolation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
-
-
-def prompt_groups(captions: Sequence[str]) -> np.ndarray:
-    """Returns the number of each image's caption: images of one caption are no independent draws."""
-    return np.unique(np.asarray(captions, dtype=object), return_inverse=True)[1]
-
-
-def variance_of_mean(influence: np.ndarray, groups: np.ndarray) -> float:
-    """Returns the variance of the mean of n influences; those of one prompt's images are summed first.
-
-    groups: the number of each image's prompt, n of 0 to P−1.
-    """
-    sums = np.bincount(groups, weights=influence)
-    count = len(sums)
-    return float(np.var(sums) * count**2 / (count - 1) / len(influence) ** 2)
-
-
-def first_half(groups: np.ndarray) -> np.ndarray:
-    """Returns which images are of the first half: every second prompt with all its images."""
-    return groups % 2 == 0
+from fashion_sweep.metrics.prompts import first_half, prompts_of
 
 
 def with_halves(
@@ -42,12 +23,12 @@ def with_halves(
     images: Mapping[str, np.ndarray],
     real: RealImages,
     evaluation: EvaluationConfig,
-    groups: np.ndarray,
 ) -> Estimate:
     """Returns the estimate with each image's influence on that of its half, and with what is left of its bias; as it is
     where prompts are too few."""
-    first, influence, values = first_half(groups), np.empty(len(groups)), list[float]()
-    if min(len(np.unique(groups[rows])) for rows in (first, ~first)) < 2:
+    prompts = prompts_of(images)
+    first, influence, values = first_half(prompts), np.empty(len(prompts)), list[float]()
+    if min(len(np.unique(prompts[rows])) for rows in (first, ~first)) < 2:
         return estimate
     for rows in (first, ~first):
         half = metric.estimate({key: of[rows] for key, of in images.items()}, real, evaluation)

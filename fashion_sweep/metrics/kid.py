@@ -10,13 +10,15 @@ import numpy as np
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.metrics.extractors import FEATURES
 from fashion_sweep.metrics.metric import Estimate, Margin, Metric, RealImages
+from fashion_sweep.metrics.prompts import prompts_of
 
 
-def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Estimate:
+def kid(features: np.ndarray, reference: np.ndarray, subset_size: int, prompts: np.ndarray | None = None) -> Estimate:
     """Estimates KID as the mean over disjoint subsets: the k-th `subset_size` features against the reference's k-th.
 
     Beyond the last of the reference its first is taken again. features N,d and reference M,d are each in a random
-    order, and row i of one tells nothing of row i of the other. The standard error is that of the mean over subsets.
+    order, and row i of one tells nothing of row i of the other. `prompts` has the number of each feature's prompt;
+    default: each has its own. The standard error is that of the mean over subsets.
 
     Raises:
         ValueError: there are fewer than two subsets, so that nothing is known of the error.
@@ -25,28 +27,33 @@ def kid(features: np.ndarray, reference: np.ndarray, subset_size: int) -> Estima
     if min(count, references, subset_size) < 2:
         raise ValueError(f"KID needs two subsets of {subset_size} on each side")
     values, influence = np.empty(count), np.zeros(len(features))
+    prompts = np.arange(len(features)) if prompts is None else prompts
     for number in range(count):
         rows = slice(number * subset_size, (number + 1) * subset_size)
         beside = reference[number % references * subset_size :][:subset_size]
-        values[number], influence[rows] = squared_mmd(features[rows], beside)
+        values[number], influence[rows] = squared_mmd(features[rows], beside, prompts[rows])
     influence *= len(features) / (count * subset_size)  # images beyond the last subset move nothing
     return Estimate(float(values.mean()), influence, standard_error=float(values.std(ddof=1) / np.sqrt(count)))
 
 
-def squared_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+def squared_mmd(x: np.ndarray, y: np.ndarray, prompts: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """Estimates the squared MMD of x n,d and y m,d without bias, and the influence (n) of each row of x given y.
 
-    The influence is the first-order projection of the U-statistic: twice what a row adds to the mean over pairs.
+    The influence is the first-order projection of the U-statistic: twice what a row adds to the mean over pairs. Pairs
+    of one prompt are left out as an image's with itself are: they are closer than independent draws.
+
+    prompts: the number of each row of x's prompt; default: each has its own.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     n, m = len(x), len(y)
     within_x, within_y, across = _kernel(x, x), _kernel(y, y), _kernel(x, y)
+    prompts = np.arange(n) if prompts is None else prompts
+    apart = prompts[:, None] != prompts
+    within_x *= apart
     value = float(
-        (within_x.sum() - np.trace(within_x)) / (n * (n - 1))
-        + (within_y.sum() - np.trace(within_y)) / (m * (m - 1))
-        - 2 * across.mean()
+        within_x.sum() / max(apart.sum(), 1) + (within_y.sum() - np.trace(within_y)) / (m * (m - 1)) - 2 * across.mean()
     )
-    added = 2 * ((within_x.sum(axis=1) - np.diag(within_x)) / (n - 1) - across.mean(axis=1))
+    added = 2 * (within_x.sum(axis=1) / apart.sum(axis=1).clip(min=1) - across.mean(axis=1))
     return value, added - added.mean()
 
 
@@ -64,7 +71,8 @@ class Kid(Metric):
 
     def estimate(self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig) -> Estimate:
         generated, size = images[FEATURES], evaluation.kid_subset_size
-        return kid(generated, _strangers_first(real.features[FEATURES], len(generated), size), size)
+        reference = _strangers_first(real.features[FEATURES], len(generated), size)
+        return kid(generated, reference, size, prompts_of(images))
 
     def least_images(self, evaluation: EvaluationConfig) -> int:
         return 2 * evaluation.kid_subset_size

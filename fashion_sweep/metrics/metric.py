@@ -75,7 +75,7 @@ class ImageBatch(Protocol):
         """Returns the captions' features N,d float32, by an extractor that is a CLIP."""
 
 
-FEW = 128
+FEW = 256
 """The images from which a mean over them is as good as normally distributed, far into its tails."""
 STATED = ("name", "title", "short", "better", "margin", "extractors")
 """The fields that a metric's class has to state."""
@@ -120,7 +120,8 @@ class Metric(ABC):
         """Estimates the metric of n generated images.
 
         Args:
-            images: what was kept of them, by the names of `per_image` and by extractor.
+            images: what was kept of them, by the names of `per_image` and by extractor; and the number of each image's
+                prompt, as `prompts.prompts_of` reads it.
             real: the real images.
             evaluation: the preset's settings.
         """

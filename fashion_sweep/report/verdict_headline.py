@@ -89,7 +89,7 @@ def _decided_by(finding: Finding) -> str:
     if needed.seeds is not None:
         return f"About {needed.seeds} training seeds would decide."
     once = all(one.seeds == 1 for one in finding.race.measured)
-    return f"More images alone would not decide; more trainings of each{' (sweep.seeds=3)' * once} may."
+    return f"More images alone may not decide; more trainings of each{' (sweep.seeds=3)' * once} may."
 
 
 def _against_the_base(finding: Finding) -> str:

@@ -139,7 +139,7 @@ def _shown_worse(finding: Finding, names: Sequence[str]) -> str:
 
 def _stands_in_the_way(bound: Bound) -> str:
     metric, value = bound.metric, bound.worse_by.value
-    reach = metric.shown(value + bound.quantile * bound.worse_by.se)
+    reach = metric.shown(bound.at_most)
     measured = f"{metric.shown(abs(value))} {metric.worse if value >= 0 else metric.better}"
     return f"its {metric.title} may be up to {reach} {metric.worse} than that of {bound.rival} (measured: {measured})"
 

@@ -53,14 +53,14 @@ class Bound:
     """Whether the rival is not shown to be worse in this metric than some other: else its bound does not matter."""
 
     @property
-    def quantile(self) -> float:
-        """The quantile of the bound that has to keep the margin."""
-        return self.worse_by.quantile(self.levels.good)
+    def at_most(self) -> float:
+        """By how much it may be worse, as far as this look tells: what has to keep the margin."""
+        return self.worse_by.at_most(self.levels.good)
 
     @property
     def slack(self) -> float:
         """The distance of the bound below the margin; not positive where the margin is not kept."""
-        return self.margin - self.worse_by.value - self.quantile * self.worse_by.se
+        return self.margin - self.at_most
 
     @property
     def shown_worse(self) -> bool:
@@ -69,18 +69,18 @@ class Bound:
 
     def images_to_keep(self) -> int | None:
         """Returns how many images would keep the margin if the difference stayed as it is; None: no number would do."""
-        return self._fewest(lambda one: one.value + one.quantile(self.levels.good) * one.se < self.margin)
+        return self._fewest(lambda one: one.at_most(self.levels.good) < self.margin)
 
     def images_to_be_out(self) -> int | None:
         """Returns how many images would show it to be worse if the difference stayed; None: no number would do."""
-        return self._fewest(lambda one: one.value - one.quantile(self.levels.worse) * one.se > self.tolerated)
+        return self._fewest(lambda one: one.at_least(self.levels.worse) > self.tolerated)
 
     def seeds_needed(self, seeds: int) -> int | None:
         """Returns how many seeds would keep the margin; None where no number would do, or only one was run."""
         gap = self.margin - self.worse_by.value
         if gap <= 0 or not self.worse_by.training_variance:
             return None
-        left = (gap / self.quantile) ** 2 - self.worse_by.image_variance
+        left = (gap / self.worse_by.quantile(self.levels.good)) ** 2 - self.worse_by.image_variance
         return math.ceil(seeds * self.worse_by.training_variance / left) if left > 0 else None
 
     def _fewest(self, decided: Callable[[Difference], bool]) -> int | None:
@@ -88,8 +88,9 @@ class Bound:
         With few seeds the quantile grows as the images' share of the error shrinks."""
 
         def at(count: float) -> bool:
-            variance = self.worse_by.image_variance * self.images / count
-            return decided(replace(self.worse_by, image_variance=variance))
+            share = self.images / count
+            variance, third = share * self.worse_by.image_variance, share**2 * self.worse_by.third
+            return decided(replace(self.worse_by, image_variance=variance, third=third))
 
         if not at(math.inf):
             return None

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from scipy import special  # a call of `stats` takes a hundred times as long
 
-from fashion_sweep.metrics.halves import first_half, variance_of_mean
 from fashion_sweep.metrics.metric import Estimate, Metric
+from fashion_sweep.metrics.prompts import effective_count, first_half, third_cumulant_of_mean, variance_of_mean
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class Difference:
     """The variance of `value` that comes from S training seeds; 0 for only one, which says nothing of others."""
     training_df: int
     image_df: float = math.inf
-    """The degrees of freedom of `image_variance`: the number of prompts less one."""
+    """The degrees of freedom of `image_variance`: the number of prompts less one, were they equally frequent."""
+    third: float = 0.0
+    """The third cumulant of `value` that comes from the sample of n images."""
 
     @property
     def se(self) -> float:
@@ -91,8 +93,26 @@ class Difference:
 
     def within(self, level: float) -> tuple[float, float]:
         """Returns the two-sided confidence interval."""
-        reach = self.quantile((1 + level) / 2) * self.se
-        return self.value - reach, self.value + reach
+        return self.at_least((1 + level) / 2), self.at_most((1 + level) / 2)
+
+    def at_most(self, level: float) -> float:
+        """Returns the one-sided upper confidence bound."""
+        return self.value + self._reach(level, self.third)
+
+    def at_least(self, level: float) -> float:
+        """Returns the one-sided lower confidence bound."""
+        return self.value - self._reach(level, -self.third)
+
+    def _reach(self, level: float, third: float) -> float:
+        """Returns the distance of a bound, which is wider on the side to which the sample strays; never narrower.
+
+        Source: Hall (1992), JRSS B 54(1), whose transformation takes the skewness out of Student's t.
+        """
+        quantile, se = self.quantile(level), self.se
+        if third <= 0 or not se:
+            return quantile * se
+        skewness = third / se**3
+        return se * max(quantile, 3 / skewness * (1 - float(np.cbrt(1 - skewness * quantile - skewness**2 / 6))))
 
     def quantile(self, level: float) -> float:
         """Returns a quantile of Student's t with Satterthwaite's degrees of freedom, for variances that are known from
@@ -138,13 +158,15 @@ class Comparison:
 
     def difference(self, metric: str, a: Measured, b: Measured) -> Difference:
         first, second = a.metrics[metric], b.metrics[metric]
+        influence = first.influence - second.influence
         trained = [len(one.metrics[metric].by_seed) for one in (a, b) if one.parameters]
         return Difference(
             first.value - second.value,
-            self.image_variance(first.influence - second.influence),
+            self.image_variance(influence),
             self.training_variance(metric) * sum(1 / seeds for seeds in trained),
             self.training_df(metric),
             self.image_df,
+            third_cumulant_of_mean(influence.whole, self.prompts),
         )
 
     def worse_by(self, metric: Metric, ours: Measured, rival: Measured) -> Difference:
@@ -160,7 +182,8 @@ class Comparison:
         pooled = measured.metrics[metric]
         training = self.training_variance(metric) / len(pooled.by_seed) if measured.parameters else 0.0
         variance = self.image_variance(pooled.influence)
-        return Difference(pooled.shown, variance, training, self.training_df(metric), self.image_df)
+        third = third_cumulant_of_mean(pooled.influence.whole, self.prompts)
+        return Difference(pooled.shown, variance, training, self.training_df(metric), self.image_df, third)
 
     def training_df(self, metric: str) -> int:
         """Returns the degrees of freedom of `training_variance`."""
@@ -178,9 +201,9 @@ class Comparison:
         return float(np.clip(1.5 * whole - np.mean(halved) / 4, whole / 2, whole))
 
     @cached_property
-    def image_df(self) -> int:
+    def image_df(self) -> float:
         """The degrees of freedom of variances over prompts."""
-        return len(np.unique(self.prompts)) - 1
+        return effective_count(self.prompts) - 1
 
     @cached_property
     def _halves(self) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -197,8 +197,7 @@ class _Course:
 
     def _bound(self, look: int, metric: Metric, rival: str, worse_by: Difference, earlier: Bound | None) -> Bound:
         levels, margin = self._levels[look], self.margins[metric.name]
-        most = worse_by.value + worse_by.quantile(levels.good) * worse_by.se
-        least = worse_by.value - worse_by.quantile(levels.worse) * worse_by.se
+        most, least = worse_by.at_most(levels.good), worse_by.at_least(levels.worse)
         return Bound(
             rival=rival,
             metric=metric,

@@ -17,10 +17,10 @@ from fashion_sweep.data.images import load_rgb
 from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.data.transforms import centre_view
 from fashion_sweep.metrics.evaluate import as_result, evaluate, real_statistics
-from fashion_sweep.metrics.halves import prompt_groups
 from fashion_sweep.metrics.judge import Judge
 from fashion_sweep.metrics.metric import RealImages, metrics_of
 from fashion_sweep.metrics.networks import Clip
+from fashion_sweep.metrics.prompts import prompt_groups
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json, write_json
 from tests.conftest import noise_image

@@ -13,7 +13,7 @@ def looks(*settings, sweep="exp2", preset="tiny"):
 
 def test_looks_double_from_what_the_metrics_need_up_to_all_images():
     assert looks() == (256, 512, 1024, 2048)
-    assert looks("sweep.judge={fashion: [clip_score]}") == (128, 256, 512, 1024, 2048)
+    assert looks("sweep.judge={fashion: [clip_score]}") == (256, 512, 1024, 2048)
     assert looks(preset="sdxl") == (10_000, 20_000, 40_000)
     assert looks("sweep.judge={fashion: [clip_score]}", "sweep.show=[kid]", preset="sdxl")[0] == 2504
     assert looks("evaluation.samples=300") == (300,)

@@ -17,9 +17,9 @@ from fashion_sweep.generation.drawing import write_samples
 from fashion_sweep.generation.judging import AT_ONCE, collect_batches, images_at_once, judge_batches
 from fashion_sweep.metrics.estimates_file import write_estimates
 from fashion_sweep.metrics.evaluate import as_result
-from fashion_sweep.metrics.halves import prompt_groups
 from fashion_sweep.metrics.judge import Judge
 from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.metrics.prompts import prompt_groups
 from fashion_sweep.models.model import Model
 from fashion_sweep.run import stage_inputs
 from fashion_sweep.storage.files import is_whole, write_tensors
