@@ -29,12 +29,12 @@ class Estimate:
     bias: float = 0.0
     """The expected excess over the value of infinitely many images, as it is taken from differences."""
     rest: float = 0.0
-    """What is left of it then, as halves of the images tell: taken from what is shown. Differences have it in common,
-    and would only be noisier for it."""
+    """What is left of it then, as halves of the images tell: taken from what is shown. Differences have most of it in
+    common, and would only be noisier for it."""
     standard_error: float | None = None
     """The standard error of the value, where it is shown with one."""
     bias_is_rough: bool = False
-    """Whether the images are so few that some of the bias stays after `bias` is subtracted."""
+    """Whether the prompts are so few that some of the bias stays after `bias` is subtracted."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ImageBatch(Protocol):
 
 
 FEW = 256
-"""The images from which a mean over them is as good as normally distributed, far into its tails."""
+"""The images from which bounds of a mean hold far into its tails, though one in fifty fails."""
 STATED = ("name", "title", "short", "better", "margin", "extractors")
 """The fields that a metric's class has to state."""
 

@@ -33,7 +33,7 @@ def basis(race: Race) -> str:
     for metric in race.metrics:
         if metric.is_biased:
             rough = any(one.metrics[metric.name].bias_is_rough for one in race.measured)
-            rest = ", of which some stays at so few images" if rough else ""
+            rest = ", of which some stays at so few prompts" if rough else ""
             parts.append(f"{metric.title} less its expected bias{rest}")
     if seeds == {1}:
         parts.append("one training each, so what another training seed would change is not in these bounds")

@@ -48,7 +48,7 @@ class OverSeeds:
     influence: Influence
     by_seed: np.ndarray
     bias_is_rough: bool = False
-    """Whether some of the bias stays, because there are so few images."""
+    """Whether some of the bias stays, because there are so few prompts."""
     rest: float = 0.0
     """What is taken from the value, where it is shown (see `Estimate`)."""
 
