@@ -222,9 +222,10 @@ class LiveTable:
         if status.state == "stopped":
             return f"stopped at step {status.done or 0:.0f}" + (f", loss {status.loss:.4f}" if status.loss else "")
         if status.state == "done":
-            return ", ".join(["done", *result_words(self._run, trial_id)])
+            words = result_words(self._run, trial_id)
+            return ", ".join(["judged" if len(words) > 1 else "done", *words])
         if milestone(status) == ("running",):
-            return "started"
+            return "goes on in the race" if self._run.trial(trial_id).result.is_file() else "started"
         if status.state != "running":
             return status.state
         loss = "" if status.loss is None or status.unit == "images" else f", loss {status.loss:.4f}"

@@ -51,7 +51,7 @@ def test_without_a_terminal_each_change_of_state_and_each_quarter_is_one_line(tm
         "unet-r1: training 150/300 steps, loss 0.2500",
         "unet-r1: trained",
         "unet-r1: judging 192/256 images",
-        "unet-r1: done, 256 images: FID∞ 16.90, CLIP score 21.00, 1m 14s",
+        "unet-r1: judged, 256 images: FID∞ 16.90, CLIP score 21.00, 1m 14s",
         "unet-r2: failed: loss=nan at step 12",
     ]
 
@@ -96,6 +96,19 @@ def test_half_present_files_never_end_the_table(tmp_path):
     LiveTable(run, IDS, console=console(terminal=False))._print_changes()
 
 
+def test_a_judged_trial_that_goes_on_is_said_to(tmp_path):
+    run, to = make_run(tmp_path / "run"), console(terminal=False)
+    finish_trial(run, RANK_1, 9216, {"fashion": judgement(16.9)})
+    with LiveTable(run, IDS, console=to):
+        pass
+    set_status(run, RANK_1, "running", further=True, stage="loading")
+    with LiveTable(run, IDS, console=to):
+        pass
+    judged, further = (line[9:] for line in printed(to).splitlines())
+    assert judged.startswith("unet-r1: judged, 256 images: ")
+    assert further == "unet-r1: goes on in the race"
+
+
 def test_what_ended_an_attempt_is_told_once_and_nothing_of_earlier_calls(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "REFRESH_S", 0.01)
     run, to = make_run(tmp_path / "run"), console(terminal=False)
@@ -117,7 +130,7 @@ def test_a_result_means_done_whatever_a_killed_process_left_in_the_status(tmp_pa
     set_status(run, RANK_1, "running", stage="judging", images=255, images_total=256)
     with LiveTable(run, IDS, console=to):
         pass
-    assert "unet-r1: done, 256 images: FID∞ 16.90" in printed(to)
+    assert "unet-r1: judged, 256 images: FID∞ 16.90" in printed(to)
 
 
 def test_a_table_on_a_narrow_terminal_says_all_but_the_bar(tmp_path):
