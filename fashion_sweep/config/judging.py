@@ -114,7 +114,7 @@ class Choice(Frozen):
     looks: Annotated[list[PositiveInt], AfterValidator(_increasing)] | None = Field(None, min_length=1)
     """The images of a trial at each look of a race; null: `evaluation.samples`, half of them, and so on down to
     what the metrics need."""
-    indifference: float = Field(0.5, ge=0, lt=1)
+    indifference: float = Field(0.75, ge=0, lt=1)
     """The share of a margin, next to it, in which either answer is right: one that is shown to be worse by more than
     the rest is out."""
     budget: RaceBudget = RaceBudget()

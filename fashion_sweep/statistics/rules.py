@@ -29,7 +29,7 @@ class Rules:
     """The number of configurations that there will be."""
     level: float = 0.95
     """The confidence of all that is claimed together."""
-    indifference: float = 0.5
+    indifference: float = 0.75
     """The share of a margin, next to it, in which either answer is right."""
     budget: int | None = None
     """The most images of all configurations together."""
