@@ -203,9 +203,9 @@ def _caption(results: Results, name: str) -> str:
         fewest = min((one.samples for one in judged if one.samples), default=None)
         if fewest and values and (shortage := metric.shortage(fewest, results.config.preset.evaluation)):
             text += f" {fewest} images are {shortage}."
-    for trial in results.trials:
-        if trial.adapter_from:
-            text += f" {trial.title} was trained in the run {trial.adapter_from}."
+    for source in dict.fromkeys(trial.adapter_from for trial in results.trials if trial.adapter_from):
+        titles = [trial.title for trial in results.trials if trial.adapter_from == source]
+        text += f" {listed(titles)} {'was' if len(titles) == 1 else 'were'} trained in the run {source}."
     if len({one.samples for one in judged}) > 1:
         text += " Their numbers of images differ, and with them the bias: compare what is less its bias."
     return text
