@@ -7,6 +7,7 @@
 A replay shuffles the prompts of a run, all trials alike, and runs the race from its features as if they were drawn
 then. Beside each other: the share of the images of all trials, how often the race was decided and came to the verdict
 that all images give, and how often it chose a configuration that by all images is worse than the best by a margin.
+That can only be where one is, so the gaps stand below.
 """
 
 import argparse
@@ -123,7 +124,7 @@ def replayed(sample: Sample, rules: Rules, replays: int) -> dict[str, float | Co
     single = Rules((sample.images,), rules.entrants, rules.level, rules.indifference)
     whole = run_race(sample.contest(np.arange(sample.images)), single)
     shares, reached, ends, choices = [], [], Counter[str](), Counter[str]()
-    same = wrong = decided = 0
+    same = chosen = wrong = decided = 0
     generator = np.random.default_rng(0)
     for _ in track(range(replays), transient=True):
         contest = sample.contest(shuffled(sample, generator))
@@ -134,7 +135,8 @@ def replayed(sample: Sample, rules: Rules, replays: int) -> dict[str, float | Co
         reached.append(used / (trained * max(race.images.values())))
         ends[race.end or "goes on"] += 1
         choices[race.chosen or ("no single best" if len(race.out) == len(race.images) else "undecided")] += 1
-        same += race.chosen == at_once.chosen
+        same += (race.chosen, race.end == "decided") == (at_once.chosen, at_once.end == "decided")
+        chosen += race.chosen == at_once.chosen
         decided += at_once.end == "decided"
         wrong += race.chosen is not None and worst_gap(whole, race.chosen) >= 1
     return {
@@ -144,9 +146,11 @@ def replayed(sample: Sample, rules: Rules, replays: int) -> dict[str, float | Co
         "decided": ends["decided"] / replays,
         "decided by all images": decided / replays,
         "same": same / replays,
+        "same choice": chosen / replays,
         "wrong": wrong / replays,
         "choices": choices,
         "with all": Counter([whole.chosen or "undecided"]),
+        "worst gaps, in margins": Counter({one.name: round(worst_gap(whole, one.name), 2) for one in whole.measured}),
     }
 
 

@@ -30,7 +30,8 @@ class RaceStanding:
     def read(cls, values: Mapping[str, Any]) -> "RaceStanding":
         """Returns what `asdict` and JSON have made of one."""
         worse_by = values["worse_by"]
-        return cls(**{**values, "worse_by": worse_by and tuple(worse_by)})
+        numbers = None if worse_by is None else tuple(map(float, worse_by))
+        return cls(**{**values, "images": int(values["images"]), "worse_by": numbers})
 
     @property
     def distance(self) -> str:
@@ -77,7 +78,7 @@ def _state(race: Race, name: str) -> tuple[str, str]:
         return "good", "as good as the best"
     if race.chosen and sizes[name] >= sizes[race.chosen]:
         return "rests", f"no smaller than {race.chosen}, which is as good as the best"
-    if name in race.due:
+    if name in race.wanted:
         return "goes on", ""
     return ("rests" if race.end is None else "open"), ""
 
@@ -96,5 +97,5 @@ def read_standings(run: RunPaths) -> dict[str, dict[str, RaceStanding]]:
             name: {title: RaceStanding.read(one) for title, one in by_title.items()}
             for name, by_title in read_what_may_be_lost(run.race).items()
         }
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return {}

@@ -58,8 +58,9 @@ def evaluate(
             raise TrialError(f"{metric.title} is {estimate.value} on {len(estimate.influence)} images")
         if metric.estimates_influence:
             estimates[metric.name] = with_halves(metric, estimate, images, real, evaluation)
-        elif metric.image_range is not None and len(np.unique(groups)) > 1:  # a mean over images, some of one prompt
-            error = math.sqrt(variance_of_mean(estimate.influence, groups))
+        elif estimate.standard_error and len(np.unique(groups)) > 1:
+            by_prompt, by_image = (variance_of_mean(estimate.influence, of) for of in (groups, np.arange(len(groups))))
+            error = estimate.standard_error * math.sqrt(by_prompt / by_image) if by_image else estimate.standard_error
             estimates[metric.name] = replace(estimate, standard_error=error)
     return estimates
 

@@ -14,7 +14,7 @@ from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.planning.plan import PlannedTrial
 from fashion_sweep.report.forgotten import forgotten
 from fashion_sweep.report.results import Evaluation, Results, TrialResult
-from fashion_sweep.report.words import GAP, joined
+from fashion_sweep.report.words import GAP, joined, listed
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Bound:
     worse_by: Difference
     margin: float
     tolerated: float
-    """By how much it may be shown to be worse and not be out: the part of the margin that is no zone of indifference."""
+    """By how much it may be shown to be worse and not be out: the margin without the zone of indifference."""
     levels: Levels
     kept: bool
     """Whether the margin is shown to be kept, now or at an earlier look."""

@@ -37,6 +37,8 @@ class Race:
     bounds_of: Mapping[str, Bounds]
     due: Mapping[str, int]
     """The configurations that are to be judged next, and on how many images in all."""
+    wanted: Collection[str]
+    """The configurations that the next round is for; some of them may have been judged for it already."""
     end: End | None
     """Why it is over; None while it goes on."""
 
@@ -119,6 +121,7 @@ def run_race(contest: Contest, rules: Rules, out_of_time: bool = False) -> Race:
     course = _Course(contest, rules)
     end: End | None = None
     due: dict[str, int] = {}
+    wanted: Collection[str] = ()
     while end is None and not due:
         wanted = course.wanted()
         ahead = {name: rules.looks[course.reached[name] + 1] for name in wanted}
@@ -130,6 +133,8 @@ def run_race(contest: Contest, rules: Rules, out_of_time: bool = False) -> Race:
             course.advance(ahead)
         elif out_of_time:
             end, due = "budget", {}
+    if end is not None:
+        wanted = ()
     return Race(
         contest,
         rules,
@@ -138,6 +143,7 @@ def run_race(contest: Contest, rules: Rules, out_of_time: bool = False) -> Race:
         course.comparisons,
         course.bounds_of(),
         due,
+        wanted,
         end,
     )
 

@@ -92,3 +92,16 @@ def test_a_metric_that_does_not_say_what_it_has_to_is_told_before_anything_is_ju
 def test_influences_that_are_not_one_for_each_image_are_told_when_they_are_made(tmp_path):
     with pytest.raises(TrialError, match=r"fid: has influences of shape \(3,\) for 4 images"):
         write_estimates(tmp_path / "estimates.safetensors", {"fid": Estimate(1.0, np.zeros(3))}, ["a", "b", "c", "d"])
+
+
+def test_the_error_of_kid_is_larger_where_images_repeat_prompts():
+    """Pairs of images that are all but equal tell as much as half of them."""
+    draw = np.random.default_rng(0)
+    features = np.repeat(draw.standard_normal((128, 64)), 2, axis=0) + 0.01 * draw.standard_normal((256, 64))
+    metrics, kept, reference = metrics_of(["kid"]), {"features": features}, draw.standard_normal((256, 64))
+    real = RealImages({"features": reference}, {})
+    apart, repeated = (
+        evaluate(metrics, kept, real, EVALUATION, prompts)["kid"].standard_error
+        for prompts in (np.arange(256), np.arange(256) // 2)
+    )
+    assert repeated > 1.2 * apart

@@ -78,6 +78,7 @@ def test_halves_have_as_many_images_though_prompts_differ_in_theirs():
     prompts = np.minimum(np.arange(100), 60)
     assert first_half(prompts).sum() == 50
     assert list(first_half(np.arange(6))) == [True, False] * 3
+    assert len(set(first_half(prompts)[60:])) == 1  # a prompt's images stay together
 
 
 def test_the_third_cumulant_of_a_mean_is_what_repetition_shows():

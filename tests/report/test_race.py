@@ -130,3 +130,23 @@ def test_a_damaged_account_of_the_race_shows_nothing(run):
     assert read_standings(run) == {}
     write_json(run.race, [1])
     assert read_standings(run) == {}
+
+
+def test_who_waits_for_its_rival_goes_on_and_does_not_rest(run):
+    config = collect(run).config
+    race = races_of(run, config)["fashion"]
+    longest = max(race.images, key=race.images.__getitem__)
+    spec = next(spec for spec in config.specs if spec.title == longest)
+    run.trial(spec.trial_id).estimates("fashion", race.images[longest]).unlink()
+    race = races_of(run, config)["fashion"]
+    assert race.due.keys() < set(race.wanted)
+    assert {standings(race)[name].state for name in race.wanted} <= {"goes on", "chosen", "good"}
+
+
+@pytest.mark.parametrize("images", ["x", None, [256]])
+def test_a_damaged_file_of_the_race_is_as_none(run, images):
+    write_standings(run, races_of(run, collect(run).config))
+    values = read_json(run.race)
+    values["fashion"]["UNet rank 1"]["images"] = images
+    write_json(run.race, values)
+    assert read_standings(run) == {}

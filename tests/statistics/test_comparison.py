@@ -10,7 +10,7 @@ from fashion_sweep.metrics.clip_score import CLIP_SCORE
 from fashion_sweep.metrics.evaluate import evaluate
 from fashion_sweep.metrics.fid import FID, FeatureStats, feature_stats, fid_estimate, frechet_distance
 from fashion_sweep.metrics.metric import Estimate, RealImages
-from fashion_sweep.statistics.comparison import Candidate, Comparison, Influence, measure
+from fashion_sweep.statistics.comparison import Candidate, Comparison, Difference, Influence, measure
 
 D, N = 8, 400
 EVALUATION = load_run_config("exp2", "tiny").preset.evaluation
@@ -160,3 +160,10 @@ def test_few_prompts_make_wider_bounds_however_many_images_each_has():
     many = compared([candidate("a", 1, rng, shared), candidate("b", 2, rng, shared)])
     quantiles = [one.difference("clip_score", *one.measured).quantile(0.99) for one in (few, many)]
     assert quantiles == pytest.approx([2.998, 2.338], abs=0.002)  # Student's t of 7 and of 319
+
+
+def test_a_bound_is_wider_on_the_side_to_which_the_sample_strays_and_never_narrower():
+    plain, upwards, downwards = (Difference(1.0, 0.04, 0.0, 0, third=third) for third in (0.0, 0.001, -0.001))
+    assert upwards.at_most(0.99) > plain.at_most(0.99) == downwards.at_most(0.99)
+    assert downwards.at_least(0.99) < plain.at_least(0.99) == upwards.at_least(0.99)
+    assert upwards.within(0.98) == (upwards.at_least(0.99), upwards.at_most(0.99))

@@ -177,3 +177,9 @@ def test_only_a_sure_loser_in_all_numbers_leaves_the_possible_front():
     assert found.front(surely=True) == found.front(surely=False) == ("rank 0", "rank 2")
     alike = race(world(np.random.default_rng(9), [0.0, 0.1], [0.0, -0.1]), looks=(LOOKS[0],))
     assert alike.front(surely=True) == ("rank 0", "rank 1")
+
+
+def test_metrics_divide_the_error_of_who_is_out_and_not_that_of_who_is_good():
+    one, two = (rules(3).levels(metrics)[0] for metrics in (1, 2))
+    assert two.worse > one.worse
+    assert two.good == one.good
