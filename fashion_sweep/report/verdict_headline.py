@@ -84,8 +84,10 @@ def _open(finding: Finding) -> str:
 def _decided_by(finding: Finding) -> str:
     needed = finding.to_be_good(finding.closest)
     if needed.images is not None:
-        enough = "" if needed.images <= finding.captions else f"; there are captions for {finding.captions:,}"
-        return f"About {needed.images:,} images would decide{minutes(needed)}{enough}."
+        if needed.images > finding.captions:  # from there on they repeat prompts, and tell less
+            more = f"At least {needed.images:,} images would be needed{minutes(needed)}"
+            return f"{more}; there are captions for {finding.captions:,}."
+        return f"About {needed.images:,} images would decide{minutes(needed)}."
     if needed.seeds is not None:
         return f"About {needed.seeds} training seeds would decide."
     once = all(one.seeds == 1 for one in finding.race.measured)

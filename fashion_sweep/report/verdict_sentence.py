@@ -148,8 +148,10 @@ def _would_decide(finding: Finding, needed: Needed, names: Sequence[str]) -> str
     """Says what it would take for all of `names`, if the differences stay as they are."""
     images = max(finding.race.images[name] for name in names)
     if needed.images is not None:
-        enough = f", more than the {finding.captions:,} captions there are" if needed.images > finding.captions else ""
-        return f"; about {needed.images:,} images instead of {images:,} would decide it{minutes(needed)}{enough}"
+        instead = f"{needed.images:,} images instead of {images:,}"
+        if needed.images > finding.captions:  # from there on they repeat prompts, and tell less
+            return f"; of the {finding.captions:,} captions at least {instead} would be needed{minutes(needed)}"
+        return f"; about {instead} would decide it{minutes(needed)}"
     if needed.seeds is not None:
         return f"; about {needed.seeds} training seeds instead of {finding.seeds} would decide it"
     if any(finding.race.bounds_of[name].images_needed() for name in names):

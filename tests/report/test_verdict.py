@@ -97,10 +97,10 @@ def test_a_sample_too_small_is_undecided_and_says_what_would_decide(tmp_path):
     )
     assert conclusion.chosen is None
     assert conclusion.sentence.startswith("Undecided on fashion: no configuration is shown to be as good as the best")
-    assert f"about {conclusion.images_needed:,} images instead of 20 would decide it" in conclusion.sentence
+    assert f"at least {conclusion.images_needed:,} images instead of 20 would be needed" in conclusion.sentence
     assert re.fullmatch(
-        f"Undecided between UNet rank 1 and 2. About {conclusion.images_needed:,} images would decide, some .* more of "
-        "a lane here; there are captions for 20.",
+        f"Undecided between UNet rank 1 and 2. At least {conclusion.images_needed:,} images would be needed, some .* "
+        "more of a lane here; there are captions for 20.",
         conclusion.headline,
     )
 
@@ -131,7 +131,7 @@ def test_more_images_than_there_are_captions_are_called_so(tmp_path):
         n=20,
         settings=["sweep.choose={margins: {clip_score: 0.05}}"],
     )
-    assert ", more than the 20 captions there are" in concluded(run).sentence
+    assert "; of the 20 captions at least " in concluded(run).sentence
 
 
 def test_a_configuration_measured_worse_in_both_is_off_the_front_and_possible_until_that_is_shown(tmp_path):
@@ -158,7 +158,7 @@ def test_the_headline_names_what_is_open_and_what_is_worse_and_what_would_decide
     assert conclusion.chosen is None
     between, _, rest = conclusion.headline.partition("; ")
     assert between == "Undecided between UNet rank 2, 4, 8 and 64"
-    assert rest.startswith(f"rank 1 is worse. About {conclusion.images_needed:,} images would decide")
+    assert rest.startswith(f"rank 1 is worse. At least {conclusion.images_needed:,} images would be needed, some ")
 
 
 def test_the_largest_is_taken_where_no_smaller_one_is_as_good(tmp_path):

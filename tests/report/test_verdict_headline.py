@@ -92,8 +92,9 @@ def test_who_is_called_open_is_not_shown_worse(cases):
 def test_the_images_that_would_decide_do_and_the_sentence_names_as_many(cases):
     for finding, measured, said in cases:
         if needed := finding.images_needed:
-            assert f"About {needed:,} images would decide" in said
-            assert f"about {needed:,} images" in sentence(finding, "fashion")
+            enough = needed <= CAPTIONS
+            assert (f"About {needed:,} images would decide" if enough else f"At least {needed:,} images") in said
+            assert f"{'about' if enough else 'at least'} {needed:,} images instead of" in sentence(finding, "fashion")
             assert ("there are captions for 500" in said) == (needed > CAPTIONS)
             assert raced(measured, needed).chosen is not None
         elif "More images alone" in said:
