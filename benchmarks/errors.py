@@ -1,13 +1,13 @@
 """Whether the stated errors of FID and of its paired differences are what repetition shows: a simulation.
 
-    python benchmarks/errors.py                      # 2,000 repetitions a case, half an hour on two cores
+    OMP_NUM_THREADS=1 python benchmarks/errors.py    # 2,000 repetitions a case, a quarter of an hour
     python benchmarks/errors.py --repetitions 200
 
 Two configurations with the same covariance as the real images, whose features share .8 of their variance; the FID of
 one is larger by .5. Features are Gaussian, or heavy-tailed (each image's by Student's t of 8 degrees); in one case
 eight images share a prompt, and with it half of what they share. Beside each other: the error with what influences'
 own noise adds to it, and without, as ratio to the spread over repetitions; how often 95 % intervals cover; and the mean
-of the larger FID, which is 1.5, as computed, less the usual bias, and as it is shown.
+of the larger FID, which is 1.5, as computed, less its bias, and as it is shown.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def main() -> None:
         "stated error",
         "covers",
         "FID of 1.5",
-        "less C/n",
+        "less bias",
         "shown",
         title="errors of a paired FID difference",
     )

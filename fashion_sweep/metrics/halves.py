@@ -3,7 +3,7 @@
 An influence that is estimated from the images that it belongs to holds their noise, which adds to its variance what is
 true of half as much: for a metric that is quadratic in the distribution the variance of n images is F/n + S/n², that of
 the influences says F/n + 2 S/n². Halves say it at n/2, and the two together what is true, whatever the metric. So it is
-with bias: what is left of it once C/n is taken off shrinks with 1/n², and halves have four times as much.
+with bias: what is left of it once its first order is taken off shrinks with 1/n², and halves have four times as much.
 Sources: Efron & Stein (1981), Annals of Statistics 9(3); Richardson's extrapolation.
 """
 

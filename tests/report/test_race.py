@@ -59,14 +59,20 @@ def test_without_a_race_there_is_none_in_the_report(tmp_path):
     assert not list(run.plots.glob("race-*"))
 
 
-def test_what_is_missing_is_asked_for_and_makes_the_answer_preliminary(run):
+def without_its_longest(run) -> tuple[str, int]:
+    """Removes the last look of the trial that was judged on most images; returns trial and images."""
     config = collect(run).config
-    race = races_of(run, config)["fashion"]
-    longest = max(race.images, key=race.images.__getitem__)
+    images = races_of(run, config)["fashion"].images
+    longest = max(images, key=images.__getitem__)
     spec = next(spec for spec in config.specs if spec.title == longest)
-    run.trial(spec.trial_id).estimates("fashion", race.images[longest]).unlink()
+    run.trial(spec.trial_id).estimates("fashion", images[longest]).unlink()
+    return spec.trial_id, images[longest]
+
+
+def test_what_is_missing_is_asked_for_and_makes_the_answer_preliminary(run):
+    config, (trial_id, images) = collect(run).config, without_its_longest(run)
     races = races_of(run, config)
-    assert due_of(run, config, races) == {spec.trial_id: {"fashion": race.images[longest]}}
+    assert due_of(run, config, races) == {trial_id: {"fashion": images}}
     write_report(run, {})
     assert read_json(run.results)["headline"].startswith("So far, while the race goes on: ")
 
@@ -133,12 +139,8 @@ def test_a_damaged_account_of_the_race_shows_nothing(run):
 
 
 def test_who_waits_for_its_rival_goes_on_and_does_not_rest(run):
-    config = collect(run).config
-    race = races_of(run, config)["fashion"]
-    longest = max(race.images, key=race.images.__getitem__)
-    spec = next(spec for spec in config.specs if spec.title == longest)
-    run.trial(spec.trial_id).estimates("fashion", race.images[longest]).unlink()
-    race = races_of(run, config)["fashion"]
+    without_its_longest(run)
+    race = races_of(run, collect(run).config)["fashion"]
     assert race.due.keys() < set(race.wanted)
     assert {standings(race)[name].state for name in race.wanted} <= {"goes on", "chosen", "good"}
 
