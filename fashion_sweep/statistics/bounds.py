@@ -49,8 +49,6 @@ class Bound:
     """Whether the margin is shown to be kept, now or at an earlier look."""
     at_least: float
     """By how much it is shown to be worse, now or at an earlier look; all such bounds hold at once."""
-    rival_may_be_best: bool
-    """Whether the rival is not shown to be worse in this metric than some other: else its bound does not matter."""
 
     @property
     def at_most(self) -> float:
@@ -111,8 +109,8 @@ class Bounds:
 
     @property
     def open(self) -> tuple[Bound, ...]:
-        """The bounds whose margin is not shown to be kept, though the rival may be the best."""
-        return tuple(bound for bound in self.bounds if bound.rival_may_be_best and not bound.kept)
+        """The bounds whose margin is not shown to be kept."""
+        return tuple(bound for bound in self.bounds if not bound.kept)
 
     @property
     def worst(self) -> Bound:

@@ -6,7 +6,7 @@ told the same.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
 from typing import Literal
@@ -214,19 +214,13 @@ class _Course:
             levels=levels,
             kept=most < margin or bool(earlier and earlier.kept),
             at_least=max(least, earlier.at_least) if earlier else least,
-            rival_may_be_best=True,
         )
 
     def bounds_of(self) -> dict[str, Bounds]:
         """Returns the bounds of each configuration, as far as it was judged."""
-        beaten = {
-            (ours, bound.metric.name) for (ours, _), both in self.bounds.items() for bound in both if bound.at_least > 0
-        }
         found = {name: list[Bound]() for name in self.reached}
-        for (ours, rival), bounds in self.bounds.items():
-            found[ours] += [
-                replace(bound, rival_may_be_best=(rival, bound.metric.name) not in beaten) for bound in bounds
-            ]
+        for (ours, _), bounds in self.bounds.items():
+            found[ours] += bounds
         return {name: Bounds(tuple(bounds)) for name, bounds in found.items()}
 
     def wanted(self) -> set[str]:

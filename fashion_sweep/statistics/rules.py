@@ -16,11 +16,11 @@ GOOD_SHARE = 0.8
 class Rules:
     """How a race is run.
 
-    A configuration is good when it is shown to be worse by less than a margin than any that may be the best in a
-    metric; it is out when it is shown to be worse by more than what is tolerated. A share of the error that is allowed
-    is for the former, divided among configurations alone, since one that is not good has to pass where it is worst; the
-    rest is for the latter, divided among all pairs and metrics. Either is spent over the looks. Sources: Berger (1982),
-    Technometrics 24(4), for the first; Jennison & Turnbull (2000), for looks.
+    A configuration is good when it is shown to be worse by less than a margin than any other; it is out when it is
+    shown to be worse by more than what is tolerated. A share of the error that is allowed is for the former, divided
+    among configurations alone, since one that is not good has to pass where it is worst; the rest is for the latter,
+    divided among all pairs and metrics. Either is spent over the looks. Sources: Berger (1982), Technometrics 24(4),
+    for the first; Jennison & Turnbull (2000), for looks.
     """
 
     looks: tuple[int, ...]

@@ -74,6 +74,14 @@ def test_a_look_whose_lane_has_died_waits_behind_trainings_too(office: Office):
     assert [office.next("three"), office("next_piece", "four", NEVER)] == ["c", look]
 
 
+def test_a_trial_whose_lane_has_died_goes_before_those_that_wait(office: Office):
+    office.ask("a", "b", "c")
+    office.next("one")
+    _, piece = office("leave", "one")
+    office("try_again", piece)
+    assert [office.next(lane) for lane in ("two", "three", "four")] == ["a", "b", "c"]
+
+
 def test_the_next_look_of_a_trial_is_another_piece_though_its_lane_still_has_the_last(office: Office):
     first, second = (to_judge("a", (("fashion", images),), ("module", "function")) for images in (512, 1024))
     office("ask", first.owner, [first])

@@ -41,6 +41,19 @@ def test_the_bias_of_fid_is_what_repetition_shows_where_prompts_repeat():
     assert unaware.bias < 0.6 * excess
 
 
+def test_the_bias_of_fid_is_right_where_prompts_repeat_and_images_vary_more_than_real_ones():
+    rng, prompts = np.random.default_rng(0), np.arange(512) // REPEATS
+    reference = FeatureStats(np.zeros(DIMENSION), np.eye(DIMENSION) / 4, 10**9)
+    excess, biases = [], []
+    for _ in range(ROUNDS):
+        features = clustered(rng, prompts)
+        found = fid_estimate(features, reference, prompts)
+        luck = 0.5 * (np.square(features).sum(axis=1).mean() - DIMENSION)  # to first order, and 0 on average
+        excess.append(found.value - luck - DIMENSION / 4)  # the distance of spreads 1 and ½
+        biases.append(found.bias)
+    assert np.mean(biases) == pytest.approx(np.mean(excess), rel=0.1)
+
+
 def test_the_bias_of_fid_for_gaussian_images_of_as_many_prompts_is_the_known_constant():
     features = np.random.default_rng(0).standard_normal((4096, DIMENSION))
     reference = FeatureStats(np.zeros(DIMENSION), np.eye(DIMENSION), 10**9)

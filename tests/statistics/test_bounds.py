@@ -14,7 +14,7 @@ LEVELS = Levels(good=0.95, worse=0.999)
 
 def bound(value, image_se, margin, training_se=0.0, metric=FID, df=10, **changed):
     worse_by = Difference(value, image_se**2, training_se**2, df)
-    one = Bound("rival", metric, 100, worse_by, margin, margin / 2, LEVELS, False, 0.0, True)
+    one = Bound("rival", metric, 100, worse_by, margin, margin / 2, LEVELS, False, 0.0)
     kept = one.slack > 0
     return replace(one, kept=kept, at_least=value - worse_by.quantile(LEVELS.worse) * worse_by.se, **changed)
 
@@ -31,12 +31,6 @@ def test_a_sure_loser_in_one_number_is_one_whatever_the_other_number_hides():
     assert not both.is_good
     assert vague.images_to_keep() > 100
     assert both.images_to_be_good() is None  # of the sure one no number of images would do
-
-
-def test_a_rival_that_is_not_the_best_anyway_need_not_be_met():
-    beaten = bound(0.0, 1.2, 0.3, rival_may_be_best=False)
-    assert Bounds((bound(0.0, 0.01, 0.3), beaten)).is_good
-    assert not Bounds((bound(0.0, 0.01, 0.3), replace(beaten, rival_may_be_best=True))).is_good
 
 
 def test_what_was_shown_once_stays_shown():

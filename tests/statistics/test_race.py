@@ -148,6 +148,46 @@ def test_one_that_comes_late_joins_at_the_looks_that_others_have_passed():
     assert race(replace(whole, available={"rank 0": LOOKS[0]})).due == {"rank 0": LOOKS[1]}
 
 
+def at_the_start(scores, of_first, of_rest):
+    """Returns scores whose mean over the first look is one value, and over all that follow another, for two."""
+    scores = scores - scores[: LOOKS[0]].mean(axis=0)
+    scores[LOOKS[0] :] -= scores[LOOKS[0] :].mean(axis=0)
+    scores[: LOOKS[0], 0, 0] += of_first
+    scores[LOOKS[0] :, 0, 0] += of_rest
+    return scores
+
+
+def test_what_an_early_look_has_shown_stays_shown_though_later_ones_look_otherwise():
+    one = world(np.random.default_rng(10), [0.0, 0.0], [-5.0, 0.0], spread=0.2)  # rank 0 goes on for its CLIP score
+    scores = np.where(np.arange(2) == 1, world(np.random.default_rng(11), [0.0, 0.0], spread=3.0).scores, one.scores)
+    kept = race(replace(one, scores=at_the_start(scores, 0.0, 0.9)))
+    worse = race(replace(one, scores=at_the_start(scores, 0.24, 0.0)))
+    for found, look in ((kept, kept.images["rank 0"]), (worse, worse.images["rank 0"])):
+        assert look > LOOKS[0]
+        fid = next(bound for bound in found.bounds_of["rank 0"].bounds if bound.metric is FID)
+        assert fid.images == look
+        assert fid.kept
+    assert next(bound for bound in kept.bounds_of["rank 0"].bounds if bound.metric is FID).slack < 0
+    shown = next(bound for bound in worse.bounds_of["rank 0"].bounds if bound.metric is FID)
+    assert shown.at_least > shown.worse_by.value
+
+
+def test_a_budget_counts_the_images_of_every_training():
+    whole = world(np.random.default_rng(7), [0.45, 0.0, 0.0], spread=6.0)
+
+    def twice(number, images):
+        once = whole.at(number, images)
+        over = {name: replace(one, by_seed=np.repeat(one.by_seed, 2)) for name, one in once.metrics.items()}
+        return replace(once, metrics=over)
+
+    entrants = [Entrant(f"rank {number}", size, partial(twice, number)) for number, size in enumerate(whole.parameters)]
+    budget = 3 * LOOKS[2]
+    once = race(whole, budget=budget)
+    found = run_race(Contest(entrants, METRICS, np.arange, lambda best: MARGINS), rules(3, budget=budget))
+    assert sum(once.images.values()) > budget / 2
+    assert 2 * sum(found.images.values()) <= budget
+
+
 def test_a_budget_ends_it_before_the_round_that_would_exceed_it():
     whole = world(np.random.default_rng(7), [0.45, 0.0, 0.0], spread=6.0)
     found = race(whole, budget=3 * LOOKS[1] + 10)
