@@ -37,7 +37,7 @@ from fashion_sweep.judging.race import judged_configurations, margins_of
 from fashion_sweep.metrics.evaluate import evaluate
 from fashion_sweep.metrics.metric import RealImages, metrics_of
 from fashion_sweep.metrics.prompts import prompt_groups
-from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.run.paths import RunPaths, runs_root
 from fashion_sweep.statistics.comparison import Candidate, Measured, measure
 from fashion_sweep.statistics.contest import Contest, Entrant

@@ -7,10 +7,15 @@ from typing import Any
 from torch import nn
 
 from fashion_sweep.adapters.formats import SavedAdapter, write_diffusers
+from fashion_sweep.adapters.kind import AdapterKind
 from fashion_sweep.adapters.metadata import PREFIX
+from fashion_sweep.adapters.placing import placed_layers
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
+
+ADAPTABLE = (nn.Linear, nn.Conv2d)
+"""The layers that can carry an adapter."""
 
 
 def attach(
@@ -20,19 +25,29 @@ def attach(
 
     The output is unchanged until something is trained.
     """
-    architecture = ARCHITECTURES[spec.architecture]
+    names = {
+        component: [name for name, layer in components[component].named_modules() if isinstance(layer, ADAPTABLE)]
+        for component in spec.components
+    }
     parameters: dict[str, nn.Parameter] = {}
-    for component, one in spec.adapted.items():
-        targets = training.target_modules or architecture.target_modules(component)
-        module, kind = components[component], ADAPTER_KINDS[one.kind]
-        parameters |= kind.attach(module, component, targets, one.options, training, seed)
+    for component, placed in placed_layers(spec, names, training.target_modules).items():
+        kind, options = _kind(spec, component), {layer: one.options for layer, one in placed.items()}
+        parameters |= kind.attach(components[component], component, options, training, seed)
     return parameters
+
+
+def _kind(spec: TrialSpec, component: str) -> AdapterKind:
+    """Returns the kind of the component's adapters, which is the same for all its parts (`placed_layers`)."""
+    placements = ARCHITECTURES[spec.architecture].placements
+    one = next(one for one in spec.adapters if component in placements[one.part.placement].components)
+    kind: AdapterKind = ADAPTER_KINDS[one.kind]
+    return kind
 
 
 def detach(components: Mapping[str, nn.Module], spec: TrialSpec) -> None:
     """Takes the adapters of `spec` off again: the components are as they were before `attach`."""
-    for component, one in spec.adapted.items():
-        ADAPTER_KINDS[one.kind].detach(components[component])
+    for component in spec.components:
+        _kind(spec, component).detach(components[component])
 
 
 def save(
@@ -49,8 +64,8 @@ def save(
     tensors: dict[tuple[str, str, str], Any] = {}
     configs: dict[str, dict[str, Any]] = {}
     base_model = (about or {}).get(f"{PREFIX}base_model")
-    for component, one in spec.adapted.items():
-        parts, config = ADAPTER_KINDS[one.kind].collect(components[component])
+    for component in spec.components:
+        parts, config = _kind(spec, component).collect(components[component])
         tensors |= {(component, layer, part): values for (layer, part), values in parts.items()}
         configs[component] = config | {"base_model_name_or_path": base_model}
     write_diffusers(path, SavedAdapter(tensors, configs, {}), ARCHITECTURES[spec.architecture], about or {})

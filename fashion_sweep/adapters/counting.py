@@ -1,57 +1,43 @@
 """Counts an adapter's parameters from the configs of a model's components, without weights or torch."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
+from itertools import groupby
 
-from fashion_sweep.config.placed_adapter import AdapterOptions
+from fashion_sweep.adapters.placing import Targets, placed_layers
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError
 
-Targets = tuple[str, ...] | None
-"""The names of linear layers to adapt; None: those that the architecture names."""
-Widths = dict[str, tuple[int, int]]
-"""The input and output width of layers by their names."""
+Shapes = dict[str, tuple[int, ...]]
+"""The shapes of layers' weights by their names."""
 
 
+@lru_cache(maxsize=4096)
 def count_parameters(base: str, spec: TrialSpec, targets: Targets = None) -> int:
     """Counts the trainable parameters of `spec` on `base`, a model as presets name it.
 
     Raises:
-        ConfigError: a component that is to be adapted has none of the target modules, or the model lacks one of them.
+        ConfigError: the model lacks a layer that is to be adapted, or two adapters are for the same one.
     """
-    _check_targets(spec.architecture, base, targets)
-    return sum(
-        _count(spec.architecture, base, component, one.kind, one.options, targets)
-        for component, one in spec.adapted.items()
-    )
+    shapes = shapes_of(spec.architecture, base)
+    _check_targets(shapes, targets)
+    total = 0
+    for component, placed in placed_layers(spec, shapes, targets).items():
+        for one, names in groupby(placed, placed.__getitem__):
+            layers = {name: shapes[component][name] for name in names}
+            total += ADAPTER_KINDS[one.kind].count(layers, one.options)
+    return total
 
 
 @lru_cache
-def _check_targets(architecture: str, base: str, targets: Targets) -> None:
+def shapes_of(architecture: str, base: str) -> dict[str, Shapes]:
+    """Returns the shapes of the weights that can carry an adapter, by component and layer."""
     family = ARCHITECTURES[architecture]
-    names = [name for part in family.components for name in family.layers(base, part).linear] if targets else []
+    return {component: family.layers(base, component).shapes for component in family.components}
+
+
+def _check_targets(shapes: dict[str, Shapes], targets: Targets) -> None:
+    names = [name for of_component in shapes.values() for name in of_component]
     for target in targets or ():
         if not any(f".{name}".endswith(f".{target}") for name in names):
-            raise ConfigError(f"target_modules: the model has no linear layer named {target}")
-
-
-@cache
-def _count(architecture: str, base: str, component: str, kind: str, options: AdapterOptions, targets: Targets) -> int:
-    count: int = ADAPTER_KINDS[kind].count(target_layers(architecture, base, component, targets), options)
-    return count
-
-
-@lru_cache
-def target_layers(architecture: str, base: str, component: str, targets: Targets = None) -> Widths:
-    """Returns the linear layers of a component that are adapted: those whose names end in one of `targets`.
-
-    Raises:
-        ConfigError: it has none of them.
-    """
-    family = ARCHITECTURES[architecture]
-    suffixes = tuple(f".{target}" for target in targets or family.target_modules(component))
-    linear: Widths = family.layers(base, component).linear
-    layers = {name: widths for name, widths in linear.items() if f".{name}".endswith(suffixes)}
-    if not layers:
-        raise ConfigError(f"target_modules: {component} has no linear layer named {' or '.join(targets or ())}")
-    return layers
+            raise ConfigError(f"target_modules: the model has no layer named {target}")

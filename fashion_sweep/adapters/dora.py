@@ -4,7 +4,7 @@ Source: Liu et al., DoRA (2024), https://arxiv.org/abs/2402.09353; the weight is
 a norm for each output and s = lora_alpha / rank.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.adapters.kind import LayerTensors
@@ -28,33 +28,34 @@ class Dora(Lora):
     it is that of W alone. transformers 5 reads the magnitudes of a diffusers file by their whole name."""
     spellings = SPELLINGS | {"magnitude": (".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".dora_scale")}
     settings = ("use_dora",)
+    peft: Mapping[str, Any] = {"use_dora": True}
 
     def tag(self, options: LoraOptions) -> str:
-        return f"dora-r{options.rank}"
+        return f"dora-{super().tag(options)}"
 
     def label(self, options: LoraOptions) -> str:
-        return f"DoRA rank {options.rank}"
+        return f"DoRA {super().label(options)}"
 
-    def count(self, layers: Mapping[str, tuple[int, int]], options: LoraOptions) -> int:
-        return super().count(layers, options) + sum(outputs for _, outputs in layers.values())
+    def count(self, layers: Mapping[str, tuple[int, ...]], options: LoraOptions) -> int:
+        return super().count(layers, options) + sum(outputs for outputs, *_ in layers.values())
 
     def attach(
         self,
         module: "nn.Module",
         component: str,
-        targets: Sequence[str],
-        options: LoraOptions,
+        layers: Mapping[str, LoraOptions],
         training: TrainingConfig,
         seed: int,
     ) -> "dict[str, nn.Parameter]":
         import torch
 
-        parameters = super().attach(module, component, targets, options, training, seed)
+        parameters = super().attach(module, component, layers, training, seed)
         for name, parameter in parameters.items():
             layer, is_magnitude, _ = name.removeprefix(f"{component}.").partition(".lora_magnitude_vector.")
             if is_magnitude:  # in float32, as the forward pass takes the norm: their quotient is exactly 1
                 weight = module.get_parameter(f"{layer}.base_layer.weight")
-                parameter.data = torch.linalg.norm(weight.detach().float(), dim=1)
+                norms = torch.linalg.norm(weight.detach().float().flatten(1), dim=1)
+                parameter.data = norms.reshape(parameter.shape)
         return parameters
 
     def check_shapes(
@@ -77,11 +78,8 @@ class Dora(Lora):
 
         return low_rank.fuse(module, layers, strength, _turned)
 
-    def sd_scripts_keys(self, options: LoraOptions) -> dict[str, Any]:
+    def sd_scripts_keys(self, options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
         raise AssertionError("kohya's files have no place for a DoRA")
-
-    def _config(self, targets: Sequence[str], options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
-        return super()._config(targets, options, training) | {"use_dora": True}
 
 
 def _turned(weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":

@@ -1,7 +1,7 @@
 """Adapter files as other tools read them: diffusers' file, peft's folders, kohya's for ComfyUI, Forge and others.
 
 The architecture names the layers in each format, and the kind of adapter names their parts. Tensors are the same in
-all three; `lora_alpha` is not multiplied in.
+all three, and alphas are not multiplied in, but for kohya's where they differ.
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import safe_open
 
 from fashion_sweep.adapters.kind import AdapterKind
+from fashion_sweep.adapters.settings import alpha_of
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError, DataError
@@ -107,14 +108,20 @@ def write_peft(folder: Path, adapter: SavedAdapter, architecture: Architecture, 
 def write_kohya(path: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
     """Writes one file in the names of the base model's own checkpoint, each layer with its alpha.
 
+    Layers of a component have one alpha, where they have others these are in their tensors: diffusers' reader gives
+    some layers the alphas of others.
+
     Raises:
         ConfigError: these names have no place for a layer.
     """
-    tensors = _named(adapter, architecture, "kohya")
+    scaled, alphas = dict(adapter.tensors), {}
     for component, layer in dict.fromkeys((component, layer) for component, layer, _ in adapter.tensors):
-        alpha = np.array(adapter.configs[component]["lora_alpha"], dtype=np.float32)
-        tensors[f"{_name(architecture, component, layer, 'kohya')}.alpha"] = alpha
-    _save(path, tensors, metadata)
+        usual, (own, _) = adapter.configs[component]["lora_alpha"], alpha_of(layer, adapter.configs[component])
+        if own != usual:
+            scaled[component, layer, "B"] = scaled[component, layer, "B"] * np.float32(own / usual)
+        name = _name(architecture, component, layer, "kohya")
+        alphas[f"{name}.alpha"] = np.array(usual, dtype=np.float32)
+    _save(path, _named(replace(adapter, tensors=scaled), architecture, "kohya") | alphas, metadata)
 
 
 FORMATS: Mapping[str, Callable[[Path, SavedAdapter, Architecture, Mapping[str, str]], None]] = {

@@ -1,6 +1,6 @@
 """The interface of a kind of adapter. Imports no torch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,15 +52,14 @@ class AdapterKind(Protocol):
     def label(self, options: Any) -> str:
         """Returns the adapter's part of a trial's title after its placement, for instance `rank 4`."""
 
-    def count(self, layers: Mapping[str, tuple[int, int]], options: Any) -> int:
-        """Counts the trained values of an adapter of `layers`, linear layers with their input and output widths."""
+    def count(self, layers: Mapping[str, tuple[int, ...]], options: Any) -> int:
+        """Counts the trained values of an adapter of `layers`, the shapes of their weights by name."""
 
     def attach(
         self,
         module: "nn.Module",
         component: str,
-        targets: Sequence[str],
-        options: Any,
+        layers: Mapping[str, Any],
         training: TrainingConfig,
         seed: int,
     ) -> "dict[str, nn.Parameter]":
@@ -69,8 +68,7 @@ class AdapterKind(Protocol):
         Args:
             module: a component of the model, frozen.
             component: its name, which the returned names begin with.
-            targets: names of the linear layers that are adapted.
-            options: of the adapter.
+            layers: the options of each layer that is adapted, by its name in the module.
             training: the settings that all adapters of a trial share.
             seed: of the initial values, each of which is drawn by the name of its module.
         """
@@ -109,5 +107,5 @@ class AdapterKind(Protocol):
             strength: 1 is the strength of training, 0 leaves the module as it is.
         """
 
-    def sd_scripts_keys(self, options: Any) -> dict[str, Any]:
+    def sd_scripts_keys(self, options: Any, training: TrainingConfig) -> dict[str, Any]:
         """Returns kohya's sd-scripts' metadata of such an adapter in a file, without the prefix `ss_`."""

@@ -3,7 +3,8 @@
 Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x + (lora_alpha / rank) B A x.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from fashion_sweep.adapters.kind import LayerTensors, Parts
 from fashion_sweep.config.placed_adapter import AdapterOptions
 from fashion_sweep.config.search_space import LARGEST_RANK
 from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.config.training_axes import Alpha, short_value, worded
 from fashion_sweep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class LoraOptions(AdapterOptions):
     """The options of a LoRA in a sweep; the rank alone will do."""
 
     rank: int = Field(ge=1, le=LARGEST_RANK)
+    lora_alpha: Alpha | None = None
+    """The alpha, a number or one that grows with the rank; null: `training.lora_alpha`."""
 
     @classmethod
     def from_plain(cls, value: Any) -> Self | None:
@@ -38,8 +42,15 @@ class LoraOptions(AdapterOptions):
         return cls(rank=value) if value else None
 
     @property
-    def plain(self) -> int:
-        return self.rank
+    def plain(self) -> int | None:
+        return self.rank if self.lora_alpha is None else None
+
+    def alpha(self, training: TrainingConfig) -> float:
+        """Returns the alpha as a number: the product is scaled by it over the rank."""
+        alpha = self.lora_alpha or training.lora_alpha
+        if isinstance(alpha, str):
+            return float(self.rank) if alpha == "rank" else math.sqrt(self.rank)
+        return alpha
 
 
 class Lora:
@@ -55,28 +66,33 @@ class Lora:
     }
     spellings: Mapping[str, tuple[str, ...]] = SPELLINGS
     settings: tuple[str, ...] = ()
+    peft: Mapping[str, Any] = {}
+    """The values of peft's `LoraConfig` that make a LoRA one of this kind."""
 
     def tag(self, options: LoraOptions) -> str:
-        return f"r{options.rank}"
+        alpha = options.lora_alpha
+        return f"r{options.rank}" if alpha is None else f"r{options.rank}-alpha{short_value(alpha)}"
 
     def label(self, options: LoraOptions) -> str:
-        return f"rank {options.rank}"
+        alpha = options.lora_alpha
+        return f"rank {options.rank}" if alpha is None else f"rank {options.rank}, {worded('alpha', alpha)}"
 
-    def count(self, layers: Mapping[str, tuple[int, int]], options: LoraOptions) -> int:
-        return options.rank * sum(inputs + outputs for inputs, outputs in layers.values())
+    def count(self, layers: Mapping[str, tuple[int, ...]], options: LoraOptions) -> int:
+        return options.rank * sum(outputs + math.prod(inputs) for outputs, *inputs in layers.values())
 
     def attach(
         self,
         module: "nn.Module",
         component: str,
-        targets: Sequence[str],
-        options: LoraOptions,
+        layers: Mapping[str, LoraOptions],
         training: TrainingConfig,
         seed: int,
     ) -> "dict[str, nn.Parameter]":
         from fashion_sweep.adapters import low_rank
 
-        return low_rank.attach(module, component, self._config(targets, options, training), seed)
+        ranks = {name: options.rank for name, options in layers.items()}
+        alphas = {name: options.alpha(training) for name, options in layers.items()}
+        return low_rank.attach(module, component, {**low_rank.config(module, ranks, alphas), **self.peft}, seed)
 
     def detach(self, module: "nn.Module") -> None:
         from fashion_sweep.adapters import low_rank
@@ -111,12 +127,9 @@ class Lora:
 
         return low_rank.fuse(module, layers, strength, low_rank.with_product)
 
-    def sd_scripts_keys(self, options: LoraOptions) -> dict[str, Any]:
-        return {"network_module": "networks.lora", "network_dim": options.rank}
-
-    def _config(self, targets: Sequence[str], options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
-        """Returns the values of peft's `LoraConfig`."""
-        return {"r": options.rank, "lora_alpha": training.lora_alpha, "target_modules": list(targets)}
+    def sd_scripts_keys(self, options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
+        alpha = f"{options.alpha(training):g}"
+        return {"network_module": "networks.lora", "network_dim": options.rank, "network_alpha": alpha}
 
 
 LORA = Lora()

@@ -1,7 +1,8 @@
 """Low-rank adapters on torch modules: attaches them by peft, collects them for files, puts them into weights."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -30,6 +31,37 @@ def attach(module: nn.Module, component: str, config: Mapping[str, Any], seed: i
             parameter.data = _initial_value(f"{component}.{name}", parameter, seed).to(parameter.device)
             parameters[f"{component}.{name}"] = parameter
     return parameters
+
+
+def config(module: nn.Module, ranks: Mapping[str, int], alphas: Mapping[str, float]) -> dict[str, Any]:
+    """Returns the values of peft's `LoraConfig` that give each of these layers, and no other, its rank and alpha."""
+    (rank, rank_pattern), (alpha, alpha_pattern) = _pattern(module, ranks), _pattern(module, alphas)
+    return {
+        "r": rank,
+        "lora_alpha": alpha,
+        "target_modules": _short(module, ranks),
+        "rank_pattern": rank_pattern,
+        "alpha_pattern": alpha_pattern,
+    }
+
+
+def _pattern(module: nn.Module, values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Returns the value that most layers have, and those of the others by the ends of their names."""
+    (usual, _), *others = Counter(values.values()).most_common()
+    alike = {value: [name for name, own in values.items() if own == value] for value, _ in others}
+    return usual, {end: value for value, names in alike.items() for end in _short(module, names)}
+
+
+def _short(module: nn.Module, names: Collection[str]) -> list[str]:
+    """Returns the shortest ends of these modules' names that no other module's name ends in, as peft matches them."""
+    names = set(names)
+    others = {end for name, _ in module.named_modules() if name not in names for end in _ends(name)}
+    return sorted({next(end for end in _ends(name) if end not in others) for name in names})
+
+
+def _ends(name: str) -> Iterator[str]:
+    words = name.split(".")
+    return (".".join(words[-count:]) for count in range(1, len(words) + 1))
 
 
 def detach(module: nn.Module) -> None:

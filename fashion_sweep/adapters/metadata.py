@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.models.sources import EMBEDDED
@@ -67,8 +68,8 @@ def own_keys(
     values = {
         "version": version("fashion-sweep"),
         "base_model": base_model or base_model_id(config.preset.model.base),
-        "rank": json.dumps({component: one.value for component, one in spec.adapted.items()}),
-        "lora_alpha": f"{training.lora_alpha:g}",
+        "rank": json.dumps(spec.adapter_values),
+        "lora_alpha": short_value(training.lora_alpha),
         "target_modules": json.dumps(training.target_modules),
         "trigger_words": json.dumps(list(trigger_words), ensure_ascii=False),
         "run": run,
@@ -112,7 +113,7 @@ def sd_scripts_keys(
 ) -> dict[str, str]:
     """Returns the keys of sd-scripts; values that differ between adapters are `Dynamic`, as its files have it."""
     training = config.training_of(spec)
-    entries = [ADAPTER_KINDS[one.kind].sd_scripts_keys(one.options) for one in spec.adapted.values()]
+    entries = [ADAPTER_KINDS[one.kind].sd_scripts_keys(one.options, training) for one in spec.adapters]
     of_kind = {
         key: entries[0][key] if all(one.get(key) == entries[0][key] for one in entries) else "Dynamic"
         for key in entries[0]
@@ -121,7 +122,6 @@ def sd_scripts_keys(
         "base_model_version": config.architecture.names.sd_scripts,
         "sd_model_name": base_model,
         **of_kind,
-        "network_alpha": f"{training.lora_alpha:g}",
         "output_name": title,
         "learning_rate": training.learning_rate,
         "lr_scheduler": training.schedule,

@@ -17,7 +17,7 @@ from torch import nn
 
 from fashion_sweep.adapters.formats import CONFIG_KEY
 from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
-from fashion_sweep.adapters.settings import peft_settings
+from fashion_sweep.adapters.settings import alpha_of, peft_settings
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.architecture import Architecture
@@ -89,20 +89,12 @@ def load_layers(
     with safe_open(path, "pt") as file:
         for (component, name), (kind, layer) in places.items():
             tensors = {part: file.get_tensor(layer.keys[part]) for part in layer.parts}
-            alpha, rank_stabilized = _alpha(name, layer.settings)
+            alpha, rank_stabilized = alpha_of(name, layer.settings)
             if ALPHA in layer.keys:
                 alpha, rank_stabilized = file.get_tensor(layer.keys[ALPHA]).item(), False
             values = LayerTensors(tensors, alpha, rank_stabilized)
             loaded.setdefault(component, (kind, {}))[1][name] = values
     return loaded
-
-
-def _alpha(name: str, settings: Mapping[str, Any]) -> tuple[float | None, bool]:
-    """Returns the alpha that peft takes for a layer by the file's settings, and whether the rank's root divides it."""
-    patterns = settings.get("alpha_pattern") or {}
-    matching = (key for key in patterns if re.match(rf"(.*\.)?({key})$", name))
-    alpha = patterns.get(next(matching, None), settings.get("lora_alpha"))
-    return alpha, bool(settings.get("use_rslora"))
 
 
 def _endings() -> tuple[dict[str, str], re.Pattern[str]]:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fashion_sweep.config.search_space import LARGEST_RANK
@@ -45,6 +45,14 @@ def peft_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any]
             raise ConfigError(f"it asks for {key}")
         settings.setdefault(component, {})[name] = value
     return {component: {"lora_alpha": usual["lora_alpha"], **stated} for component, stated in settings.items()}
+
+
+def alpha_of(layer: str, settings: Mapping[str, Any]) -> tuple[float | None, bool]:
+    """Returns the alpha that peft takes for a layer by a file's settings, and whether the rank's root divides it."""
+    patterns = settings.get("alpha_pattern") or {}
+    matching = (key for key in patterns if re.match(rf"(.*\.)?({key})$", layer))
+    alpha = patterns.get(next(matching, None), settings.get("lora_alpha"))
+    return alpha, bool(settings.get("use_rslora"))
 
 
 def _strange(key: str, name: str, value: Any) -> str | None:

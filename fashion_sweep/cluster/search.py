@@ -29,7 +29,8 @@ from fashion_sweep.data.split import training_steps
 from fashion_sweep.doors import METRICS
 from fashion_sweep.errors import RunError
 from fashion_sweep.judging.looks import at_first_look
-from fashion_sweep.planning.plan import feasible, parameters_of, trials_wanted
+from fashion_sweep.planning.plan import trials_wanted
+from fashion_sweep.planning.space import feasible, parameters_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.retries import queue
 from fashion_sweep.run.specs import Suggestion, suggestions

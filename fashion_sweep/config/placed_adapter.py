@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from fashion_sweep.config.frozen import Frozen, first_mistake
+from fashion_sweep.config.model_part import ModelPart
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
 
@@ -31,10 +32,10 @@ class AdapterOptions(Frozen):
 
 @dataclass(frozen=True)
 class PlacedAdapter:
-    """An adapter of one kind at one placement of the base model."""
+    """An adapter of one kind at one placement of the base model, or a part of it."""
 
     placement: str
-    """The placement, by the name that sweeps use."""
+    """The placement or part, by the name that sweeps use."""
     kind: str
     """The kind, by its name in `doors.ADAPTER_KINDS`."""
     options: AdapterOptions
@@ -67,6 +68,11 @@ class PlacedAdapter:
         except ValueError as error:
             raise ValueError(f"{placement}: {error}") from None
         return cls(placement, kind, options) if options else None
+
+    @property
+    def part(self) -> ModelPart:
+        """The part of the base model that carries it."""
+        return ModelPart(self.placement)
 
     @property
     def value(self) -> Any:

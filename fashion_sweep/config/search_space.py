@@ -3,8 +3,6 @@
 They are placements, kinds of adapters with their options, axes of training, budget, and a search in the space.
 """
 
-import math
-from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -21,15 +19,12 @@ from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.frozen import Frozen, first_mistake
 from fashion_sweep.config.placed_adapter import AdapterOptions, PlacedAdapter
-from fashion_sweep.config.trial_spec import TRAINING_AXES, TrialSpec, placement_error
+from fashion_sweep.config.training_axes import RANGED_AXES, TRAINING_AXES, training_values
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import did_you_mean
 
-TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 LARGEST_RANK = 4096
 """The largest rank: it is more than the width of any layer, so that a larger one says nothing new."""
-MOST_TRIALS = 100_000
-RANGED_AXES = ("learning_rate", "lora_alpha")
 
 
 def adapter_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -136,15 +131,11 @@ class Space(Frozen):
     budget: Budget | None = None
 
     @model_validator(mode="after")
-    def _is_no_larger_than_can_be_looked_through(self) -> "Space":
+    def _says_nothing_twice_or_in_vain(self) -> "Space":
         if {"steps", "epochs"} <= set(self.training):
             raise ValueError("training: a trial's length is given in steps or in epochs, not in both")
         axes: dict[str, list[Any]] = {"placements": self.placements, "kinds": self.kinds, "ranks": self.ranks}
         axes |= self.options | self.listed
-        sizes = [math.prod(map(len, self.option_axes(kind).values())) for kind in self.kinds]
-        combined = sum((size + 1) ** len(self.placements) for size in sizes) * math.prod(map(len, self.listed.values()))
-        if combined > MOST_TRIALS:
-            raise ValueError(f"{combined:,} combinations are more than the {MOST_TRIALS:,} that can be looked through")
         for key, values in axes.items():
             if repeated := [value for value in values if values.count(value) > 1]:
                 raise ValueError(f"{key}: {repeated[0]} is listed twice")
@@ -185,21 +176,6 @@ class Space(Frozen):
         except ValidationError as error:
             raise ValueError(f"{kind}: {first_mistake(error)}") from None
 
-    def combinations(self, architecture: str) -> Iterator[TrialSpec]:
-        """Yields every trial of the space whatever its size, but for the base model; axes that are ranges stay open."""
-        for kind in self.kinds:
-            for chosen in product([None, *self.choices(kind)], repeat=len(self.placements)):
-                placed = [
-                    PlacedAdapter(name, kind, options)
-                    for name, options in zip(self.placements, chosen, strict=True)
-                    if options is not None
-                ]
-                adapters = {one.placement: one.value for one in placed}
-                if not placed or placement_error([*adapters], architecture):
-                    continue
-                for values in product(*self.listed.values()):
-                    yield TrialSpec.of(adapters | dict(zip(self.listed, values, strict=True)), architecture)
-
     @field_validator("training")
     @classmethod
     def _axes_are_known(cls, axes: dict[str, list[Any] | Range]) -> dict[str, list[Any] | Range]:
@@ -225,32 +201,12 @@ def _axis(name: str, values: list[Any] | Range) -> list[Any] | Range:
     return values
 
 
-class _TrialTraining(Frozen):
-    """The training settings that a trial may set for itself; the fields are those of `TrainingConfig`."""
-
-    learning_rate: PositiveFloat | None = None
-    lora_alpha: PositiveFloat | None = None
-    epochs: PositiveInt | None = None
-    steps: PositiveInt | None = None
-    target_modules: list[TargetModule] | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_length(self) -> "_TrialTraining":
-        if self.steps and self.epochs:
-            raise ValueError("a trial's length is given in steps or in epochs, not in both")
-        return self
-
-
 def trial_values(values: dict[str, Any]) -> dict[str, Any]:
     """Returns a trial as a sweep file has it, with its values brought to their types.
 
     Raises:
         ValueError: an adapter's options do not fit its kind, or a value of training does not fit.
     """
-    training_values = {name: value for name, value in values.items() if name in TRAINING_AXES}
-    try:
-        training = _TrialTraining.model_validate(training_values)
-    except ValidationError as error:
-        raise ValueError(first_mistake(error)) from None
+    training = training_values(values)
     placed = adapter_values({name: value for name, value in values.items() if name not in TRAINING_AXES})
-    return placed | training.model_dump(include=set(training_values))
+    return placed | training

@@ -9,7 +9,8 @@ from pydantic import NonNegativeInt as Count
 from fashion_sweep.config.frozen import Frozen
 from fashion_sweep.config.judging import BySet, Choice, MetricName, Metrics, Published, in_order, measured
 from fashion_sweep.config.search_space import Search, Space, trial_values
-from fashion_sweep.config.trial_spec import TRAINING_AXES, TrialSpec, placement_error
+from fashion_sweep.config.training_axes import TRAINING_AXES
+from fashion_sweep.config.trial_spec import TrialSpec, placement_error
 
 NAME = r"^\w[\w.-]*$"
 PHRASE = r"^\w[\w' -]*$"

@@ -7,8 +7,8 @@ from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.frozen import Frozen
-from fashion_sweep.config.search_space import TargetModule
 from fashion_sweep.config.sweep import SetName
+from fashion_sweep.config.training_axes import Alpha, TargetModule
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -30,7 +30,9 @@ class TrainingConfig(Frozen):
     weight_decay: NonNegativeFloat = 1e-2
     schedule: Literal["cosine", "constant"] = "cosine"
     max_grad_norm: PositiveFloat = 1.0
-    lora_alpha: PositiveFloat = 1.0
+    lora_alpha: Alpha = 1.0
+    """What the product of a LoRA is multiplied with before it is divided by the rank: a number, or `rank` or
+    `sqrt_rank`, with which the scale is 1, or falls with the root of the rank (rsLoRA, arXiv 2312.03732)."""
     target_modules: tuple[TargetModule, ...] | None = Field(None, min_length=1)
     """The names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`.
     null: query, key, value and output projections of every attention module."""

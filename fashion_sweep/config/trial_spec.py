@@ -1,26 +1,19 @@
 """Trials: which placements of the base model carry which adapters, and which trials meet a budget of parameters."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fashion_sweep.config.model_part import ModelPart
 from fashion_sweep.config.placed_adapter import PlacedAdapter
+from fashion_sweep.config.training_axes import TRAINING_AXES, short_value, worded
 from fashion_sweep.doors import ARCHITECTURES
-from fashion_sweep.errors import ConfigError, did_you_mean
+from fashion_sweep.errors import did_you_mean
 
 DEFAULT_ARCHITECTURE = ARCHITECTURES.default
 """The architecture of presets that name none."""
-TRAINING_AXES = {
-    "learning_rate": "lr",
-    "lora_alpha": "alpha",
-    "epochs": "epochs",
-    "steps": "steps",
-    "target_modules": "targets",
-}
-"""Keys of the preset's training that a trial may set for itself, with their short names in its id."""
 BASE_MODEL = "base-model"
-NEAREST = 3
 LONGEST_ID = 100
 """The most characters of a trial's id, which becomes a folder's name and part of longer ones."""
 
@@ -54,7 +47,10 @@ class TrialSpec:
         order = [*ARCHITECTURES[architecture].placements]
         adapters = sorted(
             filter(None, placed),
-            key=lambda one: order.index(one.placement) if one.placement in order else len(order),
+            key=lambda one: (
+                order.index(one.part.placement) if one.part.placement in order else len(order),
+                one.placement,
+            ),
         )
         training = {
             name: tuple(value) if isinstance(value := values[name], list) else value
@@ -84,7 +80,7 @@ class TrialSpec:
         if self.item:
             return self.item
         adapters = [one.tag for one in self.adapters] or [BASE_MODEL]
-        training = [TRAINING_AXES[name] + _short(value, "_") for name, value in self.training]
+        training = [TRAINING_AXES[name] + short_value(value, "_") for name, value in self.training]
         name = "-".join([*adapters, *training, *([f"seed{self.replicate}"] if self.replicate else [])])
         if len(name) <= LONGEST_ID:
             return name
@@ -97,18 +93,16 @@ class TrialSpec:
         if self.item:
             return self.item
         placements = ARCHITECTURES[self.architecture].placements
-        titles = {
-            one.placement: getattr(placements.get(one.placement), "title", one.placement) for one in self.adapters
-        }
-        adapters = [f"{titles[one.placement]} {one.label}" for one in self.adapters] or ["base model"]
-        training = [f"{TRAINING_AXES[name]} {_short(value, ' ')}" for name, value in self.training]
+        adapters = [f"{one.part.title(placements)} {one.label}" for one in self.adapters] or ["base model"]
+        training = [worded(TRAINING_AXES[name], value) for name, value in self.training]
         return ", ".join([*adapters, *training, *([f"seed +{self.replicate}"] if self.replicate else [])])
 
     @property
-    def adapted(self) -> dict[str, PlacedAdapter]:
-        """The adapter of each component of the model that carries one, by the component's name."""
+    def components(self) -> tuple[str, ...]:
+        """The components of the model that carry adapters."""
         placements = ARCHITECTURES[self.architecture].placements
-        return {part: one for one in self.adapters for part in placements[one.placement].components}
+        named = (name for one in self.adapters for name in placements[one.part.placement].components)
+        return tuple(dict.fromkeys(named))
 
     @property
     def is_base_model(self) -> bool:
@@ -119,53 +113,21 @@ class TrialSpec:
     def trains_conditioning(self) -> bool:
         """Whether captions pass through an adapter, so that they cannot be encoded once for all steps."""
         text = ARCHITECTURES[self.architecture].text_components
-        return any(component in text for component in self.adapted)
-
-
-def _short(value: Any, joint: str) -> str:
-    return joint.join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+        return any(component in text for component in self.components)
 
 
 def placement_error(names: Sequence[str], architecture: str) -> str | None:
-    """Returns why a trial cannot adapt these placements together: one is unknown, or two share a component."""
-    placements = ARCHITECTURES[architecture].placements
-    if unknown := next((name for name in names if name not in placements), None):
-        return f"{unknown!r} is no part of this model{did_you_mean(unknown, [*placements, *TRAINING_AXES])}"
-    parts = [part for name in names for part in placements[name].components]
-    doubled = next((part for part in parts if parts.count(part) > 1), None)
-    return f"{doubled!r} is given two adapters" if doubled else None
+    """Returns why a trial cannot adapt these placements together, as far as it is known without the model's layers.
 
-
-@dataclass(frozen=True)
-class ParameterRange:
-    """Parameter counts from `low` to `high`, both included."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def around(cls, parameters: int, tolerance: float) -> "ParameterRange":
-        """Returns the interval around a count; `tolerance` is a share of it, for instance 0.1."""
-        return cls(parameters * (1 - tolerance), parameters * (1 + tolerance))
-
-    def __str__(self) -> str:
-        return f"{self.low:,.0f} to {self.high:,.0f} parameters"
-
-    def distance(self, parameters: int) -> float:
-        """Returns how far a count lies outside; 0 inside."""
-        return max(self.low - parameters, parameters - self.high, 0.0)
-
-
-def within(specs: Iterator[TrialSpec], count: Callable[[TrialSpec], int], budget: ParameterRange) -> list[TrialSpec]:
-    """Returns the trials whose parameters lie in the budget, the smallest first.
-
-    Raises:
-        ConfigError: none does; names the nearest.
+    One is unknown, or two of them are for a component of which one is the whole.
     """
-    counted = sorted(((spec, count(spec)) for spec in specs), key=lambda item: item[1])
-    feasible = [spec for spec, parameters in counted if not budget.distance(parameters)]
-    if not feasible:
-        nearest = sorted(counted, key=lambda item: budget.distance(item[1]))[:NEAREST]
-        named = "; ".join(f"{spec.title} with {parameters:,}" for spec, parameters in nearest)
-        raise ConfigError(f"space.budget: no placement has {budget}; the nearest: {named}")
-    return feasible
+    placements, parts = ARCHITECTURES[architecture].placements, [ModelPart(name) for name in names]
+    if unknown := next((part for part in parts if part.placement not in placements), None):
+        nearest = did_you_mean(unknown.placement, [*placements, *TRAINING_AXES])
+        return f"{unknown.name!r} is no part of this model{nearest}"
+    if unclear := next((part for part in parts if not part.is_well_formed), None):
+        return f"{unclear.name!r} is no part of a model; write for instance unet.up_blocks.0.attn2 or unet.attn1+ff"
+    whole = [component for part in parts if not part.inside for component in placements[part.placement].components]
+    named = [component for part in parts for component in placements[part.placement].components]
+    doubled = next((component for component in whole if named.count(component) > 1), None)
+    return f"{doubled!r} is given two adapters" if doubled else None

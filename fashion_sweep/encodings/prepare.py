@@ -22,7 +22,7 @@ from fashion_sweep.encodings.parts import all_parts
 from fashion_sweep.encodings.size import trials_size
 from fashion_sweep.errors import RunError
 from fashion_sweep.models.loaded import kept_models
-from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.run.paths import RunPaths, cache_rates
 from fashion_sweep.run.stage_inputs import fetch_for_encoding, fetch_rates
 from fashion_sweep.run.status import Alive

@@ -9,6 +9,7 @@ import yaml
 
 from fashion_sweep.config.adapter_columns import adapter_value
 from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import shown
 from fashion_sweep.handover.task_card import TaskCard
@@ -107,7 +108,7 @@ class Card:
             imports.append("from peft import PeftModel")
             load = [
                 f'pipeline.{part} = PeftModel.from_pretrained(pipeline.{part}, "{part}").merge_and_unload()'
-                for part in self.trial.spec.adapted
+                for part in self.trial.spec.components
             ]
         base = _literal(self.base_model)
         if self.base_model.startswith(EMBEDDED):  # no other tool has it
@@ -136,13 +137,13 @@ class Card:
     def _training(self) -> str:
         training, spec = self.config.training_of(self.trial.spec), self.trial.spec
         adapters = {
-            column: ", ".join(f"{part} {adapter_value(one, column)}" for part, one in spec.adapted.items())
+            column: ", ".join(f"{one.placement} {adapter_value(one, column)}" for one in spec.adapters)
             for column in dict.fromkeys(axis for one in spec.adapters for axis in one.axes)
         }
         length = f"{training.epochs} epochs" if training.epochs else f"{training.steps} steps"
         rows = {
             **adapters,
-            "lora_alpha": f"{training.lora_alpha:g}",
+            "lora_alpha": short_value(training.lora_alpha),
             "target_modules": ", ".join(training.target_modules or ()) or "query, key, value and output projections",
             "length": length + (f" ({self.trial.steps:,} steps)" if training.epochs and self.trial.steps else ""),
             "batch size": str(training.batch_size),

@@ -13,7 +13,7 @@ from fashion_sweep.judging.looks import looks_of, rules_of
 from fashion_sweep.metrics.estimates_file import read_estimates
 from fashion_sweep.metrics.metric import Metric, metrics_of
 from fashion_sweep.metrics.prompts import prompt_groups
-from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.specs import run_specs
 from fashion_sweep.statistics.comparison import Candidate, Measured, measure

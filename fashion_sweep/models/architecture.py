@@ -23,12 +23,12 @@ class Placement:
 
 @dataclass
 class Layers:
-    """The linear layers of a network and its number of parameters."""
+    """The layers of a network that can carry an adapter, and its number of parameters."""
 
-    linear: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """The input and output width of each linear layer, by its name."""
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """The shape of the weight of each linear layer and convolution, by its name: outputs, inputs, then the kernel's."""
     parameters: int = 0
-    """The number of parameters of all layers, the linear ones included."""
+    """The number of parameters of all layers, those without an adapter included."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Architecture(Protocol):
     """The names of `adapters.formats.FORMATS` in which layers have names; run folders hold diffusers' files."""
 
     def target_modules(self, component: str) -> tuple[str, ...]:
-        """Returns the names of the linear layers of `component` that are adapted unless a preset names others."""
+        """Returns the names of the layers of `component` that are adapted where nothing else names any."""
 
     def saved_name(self, component: str, layer: str, file_format: str) -> str | None:
         """Returns the name of a layer in a file of that format, or None where it has none.

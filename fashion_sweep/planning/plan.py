@@ -1,14 +1,13 @@
 """The trials of a sweep with their exact sizes, from the base model's configs alone."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.search_space import Budget, Space
 from fashion_sweep.config.sweep import Sweep
-from fashion_sweep.config.trial_spec import TRAINING_AXES, ParameterRange, TrialSpec, within
+from fashion_sweep.config.training_axes import TRAINING_AXES
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.planning.space import feasible, parameters_of
 
 BYTES_PER_PARAMETER = 4
 """The bytes of one parameter: adapters are trained and saved in float32."""
@@ -48,19 +47,6 @@ def resolved(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"sweep": sweep})
 
 
-def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
-    """Returns every trial of the space that meets its budget, the smallest first; axes that are ranges stay open.
-
-    Raises:
-        ConfigError: none does; names the nearest.
-    """
-    return within(
-        space.combinations(config.architecture.name),
-        lambda spec: parameters_of(config, spec),
-        _interval(config, space.budget),
-    )
-
-
 def plan(config: RunConfig) -> list[PlannedTrial]:
     """Plans the trials of a resolved configuration in the order of the sweep; of a search, those to choose from."""
     family, base = config.architecture, config.preset.model.base
@@ -95,18 +81,3 @@ def trials_wanted(config: RunConfig) -> int:
     if search is None or space is None:
         return 0
     return search.trials if space.ranges else min(search.trials, len(feasible(config, space)))
-
-
-def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
-    return count_parameters(config.preset.model.base, spec, config.training_of(spec).target_modules)
-
-
-def _interval(config: RunConfig, budget: Budget | None) -> ParameterRange:
-    if budget is None:
-        return ParameterRange(0, math.inf)
-    if budget.at_most is not None:
-        return ParameterRange(0, budget.at_most)
-    parameters = budget.parameters
-    if parameters is None:
-        parameters = parameters_of(config, config.spec_of(budget.equal_to or {}))
-    return ParameterRange.around(parameters, budget.tolerance)

@@ -9,7 +9,7 @@ from fashion_sweep.config.model_config import randomly_filled
 from fashion_sweep.config.preset import CacheConfig, Preset, RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.models.sources import EMBEDDED
-from fashion_sweep.planning.plan import feasible, parameters_of
+from fashion_sweep.planning.space import feasible, parameters_of
 from fashion_sweep.rehearsal.samples import SAMPLES
 from fashion_sweep.tasks.task import task_of
 

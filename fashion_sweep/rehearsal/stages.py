@@ -19,7 +19,8 @@ from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import TrialError
 from fashion_sweep.handover.export import ExportRequest, export
 from fashion_sweep.models.loaded import Loaded
-from fashion_sweep.planning.plan import parameters_of, specs_of
+from fashion_sweep.planning.plan import specs_of
+from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.rehearsal.flops import Flops, count_work
 from fashion_sweep.rehearsal.forecast import Forecast, disk, forecast
 from fashion_sweep.rehearsal.meter import GIB, Meter, StageCost, Work, caching

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.report.results import Results
 from fashion_sweep.report.words import GAP
 
@@ -17,7 +18,8 @@ def provenance(results: Results, on_sets: bool = True) -> tuple[tuple[str, str],
         (
             "Preset",
             f"{config.preset.name}: base model {config.preset.model.base}, {length} of batch {training.batch_size}, "
-            f"learning rate {training.learning_rate:g}, LoRA alpha {training.lora_alpha:g}, seed {training.seed}{seeds}"
+            f"learning rate {training.learning_rate:g}, LoRA alpha {short_value(training.lora_alpha)}, "
+            f"seed {training.seed}{seeds}"
             + ("; trials may set values of their own, which their titles name" if _own(results) else ""),
         ),
         *([("Judged by", _judge(results))] if on_sets else []),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value
-from fashion_sweep.config.trial_spec import TRAINING_AXES
+from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value, placements_of
+from fashion_sweep.config.training_axes import TRAINING_AXES
 from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.verdict import Verdicts
 from fashion_sweep.storage.files import as_csv
@@ -37,14 +37,15 @@ def _row(
     results: Results, trial: TrialResult, columns: Sequence[str], names: Sequence[str], verdicts: Verdicts
 ) -> dict[str, Any]:
     spec, training = trial.spec, results.config.training_of(trial.spec)
+    placed = {one.placement: one for one in spec.adapters}
     trained = {} if spec.is_base_model else {key: getattr(training, key) for key in TRAINING_AXES}
     row: dict[str, Any] = {
         "trial_id": spec.trial_id,
         "title": trial.title,
         **{
-            f"{column}_{component}": adapter_value(spec.adapted.get(component), column)
+            f"{placement}_{column}": adapter_value(placed.get(placement), column)
+            for placement in placements_of(results.config)
             for column in columns
-            for component in results.config.architecture.components
         },
         **{key: _joined(trained.get(key)) for key in TRAINING_AXES},
         "replicate": spec.replicate,

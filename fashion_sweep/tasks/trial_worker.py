@@ -31,7 +31,7 @@ from fashion_sweep.metrics.evaluate import evaluate, for_tune
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages, metrics_of
 from fashion_sweep.models.loaded import Loaded, kept_models
 from fashion_sweep.models.model import Model
-from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.report.words import in_words
 from fashion_sweep.run import stage_inputs
 from fashion_sweep.run.events import Observer, Observers

@@ -48,7 +48,11 @@ def adapter_params(config: RunConfig, spec: TrialSpec) -> dict[str, Any]:
     """Returns what each placement that the run adapts, and the architecture's first, has in `spec`; 0 for nothing."""
     placed = {one.placement: one for one in spec.adapters}
     names = dict.fromkeys([next(iter(config.architecture.placements)), *placements_of(config)])
-    return {f"{name}_{key}": adapter_value(placed.get(name), key) for name in names for key in adapter_columns(config)}
+    return {
+        f"{name}_{key}".replace("+", " "): adapter_value(placed.get(name), key)  # MLflow knows no plus in names
+        for name in names
+        for key in adapter_columns(config)
+    }
 
 
 def final_metrics(result: dict[str, Any], sweep: Sweep) -> tuple[dict[str, Any], dict[str, str]]:

@@ -91,7 +91,7 @@ class Adaptation:
         )
         step = self.agreed(lambda: newest_sound(paths.checkpoints, observer.note))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
-        model.prepare_training(self.spec.adapted, bool(self.config.gradient_checkpointing))
+        model.prepare_training(self.spec.components, bool(self.config.gradient_checkpointing))
         accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
         trainer = Trainer(
             model=model,

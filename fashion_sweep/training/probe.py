@@ -23,7 +23,8 @@ from fashion_sweep.models.memory import is_out_of_memory, release_memory
 from fashion_sweep.models.model import Batch, Framing, Model
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.models.registry import default_device, load_model
-from fashion_sweep.planning.plan import parameters_of, specs_of
+from fashion_sweep.planning.plan import specs_of
+from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.status import Alive
 from fashion_sweep.training.settled import AUTO, Settled
@@ -155,7 +156,7 @@ class Bench:
         model = self._model(model_config.model_copy(update=_of_model(settled)))
         parameters = attaching.attach(model.components, self._spec, training, seed=0)
         try:
-            model.prepare_training(self._spec.adapted, settled.gradient_checkpointing)
+            model.prepare_training(self._spec.components, settled.gradient_checkpointing)
             optimizer = torch.optim.AdamW(parameters.values(), fused=True)
             return self._timed(model, optimizer, settled)
         finally:

@@ -173,7 +173,7 @@ def test_a_sweep_of_lora_and_dora_is_planned_trained_judged_and_exported(fashion
     lora, dora = plan(config)
     assert dora.parameters - lora.parameters == sum(
         outputs
-        for name, (_, outputs) in ARCHITECTURE.layers(config.preset.model.base, "unet").linear.items()
+        for name, (outputs, *_) in ARCHITECTURE.layers(config.preset.model.base, "unet").shapes.items()
         if name.endswith(ARCHITECTURE.target_modules("unet"))
     )
     run = RunPaths(runs_root / "mine")

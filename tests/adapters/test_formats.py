@@ -14,11 +14,12 @@ from diffusers.utils.state_dict_utils import (
     convert_unet_state_dict_to_peft,
 )
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from fashion_sweep.adapters import attaching
-from fashion_sweep.adapters.counting import count_parameters, target_layers
+from fashion_sweep.adapters.counting import count_parameters, shapes_of
 from fashion_sweep.adapters.formats import (
     PEFT_FILE,
     SavedAdapter,
@@ -29,7 +30,9 @@ from fashion_sweep.adapters.formats import (
     write_peft,
 )
 from fashion_sweep.adapters.metadata import base_model_id, own_keys, sd_scripts_keys
+from fashion_sweep.adapters.placing import placed_layers
 from fashion_sweep.adapters.reading import misfit
+from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.models.model import GenerationRequest
@@ -42,6 +45,18 @@ SPECS = {
     "unet": (TrialSpec.of({"unet": 4}), None),
     "ranks of their own": (TrialSpec.of({"unet": 4, "text_encoder": 2, "text_encoder_2": 3}), None),
     "text encoders": (TrialSpec.of({"text_encoders": 4}), None),
+    "parts with ranks and alphas of their own": (
+        TrialSpec.of(
+            {
+                "unet.up_blocks.0": {"rank": 4, "lora_alpha": "rank"},
+                "unet.mid_block": 1,
+                "unet.down_blocks+up_blocks.1": {"rank": 2, "lora_alpha": 5.0},
+                "text_encoder.layers.0": 3,
+            }
+        ),
+        None,
+    ),
+    "convolutions and feed-forward layers": (TrialSpec.of({"unet.resnets": 2, "unet.ff": 3}), None),
     "every layer that kohya names": (
         TrialSpec.of({"unet": 2, "text_encoders": 1}),
         ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "time_emb_proj",
@@ -69,8 +84,25 @@ def kohya_name(component, layer):
     return SDXL_ARCHITECTURE.saved_name(component, layer, "kohya")
 
 
-def ranks_of(spec):
-    return {component: one.value for component, one in spec.adapted.items()}
+def scale_at(spec, component, layer):
+    """The rank and the alpha that the spec has for a layer."""
+    placements, training = SDXL_ARCHITECTURE.placements, TrainingConfig.model_construct(lora_alpha=3.0)
+    options = next(
+        one.options
+        for one in spec.adapters
+        if component in placements[one.part.placement].components and one.part.has(layer)
+    )
+    return options.rank, options.alpha(training)
+
+
+def assert_has_its_scales(module, component, spec, name, usual=None):
+    """Each layer that peft has wrapped has the rank and the alpha of the spec; `usual`: this alpha in all layers."""
+    wrapped = {key: layer for key, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
+    assert wrapped
+    for layer, one in wrapped.items():
+        rank, alpha = scale_at(spec, component, layer)
+        factor = (usual or alpha) / rank
+        assert (one.r[name], one.scaling[name]) == (rank, pytest.approx(factor))
 
 
 def fresh(config):
@@ -104,17 +136,15 @@ def check(found, images):
 
 @pytest.mark.parametrize("write", [write_diffusers, write_kohya])
 def test_diffusers_draws_with_the_exported_file_as_with_the_original(adapter, images, config, tmp_path, write):
-    write(tmp_path / "exported.safetensors", read_adapter(adapter[0]), SDXL_ARCHITECTURE, {"said": "something"})
+    saved = read_adapter(adapter[0])
+    write(tmp_path / "exported.safetensors", saved, SDXL_ARCHITECTURE, {"said": "something"})
     model = fresh(config)
     model.pipeline.load_lora_weights(tmp_path, weight_name="exported.safetensors")
-    read = {
-        name: module.peft_config["default_0"]
-        for name, module in model.components.items()
-        if hasattr(module, "peft_config")
-    }
-    assert {name: (found.r, found.lora_alpha) for name, found in read.items()} == {
-        name: (rank, 3.0) for name, rank in ranks_of(adapter[1]).items()
-    }
+    read = {name: module for name, module in model.components.items() if hasattr(module, "peft_config")}
+    assert read.keys() == {*adapter[1].components}
+    for component, module in read.items():
+        usual = saved.configs[component]["lora_alpha"] if write is write_kohya else None
+        assert_has_its_scales(module, component, adapter[1], "default_0", usual)
     check(image(model, config), images)
 
 
@@ -122,28 +152,32 @@ def test_peft_draws_with_the_exported_folders_as_with_the_original(adapter, imag
     path, spec = adapter
     write_peft(tmp_path, read_adapter(path).with_base("owner/base"), SDXL_ARCHITECTURE, {})
     model = fresh(config)
-    assert {folder.name for folder in tmp_path.iterdir()} == set(spec.adapted)
-    for name, rank in ranks_of(spec).items():
+    assert {folder.name for folder in tmp_path.iterdir()} == set(spec.components)
+    for name in spec.components:
         read = PeftModel.from_pretrained(model.components[name], tmp_path / name)
-        found = read.peft_config["default"]
-        assert (found.r, found.lora_alpha, found.base_model_name_or_path) == (rank, 3.0, "owner/base")
+        assert read.peft_config["default"].base_model_name_or_path == "owner/base"
+        assert_has_its_scales(read.base_model.model, name, spec, "default")
         held = {key: value for key, value in read.state_dict().items() if ".lora_" in key}
         assert len(held) == len(load_file(tmp_path / name / PEFT_FILE))
     check(image(model, config), images)
 
 
-def test_every_layer_has_its_own_alpha_and_tensors_keep_every_bit(adapter, tmp_path):
+def test_every_layer_has_its_alpha_and_tensors_keep_every_bit_unless_alphas_differ(adapter, tmp_path):
     path, spec = adapter
     saved = read_adapter(path)
     write_kohya(tmp_path / "k.safetensors", saved, SDXL_ARCHITECTURE, {})
     found = load_file(tmp_path / "k.safetensors")
     assert len(found) == len(saved.tensors) * 3 // 2
-    alphas = [value for key, value in found.items() if key.endswith(".alpha")]
-    assert {(tuple(value.shape), value.item()) for value in alphas} == {((), 3.0)}
     for (component, layer, half), values in saved.tensors.items():
         name = f"{kohya_name(component, layer)}.lora_{ {'A': 'down', 'B': 'up'}[half] }.weight"
-        assert torch.equal(found[name], torch.from_numpy(values))
-        assert values.shape["AB".index(half)] == ranks_of(spec)[component]
+        rank, alpha = scale_at(spec, component, layer)
+        usual = saved.configs[component]["lora_alpha"]
+        assert found[f"{kohya_name(component, layer)}.alpha"].item() == usual
+        assert values.shape["AB".index(half)] == rank
+        if half == "A" or alpha == usual:
+            assert torch.equal(found[name], torch.from_numpy(values))
+        else:
+            assert torch.allclose(found[name] * usual, torch.from_numpy(values) * alpha)
 
 
 SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
@@ -185,7 +219,7 @@ def test_kohya_names_are_those_of_the_scheme(component, layer, name):
 def test_all_linear_layers_of_sdxl_but_one_have_a_kohya_name_of_their_own():
     names = []
     for component in SDXL_ARCHITECTURE.components:
-        for layer in layers_of(SDXL_CONFIGS, component).linear:
+        for layer in layers_of(SDXL_CONFIGS, component).shapes:
             if layer == "text_projection":
                 assert kohya_name(component, layer) is None
             else:
@@ -198,9 +232,12 @@ def test_all_linear_layers_of_sdxl_but_one_have_a_kohya_name_of_their_own():
 def test_at_full_size_the_tensors_are_the_studys_count_and_diffusers_finds_the_layer_of_each(ranks, tmp_path):
     spec = TrialSpec.of(ranks)
     tensors, configs = {}, {}
-    for component, rank in ranks_of(spec).items():
+    for component in spec.components:
+        rank = next(one.options.rank for one in spec.adapters if component.startswith(one.placement[:12]))
         configs[component] = {"r": rank, "lora_alpha": 1.0}
-        for layer, (inputs, outputs) in target_layers("sdxl", SDXL_CONFIGS, component).items():
+        shapes = shapes_of("sdxl", SDXL_CONFIGS)
+        for layer in placed_layers(spec, shapes)[component]:
+            outputs, inputs = shapes[component][layer]
             tensors[component, layer, "A"] = np.zeros((rank, inputs), np.float32)
             tensors[component, layer, "B"] = np.zeros((outputs, rank), np.float32)
     path = tmp_path / "mine.safetensors"
@@ -235,7 +272,7 @@ def test_training_writes_the_base_models_id_and_our_keys_and_no_path_of_this_dis
     assert locate(config.preset.model.base, "base") not in json.dumps(metadata)
     saved = read_adapter(path)
     assert {config["base_model_name_or_path"] for config in saved.configs.values()} == {"embedded:base"}
-    assert json.loads(metadata["fashion_sweep.rank"]) == ranks_of(spec)
+    assert json.loads(metadata["fashion_sweep.rank"]) == spec.adapter_values
     said = [metadata[f"fashion_sweep.{key}"] for key in ("base_model", "trigger_words", "run", "trial", "preset")]
     assert said == ["embedded:base", "[]", "mine", spec.trial_id, "tiny"]
     with safe_open(path, "pt") as file:

@@ -13,7 +13,8 @@ from fashion_sweep.config.placed_adapter import AdapterOptions
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.planning.plan import feasible, plan, resolved
+from fashion_sweep.planning.plan import plan, resolved
+from fashion_sweep.planning.space import feasible
 from fashion_sweep.tracking.values import trial_params
 
 WITHOUT_RANKS = "{unet: {kind: shifts, per_layer: 3}}"

@@ -48,7 +48,7 @@ def test_other_target_modules_are_attached_as_they_are_counted(fresh, config, ta
 
 
 def test_target_modules_that_a_component_has_not_are_told(config):
-    with pytest.raises(ConfigError, match="text_encoder has no linear layer named to_q"):
+    with pytest.raises(ConfigError, match="text_encoder has no layer named to_q"):
         count_parameters(locate(config.preset.model.base, "base"), TrialSpec.of({"text_encoders": 1}), ("to_q",))
 
 

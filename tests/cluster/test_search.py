@@ -8,7 +8,7 @@ from fashion_sweep.cluster.search import Rungs, StudySearcher, open_study
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.search_space import StopEarly
 from fashion_sweep.errors import ConfigError, RunError
-from fashion_sweep.planning.plan import parameters_of
+from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.run.specs import Suggestion, run_specs, suggestions
 from fashion_sweep.storage.files import write_json, write_json_lines

@@ -67,7 +67,6 @@ def test_a_space_is_written_out_as_trials():
         ("sweep.space.budget={tolerance: 0.1}", "exactly one of parameters, equal_to and at_most must"),
         ("sweep.space.budget={parameters: 5, equal_to: {unet: 1}}", "exactly one of parameters, equal_to and"),
         ("sweep.trials=[{unet: 1}]", "exactly one of trials and space must be given"),
-        (f"sweep.space.ranks={list(range(1, 400))}", "160,000 combinations are more than the 100,000"),
         ("sweep.space.ranks=[2, 2]", "ranks: 2 is listed twice"),
         ("sweep.space.placements=[unet, unet]", "placements: unet is listed twice"),
         ("sweep.name=../elsewhere", "sweep.name: string should match"),
@@ -147,9 +146,9 @@ sys.exit(bool({{"torch", "diffusers", "transformers", "ray", "mlflow"}} & sys.mo
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("target", ["to_vv", "conv1"])
-def test_a_target_module_that_no_adapted_component_has_as_a_linear_layer_is_told(target):
-    with pytest.raises(ConfigError, match=f"no linear layer named {target}"):
+@pytest.mark.parametrize("target", ["to_vv", "norm1"])
+def test_a_target_module_that_no_adapted_component_has_is_told(target):
+    with pytest.raises(ConfigError, match=f"no layer named {target}"):
         planned("exp2", "tiny", f"sweep.trials=[{{unet: 1, target_modules: [to_q, {target}]}}]")
 
 

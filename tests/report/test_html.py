@@ -146,8 +146,8 @@ def test_csv_has_a_row_a_trial_with_what_is_known_and_empty_gaps(tmp_path, monke
     finish_trial(run, TrialSpec.of({"unet": 1, "learning_rate": 0.01}), 9216, {"fashion": judgement(16.9, 21.25)})
     write_report(run, {})
     base, adapted, waiting = rows_of(run)
-    assert (base["rank_unet"], base["learning_rate"], base["fashion.clip_score"]) == ("0", "", "")
-    assert (adapted["rank_unet"], adapted["learning_rate"], adapted["parameters"]) == ("1", "0.01", "9216")
+    assert (base["unet_rank"], base["learning_rate"], base["fashion.clip_score"]) == ("0", "", "")
+    assert (adapted["unet_rank"], adapted["learning_rate"], adapted["parameters"]) == ("1", "0.01", "9216")
     assert (adapted["fashion.fid"], adapted["fashion.fid_corrected"], adapted["fashion.fid_high"]) == (
         "16.9",
         "15.5",

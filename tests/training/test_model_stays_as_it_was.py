@@ -39,7 +39,7 @@ def test_what_was_attached_is_taken_off_without_a_trace(config, ranks):
     weights = {part: {k: v.clone() for k, v in one.state_dict().items()} for part, one in model.components.items()}
     for parameter in attaching.attach(model.components, spec, config.preset.training, seed=1).values():
         parameter.data.add_(1.0)
-    model.prepare_training(spec.adapted, gradient_checkpointing=True)
+    model.prepare_training(spec.components, gradient_checkpointing=True)
     model.finish_training()
     attaching.detach(model.components, spec)
     assert state_of(model) == before

@@ -1,4 +1,4 @@
-"""Reads the linear layers and the size of SDXL's networks off their configs.
+"""Reads the layers and the size of SDXL's networks off their configs.
 
 Building them on the meta device gives the same, but importing diffusers and transformers takes seconds. A network whose
 config holds anything that this module does not know is built. The tests hold the two ways equal.
@@ -75,10 +75,11 @@ class _Stack(Layers):
     """The layers of a network, added one by one."""
 
     def add_linear(self, name: str, width_in: int, width_out: int, bias: bool = True) -> None:
-        self.linear[name] = (width_in, width_out)
+        self.shapes[name] = (width_out, width_in)
         self.parameters += width_in * width_out + bias * width_out
 
-    def add_convolution(self, width_in: int, width_out: int, kernel: int = 3) -> None:
+    def add_convolution(self, name: str, width_in: int, width_out: int, kernel: int = 3) -> None:
+        self.shapes[name] = (width_out, width_in, kernel, kernel)
         self.parameters += width_in * width_out * kernel**2 + width_out
 
     def add_norm(self, width: int) -> None:
@@ -105,12 +106,12 @@ def built_layers(folder: str, component: str) -> Layers:
     from torch import nn
 
     network = network_on_meta(folder, component)
-    linear = {
-        name: (layer.in_features, layer.out_features)
+    shapes = {
+        name: tuple(layer.weight.shape)
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear)
+        if isinstance(layer, nn.Linear | nn.Conv2d)
     }
-    return Layers(linear, sum(parameter.numel() for parameter in network.parameters()))
+    return Layers(shapes, sum(parameter.numel() for parameter in network.parameters()))
 
 
 def network_on_meta(folder: str, component: str) -> "nn.Module":
@@ -189,7 +190,7 @@ class _UNet:
         self.shape, self.layers = shape, _Stack()
         widths = shape["block_out_channels"]
         self.time_width = 4 * widths[0]
-        self.layers.add_convolution(shape["in_channels"], widths[0])
+        self.layers.add_convolution("conv_in", shape["in_channels"], widths[0])
         self._embedding("time_embedding", widths[0])
         self._embedding("add_embedding", shape["projection_class_embeddings_input_dim"])
         self._down(widths)
@@ -198,7 +199,7 @@ class _UNet:
         self._resnet("mid_block.resnets.1", widths[-1], widths[-1])
         self._up(widths)
         self.layers.add_norm(widths[0])
-        self.layers.add_convolution(widths[0], shape["out_channels"])
+        self.layers.add_convolution("conv_out", widths[0], shape["out_channels"])
 
     def _embedding(self, name: str, width: int) -> None:
         self.layers.add_linear(f"{name}.linear_1", width, self.time_width)
@@ -212,7 +213,7 @@ class _UNet:
                 if DOWN_BLOCKS[self.shape["down_block_types"][block]]:
                     self._attention(f"down_blocks.{block}.attentions.{index}", block)
             if block < len(widths) - 1:
-                self.layers.add_convolution(width, width)
+                self.layers.add_convolution(f"down_blocks.{block}.downsamplers.0.conv", width, width)
             before = width
 
     def _up(self, widths: list[int]) -> None:
@@ -228,17 +229,17 @@ class _UNet:
                 if UP_BLOCKS[self.shape["up_block_types"][block]]:
                     self._attention(f"up_blocks.{block}.attentions.{index}", level)
             if level:
-                self.layers.add_convolution(width, width)
+                self.layers.add_convolution(f"up_blocks.{block}.upsamplers.0.conv", width, width)
             before = width
 
     def _resnet(self, name: str, width_in: int, width_out: int) -> None:
         self.layers.add_norm(width_in)
-        self.layers.add_convolution(width_in, width_out)
+        self.layers.add_convolution(f"{name}.conv1", width_in, width_out)
         self.layers.add_linear(f"{name}.time_emb_proj", self.time_width, width_out)
         self.layers.add_norm(width_out)
-        self.layers.add_convolution(width_out, width_out)
+        self.layers.add_convolution(f"{name}.conv2", width_out, width_out)
         if width_in != width_out:
-            self.layers.add_convolution(width_in, width_out, kernel=1)
+            self.layers.add_convolution(f"{name}.conv_shortcut", width_in, width_out, kernel=1)
 
     def _attention(self, name: str, level: int) -> None:
         """Adds a transformer on the level's width, rounded down to a multiple of its heads."""
@@ -262,4 +263,4 @@ class _UNet:
         if self.shape["use_linear_projection"]:
             self.layers.add_linear(name, width_in, width_out)
         else:
-            self.layers.add_convolution(width_in, width_out, kernel=1)
+            self.layers.add_convolution(name, width_in, width_out, kernel=1)

@@ -2,7 +2,7 @@
 
 from fashion_sweep.config.adapter_columns import adapter_columns, placements_of
 from fashion_sweep.config.preset import RunConfig
-from fashion_sweep.config.trial_spec import TRAINING_AXES
+from fashion_sweep.config.training_axes import TRAINING_AXES
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.tracking.tracked import Columns
 

@@ -75,8 +75,8 @@ def count_layers(component: str) -> Layers:
     with torch.device("meta"):
         module = {"transformer": Transformer, "reader": Reader}[component]()
     linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
-    widths = {name: (layer.in_features, layer.out_features) for name, layer in linear.items()}
-    return Layers(widths, sum(weights.numel() for weights in module.parameters()))
+    shapes = {name: tuple(layer.weight.shape) for name, layer in linear.items()}
+    return Layers(shapes, sum(weights.numel() for weights in module.parameters()))
 
 
 class FlowDiT:

@@ -74,7 +74,7 @@ def assert_read_as_built(base, component):
     assert read is not None
     assert layers_of(base, component) == read
     # some of transformers' classes put it before every name
-    assert read.linear == {name.removeprefix("text_model."): widths for name, widths in built.linear.items()}
+    assert read.shapes == {name.removeprefix("text_model."): shape for name, shape in built.shapes.items()}
     assert read.parameters == built.parameters
 
 
@@ -109,4 +109,4 @@ def test_a_network_of_another_kind_is_counted_by_building_it(config_of):
     widened, plain = count_parameters(config_of("unet", config), TrialSpec.of({"unet": 1})), unet_layers(random_unet(2))
     assert plain is not None
     projections = {"to_q", "to_k", "to_v", "0"}
-    assert widened == sum(sum(w) for name, w in plain.linear.items() if name.split(".")[-1] in projections)
+    assert widened == sum(sum(shape) for name, shape in plain.shapes.items() if name.split(".")[-1] in projections)

@@ -1,0 +1,68 @@
+"""Finds the layers of a base model that the adapters of a trial are for. Imports no torch."""
+
+from collections.abc import Iterable, Mapping
+
+from fashion_sweep.config.model_part import ModelPart
+from fashion_sweep.config.placed_adapter import PlacedAdapter
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.doors import ARCHITECTURES
+from fashion_sweep.errors import ConfigError, did_you_mean
+
+Targets = tuple[str, ...] | None
+"""The names of layers to adapt; None: those that the architecture names."""
+
+
+def placed_layers(
+    spec: TrialSpec, layers: Mapping[str, Iterable[str]], targets: Targets = None
+) -> dict[str, dict[str, PlacedAdapter]]:
+    """Returns the adapter of each layer that carries one, by component and the layer's name.
+
+    Args:
+        spec: the trial.
+        layers: the names of all layers of the model that can carry an adapter, by component.
+        targets: the names of the layers to adapt, of those that a placement has. None: those that the architecture
+            names; where a part has none of these, all of it.
+
+    Raises:
+        ConfigError: a placement has no such layers, a layer is given two adapters, or a component two kinds of them.
+    """
+    placed: dict[str, dict[str, PlacedAdapter]] = {component: {} for component in spec.components}
+    for one in spec.adapters:
+        for component in ARCHITECTURES[spec.architecture].placements[one.part.placement].components:
+            others = placed[component]
+            for layer in _layers_of(one.part, component, [*layers[component]], spec.architecture, targets):
+                if layer in others:
+                    raise ConfigError(f"{layer} of {component} is in {others[layer].placement} and in {one.placement}")
+                others[layer] = one
+    for component, adapters in placed.items():
+        kinds = {one.kind: one.placement for one in adapters.values()}
+        if len(kinds) > 1:
+            named = " and ".join(f"{placement} a {kind}" for kind, placement in kinds.items())
+            raise ConfigError(f"{component} takes adapters of one kind, and {named} are of two")
+    return placed
+
+
+def _layers_of(part: ModelPart, component: str, layers: list[str], architecture: str, targets: Targets) -> list[str]:
+    inside = [name for name in layers if part.has(name)]
+    if not inside:
+        raise ConfigError(f"{part.name!r} is no part of this model{_nearest(part, component, layers)}")
+    wanted = _ending_in(inside, targets or ARCHITECTURES[architecture].target_modules(component))
+    if wanted or (part.inside and not targets):
+        return wanted or inside
+    where = f"{component} {part.inside}".rstrip()
+    raise ConfigError(f"target_modules: {where} has no layer named {' or '.join(targets or ())}")
+
+
+def _ending_in(layers: Iterable[str], targets: tuple[str, ...]) -> list[str]:
+    suffixes = tuple(f".{target}" for target in targets)
+    return [name for name in layers if f".{name}".endswith(suffixes)]
+
+
+def _nearest(part: ModelPart, component: str, layers: list[str]) -> str:
+    """Returns what was probably meant: each word that no layer's name has is replaced by one like it."""
+    words = {word for name in layers for word in name.split(".") if not word.isdecimal()}
+    for pattern in part.inside.split("+"):
+        for word in pattern.split("."):
+            if word[0].isalpha() and word not in words:
+                return f"; {component} has no {word!r}{did_you_mean(word, words)}"
+    return f"; {component} has no layers numbered so there"
