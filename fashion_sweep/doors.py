@@ -74,6 +74,17 @@ ADAPTER_KINDS = Door(
     },
 )
 """Kinds of adapters: `adapters.kind.AdapterKind`."""
+OPTIMIZERS = Door(
+    "optimizer",
+    "optimizers",
+    {
+        "adamw": "fashion_sweep.training.optimizers:ADAMW",
+        "adamw_8bit": "fashion_sweep.training.optimizers:ADAMW_8BIT",
+        "adafactor": "fashion_sweep.training.optimizers:ADAFACTOR",
+        "prodigy": "fashion_sweep.training.optimizers:PRODIGY",
+    },
+)
+"""Optimizers: `training.optimizers.OptimizerKind`."""
 METRICS = Door(
     "metric",
     "metrics",

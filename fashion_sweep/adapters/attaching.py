@@ -10,6 +10,7 @@ from fashion_sweep.adapters.formats import SavedAdapter, write_diffusers
 from fashion_sweep.adapters.kind import AdapterKind
 from fashion_sweep.adapters.metadata import PREFIX
 from fashion_sweep.adapters.placing import placed_layers
+from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
@@ -18,9 +19,25 @@ ADAPTABLE = (nn.Linear, nn.Conv2d)
 """The layers that can carry an adapter."""
 
 
+class TrainedParameters(dict[str, nn.Parameter]):
+    """The trained parameters of a trial by name, and how much faster than others each learns."""
+
+    def __init__(self) -> None:
+        self.rates: dict[str, float] = {}
+        """The factor of the learning rate for each parameter."""
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameters by their `rate`, as torch's optimizers take them."""
+        members: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.items():
+            members.setdefault(self.rates[name], []).append(parameter)
+        return [{"params": parameters, "rate": rate} for rate, parameters in members.items()]
+
+
 def attach(
     components: Mapping[str, nn.Module], spec: TrialSpec, training: TrainingConfig, seed: int
-) -> dict[str, nn.Parameter]:
+) -> TrainedParameters:
     """Adds the adapters of `spec` to the components of a model, and returns the trained parameters by name.
 
     The output is unchanged until something is trained.
@@ -29,17 +46,25 @@ def attach(
         component: [name for name, layer in components[component].named_modules() if isinstance(layer, ADAPTABLE)]
         for component in spec.components
     }
-    parameters: dict[str, nn.Parameter] = {}
+    parameters = TrainedParameters()
     for component, placed in placed_layers(spec, names, training.target_modules).items():
         kind, options = _kind(spec, component), {layer: one.options for layer, one in placed.items()}
-        parameters |= kind.attach(components[component], component, options, training, seed)
+        attached = kind.attach(components[component], component, options, training, seed)
+        parameters.update(attached)
+        for name in attached:
+            of_layer = next(own for layer, own in options.items() if name.startswith(f"{component}.{layer}."))
+            parameters.rates[name] = kind.rate(name, of_layer)
     return parameters
+
+
+def _components(spec: TrialSpec, one: PlacedAdapter) -> tuple[str, ...]:
+    named: tuple[str, ...] = ARCHITECTURES[spec.architecture].placements[one.part.placement].components
+    return named
 
 
 def _kind(spec: TrialSpec, component: str) -> AdapterKind:
     """Returns the kind of the component's adapters, which is the same for all its parts (`placed_layers`)."""
-    placements = ARCHITECTURES[spec.architecture].placements
-    one = next(one for one in spec.adapters if component in placements[one.part.placement].components)
+    one = next(one for one in spec.adapters if component in _components(spec, one))
     kind: AdapterKind = ADAPTER_KINDS[one.kind]
     return kind
 

@@ -73,6 +73,14 @@ class AdapterKind(Protocol):
             seed: of the initial values, each of which is drawn by the name of its module.
         """
 
+    def rate(self, name: str, options: Any) -> float:
+        """Returns how much faster than others a parameter learns: the factor of the learning rate.
+
+        Args:
+            name: as `attach` has returned it.
+            options: of the adapter of its layer.
+        """
+
     def detach(self, module: "nn.Module") -> None:
         """Takes an attached adapter off again, so that the module is as it was before, bit for bit."""
 

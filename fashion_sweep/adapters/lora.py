@@ -5,7 +5,7 @@ Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x 
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
@@ -28,12 +28,20 @@ SPELLINGS = {
 }
 
 
+OTHERS = {"lora_alpha": "alpha", "use_rslora": "rslora", "loraplus_lr_ratio": "loraplus"}
+"""The options beside the rank, with their names in ids and titles."""
+
+
 class LoraOptions(AdapterOptions):
     """The options of a LoRA in a sweep; the rank alone will do."""
 
     rank: int = Field(ge=1, le=LARGEST_RANK)
     lora_alpha: Alpha | None = None
     """The alpha, a number or one that grows with the rank; null: `training.lora_alpha`."""
+    use_rslora: bool = False
+    """Whether alpha is divided by the root of the rank, as rsLoRA does (arXiv:2312.03732). Files say it by alpha."""
+    loraplus_lr_ratio: Annotated[float, Field(ge=1)] = 1.0
+    """How much faster B learns than A: LoRA+, Hayou et al. (2024), arXiv:2402.12354."""
 
     @classmethod
     def from_plain(cls, value: Any) -> Self | None:
@@ -43,14 +51,20 @@ class LoraOptions(AdapterOptions):
 
     @property
     def plain(self) -> int | None:
-        return self.rank if self.lora_alpha is None else None
+        return None if self.others else self.rank
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """The options beside the rank that are not as usual, by name."""
+        usual = LoraOptions.model_fields
+        return {name: value for name in OTHERS if (value := getattr(self, name)) != usual[name].default}
 
     def alpha(self, training: TrainingConfig) -> float:
         """Returns the alpha as a number: the product is scaled by it over the rank."""
         alpha = self.lora_alpha or training.lora_alpha
         if isinstance(alpha, str):
-            return float(self.rank) if alpha == "rank" else math.sqrt(self.rank)
-        return alpha
+            alpha = float(self.rank) if alpha == "rank" else math.sqrt(self.rank)
+        return alpha * math.sqrt(self.rank) if self.use_rslora else alpha
 
 
 class Lora:
@@ -70,12 +84,12 @@ class Lora:
     """The values of peft's `LoraConfig` that make a LoRA one of this kind."""
 
     def tag(self, options: LoraOptions) -> str:
-        alpha = options.lora_alpha
-        return f"r{options.rank}" if alpha is None else f"r{options.rank}-alpha{short_value(alpha)}"
+        others = options.others
+        return "-".join([f"r{options.rank}", *(f"{OTHERS[name]}{short_value(others[name])}" for name in others)])
 
     def label(self, options: LoraOptions) -> str:
-        alpha = options.lora_alpha
-        return f"rank {options.rank}" if alpha is None else f"rank {options.rank}, {worded('alpha', alpha)}"
+        others = options.others
+        return ", ".join([f"rank {options.rank}", *(worded(OTHERS[name], others[name]) for name in others)])
 
     def count(self, layers: Mapping[str, tuple[int, ...]], options: LoraOptions) -> int:
         return options.rank * sum(outputs + math.prod(inputs) for outputs, *inputs in layers.values())
@@ -93,6 +107,9 @@ class Lora:
         ranks = {name: options.rank for name, options in layers.items()}
         alphas = {name: options.alpha(training) for name, options in layers.items()}
         return low_rank.attach(module, component, {**low_rank.config(module, ranks, alphas), **self.peft}, seed)
+
+    def rate(self, name: str, options: LoraOptions) -> float:
+        return options.loraplus_lr_ratio if ".lora_B." in name else 1.0
 
     def detach(self, module: "nn.Module") -> None:
         from fashion_sweep.adapters import low_rank

@@ -2,40 +2,29 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.data_source import Size
-from fashion_sweep.config.frozen import Frozen
 from fashion_sweep.config.sweep import SetName
-from fashion_sweep.config.training_axes import Alpha, TargetModule
+from fashion_sweep.config.training_axes import TrainingAxes
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class TrainingConfig(Frozen):
+class TrainingConfig(TrainingAxes):
+    """The `training` section of a preset: what trials may set for themselves, and what all of them share."""
+
     data_set: SetName | None = None
     """The data set of `data` that is trained on; the others are only judged on. null: the only one that there is."""
-    epochs: PositiveInt | None = None
-    steps: PositiveInt | None = None
-    """The number of optimizer steps; exactly one of `epochs` and `steps` is set."""
     batch_size: PositiveInt = 16
     """The global batch size, over all workers and accumulation steps."""
     micro_batch_size: PositiveInt | Literal["auto"] | None = None
     """The samples that a worker sends through the model at once, its share of the batch at most; null: all of that.
     With the same value, any number of workers gives the same adapter; halved where memory does not suffice.
     auto: what fits and is fastest, by a probe of the GPU as a run begins."""
-    learning_rate: PositiveFloat = 1e-5
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    weight_decay: NonNegativeFloat = 1e-2
-    schedule: Literal["cosine", "constant"] = "cosine"
     max_grad_norm: PositiveFloat = 1.0
-    lora_alpha: Alpha = 1.0
-    """What the product of a LoRA is multiplied with before it is divided by the rank: a number, or `rank` or
-    `sqrt_rank`, with which the scale is 1, or falls with the root of the rank (rsLoRA, arXiv 2312.03732)."""
-    target_modules: tuple[TargetModule, ...] | None = Field(None, min_length=1)
-    """The names of the linear layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`.
-    null: query, key, value and output projections of every attention module."""
     seed: Count = 0
     autocast: Literal["bf16", "no"] = "bf16"
     tf32: bool = True

@@ -1,40 +1,69 @@
 """The settings of training that a trial may have for itself, as axes of a sweep."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, create_model
+from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.frozen import Frozen, first_mistake
+from fashion_sweep.doors import OPTIMIZERS
+from fashion_sweep.errors import did_you_mean
 
 Alpha = PositiveFloat | Literal["rank", "sqrt_rank"]
 """The alpha of a LoRA: a number, or one that grows with the rank."""
+Schedule = Literal["cosine", "constant", "linear", "cosine_with_restarts", "polynomial"]
+"""The course of the learning rate after its warm-up, by the names of diffusers' `get_scheduler`."""
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
-TRAINING_AXES = {
-    "learning_rate": "lr",
-    "lora_alpha": "alpha",
-    "epochs": "epochs",
-    "steps": "steps",
-    "target_modules": "targets",
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Marks a setting that a trial may have for itself."""
+
+    short: str
+    """Its name in the ids and titles of trials."""
+    is_ranged: bool = False
+    """Whether a search may draw it from a range."""
+
+
+def _known_optimizer(name: str) -> str:
+    if name not in OPTIMIZERS:
+        raise ValueError(f"there is none of this name{did_you_mean(name, OPTIMIZERS.names)}")
+    return name
+
+
+class TrainingAxes(Frozen):
+    """The settings of training that are axes; a preset's `training` has these and others."""
+
+    learning_rate: Annotated[PositiveFloat, Axis("lr", is_ranged=True)] = 1e-5
+    lora_alpha: Annotated[Alpha, Axis("alpha", is_ranged=True)] = 1.0
+    """What the product of a LoRA is multiplied with before it is divided by the rank: a number, or `rank` or
+    `sqrt_rank`, with which the scale is 1, or falls with the root of the rank (rsLoRA, arXiv 2312.03732)."""
+    epochs: Annotated[PositiveInt | None, Axis("epochs")] = None
+    steps: Annotated[PositiveInt | None, Axis("steps")] = None
+    """The number of optimizer steps; exactly one of `epochs` and `steps` is set."""
+    target_modules: Annotated[tuple[TargetModule, ...] | None, Field(min_length=1), Axis("targets")] = None
+    """The names of the layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`.
+    null: query, key, value and output projections of every attention module."""
+    optimizer: Annotated[str, AfterValidator(_known_optimizer), Axis("optimizer")] = "adamw"
+    """The optimizer, an entry of `doors.OPTIMIZERS`."""
+    weight_decay: Annotated[NonNegativeFloat, Axis("decay", is_ranged=True)] = 1e-2
+    schedule: Annotated[Schedule, Axis("schedule")] = "cosine"
+    warmup_steps: Annotated[Count, Axis("warmup")] = 0
+    """The steps in which the learning rate rises from zero to its peak."""
+
+
+AXES = {
+    name: next(mark for mark in field.metadata if isinstance(mark, Axis))
+    for name, field in TrainingAxes.model_fields.items()
 }
+TRAINING_AXES = {name: axis.short for name, axis in AXES.items()}
 """Keys of the preset's training that a trial may set for itself, with their short names in its id."""
-RANGED_AXES = ("learning_rate", "lora_alpha")
+RANGED_AXES = tuple(name for name, axis in AXES.items() if axis.is_ranged)
 """The axes that a search may draw from a range."""
-
-
-class _TrialTraining(Frozen):
-    """The training settings that a trial may set for itself; the fields are those of `TrainingConfig`."""
-
-    learning_rate: PositiveFloat | None = None
-    lora_alpha: Alpha | None = None
-    epochs: PositiveInt | None = None
-    steps: PositiveInt | None = None
-    target_modules: list[TargetModule] | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_length(self) -> "_TrialTraining":
-        if self.steps and self.epochs:
-            raise ValueError("a trial's length is given in steps or in epochs, not in both")
-        return self
+_OPTIONAL: dict[str, Any] = {name: (one.rebuild_annotation(), None) for name, one in TrainingAxes.model_fields.items()}
+_TrialTraining: type[Frozen] = create_model("_TrialTraining", __base__=Frozen, **_OPTIONAL)
 
 
 def training_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -44,8 +73,10 @@ def training_values(values: dict[str, Any]) -> dict[str, Any]:
         ValueError: one does not fit.
     """
     stated = {name: value for name, value in values.items() if name in TRAINING_AXES}
+    if stated.get("steps") and stated.get("epochs"):
+        raise ValueError("a trial's length is given in steps or in epochs, not in both")
     try:
-        return _TrialTraining.model_validate(stated).model_dump(include=set(stated))
+        return dict(_TrialTraining.model_validate(stated).model_dump(mode="json", include=set(stated)))
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from None
 
@@ -57,6 +88,6 @@ def worded(name: str, value: Any) -> str:
 
 def short_value(value: Any, joint: str = " ") -> str:
     """Returns the value of an axis for readers; `joint`: between the members of a list."""
-    if isinstance(value, str):
-        return value
-    return joint.join(value) if isinstance(value, tuple | list) else f"{value:g}"
+    if isinstance(value, tuple | list):
+        return joint.join(value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

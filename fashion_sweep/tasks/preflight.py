@@ -3,6 +3,7 @@
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.split import split
+from fashion_sweep.doors import OPTIMIZERS
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.metrics.extractors import extractor
 from fashion_sweep.metrics.metric import metrics_of
@@ -24,6 +25,7 @@ def check_config(config: RunConfig) -> None:
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
     extractor("features", preset.evaluation).check(preset.evaluation)
     task_of(config).check(config)
+    _check_optimizers(config)
     _check_sizes(config)
     _check_batches(config)
     if problem := too_few(metrics_of(config.sweep.metrics), preset.evaluation.samples, preset.evaluation):
@@ -66,6 +68,13 @@ def _check_looks(config: RunConfig) -> None:
     for name in config.sweep.judge if looks else ():
         if problem := too_few(metrics_of(config.sweep.metrics_on(name)), looks[0], config.preset.evaluation):
             raise ConfigError(f"sweep.choose.looks: {problem}")
+
+
+def _check_optimizers(config: RunConfig) -> None:
+    space, key = config.sweep.space, "optimizer"
+    names = {config.training_of(spec).optimizer for spec in config.specs} | {config.preset.training.optimizer}
+    for name in sorted(names.union(space.listed.get(key, []) if space else [])):
+        OPTIMIZERS[name].check(name)
 
 
 def _check_sizes(config: RunConfig) -> None:

@@ -5,15 +5,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from accelerate import Accelerator
-from torch import nn
 
 from fashion_sweep.adapters import attaching
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import split, training_steps
+from fashion_sweep.doors import OPTIMIZERS
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.precision import tf32
@@ -77,18 +76,12 @@ class Adaptation:
     def _train(
         self,
         model: Model,
-        parameters: Mapping[str, nn.Parameter],
+        parameters: attaching.TrainedParameters,
         paths: TrialPaths,
         report: Report,
         observer: Observer,
     ) -> None:
-        optimizer = torch.optim.AdamW(
-            parameters.values(),
-            lr=self.config.learning_rate,
-            betas=self.config.betas,
-            weight_decay=self.config.weight_decay,
-            fused=True,
-        )
+        optimizer = OPTIMIZERS[self.config.optimizer].make(parameters.groups, self.config)
         step = self.agreed(lambda: newest_sound(paths.checkpoints, observer.note))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
         model.prepare_training(self.spec.components, bool(self.config.gradient_checkpointing))

@@ -3,9 +3,10 @@
 Learning rate and random draws are functions of the step, so nothing else needs saving.
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,6 @@ from torch import nn
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, write_tensors
 
-OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
 KEPT = 2
 """The number of checkpoints that are kept: the newest, and one to fall back on."""
 
@@ -36,11 +36,16 @@ def save_checkpoint(
 ) -> None:
     """Writes a checkpoint into `folder`, and removes all but the newest `KEPT`."""
     tensors = {f"adapter/{name}": parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
-    for name, parameter in parameters.items():
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"optimizer/{key}/{name}"] = value.detach().cpu().numpy()
+    state, numbers = optimizer.state_dict(), dict[str, Any]()
+    for path, value in _leaves("optimizer", state["state"]):
+        if isinstance(value, torch.Tensor):
+            tensors[path] = value.detach().cpu().numpy()
+        else:
+            numbers[path] = value
+    groups = [{key: value for key, value in group.items() if key != "params"} for group in state["param_groups"]]
     tensors["losses"] = np.array(at.losses, dtype=np.float64)
-    write_tensors(_path(folder, at.step), tensors, {"micro_batch_size": str(at.micro_batch_size)})
+    said = {"micro_batch_size": str(at.micro_batch_size), "numbers": json.dumps(numbers), "groups": json.dumps(groups)}
+    write_tensors(_path(folder, at.step), tensors, said)
     for older in _newest_first(folder)[KEPT:]:
         remote.remove(older)
 
@@ -66,14 +71,37 @@ def load_checkpoint(
         return Checkpoint()
     state = optimizer.state_dict()
     with safe_open(_path(folder, step), "pt") as file:
-        names, metadata = set(file.keys()), file.metadata()
-        for index, (name, parameter) in enumerate(parameters.items()):
+        metadata = file.metadata()
+        for name, parameter in parameters.items():
             parameter.data.copy_(file.get_tensor(f"adapter/{name}"))
-            keys = [key for key in OPTIMIZER_STATE if f"optimizer/{key}/{name}" in names]
-            state["state"][index] = {key: file.get_tensor(f"optimizer/{key}/{name}") for key in keys}
+        leaves = {path: file.get_tensor(path) for path in file.keys() if path.startswith("optimizer/")}  # noqa: SIM118
         losses = file.get_tensor("losses").tolist()
+    state["state"] = _nested(leaves | json.loads(metadata["numbers"]))
+    for group, values in zip(state["param_groups"], json.loads(metadata["groups"]), strict=True):
+        group |= {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     optimizer.load_state_dict(state)
     return Checkpoint(step, losses, int(metadata["micro_batch_size"]))
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yields what nested mappings hold, each with the keys that lead to it."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(f"{path}/{key}", inner)
+    else:
+        yield path, value
+
+
+def _nested(leaves: Mapping[str, Any]) -> dict[int, Any]:
+    """Returns the state of each parameter, by its number, from its leaves."""
+    states: dict[int, Any] = {}
+    for path, value in leaves.items():
+        _, number, *keys, last = path.split("/")
+        inner = states.setdefault(int(number), {})
+        for key in keys:
+            inner = inner.setdefault(key, {})
+        inner[last] = value
+    return states
 
 
 def _path(folder: Path, step: int) -> Path:

@@ -6,10 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
+from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from fashion_sweep.config.training import TrainingConfig
@@ -101,9 +102,18 @@ class Trainer:
         return loss
 
     def learning_rate(self, step: int) -> float:
-        """Returns the rate at 0-based `step`: constant, or half a cosine from the peak to zero, without warm-up."""
-        peak = self.config.learning_rate
-        return peak if self.config.schedule == "constant" else peak * (1 + math.cos(math.pi * step / self.steps)) / 2
+        """Returns the rate at 0-based `step`, by the schedule of its name in diffusers, after its warm-up."""
+        return self.config.learning_rate * self._course(step)
+
+    @cached_property
+    def _course(self) -> Callable[[int], float]:
+        """The learning rate as a share of its peak, by step."""
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)  # which a scheduler needs to be made
+        name: str
+        name, warmup = self.config.schedule, self.config.warmup_steps
+        name = "constant_with_warmup" if name == "constant" else name
+        scheduler = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=self.steps)
+        return scheduler.lr_lambdas[0]
 
     def _step(self, step: int, gradients: Gradients) -> float:
         """Takes one optimizer step, and returns the mean loss of the global batch."""
@@ -120,7 +130,7 @@ class Trainer:
         gradients.give(self.share.workers)
         nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(step)
+            group["lr"] = self.learning_rate(step) * group["rate"]
         self.optimizer.step()
         return mean
 

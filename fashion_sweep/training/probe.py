@@ -17,6 +17,7 @@ from fashion_sweep.adapters import attaching
 from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.doors import OPTIMIZERS
 from fashion_sweep.errors import first_line
 from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.memory import is_out_of_memory, release_memory
@@ -157,7 +158,7 @@ class Bench:
         parameters = attaching.attach(model.components, self._spec, training, seed=0)
         try:
             model.prepare_training(self._spec.components, settled.gradient_checkpointing)
-            optimizer = torch.optim.AdamW(parameters.values(), fused=True)
+            optimizer = OPTIMIZERS[training.optimizer].make(parameters.groups, training)
             return self._timed(model, optimizer, settled)
         finally:
             model.finish_training()

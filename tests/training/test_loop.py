@@ -8,6 +8,7 @@ from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import load_catalogue
 from fashion_sweep.data.layouts import deepfashion
+from fashion_sweep.doors import OPTIMIZERS
 from fashion_sweep.encodings.encoders import encode_captions, encode_images
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import TrialError
@@ -158,6 +159,44 @@ def test_training_lowers_the_validation_loss_on_what_it_saw(world, tmp_path):
 def test_the_learning_rate_is_half_a_cosine_to_zero(undisturbed):
     assert undisturbed[1][1]["learning_rate"] == pytest.approx(0.75 * LEARNING_RATE)
     assert undisturbed[1][2]["learning_rate"] < 0.1 * LEARNING_RATE
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names)
+def test_a_killed_training_goes_on_with_whatever_optimizer(world, tmp_path, name):
+    rate = {"learning_rate": 1.0} if name == "prodigy" else {}
+    # 8-bit states are for tensors of at least 4,096 values, which rank 64 has here
+    ranks = {"unet": 64 if name == "adamw_8bit" else 1}
+    whole, reports = trained(world, tmp_path / "whole", optimizer=name, ranks=ranks, **rate)
+    trained(world, tmp_path / "killed", optimizer=name, ranks=ranks, stop_at=5, **rate)
+    resumed, again = trained(world, tmp_path / "killed", optimizer=name, ranks=ranks, **rate)
+    assert same(resumed, whole)
+    assert told(again[-1]) == told(reports[-1])
+    assert any(values.abs().max() > 0 for key, values in whole.items() if "lora_B" in key)
+
+
+def test_optimizers_differ(world, undisturbed, tmp_path):
+    adapters = [trained(world, tmp_path / name, optimizer=name)[0] for name in ("adafactor", "prodigy")]
+    assert not any(same(one, undisturbed[0]) for one in adapters)
+
+
+def test_the_rate_rises_for_as_many_steps_as_are_said_and_then_takes_its_course(world, tmp_path):
+    changes = {"schedule": "linear", "warmup_steps": 2, "validation_every": 1}
+    _, reports = trained(world, tmp_path, **changes)
+    shares = [report["learning_rate"] / LEARNING_RATE for report in reports[1:]]
+    assert shares == pytest.approx([0, 0.5, 1, 0.75, 0.5, 0.25])
+
+
+def test_b_learns_as_much_faster_as_lora_plus_says(world, tmp_path):
+    """Adam's first step is as long as its rate, whatever the gradient."""
+    changes = {"steps": 1, "schedule": "constant", "max_grad_norm": 1e9, "weight_decay": 0.0}
+    ends = [
+        trained(world, tmp_path / str(ratio), ranks={"unet": {"rank": 1, "loraplus_lr_ratio": ratio}}, **changes)[0]
+        for ratio in (1, 16)
+    ]
+    for name, values in ends[0].items():
+        ratio = 16 if "lora_B" in name else 1
+        moved = [end[name].abs().max() for end in ends] if "lora_B" in name else [values.max(), ends[1][name].max()]
+        assert moved[1] == pytest.approx(ratio * moved[0], rel=1e-3)
 
 
 def test_gradient_checkpointing_changes_memory_and_not_the_adapter(world, undisturbed, tmp_path):

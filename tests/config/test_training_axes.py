@@ -1,0 +1,61 @@
+"""The settings of training that trials may have for themselves: one list, from the fields of the config."""
+
+import re
+
+import pytest
+
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.config.training_axes import AXES, TRAINING_AXES, TrainingAxes, training_values, worded
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.tasks.preflight import check_config
+
+
+def test_every_axis_is_a_setting_of_a_preset_with_a_short_name_of_its_own():
+    assert AXES.keys() == TrainingAxes.model_fields.keys() < TrainingConfig.model_fields.keys()
+    assert len(set(TRAINING_AXES.values())) == len(TRAINING_AXES)
+
+
+def test_a_trial_has_its_own_value_of_any_axis():
+    values = {"optimizer": "adafactor", "schedule": "linear", "warmup_steps": 10, "lora_alpha": "rank"}
+    spec = TrialSpec.of({"unet": 4, **training_values(values)})
+    training = load_run_config("exp2", "tiny").training_of(spec)
+    assert {name: getattr(training, name) for name in values} == values
+    assert spec.trial_id == "unet-r4-alpharank-optimizeradafactor-schedulelinear-warmup10"
+    assert spec.title == "UNet rank 4, alpha = rank, optimizer = adafactor, schedule = linear, warmup 10"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"optimizer": "adam"}, "optimizer: there is none of this name; did you mean 'adamw'?"),
+        ({"schedule": "sine"}, "schedule: Input should be 'cosine', 'constant'"),
+        ({"lora_alpha": "ranks"}, "lora_alpha"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"steps": 5, "epochs": 1}, "in steps or in epochs, not in both"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_by_its_name(values, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        training_values(values)
+
+
+def test_words_and_numbers_read_as_such():
+    assert worded("lr", 1e-3) == "lr 0.001"
+    assert worded("alpha", "rank") == "alpha = rank"
+    assert worded("targets", ("to_q", "to_v")) == "targets to_q to_v"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["training.optimizer=prodigy"],
+        ["sweep.trials=[{unet: 1, optimizer: prodigy}]"],
+    ],
+)
+def test_an_optimizer_whose_package_is_missing_is_told_before_anything_starts(monkeypatch, settings):
+    monkeypatch.setattr("fashion_sweep.training.optimizers.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="prodigy needs prodigyopt; install it with pip install"):
+        check_config(load_run_config("exp2", "tiny", settings))
+    check_config(load_run_config("exp2", "tiny"))
