@@ -49,12 +49,14 @@ class Dora(Lora):
     ) -> "dict[str, nn.Parameter]":
         import torch
 
+        from fashion_sweep.adapters import low_rank
+
         parameters = super().attach(module, component, layers, training, seed)
         for name, parameter in parameters.items():
             layer, is_magnitude, _ = name.removeprefix(f"{component}.").partition(".lora_magnitude_vector.")
             if is_magnitude:  # in float32, as the forward pass takes the norm: their quotient is exactly 1
-                weight = module.get_parameter(f"{layer}.base_layer.weight")
-                norms = torch.linalg.norm(weight.detach().float().flatten(1), dim=1)
+                weight = low_rank.weight_before(module.get_submodule(layer))
+                norms = torch.linalg.norm(weight.float().flatten(1), dim=1)
                 parameter.data = norms.reshape(parameter.shape)
         return parameters
 

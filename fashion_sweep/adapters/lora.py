@@ -5,7 +5,7 @@ Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x 
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -28,7 +28,12 @@ SPELLINGS = {
 }
 
 
-OTHERS = {"lora_alpha": "alpha", "use_rslora": "rslora", "loraplus_lr_ratio": "loraplus"}
+OTHERS = {
+    "lora_alpha": "alpha",
+    "use_rslora": "rslora",
+    "loraplus_lr_ratio": "loraplus",
+    "init_lora_weights": "init",
+}
 """The options beside the rank, with their names in ids and titles."""
 
 
@@ -42,6 +47,9 @@ class LoraOptions(AdapterOptions):
     """Whether alpha is divided by the root of the rank, as rsLoRA does (arXiv:2312.03732). Files say it by alpha."""
     loraplus_lr_ratio: Annotated[float, Field(ge=1)] = 1.0
     """How much faster B learns than A: LoRA+, Hayou et al. (2024), arXiv:2402.12354."""
+    init_lora_weights: Literal["default", "gaussian", "orthogonal", "pissa", "olora"] = "default"
+    """How it starts, by peft's names. With `pissa` (arXiv:2404.02948) and `olora` (arXiv:2406.01775) it takes over a
+    part of the weight; files then hold what it has become less what it was, at twice the rank."""
 
     @classmethod
     def from_plain(cls, value: Any) -> Self | None:
@@ -58,6 +66,24 @@ class LoraOptions(AdapterOptions):
         """The options beside the rank that are not as usual, by name."""
         usual = LoraOptions.model_fields
         return {name: value for name in OTHERS if (value := getattr(self, name)) != usual[name].default}
+
+    def check(self, layer: str, shape: tuple[int, ...]) -> None:
+        """Checks that an adapter of a layer can start so; `shape`: of its weight.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        start, reason = self.init_lora_weights, None
+        if start in {"default", "gaussian"}:
+            return
+        if len(shape) > 2:
+            reason = f"is for linear layers, and {layer} is a convolution"
+        elif start == "orthogonal" and self.rank % 2:
+            reason = f"needs an even rank, not {self.rank}"
+        elif start != "orthogonal" and self.rank > min(shape):
+            reason = f"needs a rank of at most the width, and {layer} is {min(shape)} wide"
+        if reason:
+            raise ConfigError(f"init_lora_weights: {start} {reason}")
 
     def alpha(self, training: TrainingConfig) -> float:
         """Returns the alpha as a number: the product is scaled by it over the rank."""
@@ -92,6 +118,8 @@ class Lora:
         return ", ".join([f"rank {options.rank}", *(worded(OTHERS[name], others[name]) for name in others)])
 
     def count(self, layers: Mapping[str, tuple[int, ...]], options: LoraOptions) -> int:
+        for name, shape in layers.items():
+            options.check(name, shape)
         return options.rank * sum(outputs + math.prod(inputs) for outputs, *inputs in layers.values())
 
     def attach(
@@ -106,7 +134,9 @@ class Lora:
 
         ranks = {name: options.rank for name, options in layers.items()}
         alphas = {name: options.alpha(training) for name, options in layers.items()}
-        return low_rank.attach(module, component, {**low_rank.config(module, ranks, alphas), **self.peft}, seed)
+        starts = {name: options.init_lora_weights for name, options in layers.items()}
+        config = {**low_rank.config(module, ranks, alphas), **self.peft}
+        return low_rank.attach(module, component, config, starts, seed)
 
     def rate(self, name: str, options: LoraOptions) -> float:
         return options.loraplus_lr_ratio if ".lora_B." in name else 1.0

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -12,25 +13,78 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from fashion_sweep.adapters.kind import LayerTensors, Parts
-from fashion_sweep.rng import torch_generator
+from fashion_sweep.rng import key, torch_generator
 
 Combine = Callable[[Tensor, LayerTensors, float], Tensor]
 """A function (weight, trained tensors, strength) → the weight with them, of its dtype and on its device."""
+DRAWN = ("default", "gaussian")
+"""The starts whose A is drawn and whose B is zero."""
+TAKES_OVER = ("pissa", "olora")
+"""The starts that take their product out of the layer's weight."""
 
 
-def attach(module: nn.Module, component: str, config: Mapping[str, Any], seed: int) -> dict[str, nn.Parameter]:
-    """Adds a low-rank product to the layers that `config`, values of peft's `LoraConfig`, names. B is zero.
+def attach(
+    module: nn.Module, component: str, config: Mapping[str, Any], starts: Mapping[str, str], seed: int
+) -> dict[str, nn.Parameter]:
+    """Adds a low-rank product to the layers that `config`, values of peft's `LoraConfig`, names.
 
-    A is drawn per module from (seed, module name) by Kaiming's uniform rule, peft's default: the same module
-    starts alike at each rank up to its size, whatever else is adapted.
+    By default B is zero, and A is drawn per module from (seed, module name) by Kaiming's uniform rule, as peft does:
+    the same module starts alike at each rank up to its size, whatever else is adapted.
+
+    starts: how that of each layer starts, by peft's names.
     """
     inject_adapter_in_model(LoraConfig(**config), module)
+    for name, start in starts.items():
+        layer: Any = module.get_submodule(name)
+        if start in TAKES_OVER:
+            weight = layer.get_base_layer().weight
+            layer.weight_before = weight.data, weight.detach().clone()
+        if start not in DRAWN:
+            _start_as_peft_does(layer, start, key(seed, "lora/init", component, name))
     parameters: dict[str, nn.Parameter] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            parameter.data = _initial_value(f"{component}.{name}", parameter, seed).to(parameter.device)
+            layer_name = next(end for end in _ends_at_front(name) if end in starts)
+            if starts[layer_name] in DRAWN:
+                value = _initial_value(f"{component}.{name}", parameter, starts[layer_name], seed)
+                parameter.data = value.to(parameter.device)
             parameters[f"{component}.{name}"] = parameter
+    for name, start in starts.items():
+        layer = module.get_submodule(name)
+        if start in TAKES_OVER:
+            layer.taken_over = {part: one["default"].weight.detach().clone() for part, one in _halves(layer).items()}
     return parameters
+
+
+def weight_before(layer: Any) -> Tensor:
+    """Returns the weight that a layer had before `attach` has wrapped it."""
+    return layer.weight_before[1] if hasattr(layer, "weight_before") else layer.get_base_layer().weight.detach()
+
+
+def _start_as_peft_does(layer: Any, start: str, seed: int) -> None:
+    """Starts the adapter of a linear layer; `pissa` and `olora` take their part out of the layer's weight."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        match start:
+            case "orthogonal":
+                layer.orthogonal_init("default")
+            case "pissa":
+                layer.pissa_init("default", "pissa")
+            case "olora":
+                layer.olora_init("default")
+    for one in _halves(layer).values():
+        weight = one["default"].weight
+        device = layer.get_base_layer().weight.device
+        one["default"].weight = nn.Parameter(weight.detach().to(device, torch.float32).contiguous())
+
+
+def _halves(layer: Any) -> dict[str, Any]:
+    return {"A": layer.lora_A, "B": layer.lora_B}
+
+
+def _ends_at_front(name: str) -> Iterator[str]:
+    words = name.split(".")
+    return (".".join(words[:count]) for count in range(len(words), 0, -1))
 
 
 def config(module: nn.Module, ranks: Mapping[str, int], alphas: Mapping[str, float]) -> dict[str, Any]:
@@ -66,17 +120,28 @@ def _ends(name: str) -> Iterator[str]:
 
 def detach(module: nn.Module) -> None:
     """Puts each layer that `attach` has wrapped back in its place."""
-    wrapped = {name: layer for name, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
-    for name, layer in wrapped.items():
+    for name, layer in _wrapped(module).items():
         parent, _, own = name.rpartition(".")
-        setattr(module.get_submodule(parent), own, layer.get_base_layer())
+        base = layer.get_base_layer()
+        if hasattr(layer, "weight_before"):
+            storage, values = layer.weight_before
+            base.weight.data = storage.copy_(values)
+        setattr(module.get_submodule(parent), own, base)
     del module.peft_config
 
 
-def _initial_value(name: str, parameter: Tensor, seed: int) -> Tensor:
+def _wrapped(module: nn.Module) -> dict[str, Any]:
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
+
+
+def _initial_value(name: str, parameter: Tensor, start: str, seed: int) -> Tensor:
     value = torch.zeros(parameter.shape, dtype=torch.float32)
     if ".lora_A." in name:
-        nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=torch_generator(seed, "lora/init", name))
+        generator = torch_generator(seed, "lora/init", name)
+        if start == "gaussian":
+            nn.init.normal_(value, std=1 / len(value), generator=generator)
+        else:
+            nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
     return value
 
 
@@ -93,7 +158,19 @@ def collect(module: Any, endings: Mapping[str, str]) -> tuple[Parts, dict[str, A
         for part, ending in endings.items()
         if name.endswith(f".{ending}")
     }
-    values = {key: sorted(v) if isinstance(v, set) else v for key, v in module.peft_config["default"].to_dict().items()}
+    settings = module.peft_config["default"].to_dict()
+    twice = {name for name, layer in module.named_modules() if hasattr(layer, "taken_over")}
+    for name in twice:
+        first = {part: value.float().cpu().numpy() for part, value in module.get_submodule(name).taken_over.items()}
+        tensors[name, "A"] = np.concatenate([tensors[name, "A"], first["A"]])
+        tensors[name, "B"] = np.concatenate([tensors[name, "B"], -first["B"]], axis=1)
+    if twice:
+        ranks, alphas = (
+            {name: getattr(layer, what)["default"] * (1 + (name in twice)) for name, layer in _wrapped(module).items()}
+            for what in ("r", "lora_alpha")
+        )
+        settings |= config(module, ranks, alphas)
+    values = {key: sorted(v) if isinstance(v, set) else v for key, v in settings.items()}
     return tensors, {key: getattr(value, "value", value) for key, value in values.items()}
 
 

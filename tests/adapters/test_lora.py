@@ -5,9 +5,11 @@ from safetensors.torch import load_file
 from fashion_sweep.adapters import attaching
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.adapters.formats import count_saved
+from fashion_sweep.adapters.fusing import adapted
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.model import Batch
+from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.models.sdxl.sources import locate, locate_architecture
 
@@ -81,6 +83,53 @@ def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed
     )
     assert all(torch.equal(parameters[name], again[name]) for name in parameters)
     assert any(parameter.abs().max() > 0 for name, parameter in parameters.items() if "lora_A" in name)
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+@pytest.mark.parametrize("start", ["gaussian", "orthogonal", "pissa", "olora"])
+def test_whatever_it_starts_from_it_changes_nothing_and_leaves_no_trace(fresh, config, tmp_path, start, kind):
+    spec = TrialSpec.of({"unet": {"kind": kind, "rank": 4, "init_lora_weights": start, "lora_alpha": 2.0}})
+    conditioning = {"time_ids": torch.ones(2, 6), **fresh.encode_text(["a shirt", "a hat"])}
+    batch = Batch(*torch.randn(2, 2, 4, 16, 12), torch.tensor([500, 20]), conditioning)
+    weights = {name: weight.clone() for name, weight in fresh.pipeline.unet.named_parameters()}
+    with torch.no_grad():
+        before = fresh.loss(batch)
+        parameters = attaching.attach(fresh.components, spec, training(config), seed=5)
+        assert torch.allclose(before, fresh.loss(batch), atol=1e-5)
+        firsts = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        for index, parameter in enumerate(parameters.values()):
+            parameter.data += 0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index))
+        trained = fresh.loss(batch)
+        path = tmp_path / "pytorch_lora_weights.safetensors"
+        attaching.save(path, fresh.components, spec)
+        attaching.detach(fresh.components, spec)
+        assert all(torch.equal(weight, weights[name]) for name, weight in fresh.pipeline.unet.named_parameters())
+        again = attaching.attach(fresh.components, spec, training(config), seed=5)
+        assert all(torch.equal(again[name], first) for name, first in firsts.items())
+        attaching.detach(fresh.components, spec)
+        with adapted(path, SDXL_ARCHITECTURE, fresh.components):
+            fused = fresh.loss(batch)
+        fresh.pipeline.load_lora_weights(tmp_path)
+        loaded = fresh.loss(batch)
+    assert not torch.allclose(trained, before, atol=1e-3)
+    assert torch.allclose(trained, fused, atol=1e-4)
+    assert torch.allclose(trained, loaded, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"unet.resnets": {"rank": 2, "init_lora_weights": "pissa"}},
+            "pissa is for linear layers, and down_blocks.0.res",
+        ),
+        ({"unet": {"rank": 3, "init_lora_weights": "orthogonal"}}, "orthogonal needs an even rank, not 3"),
+        ({"unet": {"rank": 2048, "init_lora_weights": "olora"}}, "olora needs a rank of at most the width, and"),
+    ],
+)
+def test_a_start_that_cannot_be_is_told_when_it_is_planned(values, said):
+    with pytest.raises(ConfigError, match=said):
+        count_parameters(SDXL_CONFIGS, TrialSpec.of(values))
 
 
 def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path):
