@@ -37,6 +37,13 @@ class SamplePrompt(Frozen):
     seed: Count
 
 
+class Claim(Frozen):
+    """A published claim that a sweep tests, shown beside its answer."""
+
+    says: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+
+
 class Garment(Frozen):
     """A garment that is known from one photo."""
 
@@ -54,6 +61,8 @@ class Garment(Frozen):
 class Sweep(Frozen):
     name: Name
     question: str
+    claims: list[Claim] = Field([])
+    """What others have found of the question."""
     trials: list[Annotated[dict[str, Any], AfterValidator(trial_values)]] = Field([])
     """The trials: a mapping each from placement to adapter (the rank of a LoRA, or a mapping of `kind` and options).
     Beside, a trial may set some of `TRAINING_AXES` for itself. Rank 0 everywhere is the base model."""

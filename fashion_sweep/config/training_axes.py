@@ -52,6 +52,16 @@ class TrainingAxes(Frozen):
     schedule: Annotated[Schedule, Axis("schedule")] = "cosine"
     warmup_steps: Annotated[Count, Axis("warmup")] = 0
     """The steps in which the learning rate rises from zero to its peak."""
+    snr_gamma: Annotated[PositiveFloat | None, Axis("snr")] = None
+    """The signal-to-noise ratio from which on timesteps count less, usually 5: Hang et al. (2023), arXiv:2303.09556.
+    null: all count alike."""
+    noise_offset: Annotated[NonNegativeFloat, Axis("offset")] = 0.0
+    """How much noise all pixels of a channel have in common, usually 0.05 to 0.1, so that very light and dark pictures
+    are learnt: Guttenberg (2023), https://www.crosslabs.org/blog/diffusion-with-offset-noise."""
+    proportion_empty_prompts: Annotated[float, Field(ge=0, le=1), Axis("empty")] = 0.0
+    """The share of the samples whose caption is left out."""
+    ema_decay: Annotated[float | None, Field(gt=0, lt=1), Axis("ema")] = None
+    """The decay of an average of the adapter over its steps, which is validated and saved in its place; null: none."""
 
 
 AXES = {

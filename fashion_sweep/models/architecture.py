@@ -119,6 +119,8 @@ class Architecture(Protocol):
     placements: Mapping[str, Placement]
     """The placements by the names that sweeps use."""
 
+    has_snr: bool = False
+    """Whether its models know how much signal a timestep leaves, by which its loss can be weighted."""
     sampler: str
     """The name of the sampler that draws pictures, as galleries write it: for instance `DDIM`."""
     is_told_sizes: bool = False

@@ -77,6 +77,12 @@ class Model(Protocol):
     def loss(self, batch: Batch) -> Tensor:
         """Returns each sample's loss of the denoiser: N float32, with gradients where they are enabled."""
 
+    def min_snr_weights(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Returns the weights of `loss` that count no timestep for more than a signal-to-noise ratio of `gamma`: N.
+
+        For architectures that have one (`has_snr`). Source: Hang et al. (2023), https://arxiv.org/abs/2303.09556.
+        """
+
     def sample(self, request: "GenerationRequest", config: GenerationConfig) -> Tensor:
         """Draws the requested images: uint8 N,3,H,W in [0, 255]."""
 

@@ -79,6 +79,7 @@ def sections(
     failed = [(trial.title, trial.error or _unended(trial)) for trial in results.trials if trial.state != "done"]
     all_sections = [
         Section("Verdict", verdict_texts(answer)),
+        Section("What others have found", _claims(results)),
         Section("Race", (*(race_table(one) for one in verdicts.values() if one.is_race), *pictures.races)),
         Section("Numbers", _numbers(results, verdicts)),
         Section("Quality against size", tuple(pictures.plots)),
@@ -92,6 +93,11 @@ def sections(
         Section("Trials that did not finish", (Bullets(tuple(failed)),) if failed else ()),
     ]
     return [section for section in all_sections if section.blocks]
+
+
+def _claims(results: Results) -> tuple[Block, ...]:
+    claims = results.config.sweep.claims
+    return (Bullets(tuple((one.source, one.says) for one in claims)),) if claims else ()
 
 
 def verdict_texts(answer: Answer) -> tuple[Text, ...]:

@@ -1,5 +1,7 @@
 """Finds what is wrong with a run before anything is started. Imports no torch: a mistake is told in a second."""
 
+from typing import Any
+
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.split import split
@@ -25,7 +27,7 @@ def check_config(config: RunConfig) -> None:
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
     extractor("features", preset.evaluation).check(preset.evaluation)
     task_of(config).check(config)
-    _check_optimizers(config)
+    _check_training(config)
     _check_sizes(config)
     _check_batches(config)
     if problem := too_few(metrics_of(config.sweep.metrics), preset.evaluation.samples, preset.evaluation):
@@ -70,11 +72,20 @@ def _check_looks(config: RunConfig) -> None:
             raise ConfigError(f"sweep.choose.looks: {problem}")
 
 
-def _check_optimizers(config: RunConfig) -> None:
-    space, key = config.sweep.space, "optimizer"
-    names = {config.training_of(spec).optimizer for spec in config.specs} | {config.preset.training.optimizer}
-    for name in sorted(names.union(space.listed.get(key, []) if space else [])):
+def _check_training(config: RunConfig) -> None:
+    for name in sorted(_values(config, "optimizer")):
         OPTIMIZERS[name].check(name)
+    if _values(config, "snr_gamma") != {None} and not config.architecture.has_snr:
+        raise ConfigError(
+            f"training.snr_gamma: {config.architecture.name} has no signal-to-noise ratio; set it to null"
+        )
+
+
+def _values(config: RunConfig, name: str) -> set[Any]:
+    """Returns the values that a setting of training has in any trial."""
+    space = config.sweep.space
+    trials = [getattr(config.training_of(spec), name) for spec in config.specs]
+    return {getattr(config.preset.training, name), *trials, *(space.listed.get(name, []) if space else [])}
 
 
 def _check_sizes(config: RunConfig) -> None:

@@ -18,6 +18,7 @@ from fashion_sweep.models.model import Model
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
+from fashion_sweep.training.averaging import Average
 from fashion_sweep.training.batches import (
     CachedCaptions,
     CaptionRows,
@@ -82,8 +83,9 @@ class Adaptation:
         observer: Observer,
     ) -> None:
         optimizer = OPTIMIZERS[self.config.optimizer].make(parameters.groups, self.config)
+        average = Average(parameters, self.config.ema_decay) if self.config.ema_decay else None
         step = self.agreed(lambda: newest_sound(paths.checkpoints, observer.note))
-        checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer)
+        checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer, average)
         model.prepare_training(self.spec.components, bool(self.config.gradient_checkpointing))
         accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
         trainer = Trainer(
@@ -96,10 +98,13 @@ class Adaptation:
             share=self._share(checkpoint.micro_batch_size),
             accelerator=accelerator,
             recent=deque(checkpoint.losses, maxlen=self.config.validation_every),
+            average=average,
         )
         logger.info("trains from step %d of %d on", checkpoint.step, trainer.steps)
         with tf32(self.config.tf32):
             trainer.train(checkpoint.step, report, observer.step, self._saving(paths, trainer))
+        if average:
+            average.put()
         if self.rank == 0:
             attaching.save(paths.adapter, model.components, self.spec, self.about)
         accelerator.wait_for_everyone()
@@ -108,7 +113,7 @@ class Adaptation:
         def save(step: int) -> None:
             if self.rank == 0:
                 at = Checkpoint(step, list(trainer.recent), trainer.share.micro_batch_size)
-                save_checkpoint(paths.checkpoints, at, trainer.parameters, trainer.optimizer)
+                save_checkpoint(paths.checkpoints, at, trainer.parameters, trainer.optimizer, trainer.average)
 
         return save
 
@@ -138,12 +143,20 @@ class Adaptation:
             num_train_timesteps=model.num_train_timesteps,
             prior=self.prior,
             prior_captions=TokenizedCaptions(model.tokenize(prior_caption)) if prior_caption else None,
+            noise_offset=self.config.noise_offset,
+            empty_caption=self._empty_caption(model) if self.config.proportion_empty_prompts else None,
+            proportion_empty_prompts=self.config.proportion_empty_prompts,
         )
 
     def _captions(self, model: Model, captions: Sequence[str]) -> CaptionRows:
         if self.spec.trains_conditioning:
             return TokenizedCaptions(model.tokenize(captions))
         return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)
+
+    def _empty_caption(self, model: Model) -> CaptionRows:
+        if self.spec.trains_conditioning:
+            return TokenizedCaptions(model.tokenize([""]))
+        return EncodedCaptions(model, [""])
 
     def _split(self) -> tuple[list[Record], list[Record]]:
         if self.only is None:

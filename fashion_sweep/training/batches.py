@@ -1,7 +1,7 @@
 """Makes the batches of training: rows of the cache and draws, all functions of (seed, position in training)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.models.model import Batch, Conditioning, Model
-from fashion_sweep.rng import permutation, standard_normal, uniform_integer
+from fashion_sweep.rng import numpy_generator, permutation, standard_normal, uniform_integer
 
 LATENTS = "latents"
 """The name of the tensor in caches of images that is learnt; the others are conditioning."""
@@ -100,6 +100,11 @@ class TrainingSet:
     prior_captions: CaptionRows | None = None
     """The prior's one caption as tokens, for training a component that reads captions. None: the caption as encoded
     beside the pictures."""
+    noise_offset: float = 0.0
+    """How much noise all pixels of a channel have in common."""
+    empty_caption: CaptionRows | None = None
+    """The empty caption, where some samples are to have it."""
+    proportion_empty_prompts: float = 0.0
 
     def training_batch(self, step: int, batch_size: int, slots: Sequence[int]) -> TrainingBatch:
         """Returns the samples at `slots`, a worker's share of range(batch_size), of the global batch of `step`."""
@@ -132,7 +137,17 @@ class TrainingSet:
         views = [uniform_integer(self.seed, "train/view", p, high=self.views) for p in positions]
         timesteps = [uniform_integer(self.seed, "train/timestep", p, high=self.num_train_timesteps) for p in positions]
         noise = [self._noise(self.seed, "train/noise", p, row) for p, row in zip(positions, rows, strict=True)]
-        return self._batch(rows, views, timesteps, noise, weight=2.0 if self.prior else 1.0)
+        if self.noise_offset:
+            common = (standard_normal(self.seed, "train/offset", p, shape=(noise[0].shape[0], 1, 1)) for p in positions)
+            noise = [own + self.noise_offset * shift for own, shift in zip(noise, common, strict=True)]
+        batch = self._batch(rows, views, timesteps, noise, weight=2.0 if self.prior else 1.0)
+        if self.empty_caption is None:
+            return batch
+        share = self.proportion_empty_prompts
+        left_out = [numpy_generator(self.seed, "train/empty", p).random() < share for p in positions]
+        return replace(
+            batch, conditioning=_replaced(batch.conditioning, self.empty_caption.conditioning([0]), left_out)
+        )
 
     def validation_batch(self, indices: Sequence[int]) -> TrainingBatch:
         """Returns samples to validate with, their noise fixed and timesteps spread evenly over the schedule."""
@@ -180,6 +195,15 @@ class TrainingSet:
         if self.prior_captions is None:
             return _rows(prior.images, [name for name in prior.images.names if name != LATENTS], rows)
         return dict(_rows(prior.images, self._framing, rows)) | dict(self.prior_captions.conditioning([0] * len(rows)))
+
+
+def _replaced(conditioning: Conditioning, other: Conditioning, where: Sequence[bool]) -> Conditioning:
+    """Returns the conditioning with one row of another in the place of some of its own."""
+    replaced, chosen = dict(conditioning), torch.tensor(where)
+    for name, row in other.items():
+        rows = conditioning[name]
+        replaced[name] = torch.where(chosen.view(-1, *[1] * (rows.ndim - 1)), row.to(rows), rows)
+    return replaced
 
 
 def _rows(cache: ShardedCache, names: Sequence[str], rows: Sequence[int]) -> Conditioning:

@@ -15,6 +15,7 @@ from torch import nn
 
 from fashion_sweep.storage import remote
 from fashion_sweep.storage.files import is_whole, write_tensors
+from fashion_sweep.training.averaging import Average
 
 KEPT = 2
 """The number of checkpoints that are kept: the newest, and one to fall back on."""
@@ -32,10 +33,16 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(
-    folder: Path, at: Checkpoint, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    folder: Path,
+    at: Checkpoint,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    average: Average | None = None,
 ) -> None:
     """Writes a checkpoint into `folder`, and removes all but the newest `KEPT`."""
     tensors = {f"adapter/{name}": parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
+    averages = average.tensors if average else {}
+    tensors |= {f"average/{name}": value.cpu().numpy() for name, value in averages.items()}
     state, numbers = optimizer.state_dict(), dict[str, Any]()
     for path, value in _leaves("optimizer", state["state"]):
         if isinstance(value, torch.Tensor):
@@ -64,9 +71,13 @@ def newest_sound(folder: Path, say: Callable[[str], None]) -> int:
 
 
 def load_checkpoint(
-    folder: Path, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    folder: Path,
+    step: int,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    average: Average | None = None,
 ) -> Checkpoint:
-    """Restores adapter and optimizer as they were after `step` steps."""
+    """Restores adapter, its average and the optimizer as they were after `step` steps."""
     if step == 0:
         return Checkpoint()
     state = optimizer.state_dict()
@@ -76,6 +87,8 @@ def load_checkpoint(
             parameter.data.copy_(file.get_tensor(f"adapter/{name}"))
         leaves = {path: file.get_tensor(path) for path in file.keys() if path.startswith("optimizer/")}  # noqa: SIM118
         losses = file.get_tensor("losses").tolist()
+        if average:
+            average.restore(step, {name: file.get_tensor(f"average/{name}") for name in parameters})
     state["state"] = _nested(leaves | json.loads(metadata["numbers"]))
     for group, values in zip(state["param_groups"], json.loads(metadata["groups"]), strict=True):
         group |= {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -5,6 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -17,7 +18,8 @@ from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory, release_memory
 from fashion_sweep.models.model import Model
-from fashion_sweep.training.batches import TrainingSet
+from fashion_sweep.training.averaging import Average
+from fashion_sweep.training.batches import TrainingBatch, TrainingSet
 from fashion_sweep.training.gradients import Gradients, sum_over_workers
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,8 @@ class Trainer:
     """The `Accelerator`, for device and precision; the loop itself joins the workers, so that all can repeat a step."""
     recent: deque[float]
     """The losses of the last `validation_every` steps."""
+    average: Average | None = None
+    """The average of the parameters that is validated in their place."""
 
     def train(self, start: int, report: Report, progress: Report, save: Callable[[int], None]) -> None:
         """Trains the adapter in place from step `start` on.
@@ -96,7 +100,8 @@ class Trainer:
                 save(done)
 
     def _finite_validation_loss(self, step: int) -> float:
-        loss = self.validation_loss()
+        with self.average.in_place() if self.average else nullcontext():
+            loss = self.validation_loss()
         if not math.isfinite(loss):
             raise TrialError(f"val_loss={loss} at step {step}")
         return loss
@@ -132,6 +137,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step) * group["rate"]
         self.optimizer.step()
+        if self.average:
+            self.average.step()
         return mean
 
     def _backward(self, step: int, gradients: Gradients) -> Tensor | None:
@@ -146,7 +153,7 @@ class Trainer:
             for slots in self.share.micro_batches:
                 batch = self.data.training_batch(step, size, slots)
                 with self.accelerator.autocast():
-                    losses = self.model.loss(batch) * batch.weights.to(self.accelerator.device)
+                    losses = self.model.loss(batch) * self._weights(batch)
                 (losses.sum() / size).backward()
                 gradients.take()
                 shared[slots] = losses.detach().double()
@@ -156,6 +163,12 @@ class Trainer:
             shared[size] = 1
         sum_over_workers(shared, self.share.workers)
         return None if shared[size] else shared[:size]
+
+    def _weights(self, batch: TrainingBatch) -> Tensor:
+        """Returns the weight of each sample's loss."""
+        weights = batch.weights.to(self.accelerator.device)
+        gamma = self.config.snr_gamma
+        return weights if gamma is None else weights * self.model.min_snr_weights(batch.timesteps, gamma)
 
     def _halve(self, step: int) -> None:
         size = self.share.micro_batch_size

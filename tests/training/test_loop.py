@@ -1,5 +1,7 @@
 """Training on the embedded model with a small cache made by the real encoder."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,6 +18,7 @@ from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.run.events import Observer
 from fashion_sweep.run.paths import TrialPaths
 from fashion_sweep.training.adapt import Adaptation
+from fashion_sweep.training.averaging import Average
 from fashion_sweep.training.loop import Share
 from tests.conftest import write_fashion
 
@@ -197,6 +200,63 @@ def test_b_learns_as_much_faster_as_lora_plus_says(world, tmp_path):
         ratio = 16 if "lora_B" in name else 1
         moved = [end[name].abs().max() for end in ends] if "lora_B" in name else [values.max(), ends[1][name].max()]
         assert moved[1] == pytest.approx(ratio * moved[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"snr_gamma": 5.0}, {"noise_offset": 0.1}, {"proportion_empty_prompts": 0.5}, {"ema_decay": 0.9}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_option_changes_the_adapter_and_a_killed_training_goes_on_with_it(world, undisturbed, tmp_path, changes):
+    whole, reports = trained(world, tmp_path / "whole", **changes)
+    assert not same(whole, undisturbed[0])
+    assert reports[0]["val_loss"] == undisturbed[1][0]["val_loss"]  # all are validated alike
+    trained(world, tmp_path / "killed", stop_at=5, **changes)
+    resumed, again = trained(world, tmp_path / "killed", **changes)
+    assert same(resumed, whole)
+    assert told(again[-1]) == told(reports[-1])
+
+
+def test_no_timestep_counts_for_more_than_the_largest_ratio_of_signal_to_noise(world):
+    model = SDXLModel.load(load_run_config("exp2", "tiny").preset.model, "cpu")
+    timesteps = torch.tensor([0, 10, 300, 700, 999])
+    alphas = model.scheduler.alphas_cumprod[timesteps]
+    ratio = alphas / (1 - alphas)
+    assert model.min_snr_weights(timesteps, 5.0) == pytest.approx(torch.minimum(ratio, torch.tensor(5.0)) / ratio)
+
+
+def test_where_all_captions_are_left_out_only_the_empty_one_is_learnt(world, tmp_path):
+    """Of text encoders that read nothing but padding, the same are trained whatever the captions were."""
+    catalogue, images, captions = world
+    records = [replace(record, caption="something else") for record in catalogue.records]
+    changes = {"proportion_empty_prompts": 1.0, "ranks": {"text_encoders": 1}}
+    first, _ = trained(world, tmp_path / "first", **changes)
+    other, _ = trained((replace(catalogue, records=records), images, captions), tmp_path / "other", **changes)
+    assert same(first, other)
+
+
+def test_what_all_pixels_have_in_common_is_as_large_as_said(world):
+    def batch(offset):
+        made = adaptation(world, noise_offset=offset)
+        return made._training_set(SDXLModel.load(load_run_config("exp2", "tiny").preset.model, "cpu"))
+
+    plain, shifted = (batch(offset).training_batch(0, 16, range(16)).noise for offset in (0.0, 0.1))
+    shift = shifted - plain
+    assert torch.allclose(shift, shift.mean(dim=(2, 3), keepdim=True), atol=1e-6)
+    assert 0.07 < shift[:, :, 0, 0].std() < 0.13
+
+
+def test_the_average_is_that_of_all_steps_and_makes_way_for_what_is_trained():
+    values = {"a": torch.nn.Parameter(torch.zeros(3))}
+    average, expected = Average(values, decay=0.5), torch.zeros(3)
+    for step in range(1, 6):
+        values["a"].data = torch.full((3,), float(step))
+        average.step()
+        decay = min(0.5, (1 + step - 1) / (10 + step - 1)) if step > 1 else 0.0
+        expected = decay * expected + (1 - decay) * step
+    with average.in_place():
+        assert torch.allclose(values["a"], expected)
+    assert values["a"].tolist() == [5.0] * 3
 
 
 def test_gradient_checkpointing_changes_memory_and_not_the_adapter(world, undisturbed, tmp_path):

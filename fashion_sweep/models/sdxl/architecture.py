@@ -58,7 +58,7 @@ class StableDiffusionXL(Architecture):
     }
 
     formats = ("diffusers", "peft", "kohya")
-    sampler, second_title, is_told_sizes = "DDIM", "refiner", True
+    sampler, second_title, is_told_sizes, has_snr = "DDIM", "refiner", True, True
 
     @property
     def names(self) -> Names:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
+from diffusers.training_utils import compute_snr
 from diffusers.utils.logging import disable_progress_bar as disable_diffusers_bar
 from torch import Tensor, nn
 from torch.nn import functional
@@ -146,6 +147,11 @@ class SDXLModel:
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(latents, noise, timesteps)
         return noise
+
+    def min_snr_weights(self, timesteps: Tensor, gamma: float) -> Tensor:
+        ratio = compute_snr(self.scheduler, timesteps.to(self.device))
+        weights = ratio.clamp(max=gamma)
+        return weights / (ratio + 1 if self.scheduler.config.prediction_type == "v_prediction" else ratio)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
