@@ -197,7 +197,7 @@ def _axis(name: str, values: list[Any] | Range) -> list[Any] | Range:
     if isinstance(values, list):
         return [trial_values({name: value})[name] for value in values]
     if name not in RANGED_AXES:
-        raise ValueError(f"{name}: only {' and '.join(RANGED_AXES)} may be ranges; list its values")
+        raise ValueError(f"{name}: may not be a range, as may {', '.join(RANGED_AXES)}; list its values")
     return values
 
 
