@@ -125,7 +125,7 @@ def sd_scripts_keys(
         "output_name": title,
         "learning_rate": training.learning_rate,
         "lr_scheduler": training.schedule,
-        "optimizer": "torch.optim.adamw.AdamW",
+        "optimizer": "torch.optim.adamw.AdamW" if training.optimizer == "adamw" else training.optimizer,
         "max_grad_norm": training.max_grad_norm,
         "max_train_steps": steps,
         "num_epochs": training.epochs,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-GRAMMAR = re.compile(r"\w+(\.\w+(-\d+)?)*(\+\w+(\.\w+(-\d+)?)*)*")
+GRAMMAR = re.compile(r"\w+(\.\w+(-\d{1,4})?)*(\+\w+(\.\w+(-\d{1,4})?)*)*")
 RANGE = re.compile(r"(\d+)-(\d+)")
 
 

@@ -92,7 +92,9 @@ def training_values(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def worded(name: str, value: Any) -> str:
-    """Returns an axis and its value for readers, for instance `lr 0.001` or `alpha = rank`."""
+    """Returns an axis and its value for readers, for instance `lr 0.001` or `alpha = rank`; of a switch its name."""
+    if value is True:
+        return name
     return f"{name} = {value}" if isinstance(value, str) else f"{name} {short_value(value)}"
 
 
@@ -100,4 +102,6 @@ def short_value(value: Any, joint: str = " ") -> str:
     """Returns the value of an axis for readers; `joint`: between the members of a list."""
     if isinstance(value, tuple | list):
         return joint.join(value)
+    if value is True:  # the axis' name says it
+        return ""
     return f"{value:g}" if isinstance(value, int | float) else str(value)

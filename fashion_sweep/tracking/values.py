@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value, placements_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.sweep import Sweep
+from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.run.paths import RunPaths
@@ -41,7 +42,8 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
         "seed": training.seed + spec.replicate,
         "preset": config.preset.name,
     }
-    return {key: value for key, value in params.items() if value is not None}
+    own = {name: short_value(value) for name, value in spec.training if name not in params}
+    return {key: value for key, value in (params | own).items() if value is not None}
 
 
 def adapter_params(config: RunConfig, spec: TrialSpec) -> dict[str, Any]:

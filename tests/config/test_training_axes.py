@@ -44,6 +44,8 @@ def test_a_value_that_does_not_fit_is_told_by_its_name(values, said):
 def test_words_and_numbers_read_as_such():
     assert worded("lr", 1e-3) == "lr 0.001"
     assert worded("alpha", "rank") == "alpha = rank"
+    assert TrialSpec.of({"unet": {"rank": 4, "use_rslora": True}}).title == "UNet rank 4, rslora"
+    assert TrialSpec.of({"unet": {"rank": 4, "use_rslora": True}}).trial_id == "unet-r4-rslora"
     assert worded("targets", ("to_q", "to_v")) == "targets to_q to_v"
 
 
