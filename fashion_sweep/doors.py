@@ -71,6 +71,9 @@ ADAPTER_KINDS = Door(
     {
         "lora": "fashion_sweep.adapters.lora:LORA",
         "dora": "fashion_sweep.adapters.dora:DORA",
+        "lokr": "fashion_sweep.adapters.lokr:LOKR",
+        "loha": "fashion_sweep.adapters.loha:LOHA",
+        "oft": "fashion_sweep.adapters.oft:OFT",
     },
 )
 """Kinds of adapters: `adapters.kind.AdapterKind`."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from fashion_sweep.adapters.dropout import SampleDropout
 from fashion_sweep.adapters.formats import SavedAdapter, write_diffusers
 from fashion_sweep.adapters.kind import AdapterKind
 from fashion_sweep.adapters.metadata import PREFIX
@@ -25,6 +26,13 @@ class TrainedParameters(dict[str, nn.Parameter]):
     def __init__(self) -> None:
         self.rates: dict[str, float] = {}
         """The factor of the learning rate for each parameter."""
+        self.dropouts: list[SampleDropout] = []
+        """The dropout of the adapters' inputs, where there is any."""
+
+    def draw_dropout(self, samples: Tensor | None) -> None:
+        """Sets what the next forward passes drop: by a number for each sample, N int64; None: nothing."""
+        for dropout in self.dropouts:
+            dropout.samples = samples
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -54,6 +62,8 @@ def attach(
         for name in attached:
             of_layer = next(own for layer, own in options.items() if name.startswith(f"{component}.{layer}."))
             parameters.rates[name] = kind.rate(name, of_layer)
+        modules = components[component].modules()
+        parameters.dropouts += [module for module in modules if isinstance(module, SampleDropout)]
     return parameters
 
 

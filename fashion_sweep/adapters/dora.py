@@ -4,7 +4,7 @@ Source: Liu et al., DoRA (2024), https://arxiv.org/abs/2402.09353; the weight is
 a norm for each output and s = lora_alpha / rank.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.adapters.kind import LayerTensors
@@ -60,6 +60,10 @@ class Dora(Lora):
                 parameter.data = norms.reshape(parameter.shape)
         return parameters
 
+    def needs_plain_weights(self, options: LoraOptions, quantization: str) -> str | None:
+        lost = "as peft's DoRA loses the scales of 8-bit weights" if quantization == "int8" else None
+        return lost or super().needs_plain_weights(options, quantization)
+
     def check_shapes(
         self,
         layer: str,
@@ -75,10 +79,8 @@ class Dora(Lora):
                 f"{keys['magnitude']} has the shape {[*shape]}, for which a layer of {weight} has no place"
             )
 
-    def fuse(self, module: "nn.Module", layers: Mapping[str, LayerTensors], strength: float) -> Callable[[], None]:
-        from fashion_sweep.adapters import low_rank
-
-        return low_rank.fuse(module, layers, strength, _turned)
+    def combined(self, weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":
+        return _turned(weight, layer, strength)
 
     def sd_scripts_keys(self, options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
         raise AssertionError("kohya's files have no place for a DoRA")

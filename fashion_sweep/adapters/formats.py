@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from fashion_sweep.adapters.kind import AdapterKind
-from fashion_sweep.adapters.settings import alpha_of
+from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
+from fashion_sweep.adapters.settings import scaling_of, usual_alpha
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError, DataError
@@ -39,6 +39,14 @@ class SavedAdapter:
     metadata: Mapping[str, str]
     """All other metadata of the file."""
 
+    @property
+    def layers(self) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+        """The trained tensors of each layer, by component and layer, by part."""
+        layers: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+        for (component, layer, part), values in self.tensors.items():
+            layers.setdefault((component, layer), {})[part] = values
+        return layers
+
     def with_base(self, base_model: str) -> "SavedAdapter":
         """Returns the same adapter with the name of the base model in its settings."""
         named = {part: {**config, "base_model_name_or_path": base_model} for part, config in self.configs.items()}
@@ -48,7 +56,7 @@ class SavedAdapter:
         """Returns the kind of adapter that the component carries, recognised by the parts of its layers."""
         parts = {part for owner, _, part in self.tensors if owner == component}
         kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
-        return next(kind for kind in kinds if set(kind.spellings) == parts)
+        return next(kind for kind in kinds if parts <= set(kind.spellings))
 
 
 def count_saved(path: Path) -> int:
@@ -71,7 +79,7 @@ def read_adapter(path: Path) -> SavedAdapter:
         DataError: the file is no adapter as training writes it.
     """
     kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
-    parts = {f".{ending}": part for kind in kinds for part, ending in kind.formats["diffusers"].items()}
+    parts = {f".{ending}": part for kind in kinds for part, ending in _endings(kind, "diffusers").items()}
     configs: dict[str, dict[str, Any]] = {}
     tensors: dict[tuple[str, str, str], np.ndarray] = {}
     with safe_open(path, "np") as file:
@@ -108,19 +116,17 @@ def write_peft(folder: Path, adapter: SavedAdapter, architecture: Architecture, 
 def write_kohya(path: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
     """Writes one file in the names of the base model's own checkpoint, each layer with its alpha.
 
-    Layers of a component have one alpha, where they have others these are in their tensors: diffusers' reader gives
-    some layers the alphas of others.
-
     Raises:
         ConfigError: these names have no place for a layer.
     """
-    scaled, alphas = dict(adapter.tensors), {}
-    for component, layer in dict.fromkeys((component, layer) for component, layer, _ in adapter.tensors):
-        usual, (own, _) = adapter.configs[component]["lora_alpha"], alpha_of(layer, adapter.configs[component])
-        if own != usual:
-            scaled[component, layer, "B"] = scaled[component, layer, "B"] * np.float32(own / usual)
-        name = _name(architecture, component, layer, "kohya")
-        alphas[f"{name}.alpha"] = np.array(usual, dtype=np.float32)
+    scaled: dict[tuple[str, str, str], np.ndarray] = {}
+    alphas: dict[str, np.ndarray] = {}
+    for (component, layer), tensors in adapter.layers.items():
+        settings = adapter.configs[component]
+        own, usual = LayerTensors({}, **scaling_of(layer, settings)), usual_alpha(settings)
+        tensors, alpha = adapter.kind_of(component).for_kohya(tensors, own.scale(), usual or 1.0)
+        scaled |= {(component, layer, part): values.astype(np.float32) for part, values in tensors.items()}
+        alphas[f"{_name(architecture, component, layer, 'kohya')}.alpha"] = np.array(alpha, dtype=np.float32)
     _save(path, _named(replace(adapter, tensors=scaled), architecture, "kohya") | alphas, metadata)
 
 
@@ -169,9 +175,14 @@ def _name(architecture: Architecture, component: str, layer: str, file_format: s
     return name
 
 
+def _endings(kind: AdapterKind, file_format: str) -> Mapping[str, str]:
+    """Returns the endings of tensors' keys; in a run's folder, a kind that diffusers does not read has peft's."""
+    return kind.formats.get(file_format, kind.formats["peft"])
+
+
 def _named(adapter: SavedAdapter, architecture: Architecture, file_format: str) -> dict[str, np.ndarray]:
     """Returns the tensors by their keys in a file of that format."""
-    endings = {component: adapter.kind_of(component).formats[file_format] for component in adapter.configs}
+    endings = {component: _endings(adapter.kind_of(component), file_format) for component in adapter.configs}
     return {
         f"{_name(architecture, component, layer, file_format)}.{endings[component][part]}": values
         for (component, layer, part), values in adapter.tensors.items()

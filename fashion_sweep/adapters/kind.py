@@ -1,5 +1,6 @@
 """The interface of a kind of adapter. Imports no torch."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,18 @@ class LayerTensors:
     """The alpha of the layer; None: the file has none, and the product is not scaled."""
     rank_stabilized: bool = False
     """Whether alpha is divided by the root of the rank: Kalajdzievski 2023, https://arxiv.org/abs/2312.03732."""
+    rank: int | None = None
+    """The rank by the file's settings; None: the file has none."""
+
+    def scale(self, rank: int | None = None) -> float:
+        """Returns what the product is multiplied with: alpha over the rank, or over its root; 1 without an alpha.
+
+        rank: as the tensors tell it; None: they do not.
+        """
+        rank = rank or self.rank
+        if self.alpha is None or rank is None:
+            return 1.0
+        return self.alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
 
 
 class AdapterKind(Protocol):
@@ -40,11 +53,13 @@ class AdapterKind(Protocol):
     axes: tuple[str, ...]
     """The numeric options that order configurations: columns of tables and of MLflow."""
     formats: Mapping[str, Mapping[str, str]]
-    """The endings of a tensor's key by part of the layer, for each file format that has the kind."""
+    """The endings of a tensor's key by part of the layer, for each file format that has the kind; `peft` always is."""
     spellings: Mapping[str, tuple[str, ...]]
     """The endings that trainers give a tensor's key, with the separator before them, by part of the layer."""
     settings: tuple[str, ...]
-    """The fields of peft's `LoraConfig` that a file of this kind may set beside those that any file may."""
+    """The fields of peft's configuration that a file of this kind may set beside those that any file may."""
+    shared: tuple[str, ...]
+    """The options that all adapters of this kind in one component have in common."""
 
     def tag(self, options: Any) -> str:
         """Returns the adapter's part of a trial's id, for instance `r4`: letters, digits, `_`, `-`, `.`."""
@@ -106,6 +121,12 @@ class AdapterKind(Protocol):
             ConfigError: they do not fit; names the key.
         """
 
+    def needs_plain_weights(self, options: Any, quantization: str) -> str | None:
+        """Returns why it cannot be trained on weights that are rounded to `nf4` or `int8`; None where it can."""
+
+    def lacks(self, parts: set[str]) -> str | None:
+        """Returns what a layer needs, and which of it is not among the parts that it has; None where nothing is."""
+
     def fuse(self, module: "nn.Module", layers: Mapping[str, LayerTensors], strength: float) -> Callable[[], None]:
         """Puts trained tensors into the module; the returned function takes them out again, bit for bit.
 
@@ -113,6 +134,14 @@ class AdapterKind(Protocol):
             module: a component of the model, with layers of these names.
             layers: by name, what `check_shapes` has let pass.
             strength: 1 is the strength of training, 0 leaves the module as it is.
+        """
+
+    def for_kohya(
+        self, tensors: "Mapping[str, np.ndarray]", scale: float, usual: float
+    ) -> "tuple[dict[str, np.ndarray], float]":
+        """Returns the tensors of a layer, and its alpha, so that readers of kohya's files give it this scale.
+
+        usual: the alpha of most layers of its component.
         """
 
     def sd_scripts_keys(self, options: Any, training: TrainingConfig) -> dict[str, Any]:

@@ -4,20 +4,22 @@ Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x 
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from fashion_sweep.adapters.kind import LayerTensors, Parts
+from fashion_sweep.adapters.peft_kind import PeftKind
+from fashion_sweep.adapters.ranked import RankedOptions, ranks_and_alphas
 from fashion_sweep.config.placed_adapter import AdapterOptions
 from fashion_sweep.config.search_space import LARGEST_RANK
 from fashion_sweep.config.training import TrainingConfig
-from fashion_sweep.config.training_axes import Alpha, short_value, worded
 from fashion_sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from torch import Tensor, nn
 
 IN_MODULES = {"A": "lora_A.weight", "B": "lora_B.weight"}
 """The names of the parts in modules: A is rank x inputs, B is outputs x rank."""
@@ -28,21 +30,17 @@ SPELLINGS = {
 }
 
 
-OTHERS = {
-    "lora_alpha": "alpha",
-    "use_rslora": "rslora",
-    "loraplus_lr_ratio": "loraplus",
-    "init_lora_weights": "init",
-}
-"""The options beside the rank, with their names in ids and titles."""
-
-
-class LoraOptions(AdapterOptions):
+class LoraOptions(RankedOptions):
     """The options of a LoRA in a sweep; the rank alone will do."""
 
-    rank: int = Field(ge=1, le=LARGEST_RANK)
-    lora_alpha: Alpha | None = None
-    """The alpha, a number or one that grows with the rank; null: `training.lora_alpha`."""
+    names: ClassVar[Mapping[str, str]] = {
+        "lora_alpha": "alpha",
+        "use_rslora": "rslora",
+        "loraplus_lr_ratio": "loraplus",
+        "init_lora_weights": "init",
+        "lora_dropout": "dropout",
+    }
+
     use_rslora: bool = False
     """Whether alpha is divided by the root of the rank, as rsLoRA does (arXiv:2312.03732). Files say it by alpha."""
     loraplus_lr_ratio: Annotated[float, Field(ge=1)] = 1.0
@@ -50,6 +48,8 @@ class LoraOptions(AdapterOptions):
     init_lora_weights: Literal["default", "gaussian", "orthogonal", "pissa", "olora"] = "default"
     """How it starts, by peft's names. With `pissa` (arXiv:2404.02948) and `olora` (arXiv:2406.01775) it takes over a
     part of the weight; files then hold what it has become less what it was, at twice the rank."""
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of an adapted layer's inputs that the adapter does not see in a step of training."""
 
     @classmethod
     def from_plain(cls, value: Any) -> Self | None:
@@ -60,12 +60,6 @@ class LoraOptions(AdapterOptions):
     @property
     def plain(self) -> int | None:
         return None if self.others else self.rank
-
-    @property
-    def others(self) -> dict[str, Any]:
-        """The options beside the rank that are not as usual, by name."""
-        usual = LoraOptions.model_fields
-        return {name: value for name in OTHERS if (value := getattr(self, name)) != usual[name].default}
 
     def check(self, layer: str, shape: tuple[int, ...]) -> None:
         """Checks that an adapter of a layer can start so; `shape`: of its weight.
@@ -86,14 +80,11 @@ class LoraOptions(AdapterOptions):
             raise ConfigError(f"init_lora_weights: {start} {reason}")
 
     def alpha(self, training: TrainingConfig) -> float:
-        """Returns the alpha as a number: the product is scaled by it over the rank."""
-        alpha = self.lora_alpha or training.lora_alpha
-        if isinstance(alpha, str):
-            alpha = float(self.rank) if alpha == "rank" else math.sqrt(self.rank)
+        alpha = super().alpha(training)
         return alpha * math.sqrt(self.rank) if self.use_rslora else alpha
 
 
-class Lora:
+class Lora(PeftKind):
     """LoRA as a kind of adapter; `adapters.kind.AdapterKind` has the members' contracts."""
 
     name, title, family = "lora", "LoRA", "lora"
@@ -106,16 +97,15 @@ class Lora:
     }
     spellings: Mapping[str, tuple[str, ...]] = SPELLINGS
     settings: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     peft: Mapping[str, Any] = {}
     """The values of peft's `LoraConfig` that make a LoRA one of this kind."""
 
     def tag(self, options: LoraOptions) -> str:
-        others = options.others
-        return "-".join([f"r{options.rank}", *(f"{OTHERS[name]}{short_value(others[name])}" for name in others)])
+        return options.tag
 
     def label(self, options: LoraOptions) -> str:
-        others = options.others
-        return ", ".join([f"rank {options.rank}", *(worded(OTHERS[name], others[name]) for name in others)])
+        return options.label
 
     def count(self, layers: Mapping[str, tuple[int, ...]], options: LoraOptions) -> int:
         for name, shape in layers.items():
@@ -130,21 +120,24 @@ class Lora:
         training: TrainingConfig,
         seed: int,
     ) -> "dict[str, nn.Parameter]":
-        from fashion_sweep.adapters import low_rank
+        from fashion_sweep.adapters import low_rank, wrapping
 
-        ranks = {name: options.rank for name, options in layers.items()}
-        alphas = {name: options.alpha(training) for name, options in layers.items()}
+        ranks, alphas = ranks_and_alphas(layers, training)
         starts = {name: options.init_lora_weights for name, options in layers.items()}
-        config = {**low_rank.config(module, ranks, alphas), **self.peft}
-        return low_rank.attach(module, component, config, starts, seed)
+        config = {**wrapping.ranked(module, ranks, alphas, low_rank.ALPHA), **self.peft}
+        parameters = low_rank.attach(module, component, config, starts, seed)
+        dropouts = {name: options.lora_dropout for name, options in layers.items() if options.lora_dropout}
+        low_rank.drop_out(module, component, dropouts, seed)
+        return parameters
 
     def rate(self, name: str, options: LoraOptions) -> float:
         return options.loraplus_lr_ratio if ".lora_B." in name else 1.0
 
-    def detach(self, module: "nn.Module") -> None:
-        from fashion_sweep.adapters import low_rank
-
-        low_rank.detach(module)
+    def needs_plain_weights(self, options: LoraOptions, quantization: str) -> str | None:
+        takes_over = options.init_lora_weights in {"pissa", "olora"}
+        return (
+            f"as init_lora_weights: {options.init_lora_weights} takes a part out of its weights" if takes_over else None
+        )
 
     def collect(self, module: "nn.Module") -> tuple[Parts, dict[str, Any]]:
         from fashion_sweep.adapters import low_rank
@@ -169,10 +162,19 @@ class Lora:
         if {"A", "B"} <= shapes.keys() and shapes["A"][0] != shapes["B"][1]:
             raise ConfigError(f"{keys['A']} has the rank {shapes['A'][0]}, and {keys['B']} {shapes['B'][1]}")
 
-    def fuse(self, module: "nn.Module", layers: Mapping[str, LayerTensors], strength: float) -> Callable[[], None]:
+    def for_kohya(
+        self, tensors: "Mapping[str, np.ndarray]", scale: float, usual: float
+    ) -> "tuple[dict[str, np.ndarray], float]":
+        """Returns them with the usual alpha: diffusers' reader gives some layers the alphas of others."""
+        import numpy as np
+
+        own = scale * len(tensors["A"])
+        return dict(tensors) | {"B": tensors["B"] * np.float32(own / usual)}, usual
+
+    def combined(self, weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":
         from fashion_sweep.adapters import low_rank
 
-        return low_rank.fuse(module, layers, strength, low_rank.with_product)
+        return low_rank.with_product(weight, layer, strength)
 
     def sd_scripts_keys(self, options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
         alpha = f"{options.alpha(training):g}"

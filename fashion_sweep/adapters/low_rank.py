@@ -1,22 +1,22 @@
 """Low-rank adapters on torch modules: attaches them by peft, collects them for files, puts them into weights."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
+from fashion_sweep.adapters import wrapping
+from fashion_sweep.adapters.dropout import SampleDropout
 from fashion_sweep.adapters.kind import LayerTensors, Parts
+from fashion_sweep.models.quantization import plain_weight
 from fashion_sweep.rng import key, torch_generator
 
-Combine = Callable[[Tensor, LayerTensors, float], Tensor]
-"""A function (weight, trained tensors, strength) → the weight with them, of its dtype and on its device."""
+ALPHA = "lora_alpha"
+"""What peft's `LoraConfig` calls alpha."""
 DRAWN = ("default", "gaussian")
 """The starts whose A is drawn and whose B is zero."""
 TAKES_OVER = ("pissa", "olora")
@@ -56,9 +56,16 @@ def attach(
     return parameters
 
 
+def drop_out(module: nn.Module, component: str, dropouts: Mapping[str, float], seed: int) -> None:
+    """Puts a dropout of these probabilities before A, by the names of layers that `attach` has wrapped."""
+    for name, probability in dropouts.items():
+        layer: Any = module.get_submodule(name)
+        layer.lora_dropout["default"] = SampleDropout(probability, key(seed, "lora/dropout", component, name))
+
+
 def weight_before(layer: Any) -> Tensor:
     """Returns the weight that a layer had before `attach` has wrapped it."""
-    return layer.weight_before[1] if hasattr(layer, "weight_before") else layer.get_base_layer().weight.detach()
+    return layer.weight_before[1] if hasattr(layer, "weight_before") else plain_weight(layer.get_base_layer())
 
 
 def _start_as_peft_does(layer: Any, start: str, seed: int) -> None:
@@ -87,53 +94,6 @@ def _ends_at_front(name: str) -> Iterator[str]:
     return (".".join(words[:count]) for count in range(len(words), 0, -1))
 
 
-def config(module: nn.Module, ranks: Mapping[str, int], alphas: Mapping[str, float]) -> dict[str, Any]:
-    """Returns the values of peft's `LoraConfig` that give each of these layers, and no other, its rank and alpha."""
-    (rank, rank_pattern), (alpha, alpha_pattern) = _pattern(module, ranks), _pattern(module, alphas)
-    return {
-        "r": rank,
-        "lora_alpha": alpha,
-        "target_modules": _short(module, ranks),
-        "rank_pattern": rank_pattern,
-        "alpha_pattern": alpha_pattern,
-    }
-
-
-def _pattern(module: nn.Module, values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Returns the value that most layers have, and those of the others by the ends of their names."""
-    (usual, _), *others = Counter(values.values()).most_common()
-    alike = {value: [name for name, own in values.items() if own == value] for value, _ in others}
-    return usual, {end: value for value, names in alike.items() for end in _short(module, names)}
-
-
-def _short(module: nn.Module, names: Collection[str]) -> list[str]:
-    """Returns the shortest ends of these modules' names that no other module's name ends in, as peft matches them."""
-    names = set(names)
-    others = {end for name, _ in module.named_modules() if name not in names for end in _ends(name)}
-    return sorted({next(end for end in _ends(name) if end not in others) for name in names})
-
-
-def _ends(name: str) -> Iterator[str]:
-    words = name.split(".")
-    return (".".join(words[-count:]) for count in range(1, len(words) + 1))
-
-
-def detach(module: nn.Module) -> None:
-    """Puts each layer that `attach` has wrapped back in its place."""
-    for name, layer in _wrapped(module).items():
-        parent, _, own = name.rpartition(".")
-        base = layer.get_base_layer()
-        if hasattr(layer, "weight_before"):
-            storage, values = layer.weight_before
-            base.weight.data = storage.copy_(values)
-        setattr(module.get_submodule(parent), own, base)
-    del module.peft_config
-
-
-def _wrapped(module: nn.Module) -> dict[str, Any]:
-    return {name: layer for name, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
-
-
 def _initial_value(name: str, parameter: Tensor, start: str, seed: int) -> Tensor:
     value = torch.zeros(parameter.shape, dtype=torch.float32)
     if ".lora_A." in name:
@@ -145,49 +105,30 @@ def _initial_value(name: str, parameter: Tensor, start: str, seed: int) -> Tenso
     return value
 
 
-def collect(module: Any, endings: Mapping[str, str]) -> tuple[Parts, dict[str, Any]]:
+def collect(module: nn.Module, endings: Mapping[str, str]) -> tuple[Parts, dict[str, Any]]:
     """Returns the trained tensors by layer and part, and the values of peft's `LoraConfig` as JSON has them.
 
     Args:
         module: as `attach` left it.
         endings: of the names that peft gives to the parts.
     """
-    tensors = {
-        (name.removesuffix(f".{ending}"), part): value.detach().float().cpu().numpy()
-        for name, value in get_peft_model_state_dict(module).items()
-        for part, ending in endings.items()
-        if name.endswith(f".{ending}")
-    }
-    settings = module.peft_config["default"].to_dict()
+    tensors, settings = wrapping.collect(module, endings)
     twice = {name for name, layer in module.named_modules() if hasattr(layer, "taken_over")}
     for name in twice:
-        first = {part: value.float().cpu().numpy() for part, value in module.get_submodule(name).taken_over.items()}
+        layer: Any = module.get_submodule(name)
+        first = {part: value.float().cpu().numpy() for part, value in layer.taken_over.items()}
         tensors[name, "A"] = np.concatenate([tensors[name, "A"], first["A"]])
         tensors[name, "B"] = np.concatenate([tensors[name, "B"], -first["B"]], axis=1)
     if twice:
         ranks, alphas = (
-            {name: getattr(layer, what)["default"] * (1 + (name in twice)) for name, layer in _wrapped(module).items()}
+            {
+                name: getattr(layer, what)["default"] * (1 + (name in twice))
+                for name, layer in wrapping.wrapped(module).items()
+            }
             for what in ("r", "lora_alpha")
         )
-        settings |= config(module, ranks, alphas)
-    values = {key: sorted(v) if isinstance(v, set) else v for key, v in settings.items()}
-    return tensors, {key: getattr(value, "value", value) for key, value in values.items()}
-
-
-def fuse(
-    module: nn.Module, layers: Mapping[str, LayerTensors], strength: float, combine: Combine
-) -> Callable[[], None]:
-    """Replaces the weights of the layers by what `combine` makes of them; the returned function puts them back."""
-    weights = {name: module.get_parameter(f"{name}.weight") for name in layers}
-    kept = {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
-
-    def undo() -> None:
-        for name, values in kept.items():  # subtracting what was added would leave rounding behind
-            weights[name].data.copy_(values)
-
-    for name, layer in layers.items():
-        weights[name].data.copy_(combine(weights[name].detach(), layer, strength))
-    return undo
+        settings = settings | wrapping.ranked(module, ranks, alphas, ALPHA)
+    return tensors, settings
 
 
 def with_product(weight: Tensor, layer: LayerTensors, strength: float) -> Tensor:
@@ -204,8 +145,5 @@ def product(weight: Tensor, layer: LayerTensors, factor: float) -> Tensor:
 
 
 def scale(layer: LayerTensors) -> float:
-    """Returns the factor of the product: alpha over the rank, or over its root; 1 where a file has no alpha."""
-    rank = len(layer.tensors["A"])
-    if layer.alpha is None:
-        return 1.0
-    return layer.alpha / (math.sqrt(rank) if layer.rank_stabilized else rank)
+    """Returns the factor of the product."""
+    return layer.scale(len(layer.tensors["A"]))

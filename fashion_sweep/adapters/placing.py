@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from fashion_sweep.config.model_part import ModelPart
 from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.doors import ARCHITECTURES
+from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError, did_you_mean
 
 Targets = tuple[str, ...] | None
@@ -39,6 +39,9 @@ def placed_layers(
         if len(kinds) > 1:
             named = " and ".join(f"{placement} a {kind}" for kind, placement in kinds.items())
             raise ConfigError(f"{component} takes adapters of one kind, and {named} are of two")
+        for option in ADAPTER_KINDS[next(iter(kinds))].shared if kinds else ():
+            if len({getattr(one.options, option) for one in adapters.values()}) > 1:
+                raise ConfigError(f"{component} takes adapters with one {option}")
     return placed
 
 

@@ -17,10 +17,11 @@ from torch import nn
 
 from fashion_sweep.adapters.formats import CONFIG_KEY
 from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
-from fashion_sweep.adapters.settings import alpha_of, peft_settings
+from fashion_sweep.adapters.settings import peft_settings, scaling_of
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.architecture import Architecture
+from fashion_sweep.models.quantization import weight_shape
 
 Place = tuple[str, str]
 """A component and a layer of it."""
@@ -76,8 +77,8 @@ def read_layers(
             layer.keys[part] = key
         kinds = {component: _kind_of(component, layers) for component, _ in layers}
         for (component, name), layer in layers.items():
-            weight = components[component].get_parameter(f"{name}.weight")
-            _check_values(file, kinds[component], layer, name, tuple(weight.shape))
+            weight = weight_shape(components[component].get_submodule(name))
+            _check_values(file, kinds[component], layer, name, weight)
     return {place: (kinds[place[0]], layer) for place, layer in layers.items()}
 
 
@@ -89,10 +90,10 @@ def load_layers(
     with safe_open(path, "pt") as file:
         for (component, name), (kind, layer) in places.items():
             tensors = {part: file.get_tensor(layer.keys[part]) for part in layer.parts}
-            alpha, rank_stabilized = alpha_of(name, layer.settings)
+            scaling = scaling_of(name, layer.settings)
             if ALPHA in layer.keys:
-                alpha, rank_stabilized = file.get_tensor(layer.keys[ALPHA]).item(), False
-            values = LayerTensors(tensors, alpha, rank_stabilized)
+                scaling |= {"alpha": file.get_tensor(layer.keys[ALPHA]).item(), "rank_stabilized": False}
+            values = LayerTensors(tensors, **scaling)
             loaded.setdefault(component, (kind, {}))[1][name] = values
     return loaded
 
@@ -149,10 +150,7 @@ def _check_values(file: Any, kind: AdapterKind, layer: FileLayer, name: str, wei
     for key in layer.keys.values():
         if not torch.isfinite(file.get_tensor(key).float()).all():
             raise ConfigError(f"{key} holds values that are not finite")
-    if missing := [part for part in kind.spellings if part not in layer.keys]:
-        key = next(iter(layer.keys.values()))
-        raise ConfigError(
-            f"{key} has no counterpart: {name} needs {' and '.join(kind.spellings)}, and has no {missing[0]}"
-        )
+    if lacking := kind.lacks(layer.parts):
+        raise ConfigError(f"{next(iter(layer.keys.values()))} has no counterpart: {name} needs {lacking}")
     if (key := layer.keys.get(ALPHA, "")) and (math.prod(shapes[ALPHA]) != 1 or file.get_tensor(key).item() <= 0):
         raise ConfigError(f"{key} must be one number above 0")

@@ -34,7 +34,7 @@ def peft_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any]
         raise ConfigError("its lora_adapter_metadata is no JSON object") from None
     usual, taken = LoraConfig().to_dict(), TAKEN
     for kind in (ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names):
-        if set(kind.spellings) <= set(parts):
+        if kind.lacks(set(parts)) is None:
             taken = taken | set(kind.settings)
     settings: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
@@ -47,12 +47,24 @@ def peft_settings(text: str, parts: Collection[str]) -> dict[str, dict[str, Any]
     return {component: {"lora_alpha": usual["lora_alpha"], **stated} for component, stated in settings.items()}
 
 
-def alpha_of(layer: str, settings: Mapping[str, Any]) -> tuple[float | None, bool]:
-    """Returns the alpha that peft takes for a layer by a file's settings, and whether the rank's root divides it."""
-    patterns = settings.get("alpha_pattern") or {}
-    matching = (key for key in patterns if re.match(rf"(.*\.)?({key})$", layer))
-    alpha = patterns.get(next(matching, None), settings.get("lora_alpha"))
-    return alpha, bool(settings.get("use_rslora"))
+def usual_alpha(settings: Mapping[str, Any]) -> float | None:
+    """Returns the alpha that layers have which `alpha_pattern` does not name."""
+    alpha: float | None = settings.get("alpha", settings.get("lora_alpha"))
+    return alpha
+
+
+def scaling_of(layer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the alpha and rank that peft takes for a layer by a file's settings, as fields of `LayerTensors`."""
+    return {
+        "alpha": _for_layer(layer, settings.get("alpha_pattern"), usual_alpha(settings)),
+        "rank": _for_layer(layer, settings.get("rank_pattern"), settings.get("r")),
+        "rank_stabilized": bool(settings.get("use_rslora")),
+    }
+
+
+def _for_layer(layer: str, patterns: Mapping[str, Any] | None, usual: Any) -> Any:
+    matching = (value for key, value in (patterns or {}).items() if re.match(rf"(.*\.)?({key})$", layer))
+    return next(matching, usual)
 
 
 def _strange(key: str, name: str, value: Any) -> str | None:
@@ -63,7 +75,7 @@ def _strange(key: str, name: str, value: Any) -> str | None:
     if name in {"rank_pattern", "alpha_pattern"} and not all(map(PATTERN.fullmatch, value)):
         return f"{key} holds a pattern in place of names"
     alphas = value.values() if name == "alpha_pattern" and isinstance(value, dict) else [value]
-    if name in {"lora_alpha", "alpha_pattern"} and not all(map(_is_number, alphas)):
+    if name in {"alpha", "lora_alpha", "alpha_pattern"} and not all(map(_is_number, alphas)):
         return f"{key} is {str(value)[:80]}, no number"
     if name == "target_modules" and not isinstance(value, list):
         return f"{key} is no list of names"

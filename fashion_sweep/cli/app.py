@@ -66,8 +66,10 @@ def plan(
     from fashion_sweep.config.loading import load_run_config
     from fashion_sweep.encodings.size import cache_size, known_counts
     from fashion_sweep.planning.plan import plan, resolved, specs_of
+    from fashion_sweep.planning.space import wanted
 
-    config = resolved(load_run_config(sweep, preset, settings or ()))
+    asked = load_run_config(sweep, preset, settings or ())
+    config = resolved(asked)
     planned, counts = plan(config), known_counts(config)
     size = cache_size(config, specs_of(config), counts)
     if as_json:
@@ -80,7 +82,9 @@ def plan(
     from fashion_sweep.report.tables import plan_table, terminal
 
     console = Terminal()
-    console.print(terminal(plan_table(planned, config.sweep)))
+    budget = asked.sweep.space and asked.sweep.space.budget
+    nearest_to = wanted(asked, budget) if budget and budget.nearest else None
+    console.print(terminal(plan_table(planned, config.sweep, nearest_to)))
     console.print(terminal(cache_table(config, size)))
     for sentence in [*cache_sentences(config, size, counts), *race_sentences(config)]:
         console.print(sentence, markup=False)

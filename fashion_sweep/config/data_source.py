@@ -1,5 +1,7 @@
 """The settings of one data set in a preset: its layout, place and filter, and the size of pictures judged on it."""
 
+from typing import Literal
+
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from fashion_sweep.config.frozen import Frozen
@@ -37,6 +39,8 @@ class PublishedData(Frozen):
 class DataSource(Frozen):
     """A data set: where its captioned images lie, and which of them are used."""
 
+    same_as: str | None = None
+    """Another data set of the preset, whose images and settings it has but for those given here."""
     layout: str
     """The layout on disk: `folder`, `deepfashion`, `coco`, or another of `doors.LAYOUTS`."""
     root: str | None = Field(None, min_length=1)
@@ -49,6 +53,9 @@ class DataSource(Frozen):
     """The largest width/height; images outside the two bounds are dropped."""
     evaluation: Size | None = None
     """The size of pictures judged on the set; null: as large as training images, cropped as little as that takes."""
+    quantization: Literal["nf4", "int8"] | None = None
+    """What the base model is rounded to when it draws the pictures judged on the set, as in `model.quantization`;
+    null: to nothing, whatever an adapter was trained on."""
 
     @field_validator("layout")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.training_axes import ModelAxes
 from fashion_sweep.doors import ARCHITECTURES
 from fashion_sweep.errors import ConfigError
 
@@ -12,7 +12,7 @@ RANDOM = "random:"
 """The prefix of a model's name that asks for its architecture with random weights."""
 
 
-class ModelConfig(Frozen):
+class ModelConfig(ModelAxes):
     """The settings of any architecture's base model; an architecture adds fields of its own in a subclass."""
 
     architecture: str = ARCHITECTURES.default

@@ -11,9 +11,10 @@ from pydantic import NonNegativeInt as Count
 from fashion_sweep.config.data_source import DataSource, Size
 from fashion_sweep.config.frozen import Frozen
 from fashion_sweep.config.judging import MetricName
-from fashion_sweep.config.model_config import AnyModelConfig
+from fashion_sweep.config.model_config import AnyModelConfig, ModelConfig
 from fashion_sweep.config.sweep import Garment, Name, SetName, Sweep
 from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.config.training_axes import TRAINING_AXES, ModelAxes
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ARCHITECTURES, EXTRACTORS, LAYOUTS, METRICS
 from fashion_sweep.errors import ConfigError, did_you_mean
@@ -143,11 +144,14 @@ class Preset(Frozen):
     @classmethod
     def _each_data_set_has_a_layout(cls, values: Any) -> Any:
         sources: Any = values.get("data") if isinstance(values, Mapping) else None
-        for name, source in sources.items() if isinstance(sources, Mapping) else ():
+        if not isinstance(sources, Mapping):
+            return values
+        filled = {name: _filled(str(name), source, sources) for name, source in sources.items()}
+        for name, source in filled.items():
             if isinstance(source, Mapping) and "layout" not in source:
                 meant = did_you_mean(str(name), sources.keys() - {name})
                 raise ValueError(f"data.{name}.layout is missing, one of {', '.join(LAYOUTS.names)}{meant}")
-        return values
+        return dict(values) | {"data": filled}
 
     @model_validator(mode="after")
     def _hands_over_on_a_step(self) -> "Preset":
@@ -173,6 +177,11 @@ class Preset(Frozen):
         """The name of the data set that is trained on."""
         return self.training.data_set or next(iter(self.data))
 
+    def drawing_model(self, name: str | None = None) -> ModelConfig:
+        """Returns the base model that draws pictures, of a data set those that are judged on it."""
+        quantization = self.data[name].quantization if name else None
+        return self.model.model_copy(update={"quantization": quantization})
+
     def picture_size(self, name: str | None = None) -> Size:
         """Returns the size of pictures that are judged on a data set, by default on the one that is trained on."""
         image = self.training.image
@@ -184,6 +193,19 @@ class Preset(Frozen):
         name = self.training_set
         source = self.data[name].model_copy(update={"evaluation": size})
         return self.model_copy(update={"data": self.data | {name: source}})
+
+
+def _filled(name: str, source: Any, sources: Mapping[str, Any]) -> Any:
+    """Returns the settings of a data set with those of the set that it is the same as."""
+    other = source.get("same_as") if isinstance(source, Mapping) else None
+    if other is None:
+        return source
+    twin = sources.get(other)
+    if not isinstance(twin, Mapping) or twin.get("same_as"):
+        raise ValueError(
+            f"data.{name}.same_as: there is no data set {other!r} of its own{did_you_mean(other, sources)}"
+        )
+    return dict(twin) | {key: value for key, value in source.items() if value is not None}
 
 
 class RunConfig(Frozen):
@@ -241,10 +263,20 @@ class RunConfig(Frozen):
 
         The seed stays the preset's: it makes the split and the views, which all trials share.
         """
-        of_trial = dict(spec.training)
+        of_trial = {name: value for name, value in spec.training if name in TrainingConfig.model_fields}
         other_length = {"steps": {"epochs": None}, "epochs": {"steps": None}}
         cleared = {key: None for name in of_trial for key in other_length.get(name, {})}
         return self.preset.training.model_copy(update=cleared | of_trial)
+
+    def axes_of(self, spec: TrialSpec) -> dict[str, Any]:
+        """Returns the trial's value of every axis of `TRAINING_AXES`."""
+        training, model = self.training_of(spec), self.model_of(spec)
+        return {name: getattr(model if name in ModelAxes.model_fields else training, name) for name in TRAINING_AXES}
+
+    def model_of(self, spec: TrialSpec) -> ModelConfig:
+        """Returns the base model that the trial is trained on."""
+        of_trial = {name: value for name, value in spec.training if name in ModelAxes.model_fields}
+        return self.preset.model.model_copy(update=of_trial)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

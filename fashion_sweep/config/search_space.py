@@ -49,11 +49,15 @@ class Budget(Frozen):
     at_most: PositiveInt | None = None
     tolerance: float = Field(0.10, ge=0, lt=1)
     """The share by which a trial may have fewer, or more, parameters than `parameters` or `equal_to` says."""
+    nearest: bool = False
+    """Whether each kind of adapter comes once, with the size that is nearest, however far that is."""
 
     @model_validator(mode="after")
     def _one_size(self) -> "Budget":
         if [self.parameters, self.equal_to, self.at_most].count(None) != 2:
             raise ValueError("exactly one of parameters, equal_to and at_most must be set")
+        if self.nearest and (self.at_most is not None or "tolerance" in self.model_fields_set):
+            raise ValueError("nearest: goes with parameters or equal_to, and without a tolerance")
         return self
 
 

@@ -64,15 +64,21 @@ class TrainingAxes(Frozen):
     """The decay of an average of the adapter over its steps, which is validated and saved in its place; null: none."""
 
 
-AXES = {
-    name: next(mark for mark in field.metadata if isinstance(mark, Axis))
-    for name, field in TrainingAxes.model_fields.items()
-}
+class ModelAxes(Frozen):
+    """The settings of the base model that are axes; a preset's `model` has these and others."""
+
+    quantization: Annotated[Literal["nf4", "int8"] | None, Axis("base")] = None
+    """What the denoiser's frozen linear layers are rounded to in training, by bitsandbytes: 4 bits a weight (QLoRA,
+    Dettmers et al. 2023, arXiv:2305.14314) or 8 (LLM.int8(), arXiv:2208.07339); null: to nothing but `dtype`."""
+
+
+_FIELDS = TrainingAxes.model_fields | ModelAxes.model_fields
+AXES = {name: next(mark for mark in field.metadata if isinstance(mark, Axis)) for name, field in _FIELDS.items()}
 TRAINING_AXES = {name: axis.short for name, axis in AXES.items()}
-"""Keys of the preset's training that a trial may set for itself, with their short names in its id."""
+"""Keys of the preset's training and model that a trial may set for itself, with their short names in its id."""
 RANGED_AXES = tuple(name for name, axis in AXES.items() if axis.is_ranged)
 """The axes that a search may draw from a range."""
-_OPTIONAL: dict[str, Any] = {name: (one.rebuild_annotation(), None) for name, one in TrainingAxes.model_fields.items()}
+_OPTIONAL: dict[str, Any] = {name: (one.rebuild_annotation(), None) for name, one in _FIELDS.items()}
 _TrialTraining: type[Frozen] = create_model("_TrialTraining", __base__=Frozen, **_OPTIONAL)
 
 

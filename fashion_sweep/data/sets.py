@@ -26,7 +26,7 @@ def locate_data(name: str, source: DataSource) -> tuple[str, bool]:
         return locations.absolute(source.root), False
     if source.rendered_images is None or source.layout not in RENDERED:
         raise ConfigError(f"data.{name}.root is not set; give its folder or URL with --set data.{name}.root=FOLDER")
-    return str(cache_root() / f"world-{name}-{source.rendered_images}-seed{WORLD_SEED}"), True
+    return str(cache_root() / f"world-{source.same_as or name}-{source.rendered_images}-seed{WORLD_SEED}"), True
 
 
 def open_data(name: str, source: DataSource) -> Catalogue:

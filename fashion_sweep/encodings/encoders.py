@@ -100,11 +100,11 @@ def _batches(items: Sequence[Any], alive: Alive) -> Iterable[Sequence[Any]]:
 
 
 def _model(loaded: Loaded, config: RunConfig) -> Model:
-    return loaded.model(config.preset.model, default_device())
+    return loaded.model(config.preset.drawing_model(), default_device())
 
 
 def _pipelines(loaded: Loaded, config: RunConfig) -> Model:
-    return loaded.model(config.preset.model, default_device(), for_pictures=True)
+    return loaded.model(config.preset.drawing_model(), default_device(), for_pictures=True)
 
 
 def _judge(loaded: Loaded, config: RunConfig) -> Judge:

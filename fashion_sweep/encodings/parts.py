@@ -105,7 +105,8 @@ class Cached(Protocol):
 def all_parts(config: RunConfig, views: int) -> dict[str, CachePart]:
     """Returns all parts by kind in the order of making: the judge's come last, so that a worker changes models once."""
     judged, trained = sorted(config.sweep.judge), config.preset.training_set
-    losses = [Loss(config, views, name) for name in judged if name != trained]
+    data = config.preset.data
+    losses = [Loss(config, views, name) for name in judged if name != trained and not data[name].quantization]
     compared = [part for name in judged for part in references(config, views, name)]
     task: Cached = TASKS[config.sweep.task]
     of_the_task = task.cache_parts(config, views)

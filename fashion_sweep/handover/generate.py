@@ -97,7 +97,7 @@ def _load(rows: Sequence[GridRow], console: Console) -> "Model":
 
 def _model_of(preset: Preset) -> ModelConfig:
     """Returns the model's configuration without the models that make no step of a picture."""
-    return architecture_of(preset.model).for_pictures(preset.model, preset.generation.refine_fraction)
+    return architecture_of(preset.model).for_pictures(preset.drawing_model(), preset.generation.refine_fraction)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Checks of a base model's settings before any weights are opened. Imports no torch."""
 
+from importlib.util import find_spec
+
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.errors import ConfigError
@@ -16,6 +18,16 @@ def check_model(model: ModelConfig) -> None:
     """
     architecture_of(model).check(model)
     check_attention(model.attention)
+
+
+def check_quantization() -> None:
+    """Checks that weights can be rounded to few bits.
+
+    Raises:
+        ConfigError: bitsandbytes is not installed.
+    """
+    if find_spec("bitsandbytes") is None:
+        raise ConfigError("quantization: needs bitsandbytes; install it with pip install 'fashion-sweep[optimizers]'")
 
 
 def check_size(model: ModelConfig, key: str, size: Size) -> None:

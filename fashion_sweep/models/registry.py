@@ -29,4 +29,11 @@ def load_model(config: ModelConfig, device: str, for_pictures: bool = False) -> 
     Raises:
         ConfigError: its weights are neither on this disk nor available elsewhere.
     """
-    return architecture_of(config).load(config, device, for_pictures)
+    architecture = architecture_of(config)
+    model = architecture.load(config, device, for_pictures)
+    if config.quantization:
+        from fashion_sweep.models.quantization import quantize
+
+        for name in set(architecture.components) - set(architecture.text_components):
+            quantize(model.components[name], config.quantization, device)
+    return model

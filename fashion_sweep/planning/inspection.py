@@ -86,7 +86,9 @@ def configured(preset: Preset, names: Sequence[str] = ()) -> list[str]:
     """
     if unknown := [name for name in names if name not in preset.data]:
         raise ConfigError(f"there is no data set {unknown[0]!r}{did_you_mean(unknown[0], preset.data)}")
-    at_hand = [name for name, source in preset.data.items() if source.root or source.rendered_images]
+    at_hand = [
+        name for name, source in preset.data.items() if (source.root or source.rendered_images) and not source.same_as
+    ]
     return list(dict.fromkeys(names or [preset.training_set, *at_hand]))
 
 

@@ -49,6 +49,12 @@ def parameters_of(config: RunConfig, spec: TrialSpec) -> int:
     return count_parameters(config.preset.model.base, spec, config.training_of(spec).target_modules)
 
 
+def wanted(config: RunConfig, budget: Budget) -> int:
+    """Returns the number of parameters that a budget is about, or is at most."""
+    stated = budget.parameters or budget.at_most
+    return stated or parameters_of(config, config.spec_of(budget.equal_to or {}))
+
+
 def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
     """Returns every trial of the space that meets its budget, the smallest first; axes that are ranges stay open.
 
@@ -56,6 +62,8 @@ def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
         ConfigError: none does, naming the nearest; or there are more than can be looked through.
     """
     interval, grids = _interval(config, space.budget), list(_grids(config, space))
+    if space.budget and space.budget.nearest:
+        return [grids[grid].spec(chosen) for _, grid, chosen in sorted(_nearest_of_each(grids, interval))]
     found = list(islice(_within(grids, interval), MOST_TRIALS + 1))
     if len(found) > MOST_TRIALS:
         raise ConfigError(f"space: has more than {MOST_TRIALS:,} trials; give fewer values, or a narrower budget")
@@ -171,6 +179,18 @@ def _within(grids: Sequence[_Grid], interval: ParameterRange) -> Iterator[Found]
     )
 
 
+def _nearest_of_each(grids: Sequence[_Grid], interval: ParameterRange) -> Iterator[Found]:
+    """Yields the trial of each grid that comes nearest to the middle of the interval, the smallest of several."""
+    middle = (interval.low + interval.high) / 2
+    for number, grid in enumerate(grids):
+        share, found = 0.05, list[tuple[tuple[int, ...], int]]()
+        while not found and share < 1e6:
+            found = list(islice(_sums(grid.sizes, grid.apart, interval.widened(share)), MOST_TRIALS))
+            share *= 2
+        _, parameters, chosen = min((abs(total - middle), total, chosen) for chosen, total in found)
+        yield parameters, number, chosen
+
+
 def _nearest(grids: Sequence[_Grid], interval: ParameterRange) -> str:
     """Returns the trials that come nearest to a budget which none meets, for a message."""
     share, found = 0.05, list[Found]()
@@ -186,7 +206,4 @@ def _interval(config: RunConfig, budget: Budget | None) -> ParameterRange:
         return ParameterRange(0, math.inf)
     if budget.at_most is not None:
         return ParameterRange(0, budget.at_most)
-    parameters = budget.parameters
-    if parameters is None:
-        parameters = parameters_of(config, config.spec_of(budget.equal_to or {}))
-    return ParameterRange.around(parameters, budget.tolerance)
+    return ParameterRange.around(wanted(config, budget), budget.tolerance)

@@ -36,9 +36,9 @@ def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 def _row(
     results: Results, trial: TrialResult, columns: Sequence[str], names: Sequence[str], verdicts: Verdicts
 ) -> dict[str, Any]:
-    spec, training = trial.spec, results.config.training_of(trial.spec)
+    spec = trial.spec
     placed = {one.placement: one for one in spec.adapters}
-    trained = {} if spec.is_base_model else {key: getattr(training, key) for key in TRAINING_AXES}
+    trained = {} if spec.is_base_model else results.config.axes_of(spec)
     row: dict[str, Any] = {
         "trial_id": spec.trial_id,
         "title": trial.title,

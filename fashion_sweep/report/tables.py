@@ -99,12 +99,16 @@ def time_table(results: Results) -> Table | None:
     return Table("Where the time went", ("stage", "time", "share"), tuple(rows), caption)
 
 
-def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep) -> Table:
+def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep, wanted: int | None = None) -> Table:
+    """Makes the table of a plan; `wanted`: the size that its trials come as near to as they can."""
     rows = [(t.title, f"{t.parameters:,}", f"{t.adapter_bytes / 1e6:.2f}", f"{100 * t.share:.3f}") for t in planned]
     caption = "Adapters in float32; the share is that of the parts of the base model that can be adapted."
     if sweep.search and sweep.space:
         caption += f" The search begins {sweep.search.trials} trials, chosen from these"
         caption += "".join(f", {name} {axis.low:g} to {axis.high:g}" for name, axis in sweep.space.ranges.items()) + "."
+    if wanted:
+        apart = [t.parameters / wanted - 1 for t in planned]
+        caption += f" Of each kind the size nearest to {wanted:,}: {min(apart):+.0%} to {max(apart):+.0%}."
     return Table("", ("configuration", "parameters", "adapter, MB", "share, %"), tuple(rows), caption)
 
 

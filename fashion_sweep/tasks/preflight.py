@@ -5,13 +5,14 @@ from typing import Any
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.split import split
-from fashion_sweep.doors import OPTIMIZERS
+from fashion_sweep.doors import ADAPTER_KINDS, OPTIMIZERS
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.metrics.extractors import extractor
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.metrics.sample_size import too_few
-from fashion_sweep.models.checks import check_model, check_size
+from fashion_sweep.models.checks import check_model, check_quantization, check_size
 from fashion_sweep.models.sources import EMBEDDED, locate
+from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.tasks.task import task_of
 
 
@@ -28,6 +29,7 @@ def check_config(config: RunConfig) -> None:
     extractor("features", preset.evaluation).check(preset.evaluation)
     task_of(config).check(config)
     _check_training(config)
+    _check_quantization(config)
     _check_sizes(config)
     _check_batches(config)
     if problem := too_few(metrics_of(config.sweep.metrics), preset.evaluation.samples, preset.evaluation):
@@ -81,11 +83,23 @@ def _check_training(config: RunConfig) -> None:
         )
 
 
+def _check_quantization(config: RunConfig) -> None:
+    rounded = {config.preset.data[name].quantization for name in config.data_sets} | _values(config, "quantization")
+    if rounded == {None}:
+        return
+    check_quantization()
+    for spec in specs_of(config):
+        bits = config.model_of(spec).quantization
+        for one in spec.adapters if bits else ():
+            if reason := ADAPTER_KINDS[one.kind].needs_plain_weights(one.options, bits):
+                raise ConfigError(f"{spec.title}: cannot be trained on a base model in {bits}, {reason}")
+
+
 def _values(config: RunConfig, name: str) -> set[Any]:
-    """Returns the values that a setting of training has in any trial."""
+    """Returns the values that an axis has in any trial."""
     space = config.sweep.space
-    trials = [getattr(config.training_of(spec), name) for spec in config.specs]
-    return {getattr(config.preset.training, name), *trials, *(space.listed.get(name, []) if space else [])}
+    preset, trials = config.spec_of({}), [config.axes_of(spec)[name] for spec in config.specs]
+    return {config.axes_of(preset)[name], *trials, *(space.listed.get(name, []) if space else [])}
 
 
 def _check_sizes(config: RunConfig) -> None:

@@ -18,6 +18,8 @@ from fashion_sweep.run.specs import run_specs
 from fashion_sweep.storage.files import is_whole, read_json, read_json_lines, replacing, write_json
 
 Say = Callable[[str], None]
+QUANTIZATION = "quantization"
+"""The setting of the base model that a trial may have for itself."""
 NAMED = 3
 """The number of differences that an error names."""
 
@@ -35,6 +37,11 @@ def check_trained_alike(config: RunConfig, run: RunPaths, other: RunPaths) -> No
     for spec in _shared(config, other):
         ours, their_training = config.training_of(spec).model_dump(), theirs.training_of(spec).model_dump()
         differences += differing(their_training, ours, "training.")
+        differences += differing(
+            {QUANTIZATION: theirs.model_of(spec).quantization},
+            {QUANTIZATION: config.model_of(spec).quantization},
+            "model.",
+        )
     _refuse(other, list(dict.fromkeys(differences)))
 
 
@@ -67,7 +74,7 @@ def _shared(config: RunConfig, other: RunPaths) -> list[TrialSpec]:
 def _model(config: RunConfig) -> dict[str, Any]:
     """Returns the settings of the base model that have a part in training."""
     model = config.preset.model
-    values: dict[str, Any] = architecture_of(model).for_training(model).model_dump()
+    values: dict[str, Any] = architecture_of(model).for_training(model).model_dump(exclude={QUANTIZATION})
     return values
 
 

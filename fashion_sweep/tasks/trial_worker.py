@@ -173,7 +173,7 @@ class TrialWorker:
         training = self.caches.training(self.config.training_of(self.spec))
         remote.remove(self.paths.adapter_source)  # of a copy that was damaged
         with self.observer.stage("load", step=0, steps=self.steps):
-            model = self.loaded.model(self.config.preset.model, self.worker.device)
+            model = self.loaded.model(self.config.model_of(self.spec), self.worker.device)
         words, size = self.task.trigger_words(self.config), self.original_size(self.config.preset.training_set)
         adaptation = Adaptation(
             spec=self.spec,
@@ -212,9 +212,13 @@ class TrialWorker:
         self.observer.report(values)
 
     @contextmanager
-    def drawing_model(self) -> Iterator[Model]:
-        """The model with all that drawing takes, and while the block runs the trial's adapter."""
-        model = self.loaded.model(self.config.preset.model, self.worker.device, for_pictures=True)
+    def drawing_model(self, name: str | None = None) -> Iterator[Model]:
+        """The model with all that drawing takes, and while the block runs the trial's adapter.
+
+        name: of the evaluation set that it draws for.
+        """
+        config = self.config.preset.drawing_model(name)
+        model = self.loaded.model(config, self.worker.device, for_pictures=True)
         with ExitStack() as stack:
             if not self.spec.is_base_model:
                 stack.enter_context(adapted(self.paths.adapter, self.config.architecture, model.components))

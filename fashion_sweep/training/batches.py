@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.models.model import Batch, Conditioning, Model
-from fashion_sweep.rng import numpy_generator, permutation, standard_normal, uniform_integer
+from fashion_sweep.rng import key, numpy_generator, permutation, standard_normal, uniform_integer
 
 LATENTS = "latents"
 """The name of the tensor in caches of images that is learnt; the others are conditioning."""
@@ -24,6 +24,8 @@ class TrainingBatch(Batch):
     names: list[str]
     weights: Tensor
     """The weight of each sample's loss: N float32, all 1 without a prior; with one, the sum is that of both means."""
+    draws: Tensor | None
+    """A number that names the draws of each sample at its place in training, N int64; None in validation."""
 
 
 class CaptionRows(Protocol):
@@ -129,6 +131,7 @@ class TrainingSet:
             timesteps=torch.tensor([uniform_integer(self.seed, "prior/timestep", p, high=high) for p in positions]),
             conditioning=self._prior_conditioning(prior, rows),
             weights=torch.full((len(rows),), 2 * prior.weight),
+            draws=torch.tensor([key(self.seed, "prior/draws", p) for p in positions]),
         )
 
     def _own_batch(self, positions: Sequence[int]) -> TrainingBatch:
@@ -141,6 +144,7 @@ class TrainingSet:
             common = (standard_normal(self.seed, "train/offset", p, shape=(noise[0].shape[0], 1, 1)) for p in positions)
             noise = [own + self.noise_offset * shift for own, shift in zip(noise, common, strict=True)]
         batch = self._batch(rows, views, timesteps, noise, weight=2.0 if self.prior else 1.0)
+        batch = replace(batch, draws=torch.tensor([key(self.seed, "train/draws", p) for p in positions]))
         if self.empty_caption is None:
             return batch
         share = self.proportion_empty_prompts
@@ -185,6 +189,7 @@ class TrainingSet:
             timesteps=torch.tensor(timesteps),
             conditioning=dict(zip(self._framing, framing, strict=True)) | dict(captions),
             weights=torch.full((len(rows),), weight),
+            draws=None,
         )
 
     @property
@@ -228,6 +233,7 @@ def _together(parts: Sequence[TrainingBatch], order: Sequence[int]) -> TrainingB
         timesteps=joined([part.timesteps for part in parts]),
         conditioning={name: joined([part.conditioning[name] for part in parts]) for name in parts[0].conditioning},
         weights=joined([part.weights for part in parts]),
+        draws=joined([part.draws for part in parts if part.draws is not None]),
     )
 
 

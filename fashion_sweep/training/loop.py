@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -14,6 +14,7 @@ import torch
 from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
+from fashion_sweep.adapters.attaching import TrainedParameters
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory, release_memory
@@ -51,7 +52,7 @@ class Trainer:
     """One trial's training on one worker. Everything is on the accelerator's device but `data`."""
 
     model: Model
-    parameters: Mapping[str, nn.Parameter]
+    parameters: TrainedParameters
     optimizer: torch.optim.Optimizer
     data: TrainingSet
     config: TrainingConfig
@@ -152,6 +153,8 @@ class Trainer:
         try:
             for slots in self.share.micro_batches:
                 batch = self.data.training_batch(step, size, slots)
+                assert batch.draws is not None
+                self.parameters.draw_dropout(batch.draws.to(self.accelerator.device))
                 with self.accelerator.autocast():
                     losses = self.model.loss(batch) * self._weights(batch)
                 (losses.sum() / size).backward()
@@ -201,6 +204,7 @@ class Trainer:
                 with self.accelerator.autocast():
                     losses[first : indices.stop] = self.model.loss(batch)
 
+        self.parameters.draw_dropout(None)
         size = VALIDATION_BATCH_SIZE
         for start in range(0, count, VALIDATION_BATCH_SIZE)[self.share.rank :: self.share.workers]:
             size = as_much_as_fits(partial(fill, start), size, _say_validating)

@@ -153,7 +153,7 @@ class Bench:
         return Tried(settled, None, why=why)
 
     def _step(self, settled: Settled) -> Tried:
-        model_config, training = settled.model(self._config.preset.model), self._config.training_of(self._spec)
+        model_config, training = settled.model(self._config.model_of(self._spec)), self._config.training_of(self._spec)
         model = self._model(model_config.model_copy(update=_of_model(settled)))
         parameters = attaching.attach(model.components, self._spec, training, seed=0)
         try:

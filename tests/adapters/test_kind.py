@@ -27,7 +27,7 @@ class ShiftOptions(AdapterOptions):
 class Shifts:
     """A kind that has no rank."""
 
-    options, axes = ShiftOptions, ("per_layer",)
+    options, axes, shared = ShiftOptions, ("per_layer",), ()
 
     def tag(self, options: ShiftOptions) -> str:
         return f"shifts{options.per_layer}"

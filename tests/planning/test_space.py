@@ -77,3 +77,33 @@ def test_where_nothing_meets_the_budget_the_nearest_are_named():
     assert "no placement has 9,000,000 to 11,000,000 parameters; the nearest: UNet rank 1 with 1,451,520; " in str(
         raised.value
     )
+
+
+KINDS = {"placements": ["unet"], "kinds": ["lora", "dora", "lokr", "loha", "oft"], "ranks": [1, 2, 4, 8, 16, 32]}
+OPTIONS = {"oft_block_size": [2, 4, 8, 16, 32], "decompose_factor": [4, 8]}
+
+
+def test_each_kind_comes_with_the_size_that_is_nearest_to_the_budget():
+    wide = space(**KINDS, options=OPTIONS, budget={"equal_to": {"unet": 4}, "nearest": True})
+    found = {spec.adapters[0].kind: parameters_of(CONFIG, spec) for spec in feasible(CONFIG, wide)}
+    assert found.keys() == {*KINDS["kinds"]}
+    assert found["lora"] == found["loha"] == 4 * 1_451_520
+    every = feasible(CONFIG, space(**KINDS, options=OPTIONS))
+    for kind, size in found.items():
+        sizes = [parameters_of(CONFIG, spec) for spec in every if spec.adapters[0].kind == kind]
+        assert abs(size - found["lora"]) == min(abs(other - found["lora"]) for other in sizes)
+
+
+def test_each_kind_comes_once_for_each_training():
+    training = {"learning_rate": [1e-5, 1e-4]}
+    wide = space(**KINDS, options=OPTIONS, training=training, budget={"parameters": 5_000_000, "nearest": True})
+    found = [(spec.adapters[0].kind, dict(spec.training)["learning_rate"]) for spec in feasible(CONFIG, wide)]
+    assert sorted(found) == sorted(product(KINDS["kinds"], [1e-5, 1e-4]))
+
+
+@pytest.mark.parametrize(
+    "budget", [{"at_most": 5, "nearest": True}, {"parameters": 5, "nearest": True, "tolerance": 0}]
+)
+def test_the_nearest_size_is_of_a_budget_without_a_tolerance(budget):
+    with pytest.raises(ValueError, match="nearest: goes with parameters or equal_to, and without a tolerance"):
+        space(**KINDS, options=OPTIONS, budget=budget)

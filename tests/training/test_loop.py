@@ -331,3 +331,23 @@ def test_captions_and_sizes_belong_to_their_image(world):
         assert torch.equal(batch.conditioning["pooled"][i], expected)
         assert batch.conditioning["time_ids"][i, :2].tolist() == [record.height, record.width]
         assert any(torch.equal(batch.latents[i], view.float()) for view in images.row("latents", rows[name]))
+
+
+def test_dropout_is_the_same_in_micro_batches_and_after_a_kill_and_changes_what_is_learnt(world, undisturbed, tmp_path):
+    ranks = {"unet": {"rank": 1, "lora_dropout": 0.5}, "text_encoders": {"rank": 1, "lora_dropout": 0.2}}
+    adapter, reports = trained(world, tmp_path / "whole", ranks=ranks)
+    trained(world, tmp_path / "killed", ranks=ranks, stop_at=3)
+    assert same(adapter, trained(world, tmp_path / "killed", ranks=ranks)[0])
+    single, single_reports = trained(world, tmp_path / "single", ranks=ranks, micro_batch_size=1)
+    moved = sum(((adapter[name] - values) ** 2).sum() for name, values in single.items())
+    assert moved < 1e-4 * sum((values**2).sum() for values in single.values())
+    assert reports[-1]["train_loss"] == pytest.approx(single_reports[-1]["train_loss"], rel=1e-5)
+    without = trained(world, tmp_path / "without", ranks={"unet": 1, "text_encoders": 1})[0]
+    assert not same(adapter, without)
+
+
+def test_dropout_is_left_out_of_validation(world, tmp_path):
+    ranks = {"unet": {"rank": 1, "lora_dropout": 0.9}}
+    reports = trained(world, tmp_path / "with", ranks=ranks)[1]
+    checkpointed = trained(world, tmp_path / "again", ranks=ranks, gradient_checkpointing=True)[1]
+    assert [told(one) for one in checkpointed] == [pytest.approx(told(one), rel=1e-4) for one in reports]

@@ -35,18 +35,22 @@ def judge_trial(trial: TrialWorker) -> dict[str, Any]:
     """
     sweep, evaluations = trial.config.sweep, dict(trial.judged_before)
     due = [name for name in sweep.judge if not trial.worker.agreed(partial(_is_judged, trial, name))]
-    with ExitStack() as stack:
-        with trial.observer.stage("load"):
-            model = stack.enter_context(trial.drawing_model())
-            judge = _load_judge(trial) if due else None
-        for name in due:
-            assert judge is not None
-            with trial.observer.stage("judge", evaluation_set=name):
-                evaluations[name] = _judge_set(trial, name, model, judge)
-        with trial.observer.stage("judge"):
-            if trial.worker.rank == 0 and not trial.judged_before:
-                generator = trial.generator(model, trial.config.drawn_as)
-                write_samples(generator, sweep.sample_prompts, trial.paths.samples, trial.observer)
+    drawn_as, sets = trial.config.drawn_as, dict[str | None, list[str]]()
+    for name in [drawn_as, *due]:
+        sets.setdefault(trial.config.preset.data[name].quantization, []).append(name)
+    for first, *others in sets.values():  # the sets of one base model together
+        with ExitStack() as stack:
+            with trial.observer.stage("load"):
+                model = stack.enter_context(trial.drawing_model(first))
+                judge = _load_judge(trial) if due else None
+            for name in dict.fromkeys([first, *others]):
+                if judge and name in due:
+                    with trial.observer.stage("judge", evaluation_set=name):
+                        evaluations[name] = _judge_set(trial, name, model, judge)
+            if first == drawn_as and trial.worker.rank == 0 and not trial.judged_before:
+                with trial.observer.stage("judge"):
+                    generator = trial.generator(model, drawn_as)
+                    write_samples(generator, sweep.sample_prompts, trial.paths.samples, trial.observer)
     return evaluations
 
 
@@ -62,7 +66,7 @@ def draw_with_others(trial: TrialWorker, work: str) -> None:
     name, first = work.split(":")
     with trial.observer.stage("load"):
         judge = _load_judge(trial)
-    with trial.drawing_model() as model:
+    with trial.drawing_model(name) as model:
         _draw(trial, name, model, judge, int(first))
 
 

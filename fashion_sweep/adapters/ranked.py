@@ -1,0 +1,55 @@
+"""The options that kinds of adapters with a rank have in common. Imports no torch."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from fashion_sweep.config.placed_adapter import AdapterOptions
+from fashion_sweep.config.search_space import LARGEST_RANK
+from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.config.training_axes import Alpha, short_value, worded
+
+
+class RankedOptions(AdapterOptions):
+    """The options of an adapter that has a rank, and is scaled by alpha over it."""
+
+    names: ClassVar[Mapping[str, str]] = {"lora_alpha": "alpha"}
+    """The options beside the rank, with their names in ids and titles."""
+
+    rank: int = Field(ge=1, le=LARGEST_RANK)
+    lora_alpha: Alpha | None = None
+    """The alpha, a number or one that grows with the rank; null: `training.lora_alpha`."""
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """The options beside the rank that are not as usual, by name."""
+        usual = type(self).model_fields
+        return {name: value for name in self.names if (value := getattr(self, name)) != usual[name].default}
+
+    @property
+    def tag(self) -> str:
+        """The options in a trial's id, for instance `r4-alpharank`."""
+        others = [f"{self.names[name]}{short_value(value)}" for name, value in self.others.items()]
+        return "-".join([f"r{self.rank}", *others])
+
+    @property
+    def label(self) -> str:
+        """The options in a trial's title, for instance `rank 4, alpha = rank`."""
+        return ", ".join([f"rank {self.rank}", *(worded(self.names[name], v) for name, v in self.others.items())])
+
+    def alpha(self, training: TrainingConfig) -> float:
+        """Returns the alpha as a number: the adapter is scaled by it over the rank."""
+        alpha = self.lora_alpha or training.lora_alpha
+        if isinstance(alpha, str):
+            alpha = float(self.rank) if alpha == "rank" else math.sqrt(self.rank)
+        return alpha
+
+
+def ranks_and_alphas(
+    layers: Mapping[str, RankedOptions], training: TrainingConfig
+) -> tuple[dict[str, int], dict[str, float]]:
+    """Returns the ranks and the alphas of layers by their names."""
+    ranks = {name: options.rank for name, options in layers.items()}
+    return ranks, {name: options.alpha(training) for name, options in layers.items()}
