@@ -70,6 +70,7 @@ def own_keys(
         "base_model": base_model or base_model_id(config.preset.model.base),
         "rank": json.dumps(spec.adapter_values),
         "lora_alpha": short_value(training.lora_alpha),
+        **({"quantization": bits} if (bits := config.model_of(spec).quantization) else {}),
         "target_modules": json.dumps(training.target_modules),
         "trigger_words": json.dumps(list(trigger_words), ensure_ascii=False),
         "run": run,

@@ -148,6 +148,7 @@ class Card:
             "length": length + (f" ({self.trial.steps:,} steps)" if training.epochs and self.trial.steps else ""),
             "batch size": str(training.batch_size),
             "learning rate": f"{training.learning_rate:g}, {training.schedule}",
+            **({"base model in training": f"in {bits}"} if (bits := self.config.model_of(spec).quantization) else {}),
             "image": f"{training.image.height} x {training.image.width} pixels (height x width)",
             "seed": str(training.seed + spec.replicate),
         }
