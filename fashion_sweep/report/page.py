@@ -29,6 +29,7 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     Raises:
         DataError, RunError: the run folder is not what it should be.
     """
+    from fashion_sweep.report.axis_plots import write_axes
     from fashion_sweep.report.plots import write_plots  # matplotlib takes half a second to import
     from fashion_sweep.report.race_plot import write_races
 
@@ -41,7 +42,13 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
         results,
         answer_of(results, verdicts),
         verdicts,
-        Pictures(plots, _write_sample_grid(run, results), losses, write_races(run, verdicts)),
+        Pictures(
+            plots,
+            _write_sample_grid(run, results),
+            losses,
+            write_races(run, verdicts),
+            write_axes(run, results, verdicts),
+        ),
         forgetting=forgetting_tables(results),
         early=rung_table(run, results),
     )

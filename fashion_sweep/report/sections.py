@@ -59,6 +59,7 @@ class Pictures:
     grid: Path | None
     losses: Path | None
     races: Sequence[Picture] = ()
+    axes: Sequence[Picture] = ()
 
 
 def sections(
@@ -83,6 +84,7 @@ def sections(
         Section("Race", (*(race_table(one) for one in verdicts.values() if one.is_race), *pictures.races)),
         Section("Numbers", _numbers(results, verdicts)),
         Section("Quality against size", tuple(pictures.plots)),
+        Section("Axes", _axes(pictures.axes)),
         Section("Samples", _grid(pictures.grid)),
         Section("Losses", _losses(pictures.losses)),
         Section("Stopping early", (early,) if early else ()),
@@ -165,6 +167,18 @@ def _grid(grid: Path | None) -> tuple[Block, ...]:
     return (
         Text("Each column starts from the same noise; each row is one trial."),
         Picture(grid, "Generated images, by trial and prompt"),
+    )
+
+
+def _axes(axes: Sequence[Picture]) -> tuple[Block, ...]:
+    if not axes:
+        return ()
+    return (
+        Text(
+            "The share of the variance between configurations that goes with an axis by itself (epsilon squared), with "
+            "the interval of measuring; what axes do together is in none of them."
+        ),
+        *axes,
     )
 
 

@@ -1,0 +1,188 @@
+"""The axes of a sweep: the settings in which its configurations differ, and how much each of them matters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.training_axes import short_value
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.configurations import Configuration, configurations
+from fashion_sweep.report.results import Results
+from fashion_sweep.report.verdict import Interval, Verdict
+
+PART, KIND, NONE = "part", "kind", "none"
+MOST_LEVELS = 6
+"""The most values of a numeric axis that stand for themselves; more of them are put into three groups."""
+GROUPS = 3
+DRAWS = 2000
+NORMAL_95 = 1.96
+"""Half the width of a 95 % interval in standard errors."""
+
+
+@dataclass(frozen=True)
+class SweepAxis:
+    """A setting in which configurations differ."""
+
+    name: str
+    values: tuple[Any, ...]
+    """Its value in each configuration."""
+
+    @property
+    def is_numeric(self) -> bool:
+        return all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
+
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether its values are so far apart that only their logarithms lie well beside each other."""
+        return self.is_numeric and min(self.values) > 0 and max(self.values) >= 8 * min(self.values)
+
+    @cached_property
+    def places(self) -> tuple[int, ...]:
+        """The number of each configuration's level."""
+        if self._bounds is not None:
+            return tuple(int(place) for place in np.searchsorted(self._bounds, self.values, side="right"))
+        distinct = self._distinct
+        return tuple(distinct.index(value) for value in self.values)
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """The levels for readers, in their order."""
+        if self._bounds is None:
+            return tuple(_shown(value) for value in self._distinct)
+        inside = (
+            [v for v, place in zip(self.values, self.places, strict=True) if place == one] for one in range(GROUPS)
+        )
+        return tuple(f"{min(own):.3g} to {max(own):.3g}" for own in inside)
+
+    @cached_property
+    def _distinct(self) -> list[Any]:
+        distinct = list(dict.fromkeys(self.values))
+        return sorted(distinct) if self.is_numeric else distinct
+
+    @cached_property
+    def _bounds(self) -> "np.ndarray | None":
+        if not self.is_numeric or len(self._distinct) <= MOST_LEVELS:
+            return None
+        return np.quantile(self._distinct, np.arange(1, GROUPS) / GROUPS)
+
+
+@dataclass(frozen=True)
+class AxisPoints:
+    """The adapted configurations that were judged on one evaluation set, with their values on each axis."""
+
+    shown: tuple[Configuration, ...]
+    axes: tuple[SweepAxis, ...]
+    """The axes with more than one value."""
+    errors: Mapping[str, tuple[float, ...]]
+    """The standard error of each configuration's value as it differs from others', by metric; empty if not known."""
+
+    def importance(self, axis: SweepAxis, metric: Metric) -> Interval | None:
+        """Returns the share of the variance between configurations that goes with an axis by itself: epsilon squared.
+
+        It lies in [0, 1], and is about 0 where the axis does nothing. The interval is that of measuring: how far it
+        moves if all values are measured again. None: each configuration has a level of its own, or not all are
+        measured.
+        Source: Kelley (1935), An unbiased correlation ratio measure, https://doi.org/10.1073/pnas.21.9.554.
+        """
+        found = [one.value(metric) for one in self.shown]
+        values = np.array([one.value for one in found if one is not None])
+        if len(values) < len(found) or len(axis.levels) >= len(values):
+            return None
+        places, errors = np.array(axis.places), self.errors.get(metric.name)
+        noise, spread = float(np.mean(np.square(errors or (0.0,)))), float(values.var())
+        share = float(epsilon_squared(values[None], places, noise)[0])
+        if errors is None:
+            return Interval(share, share, share)
+        kept = max(0.0, 1 - noise / spread) ** 0.5 if spread else 0.0  # what is left of the values without the noise
+        draw = np.random.default_rng(0)
+        again = values.mean() + kept * (values - values.mean())
+        again = again + np.array(errors) * draw.standard_normal((DRAWS, len(values)))
+        low, high = np.quantile(epsilon_squared(again, places, noise), [0.025, 0.975])
+        return Interval(share, float(min(low, share)), float(max(high, share)))
+
+
+def epsilon_squared(values: np.ndarray, places: np.ndarray, noise: float = 0.0) -> np.ndarray:
+    """Returns the unbiased share of the variance that lies between groups.
+
+    Args:
+        values: draws,n.
+        places: n, the number of each value's group, of which there are fewer than n.
+        noise: the variance of measuring, which is no part of the whole.
+
+    Returns:
+        One share in [0, 1] for each draw; 0 where no value differs.
+    """
+    count, groups = values.shape[1], np.unique(places)
+    total = ((values - values.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    within = np.zeros(len(values))
+    for group in groups:
+        own = values[:, places == group]
+        within += ((own - own.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    between = total - within - (len(groups) - 1) * within / (count - len(groups))
+    whole = np.maximum(total - (count - 1) * noise, 0)
+    return np.clip(np.divide(between, whole, out=(between > 0).astype(float), where=whole > 0), 0, 1)
+
+
+def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoints:
+    """Collects the axes of the configurations that were judged on an evaluation set."""
+    specs = {spec.title: spec for spec in (trial.spec.configuration for trial in results.trials)}
+    shown = tuple(
+        one for one in configurations(results, name, verdict) if one.metrics and not specs[one.title].is_base_model
+    )
+    single = all(len(specs[one.title].adapters) == 1 for one in shown)
+    values = [_values(specs[one.title], results.config, single) for one in shown]
+    names = dict.fromkeys(key for own in values for key in own)
+    axes = [SweepAxis(key.replace("_", " "), tuple(own.get(key, NONE) for own in values)) for key in names]
+    errors = {metric.name: _errors(shown, metric, verdict) for metric in results.deciding(name)} if verdict else {}
+    return AxisPoints(
+        shown,
+        tuple(_with_zeros(axis) for axis in axes if len(set(axis.values)) > 1),
+        {key: own for key, own in errors.items() if own is not None},
+    )
+
+
+def _values(spec: TrialSpec, config: RunConfig, single: bool) -> dict[str, Any]:
+    """Returns the trial's value on everything that could be an axis; single: trials have one adapter each."""
+    values: dict[str, Any] = {}
+    for one in spec.adapters:
+        title = one.part.title(config.architecture.placements)
+        values |= {PART: title} if single else {}
+        for key, value in {KIND: one.kind, **one.options.model_dump()}.items():
+            values[key if single else f"{title} {key}"] = _plain(value)
+    return values | {key: _plain(value) for key, value in config.axes_of(spec).items()}
+
+
+def _plain(value: Any) -> Any:
+    return NONE if value is None else tuple(value) if isinstance(value, list) else value
+
+
+def _with_zeros(axis: SweepAxis) -> SweepAxis:
+    """Gives a numeric axis 0 where a configuration has no adapter that the number could be of."""
+    numbers = [value for value in axis.values if value != NONE]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
+        return axis
+    return SweepAxis(axis.name, tuple(0 if value == NONE else value for value in axis.values))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return short_value(value)
+
+
+def _errors(shown: Sequence[Configuration], metric: Metric, verdict: Verdict) -> tuple[float, ...] | None:
+    """Returns standard errors whose squares add up, for two configurations, to that of their difference, on average."""
+    found: list[float | None] = []
+    for one in shown:
+        behind = verdict.looks.get(verdict.images[one.title], {}).get(one.title, {}).get(metric.name)
+        width = behind.high - behind.low if behind else 0.0
+        found.append(width / 2 / NORMAL_95 / 2**0.5 if width else None)
+    known = [error for error in found if error is not None]
+    if not known:
+        return None
+    return tuple(float(np.mean(known)) if error is None else error for error in found)  # the leader's is no difference

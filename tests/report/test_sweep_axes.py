@@ -1,0 +1,95 @@
+"""The axes of a sweep: which settings differ, how much each matters, and what is drawn of it."""
+
+import numpy as np
+import pytest
+
+from fashion_sweep.metrics.metric import metrics_of
+from fashion_sweep.report.axis_plots import axis_figures
+from fashion_sweep.report.configurations import Configuration
+from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared
+from fashion_sweep.report.verdict import Interval
+
+FID, CLIP = metrics_of(["fid", "clip_score"])
+GRID = [(rate, rank, alpha) for rate in (0.001, 0.005) for rank in (1, 8, 64) for alpha in ("rank", "sqrt_rank")]
+
+
+def points(value_of, rows=GRID, names=("learning rate", "rank", "lora alpha"), error=0.1):
+    shown = []
+    for number, row in enumerate(rows):
+        value = value_of(*row)
+        metrics = {
+            "fid": Interval(value, value - 0.2, value + 0.2),
+            "clip_score": Interval(70 - value, 69 - value, 71 - value),
+        }
+        shown.append(Configuration(f"c{number}", 1000 + number, 256, metrics, on_front=True))
+    axes = tuple(SweepAxis(name, tuple(row[at] for row in rows)) for at, name in enumerate(names))
+    errors = {"fid": (error,) * len(rows)} if error else {}
+    return AxisPoints(tuple(shown), axes, errors)
+
+
+def test_an_axis_that_decides_alone_has_all_of_the_variance_and_the_others_none():
+    found = points(lambda rate, rank, alpha: 1000 * rate)
+    shares = [found.importance(axis, FID) for axis in found.axes]
+    assert [round(one.value, 3) for one in shares] == [1, 0, 0]
+    assert shares[0].low > 0.95
+    assert shares[1].high < 0.1
+
+
+def test_two_axes_share_the_variance():
+    found = points(lambda rate, rank, alpha: (rate > 0.002) + (alpha == "rank"))
+    rate, rank, alpha = (found.importance(axis, FID).value for axis in found.axes)
+    assert rate == alpha == pytest.approx(0.45, abs=0.06)
+    assert rank == 0
+
+
+def test_an_axis_that_does_nothing_has_about_none_of_it_however_many_values_it_has():
+    draw = np.random.default_rng(0)
+    values, places = draw.standard_normal((4000, 24)), np.arange(24) % 6
+    assert epsilon_squared(values, places).mean() < 0.1  # eta squared, which is not unbiased, has 5/23
+    assert (epsilon_squared(values, places) == 0).mean() > 0.4
+
+
+def test_the_interval_covers_the_true_share_as_often_as_it_says():
+    draw, misses = np.random.default_rng(1), 0
+    truth = points(lambda rate, rank, alpha: (rate > 0.002) + 0.5 * (alpha == "rank"), error=0)
+    true = truth.importance(truth.axes[0], FID).value
+    for _ in range(200):
+        found = points(
+            lambda rate, rank, alpha: (rate > 0.002) + 0.5 * (alpha == "rank") + 0.2 * draw.standard_normal(), error=0.2
+        )
+        share = found.importance(found.axes[0], FID)
+        misses += not share.low <= true <= share.high
+    assert misses <= 20
+
+
+def test_an_axis_with_a_value_for_each_configuration_has_no_importance():
+    found = points(lambda part: float(part[-1]), rows=[(f"part {n}",) for n in range(6)], names=("part",))
+    assert found.importance(found.axes[0], FID) is None
+
+
+def test_many_numbers_are_put_into_three_groups():
+    axis = SweepAxis("learning rate", tuple(0.001 * 1.3**n for n in range(12)))
+    assert axis.places == (0,) * 4 + (1,) * 4 + (2,) * 4
+    assert axis.levels == ("0.001 to 0.0022", "0.00286 to 0.00627", "0.00816 to 0.0179")
+    assert SweepAxis("rank", (64, 1, 8, 1)).levels == ("1", "8", "64")
+    assert SweepAxis("rank", (64, 1, 8, 1)).places == (2, 0, 1, 0)
+
+
+def test_every_plot_is_made_where_several_axes_differ_and_none_where_one_does():
+    found = points(lambda rate, rank, alpha: rate + rank)
+    assert axis_figures(found, [FID, CLIP], "fashion").keys() == {"axes-fashion", "parallel-fashion", "heat-fashion"}
+    single = points(lambda rank: rank, rows=[(rank,) for rank in (1, 2, 4, 8, 64)], names=("rank",))
+    assert axis_figures(single, [FID, CLIP], "fashion") == {}
+
+
+def test_the_heat_map_has_the_means_of_its_cells_and_gaps_where_nothing_was_tried():
+    rows = [
+        (0.001, 1, "rank"),
+        (0.001, 1, "sqrt_rank"),
+        (0.005, 8, "rank"),
+        (0.005, 1, "rank"),
+        (0.005, 1, "sqrt_rank"),
+    ]
+    found = points(lambda rate, rank, alpha: 1000 * rate + rank, rows=rows)
+    _, figure = axis_figures(found, [FID], "fashion")["heat-fashion"]
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["13.00", "2.00", "6.00", "–"]
