@@ -55,8 +55,12 @@ def axis_figures(points: AxisPoints, metrics: Sequence[Metric], name: str) -> di
 
 def _by_weight(points: AxisPoints, metric: Metric) -> list[SweepAxis]:
     """Returns the axes, those first that matter most."""
-    weights = {axis.name: found.value if (found := points.importance(axis, metric)) else -1.0 for axis in points.axes}
-    return sorted(points.axes, key=lambda axis: -weights[axis.name])
+
+    def weight(axis: SweepAxis) -> float:
+        found = points.importance(axis, metric)
+        return -1.0 if isinstance(found, str) else found.value
+
+    return sorted(points.axes, key=weight, reverse=True)
 
 
 def _slices(points: AxisPoints, metrics: Sequence[Metric], name: str) -> Figure:
@@ -78,8 +82,8 @@ def _slices(points: AxisPoints, metrics: Sequence[Metric], name: str) -> Figure:
 def _importances(plot: Axes, points: AxisPoints, axes: Sequence[SweepAxis], metric: Metric) -> None:
     for place, axis in enumerate(reversed(axes)):
         found = points.importance(axis, metric)
-        if found is None:
-            plot.text(0.02, place, "a value for each", color=GREY, fontsize=9, va="center")
+        if isinstance(found, str):
+            plot.text(0.02, place, found, color=GREY, fontsize=9, va="center")
             continue
         plot.barh(place, found.value, color=BLUE, height=0.6)
         if found.high > found.low:

@@ -81,24 +81,27 @@ class AxisPoints:
     errors: Mapping[str, tuple[float, ...]]
     """The standard error of each configuration's value as it differs from others', by metric; empty if not known."""
 
-    def importance(self, axis: SweepAxis, metric: Metric) -> Interval | None:
+    def importance(self, axis: SweepAxis, metric: Metric) -> Interval | str:
         """Returns the share of the variance between configurations that goes with an axis by itself: epsilon squared.
 
         It lies in [0, 1], and is about 0 where the axis does nothing. The interval is that of measuring: how far it
-        moves if all values are measured again. None: each configuration has a level of its own, or not all are
-        measured.
+        moves if all values are measured again. Where there is none, the reason in words.
         Source: Kelley (1935), An unbiased correlation ratio measure, https://doi.org/10.1073/pnas.21.9.554.
         """
         found = [one.value(metric) for one in self.shown]
         values = np.array([one.value for one in found if one is not None])
-        if len(values) < len(found) or len(axis.levels) >= len(values):
-            return None
+        if len(values) < len(found):
+            return "not all are measured"
+        if len(axis.levels) >= len(values):
+            return "a value for each"
         places, errors = np.array(axis.places), self.errors.get(metric.name)
-        noise, spread = float(np.mean(np.square(errors or (0.0,)))), float(values.var())
+        noise, spread = float(np.mean(np.square(errors or (0.0,)))), float(values.var(ddof=1))
+        if noise >= spread:
+            return "no more than noise"
         share = float(epsilon_squared(values[None], places, noise)[0])
         if errors is None:
             return Interval(share, share, share)
-        kept = max(0.0, 1 - noise / spread) ** 0.5 if spread else 0.0  # what is left of the values without the noise
+        kept = (1 - noise / spread) ** 0.5  # what is left of the values without the noise
         draw = np.random.default_rng(0)
         again = values.mean() + kept * (values - values.mean())
         again = again + np.array(errors) * draw.standard_normal((DRAWS, len(values)))

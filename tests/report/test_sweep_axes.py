@@ -64,7 +64,12 @@ def test_the_interval_covers_the_true_share_as_often_as_it_says():
 
 def test_an_axis_with_a_value_for_each_configuration_has_no_importance():
     found = points(lambda part: float(part[-1]), rows=[(f"part {n}",) for n in range(6)], names=("part",))
-    assert found.importance(found.axes[0], FID) is None
+    assert found.importance(found.axes[0], FID) == "a value for each"
+
+
+def test_differences_that_may_be_noise_have_no_importance():
+    found = points(lambda rate, rank, alpha: 100 * rate, error=1.0)
+    assert {found.importance(axis, FID) for axis in found.axes} == {"no more than noise"}
 
 
 def test_many_numbers_are_put_into_three_groups():
