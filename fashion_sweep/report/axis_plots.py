@@ -135,7 +135,7 @@ def _heat_map(points: AxisPoints, metrics: Sequence[Metric], name: str) -> Figur
         for row, column in np.ndindex(means.shape):
             value = means[row, column]
             dark = np.isfinite(value) and sum(image.cmap(image.norm(value))[:3]) < 1.4
-            text = metric.shown(value) if np.isfinite(value) else "–"
+            text = metric.shown(float(value)) if np.isfinite(value) else "–"
             plot.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
         plot.set_xticks(range(columns), first.levels)
         plot.set_yticks(range(rows), second.levels)
@@ -179,7 +179,7 @@ def _scaled(values: Sequence[float], logarithmic: bool) -> list[float]:
     """Brings values to [0, 1]."""
     array = np.log(values) if logarithmic else np.array(values, float)
     low, high = np.nanmin(array), np.nanmax(array)
-    return ((array - low) / (high - low if high > low else 1.0)).tolist()  # type: ignore[no-any-return]
+    return ((array - low) / (high - low if high > low else 1.0)).tolist()
 
 
 def _ticks(plot: Axes, place: int, axis: SweepAxis, heights: Sequence[float]) -> None:
