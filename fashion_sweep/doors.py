@@ -74,6 +74,7 @@ ADAPTER_KINDS = Door(
         "lokr": "fashion_sweep.adapters.lokr:LOKR",
         "loha": "fashion_sweep.adapters.loha:LOHA",
         "oft": "fashion_sweep.adapters.oft:OFT",
+        "prompt_tokens": "fashion_sweep.adapters.prompt_tokens:PROMPT_TOKENS",
     },
 )
 """Kinds of adapters: `adapters.kind.AdapterKind`."""

@@ -1,6 +1,7 @@
 """Attaches a trial's adapters to a loaded model before training, and saves them after it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 
-ADAPTABLE = (nn.Linear, nn.Conv2d)
+ADAPTABLE = (nn.Linear, nn.Conv2d, nn.Embedding)
 """The layers that can carry an adapter."""
 
 
@@ -44,11 +45,17 @@ class TrainedParameters(dict[str, nn.Parameter]):
 
 
 def attach(
-    components: Mapping[str, nn.Module], spec: TrialSpec, training: TrainingConfig, seed: int
+    components: Mapping[str, nn.Module],
+    spec: TrialSpec,
+    training: TrainingConfig,
+    seed: int,
+    tokens: Callable[[str, str], Sequence[int]] | None = None,
 ) -> TrainedParameters:
     """Adds the adapters of `spec` to the components of a model, and returns the trained parameters by name.
 
-    The output is unchanged until something is trained.
+    But for tokens that no prompt has had, the output is unchanged until something is trained.
+
+    tokens: `Model.token_row`, which adapters of words need.
     """
     names = {
         component: [name for name, layer in components[component].named_modules() if isinstance(layer, ADAPTABLE)]
@@ -56,12 +63,14 @@ def attach(
     }
     parameters = TrainedParameters()
     for component, placed in placed_layers(spec, names, training.target_modules).items():
-        kind, options = _kind(spec, component), {layer: one.options for layer, one in placed.items()}
-        attached = kind.attach(components[component], component, options, training, seed)
-        parameters.update(attached)
-        for name in attached:
-            of_layer = next(own for layer, own in options.items() if name.startswith(f"{component}.{layer}."))
-            parameters.rates[name] = kind.rate(name, of_layer)
+        for kind in _kinds(spec, component):
+            options = {layer: one.options for layer, one in placed.items() if one.kind == kind.name}
+            row = partial(tokens, component) if tokens else None
+            attached = kind.attach(components[component], component, options, training, seed, row)
+            parameters.update(attached)
+            for name in attached:
+                of_layer = next(own for layer, own in options.items() if name.startswith(f"{component}.{layer}."))
+                parameters.rates[name] = kind.rate(name, of_layer, training)
         modules = components[component].modules()
         parameters.dropouts += [module for module in modules if isinstance(module, SampleDropout)]
     return parameters
@@ -72,17 +81,17 @@ def _components(spec: TrialSpec, one: PlacedAdapter) -> tuple[str, ...]:
     return named
 
 
-def _kind(spec: TrialSpec, component: str) -> AdapterKind:
-    """Returns the kind of the component's adapters, which is the same for all its parts (`placed_layers`)."""
-    one = next(one for one in spec.adapters if component in _components(spec, one))
-    kind: AdapterKind = ADAPTER_KINDS[one.kind]
-    return kind
+def _kinds(spec: TrialSpec, component: str) -> list[AdapterKind]:
+    """Returns the kinds of the component's adapters: one for its weights (`placed_layers`), others for its words."""
+    names = dict.fromkeys(one.kind for one in spec.adapters if component in _components(spec, one))
+    return [ADAPTER_KINDS[name] for name in names]
 
 
 def detach(components: Mapping[str, nn.Module], spec: TrialSpec) -> None:
     """Takes the adapters of `spec` off again: the components are as they were before `attach`."""
     for component in spec.components:
-        _kind(spec, component).detach(components[component])
+        for kind in _kinds(spec, component):
+            kind.detach(components[component])
 
 
 def save(
@@ -100,7 +109,9 @@ def save(
     configs: dict[str, dict[str, Any]] = {}
     base_model = (about or {}).get(f"{PREFIX}base_model")
     for component in spec.components:
-        parts, config = _kind(spec, component).collect(components[component])
-        tensors |= {(component, layer, part): values for (layer, part), values in parts.items()}
-        configs[component] = config | {"base_model_name_or_path": base_model}
+        configs[component] = {"base_model_name_or_path": base_model}
+        for kind in _kinds(spec, component):
+            parts, config = kind.collect(components[component])
+            tensors |= {(component, layer, part): values for (layer, part), values in parts.items()}
+            configs[component] |= config | {"base_model_name_or_path": base_model}
     write_diffusers(path, SavedAdapter(tensors, configs, {}), ARCHITECTURES[spec.architecture], about or {})

@@ -33,7 +33,8 @@ def count_parameters(base: str, spec: TrialSpec, targets: Targets = None) -> int
 def shapes_of(architecture: str, base: str) -> dict[str, Shapes]:
     """Returns the shapes of the weights that can carry an adapter, by component and layer."""
     family = ARCHITECTURES[architecture]
-    return {component: family.layers(base, component).shapes for component in family.components}
+    layers = {component: family.layers(base, component) for component in family.components}
+    return {component: own.shapes | own.embeddings for component, own in layers.items()}
 
 
 def _check_targets(shapes: dict[str, Shapes], targets: Targets) -> None:

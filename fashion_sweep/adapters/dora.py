@@ -4,7 +4,7 @@ Source: Liu et al., DoRA (2024), https://arxiv.org/abs/2402.09353; the weight is
 a norm for each output and s = lora_alpha / rank.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.adapters.kind import LayerTensors
@@ -46,6 +46,7 @@ class Dora(Lora):
         layers: Mapping[str, LoraOptions],
         training: TrainingConfig,
         seed: int,
+        tokens: Callable[[str], Sequence[int]] | None = None,
     ) -> "dict[str, nn.Parameter]":
         import torch
 

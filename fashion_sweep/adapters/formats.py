@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fashion_sweep.models.architecture import Architecture
 from fashion_sweep.storage.files import write_json, write_tensors
 
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
+WORDS_FILE = "learned_embeds.safetensors"
 PEFT_FILE = "adapter_model.safetensors"
 CONFIG_KEY = "lora_adapter_metadata"
 """The metadata key under which diffusers keeps the values of each component's `LoraConfig`, as JSON."""
@@ -52,11 +54,34 @@ class SavedAdapter:
         named = {part: {**config, "base_model_name_or_path": base_model} for part, config in self.configs.items()}
         return replace(self, configs=named)
 
-    def kind_of(self, component: str) -> AdapterKind:
-        """Returns the kind of adapter that the component carries, recognised by the parts of its layers."""
-        parts = {part for owner, _, part in self.tensors if owner == component}
+    @cached_property
+    def kinds(self) -> dict[tuple[str, str], AdapterKind]:
+        """The kind of adapter of each layer, by component and layer, recognised by its parts."""
         kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
-        return next(kind for kind in kinds if parts <= set(kind.spellings))
+        return {
+            place: next(kind for kind in kinds if set(parts) <= set(kind.spellings))
+            for place, parts in self.layers.items()
+        }
+
+    @property
+    def of_weights(self) -> "SavedAdapter":
+        """What of it changes weights, without the words that it has learnt."""
+        return self._those(lambda kind: not kind.has_own_file)
+
+    @property
+    def of_words(self) -> "SavedAdapter":
+        """The words that it has learnt."""
+        return self._those(lambda kind: kind.has_own_file)
+
+    def _those(self, wanted: Callable[[AdapterKind], bool]) -> "SavedAdapter":
+        tensors = {key: values for key, values in self.tensors.items() if wanted(self.kinds[key[:2]])}
+        others = {name for kind in self.kinds.values() if not wanted(kind) for name in kind.settings}
+        configs = {
+            component: {name: value for name, value in config.items() if name not in others}
+            for component, config in self.configs.items()
+            if any(owner == component for owner, _, _ in tensors)
+        }
+        return replace(self, tensors=tensors, configs=configs)
 
 
 def count_saved(path: Path) -> int:
@@ -124,10 +149,16 @@ def write_kohya(path: Path, adapter: SavedAdapter, architecture: Architecture, m
     for (component, layer), tensors in adapter.layers.items():
         settings = adapter.configs[component]
         own, usual = LayerTensors({}, **scaling_of(layer, settings)), usual_alpha(settings)
-        tensors, alpha = adapter.kind_of(component).for_kohya(tensors, own.scale(), usual or 1.0)
+        tensors, alpha = adapter.kinds[component, layer].for_kohya(tensors, own.scale(), usual or 1.0)
         scaled |= {(component, layer, part): values.astype(np.float32) for part, values in tensors.items()}
         alphas[f"{_name(architecture, component, layer, 'kohya')}.alpha"] = np.array(alpha, dtype=np.float32)
     _save(path, _named(replace(adapter, tensors=scaled), architecture, "kohya") | alphas, metadata)
+
+
+def write_words(path: Path, adapter: SavedAdapter, architecture: Architecture, metadata: Mapping[str, str]) -> None:
+    """Writes the learned tokens as a file of textual inversion, for `pipeline.load_textual_inversion` and ComfyUI."""
+    tensors = {architecture.embedding_keys[component]: values for (component, _, _), values in adapter.tensors.items()}
+    _save(path, tensors, metadata)
 
 
 FORMATS: Mapping[str, Callable[[Path, SavedAdapter, Architecture, Mapping[str, str]], None]] = {
@@ -142,7 +173,7 @@ def formats_of(spec: TrialSpec) -> list[str]:
     """Returns the formats in which the trial's adapters can be written."""
     kinds: list[AdapterKind] = [ADAPTER_KINDS[one.kind] for one in spec.adapters]
     architecture: Architecture = ARCHITECTURES[spec.architecture]
-    return [name for name in architecture.formats if all(name in kind.formats for kind in kinds)]
+    return [name for name in architecture.formats if all(name in kind.formats or kind.has_own_file for kind in kinds)]
 
 
 def check_format(name: str, adapter: SavedAdapter, architecture: Architecture) -> None:
@@ -151,9 +182,8 @@ def check_format(name: str, adapter: SavedAdapter, architecture: Architecture) -
     Raises:
         ConfigError: it has not.
     """
-    kinds = [adapter.kind_of(component) for component in adapter.configs]
-    for kind in kinds:
-        if name not in kind.formats:
+    for kind in adapter.kinds.values():
+        if name not in kind.formats and not kind.has_own_file:
             raise ConfigError(f"--format {name}: has no place for a {kind.title}; take {_others(kind.formats)}")
     if name not in architecture.formats:
         raise ConfigError(
@@ -182,9 +212,9 @@ def _endings(kind: AdapterKind, file_format: str) -> Mapping[str, str]:
 
 def _named(adapter: SavedAdapter, architecture: Architecture, file_format: str) -> dict[str, np.ndarray]:
     """Returns the tensors by their keys in a file of that format."""
-    endings = {component: _endings(adapter.kind_of(component), file_format) for component in adapter.configs}
+    endings = {place: _endings(kind, file_format) for place, kind in adapter.kinds.items()}
     return {
-        f"{_name(architecture, component, layer, file_format)}.{endings[component][part]}": values
+        f"{_name(architecture, component, layer, file_format)}.{endings[component, layer][part]}": values
         for (component, layer, part), values in adapter.tensors.items()
     }
 

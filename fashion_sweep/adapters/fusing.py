@@ -26,7 +26,7 @@ def fuse(
     """
     places = read_layers(path, architecture, components)
     with ExitStack() as undoing:
-        for component, (kind, layers) in load_layers(path, places).items():
+        for component, kind, layers in load_layers(path, places):
             undoing.callback(kind.fuse(components[component], layers, strength))
         return undoing.pop_all().close
 

@@ -1,8 +1,8 @@
 """The interface of a kind of adapter. Imports no torch."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fashion_sweep.config.placed_adapter import AdapterOptions
@@ -26,6 +26,8 @@ class LayerTensors:
     """The alpha of the layer; None: the file has none, and the product is not scaled."""
     rank_stabilized: bool = False
     """Whether alpha is divided by the root of the rank: Kalajdzievski 2023, https://arxiv.org/abs/2312.03732."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The settings that the file has for the layer's component; empty where there are none."""
     rank: int | None = None
     """The rank by the file's settings; None: the file has none."""
 
@@ -58,6 +60,10 @@ class AdapterKind(Protocol):
     """The endings that trainers give a tensor's key, with the separator before them, by part of the layer."""
     settings: tuple[str, ...]
     """The fields of peft's configuration that a file of this kind may set beside those that any file may."""
+    targets: tuple[str, ...] | None
+    """The names of the layers that the kind is for; None: the linear layers and convolutions that a trial says."""
+    has_own_file: bool
+    """Whether exports have it in a file of its own, beside that of the others."""
     shared: tuple[str, ...]
     """The options that all adapters of this kind in one component have in common."""
 
@@ -70,6 +76,9 @@ class AdapterKind(Protocol):
     def count(self, layers: Mapping[str, tuple[int, ...]], options: Any) -> int:
         """Counts the trained values of an adapter of `layers`, the shapes of their weights by name."""
 
+    def prefix(self, options: Any) -> str:
+        """Returns what every caption and prompt begins with where such an adapter is; usually nothing."""
+
     def attach(
         self,
         module: "nn.Module",
@@ -77,6 +86,7 @@ class AdapterKind(Protocol):
         layers: Mapping[str, Any],
         training: TrainingConfig,
         seed: int,
+        tokens: Callable[[str], Sequence[int]] | None = None,
     ) -> "dict[str, nn.Parameter]":
         """Adds a trainable float32 adapter that leaves the output unchanged, and returns its parameters by name.
 
@@ -86,14 +96,16 @@ class AdapterKind(Protocol):
             layers: the options of each layer that is adapted, by its name in the module.
             training: the settings that all adapters of a trial share.
             seed: of the initial values, each of which is drawn by the name of its module.
+            tokens: the padded row of token numbers that the component reads for a text; None: it reads no text.
         """
 
-    def rate(self, name: str, options: Any) -> float:
+    def rate(self, name: str, options: Any, training: TrainingConfig) -> float:
         """Returns how much faster than others a parameter learns: the factor of the learning rate.
 
         Args:
             name: as `attach` has returned it.
             options: of the adapter of its layer.
+            training: the settings that all adapters of a trial share.
         """
 
     def detach(self, module: "nn.Module") -> None:

@@ -4,7 +4,7 @@ Source: Hu et al., LoRA (2021), https://arxiv.org/abs/2106.09685; output is W x 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -119,6 +119,7 @@ class Lora(PeftKind):
         layers: Mapping[str, LoraOptions],
         training: TrainingConfig,
         seed: int,
+        tokens: Callable[[str], Sequence[int]] | None = None,
     ) -> "dict[str, nn.Parameter]":
         from fashion_sweep.adapters import low_rank, wrapping
 
@@ -130,7 +131,7 @@ class Lora(PeftKind):
         low_rank.drop_out(module, component, dropouts, seed)
         return parameters
 
-    def rate(self, name: str, options: LoraOptions) -> float:
+    def rate(self, name: str, options: LoraOptions, training: TrainingConfig) -> float:
         return options.loraplus_lr_ratio if ".lora_B." in name else 1.0
 
     def needs_plain_weights(self, options: LoraOptions, quantization: str) -> str | None:

@@ -1,6 +1,6 @@
 """What kinds of adapters have in common that peft attaches and starts by itself. Imports torch only when it is used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.adapters.kind import LayerTensors, Parts
@@ -15,6 +15,8 @@ class PeftKind:
 
     peft_type: str
     """Its name in peft's `PeftType`."""
+    targets: tuple[str, ...] | None = None
+    has_own_file = False
     formats: Mapping[str, Mapping[str, str]]
     spellings: Mapping[str, tuple[str, ...]]
 
@@ -30,6 +32,9 @@ class PeftKind:
         """Returns the weight with the adapter, computed in float32."""
         raise NotImplementedError
 
+    def prefix(self, options: Any) -> str:
+        return ""
+
     def attach(
         self,
         module: "nn.Module",
@@ -37,6 +42,7 @@ class PeftKind:
         layers: Mapping[str, Any],
         training: TrainingConfig,
         seed: int,
+        tokens: Callable[[str], Sequence[int]] | None = None,
     ) -> "dict[str, nn.Parameter]":
         from peft import get_peft_config, inject_adapter_in_model
 
@@ -46,7 +52,7 @@ class PeftKind:
         inject_adapter_in_model(get_peft_config(values), module)
         return wrapping.start(module, component, seed, self.reset)
 
-    def rate(self, name: str, options: Any) -> float:
+    def rate(self, name: str, options: Any, training: TrainingConfig) -> float:
         return 1.0
 
     def needs_plain_weights(self, options: Any, quantization: str) -> str | None:

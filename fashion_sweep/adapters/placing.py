@@ -8,6 +8,8 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError, did_you_mean
 
+EMBEDDINGS = ("token_embedding",)
+"""The names of layers that are looked up by token, and carry no adapter but one that is for them."""
 Targets = tuple[str, ...] | None
 """The names of layers to adapt; None: those that the architecture names."""
 
@@ -30,12 +32,12 @@ def placed_layers(
     for one in spec.adapters:
         for component in ARCHITECTURES[spec.architecture].placements[one.part.placement].components:
             others = placed[component]
-            for layer in _layers_of(one.part, component, [*layers[component]], spec.architecture, targets):
+            for layer in _layers_of(one, component, [*layers[component]], spec.architecture, targets):
                 if layer in others:
                     raise ConfigError(f"{layer} of {component} is in {others[layer].placement} and in {one.placement}")
                 others[layer] = one
     for component, adapters in placed.items():
-        kinds = {one.kind: one.placement for one in adapters.values()}
+        kinds = {one.kind: one.placement for one in adapters.values() if ADAPTER_KINDS[one.kind].targets is None}
         if len(kinds) > 1:
             named = " and ".join(f"{placement} a {kind}" for kind, placement in kinds.items())
             raise ConfigError(f"{component} takes adapters of one kind, and {named} are of two")
@@ -45,8 +47,17 @@ def placed_layers(
     return placed
 
 
-def _layers_of(part: ModelPart, component: str, layers: list[str], architecture: str, targets: Targets) -> list[str]:
-    inside = [name for name in layers if part.has(name)]
+def _layers_of(one: PlacedAdapter, component: str, layers: list[str], architecture: str, targets: Targets) -> list[str]:
+    part, own = one.part, ADAPTER_KINDS[one.kind].targets
+    embeddings = {*_ending_in(layers, EMBEDDINGS)}
+    if own is not None:
+        found = [name for name in _ending_in(layers, own) if part.has(name)]
+        if not found:
+            raise ConfigError(
+                f"{one.placement}: has no {' or '.join(own)}, which {ADAPTER_KINDS[one.kind].title} are for"
+            )
+        return found
+    inside = [name for name in layers if part.has(name) and name not in embeddings]
     if not inside:
         raise ConfigError(f"{part.name!r} is no part of this model{_nearest(part, component, layers)}")
     wanted = _ending_in(inside, targets or ARCHITECTURES[architecture].target_modules(component))

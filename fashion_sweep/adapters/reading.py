@@ -75,27 +75,27 @@ def read_layers(
             if part in layer.keys:
                 raise ConfigError(f"{layer.keys[part]} and {key} are for one place")
             layer.keys[part] = key
-        kinds = {component: _kind_of(component, layers) for component, _ in layers}
+        kinds = _kinds_of(layers)
         for (component, name), layer in layers.items():
             weight = weight_shape(components[component].get_submodule(name))
-            _check_values(file, kinds[component], layer, name, weight)
-    return {place: (kinds[place[0]], layer) for place, layer in layers.items()}
+            _check_values(file, kinds[component, name], layer, name, weight)
+    return {place: (kinds[place], layer) for place, layer in layers.items()}
 
 
 def load_layers(
     path: Path, places: Mapping[Place, tuple[AdapterKind, FileLayer]]
-) -> dict[str, tuple[AdapterKind, dict[str, LayerTensors]]]:
-    """Loads the tensors that `read_layers` placed: by component its kind of adapter, and the tensors by layer."""
-    loaded: dict[str, tuple[AdapterKind, dict[str, LayerTensors]]] = {}
+) -> list[tuple[str, AdapterKind, dict[str, LayerTensors]]]:
+    """Loads the tensors that `read_layers` placed: for each component and kind of adapter, the tensors by layer."""
+    loaded: dict[tuple[str, str], tuple[str, AdapterKind, dict[str, LayerTensors]]] = {}
     with safe_open(path, "pt") as file:
         for (component, name), (kind, layer) in places.items():
             tensors = {part: file.get_tensor(layer.keys[part]) for part in layer.parts}
             scaling = scaling_of(name, layer.settings)
             if ALPHA in layer.keys:
                 scaling |= {"alpha": file.get_tensor(layer.keys[ALPHA]).item(), "rank_stabilized": False}
-            values = LayerTensors(tensors, **scaling)
-            loaded.setdefault(component, (kind, {}))[1][name] = values
-    return loaded
+            values = LayerTensors(tensors, **scaling, settings=layer.settings)
+            loaded.setdefault((component, kind.name), (component, kind, {}))[2][name] = values
+    return [*loaded.values()]
 
 
 def _endings() -> tuple[dict[str, str], re.Pattern[str]]:
@@ -113,7 +113,7 @@ def _stems(architecture: Architecture, components: Mapping[str, nn.Module]) -> d
         name: (component, layer)
         for component, module in components.items()
         for layer, part in module.named_modules()
-        if isinstance(part, nn.Linear | nn.Conv2d)
+        if isinstance(part, nn.Linear | nn.Conv2d | nn.Embedding)
         for name in architecture.spellings(component, layer)
     }
 
@@ -126,21 +126,27 @@ def _check_places(keys: list[str], lost: list[str]) -> None:
         raise ConfigError(f"the model has no place for {lost[0]} ({len(lost)} of {len(keys)} tensors {verb} none)")
 
 
-def _kind_of(component: str, layers: Mapping[Place, FileLayer]) -> AdapterKind:
-    """Returns the first kind that has every part which the file holds of the component.
+def _kinds_of(layers: Mapping[Place, FileLayer]) -> dict[Place, AdapterKind]:
+    """Returns for each layer the first kind that has every part which the file holds of its component's weights, or of
+    its words.
 
     Raises:
         ConfigError: there is none.
     """
-    component_layers = [layer for (owner, _), layer in layers.items() if owner == component]
-    parts = set().union(*(layer.parts for layer in component_layers))
     kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
-    kind = next((kind for kind in kinds if parts <= set(kind.spellings)), None)
-    if kind is None:
-        raise ConfigError(
-            f"{next(iter(component_layers[0].keys.values()))} and what is beside it are of different kinds of adapters"
-        )
-    return kind
+    of_words = set[str]().union(*(kind.spellings for kind in kinds if kind.has_own_file))
+    groups: dict[tuple[str, bool], list[Place]] = {}
+    for place, layer in layers.items():
+        groups.setdefault((place[0], bool(layer.parts & of_words)), []).append(place)
+    found: dict[Place, AdapterKind] = {}
+    for places in groups.values():
+        parts = set[str]().union(*(layers[place].parts for place in places))
+        kind = next((kind for kind in kinds if parts <= set(kind.spellings)), None)
+        if kind is None:
+            key = next(iter(layers[places[0]].keys.values()))
+            raise ConfigError(f"{key} and what is beside it are of different kinds of adapters")
+        found |= dict.fromkeys(places, kind)
+    return found
 
 
 def _check_values(file: Any, kind: AdapterKind, layer: FileLayer, name: str, weight: tuple[int, ...]) -> None:

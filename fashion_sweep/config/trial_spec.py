@@ -8,7 +8,7 @@ from typing import Any
 from fashion_sweep.config.model_part import ModelPart
 from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.config.training_axes import TRAINING_AXES, short_value, worded
-from fashion_sweep.doors import ARCHITECTURES
+from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import did_you_mean
 
 DEFAULT_ARCHITECTURE = ARCHITECTURES.default
@@ -103,6 +103,11 @@ class TrialSpec:
         placements = ARCHITECTURES[self.architecture].placements
         named = (name for one in self.adapters for name in placements[one.part.placement].components)
         return tuple(dict.fromkeys(named))
+
+    @property
+    def prompt_prefix(self) -> str:
+        """What every caption and prompt of the trial begins with."""
+        return "".join(dict.fromkeys(ADAPTER_KINDS[one.kind].prefix(one.options) for one in self.adapters))
 
     @property
     def is_base_model(self) -> bool:

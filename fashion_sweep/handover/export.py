@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.adapters.formats import ADAPTER_FILE, FORMATS, SavedAdapter, check_format, read_adapter
+from fashion_sweep.adapters.formats import (
+    ADAPTER_FILE,
+    FORMATS,
+    WORDS_FILE,
+    SavedAdapter,
+    check_format,
+    read_adapter,
+    write_words,
+)
 from fashion_sweep.adapters.metadata import (
     base_model_id,
     judged_key,
@@ -165,5 +173,9 @@ def _numbers(judged: Evaluation, verdict: Mapping[str, Any] | None, trial: Trial
 
 
 def _write(folder: Path, card: Card, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:
-    FORMATS[card.format](folder / card.file, adapter, card.config.architecture, metadata)
+    architecture, of_weights, of_words = card.config.architecture, adapter.of_weights, adapter.of_words
+    if of_weights.tensors:
+        FORMATS[card.format](folder / card.file, of_weights, architecture, metadata)
+    if of_words.tensors:
+        write_words(folder / WORDS_FILE, of_words, architecture, metadata)
     write_text(folder / "README.md", card.text())

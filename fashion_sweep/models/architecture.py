@@ -27,6 +27,8 @@ class Layers:
 
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The shape of the weight of each linear layer and convolution, by its name: outputs, inputs, then the kernel's."""
+    embeddings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The shape of each embedding of tokens, by its name: vocabulary, width."""
     parameters: int = 0
     """The number of parameters of all layers, those without an adapter included."""
 
@@ -153,6 +155,9 @@ class Architecture(Protocol):
             file_format: one of `formats`.
         """
         return {"diffusers": f"{component}.{layer}", "peft": f"base_model.model.{layer}"}.get(file_format)
+
+    embedding_keys: Mapping[str, str] = {}
+    """The key of a text encoder's learned tokens in a file of textual inversion, by component."""
 
     def spellings(self, component: str, layer: str) -> set[str]:
         """Returns every name that a trainer may give the layer in a file of an adapter."""

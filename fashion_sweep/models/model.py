@@ -65,6 +65,9 @@ class Model(Protocol):
     def tokenize(self, captions: Sequence[str]) -> Conditioning:
         """Tokenizes captions, in place of `encode_text`, where a component that reads them is trained."""
 
+    def token_row(self, component: str, text: str) -> list[int]:
+        """Returns the padded row of token numbers that a text encoder reads for a text."""
+
     def encode_framing(self, framings: Sequence[Framing]) -> Conditioning:
         """Encodes sizes and crops for the denoiser, under other names than text; empty where it does not take them."""
 

@@ -233,6 +233,7 @@ class TrialWorker:
             size=self.config.preset.picture_size(name),
             original_size=self.original_size(name),
             negative_prompt=self.task.negative_prompt(self.config, self.spec),
+            prefix=self.spec.prompt_prefix,
         )
 
     def finish(self, evaluations: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ class Adaptation:
 
         Afterwards the model is as it was before. `observer` is told of each step, and of damaged checkpoints.
         """
-        parameters = attaching.attach(model.components, self.spec, self.config, self.seed)
+        parameters = attaching.attach(model.components, self.spec, self.config, self.seed, model.token_row)
         try:
             self._train(model, parameters, paths, report, observer)
         finally:  # the model may serve other trials
@@ -150,7 +150,7 @@ class Adaptation:
 
     def _captions(self, model: Model, captions: Sequence[str]) -> CaptionRows:
         if self.spec.trains_conditioning:
-            return TokenizedCaptions(model.tokenize(captions))
+            return TokenizedCaptions(model.tokenize([f"{self.spec.prompt_prefix}{one}" for one in captions]))
         return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)
 
     def _empty_caption(self, model: Model) -> CaptionRows:

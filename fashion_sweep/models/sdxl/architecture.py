@@ -58,6 +58,7 @@ class StableDiffusionXL(Architecture):
     }
 
     formats = ("diffusers", "peft", "kohya")
+    embedding_keys: Mapping[str, str] = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
     sampler, second_title, is_told_sizes, has_snr = "DDIM", "refiner", True, True
 
     @property

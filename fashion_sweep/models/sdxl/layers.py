@@ -111,7 +111,12 @@ def built_layers(folder: str, component: str) -> Layers:
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Linear | nn.Conv2d)
     }
-    return Layers(shapes, sum(parameter.numel() for parameter in network.parameters()))
+    embeddings = {
+        name: (layer.num_embeddings, layer.embedding_dim)
+        for name, layer in network.named_modules()
+        if name.endswith("token_embedding") and isinstance(layer, nn.Embedding)
+    }
+    return Layers(shapes, embeddings, sum(parameter.numel() for parameter in network.parameters()))
 
 
 def network_on_meta(folder: str, component: str) -> "nn.Module":
@@ -138,6 +143,7 @@ def clip_layers(config: Config, projection: bool) -> Layers | None:
     if config.get("model_type") != "clip_text_model" or not all(isinstance(value, int) for value in sizes.values()):
         return None
     width, layers = sizes["hidden_size"], _Stack()
+    layers.embeddings["embeddings.token_embedding"] = (sizes["vocab_size"], width)
     layers.parameters += (sizes["vocab_size"] + sizes["max_position_embeddings"]) * width
     for index in range(sizes["num_hidden_layers"]):
         name = f"encoder.layers.{index}"

@@ -97,6 +97,9 @@ class SDXLModel:
             name: _token_ids(tokenizer, captions) for name, tokenizer in zip(TOKENS.values(), tokenizers, strict=True)
         }
 
+    def token_row(self, component: str, text: str) -> list[int]:
+        return self.tokenize([text])[TOKENS[component]][0].tolist()
+
     @torch.inference_mode()
     def encode_text(self, captions: Sequence[str]) -> Conditioning:
         return self._encode({name: ids.to(self.device) for name, ids in self.tokenize(captions).items()})

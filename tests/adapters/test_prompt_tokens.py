@@ -1,0 +1,215 @@
+"""Prompt tokens: where they stand in captions, how they are learnt, and that diffusers draws with them what we draw."""
+
+import json
+
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import load_file, save_file
+
+from fashion_sweep.adapters import attaching
+from fashion_sweep.adapters.counting import count_parameters
+from fashion_sweep.adapters.formats import (
+    CONFIG_KEY,
+    WORDS_FILE,
+    count_saved,
+    formats_of,
+    read_adapter,
+    read_metadata,
+    write_diffusers,
+    write_words,
+)
+from fashion_sweep.adapters.fusing import adapted
+from fashion_sweep.adapters.learned_tokens import Words
+from fashion_sweep.adapters.reading import misfit
+from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.model import GenerationRequest
+from fashion_sweep.models.sdxl.architecture import SDXL
+from fashion_sweep.models.sdxl.model import SDXLModel
+from fashion_sweep.models.sdxl.sources import locate
+
+TOKENS = {"kind": "prompt_tokens", "num_tokens": 3}
+ALONE = {"text_encoders": TOKENS}
+BESIDE = {"unet": 2, "text_encoders": 1, "text_encoders.token_embedding": TOKENS}
+
+
+def fresh(config):
+    return SDXLModel.load(config.preset.model.model_copy(update={"refiner": None}), "cpu")
+
+
+def attach(model, config, values, seed=0):
+    return attaching.attach(model.components, TrialSpec.of(values), config.preset.training, seed, model.token_row)
+
+
+def request(prompt):
+    noise = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(3))
+    return GenerationRequest([prompt], noise, original_size=(160, 109))
+
+
+def picture(model, config, prompt):
+    quick = {"num_inference_steps": 3, "refine_fraction": 0.0}
+    return model.sample(request(prompt), config.preset.generation.model_copy(update=quick)).int()
+
+
+@pytest.fixture(scope="module")
+def saved(config, tmp_path_factory):
+    """The file of tokens beside a LoRA of all components, far from where they start, and what was drawn with it."""
+    model, draw = fresh(config), torch.Generator().manual_seed(0)
+    for parameter in attach(model, config, BESIDE).values():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=draw)
+    path = tmp_path_factory.mktemp("tokens") / "pytorch_lora_weights.safetensors"
+    attaching.save(path, model.components, TrialSpec.of(BESIDE))
+    return path, picture(model, config, "<fashion> a red dress")
+
+
+WORDS = Words("<w>", (5, 6), end=99, padding=0, prepended=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ([98, 5, 6, 7, 99, 0, 0, 0], [98, 100, 101, 102, 7, 99, 0, 0]),
+        ([98, 7, 5, 6, 5, 6, 99, 0], [98, 7, 100, 101, 102, 100, 101, 99]),
+        ([98, 5, 7, 6, 99, 0, 0, 0], [98, 5, 7, 6, 99, 0, 0, 0]),
+        ([98, 5, 6, 1, 2, 3, 4, 99], [98, 100, 101, 102, 1, 2, 3, 99]),
+        ([98, 99, 0, 0, 0, 0, 0, 0], [98, 99, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_the_word_becomes_the_learned_tokens_wherever_it_stands(row, expected):
+    assert WORDS.replaced(torch.tensor([row]), 100, 3).tolist() == [expected]
+
+
+def test_fewer_tokens_than_the_word_has_leave_room_to_pad():
+    assert WORDS.replaced(torch.tensor([[98, 5, 6, 7, 99]]), 100, 1).tolist() == [[98, 100, 7, 99, 0]]
+
+
+def test_they_are_counted_before_they_are_made_and_captions_without_the_word_stay_as_they_were(config):
+    model = fresh(config)
+    before = model.encode_text(["a red dress"])
+    parameters = attach(model, config, ALONE)
+    assert sum(one.numel() for one in parameters.values()) == count_parameters(
+        config.preset.model.base, TrialSpec.of(ALONE)
+    )
+    again, tuned = model.encode_text(["a red dress"]), model.encode_text(["<fashion> a red dress"])
+    assert all(torch.equal(before[name], again[name]) for name in before)
+    assert not torch.allclose(before["prompt_embeds"], tuned["prompt_embeds"], atol=1e-3)
+
+
+def test_they_start_as_the_words_that_are_given(config):
+    model = fresh(config)
+    attach(model, config, {"text_encoder": TOKENS | {"initial_words": "shirt"}})
+    ids = model.token_row("text_encoder", "shirt")
+    shirt = model.pipeline.text_encoder.get_input_embeddings().weight[ids[1]]
+    vectors = model.pipeline.text_encoder.get_input_embeddings().vectors
+    assert torch.equal(vectors, shirt.expand(3, -1))
+
+
+def test_taken_off_the_text_encoders_read_the_word_as_before(config):
+    model = fresh(config)
+    before = model.encode_text(["<fashion> a red dress"])
+    attach(model, config, BESIDE)
+    attaching.detach(model.components, TrialSpec.of(BESIDE))
+    again = model.encode_text(["<fashion> a red dress"])
+    assert all(torch.equal(before[name], again[name]) for name in before)
+
+
+def test_their_own_learning_rate_is_theirs_alone(config):
+    values = {"unet": 1, "text_encoders": TOKENS | {"learning_rate": 0.02}}
+    rates = attach(fresh(config), config, values).rates
+    own = {rate for name, rate in rates.items() if name.endswith(".vectors")}
+    assert own == {0.02 / config.preset.training.learning_rate}
+    assert {rate for name, rate in rates.items() if name.startswith("unet")} == {1.0}
+
+
+def test_gradients_reach_them_and_nothing_of_the_vocabulary(config):
+    model = fresh(config)
+    parameters = attach(model, config, ALONE)
+    tokens = model.tokenize(["<fashion> a red dress"])
+    model._encode(tokens)["prompt_embeds"].square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in parameters.values())
+    assert model.pipeline.text_encoder.get_input_embeddings().base.weight.grad is None
+
+
+def test_the_file_draws_what_was_drawn_with_them_attached(config, saved):
+    path, expected = saved
+    assert count_saved(path) == count_parameters(config.preset.model.base, TrialSpec.of(BESIDE))
+    model = fresh(config)
+    plain = picture(model, config, "<fashion> a red dress")
+    with adapted(path, SDXL, model.components):
+        assert int((picture(model, config, "<fashion> a red dress") - expected).abs().max()) <= 1
+    assert torch.equal(picture(model, config, "<fashion> a red dress"), plain)
+    assert int((plain - expected).abs().max()) > 10
+
+
+def test_a_plain_diffusers_pipeline_draws_the_same_with_the_two_exported_files(config, saved, tmp_path):
+    path, expected = saved
+    adapter = read_adapter(path)
+    write_diffusers(tmp_path / "lora.safetensors", adapter.of_weights, SDXL, {})
+    write_words(tmp_path / WORDS_FILE, adapter.of_words, SDXL, {})
+    words = load_file(tmp_path / WORDS_FILE)
+    assert {key: len(value) for key, value in words.items()} == {"clip_l": 3, "clip_g": 3}
+    base = locate(config.preset.model.base, "model.base")
+    pipeline = StableDiffusionXLPipeline.from_pretrained(base, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors")
+    for key, encoder, tokenizer in (
+        ("clip_l", pipeline.text_encoder, pipeline.tokenizer),
+        ("clip_g", pipeline.text_encoder_2, pipeline.tokenizer_2),
+    ):
+        pipeline.load_textual_inversion(words[key], token="<fashion>", text_encoder=encoder, tokenizer=tokenizer)
+    wish = request("<fashion> a red dress")
+    images = pipeline(
+        prompt=list(wish.prompts),
+        latents=wish.noise * pipeline.scheduler.init_noise_sigma,
+        height=64,
+        width=48,
+        original_size=(160, 109),
+        target_size=(64, 48),
+        num_inference_steps=3,
+        guidance_scale=config.preset.generation.guidance_scale,
+        output_type="pt",
+    ).images
+    theirs = (images * 255).round().int()
+    assert int((theirs - expected).abs().max()) <= 1
+
+
+def test_they_have_a_place_beside_every_format_of_what_else_a_trial_has():
+    assert formats_of(TrialSpec.of(BESIDE)) == ["diffusers", "peft", "kohya"]
+    assert TrialSpec.of(BESIDE).prompt_prefix == "<fashion> "
+    assert TrialSpec.of({"unet": 1}).prompt_prefix == ""
+    assert TrialSpec.of({"text_encoders": TOKENS | {"prepended": False}}).prompt_prefix == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"unet": TOKENS}, "unet: has no token_embedding, which prompt tokens are for"),
+        ({"text_encoder.layers.0": TOKENS}, "has no token_embedding"),
+    ],
+)
+def test_where_there_are_no_words_they_are_refused(config, values, said):
+    with pytest.raises(ConfigError, match=said):
+        count_parameters(config.preset.model.base, TrialSpec.of(values))
+
+
+@pytest.mark.parametrize("change", [{"placeholder": []}, {"placeholder": ["a"]}, {"end": -1}, {"more": 1}])
+def test_a_file_whose_settings_do_not_fit_is_refused(config, saved, tmp_path, change):
+    settings = json.loads(read_metadata(saved[0])[CONFIG_KEY])
+    settings["text_encoder.prompt_tokens"] |= change
+    save_file(load_file(saved[0]), tmp_path / "theirs.safetensors", {CONFIG_KEY: json.dumps(settings)})
+    model = fresh(config)
+    with (
+        pytest.raises(ConfigError, match="prompt_tokens have settings that do not fit"),
+        adapted(tmp_path / "theirs.safetensors", SDXL, model.components),
+    ):
+        pass
+
+
+def test_vectors_of_another_width_are_refused_by_their_key(config, saved, tmp_path):
+    tensors = load_file(saved[0])
+    key = next(key for key in tensors if key.endswith(".prompt_tokens"))
+    tensors[key] = tensors[key][:, :-1].contiguous()
+    save_file(tensors, tmp_path / "theirs.safetensors", read_metadata(saved[0]))
+    reason = misfit(tmp_path / "theirs.safetensors", SDXL, fresh(config).components) or ""
+    assert reason.startswith(f"{key} has the shape [3, ")
