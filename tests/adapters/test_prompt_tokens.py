@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 
 from fashion_sweep.adapters import attaching
@@ -150,7 +150,8 @@ def test_a_plain_diffusers_pipeline_draws_the_same_with_the_two_exported_files(c
     words = load_file(tmp_path / WORDS_FILE)
     assert {key: len(value) for key, value in words.items()} == {"clip_l": 3, "clip_g": 3}
     base = locate(config.preset.model.base, "model.base")
-    pipeline = StableDiffusionXLPipeline.from_pretrained(base, torch_dtype=torch.float32)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(base, dtype=torch.float32)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors")
     for key, encoder, tokenizer in (
