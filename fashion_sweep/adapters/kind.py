@@ -76,6 +76,9 @@ class AdapterKind(Protocol):
     def count(self, layers: Mapping[str, tuple[int, ...]], options: Any) -> int:
         """Counts the trained values of an adapter of `layers`, the shapes of their weights by name."""
 
+    def word(self, options: Any) -> str:
+        """Returns what stands in prompts for tokens that it learns; usually nothing."""
+
     def prefix(self, options: Any) -> str:
         """Returns what every caption and prompt begins with where such an adapter is; usually nothing."""
 

@@ -35,6 +35,11 @@ def trigger_words_in(metadata: Mapping[str, str]) -> list[str]:
     return list(json.loads(metadata.get(f"{PREFIX}trigger_words", "[]")))
 
 
+def prompt_prefix_in(metadata: Mapping[str, str]) -> str:
+    """Reads what prompts begin with, as `own_keys` has written it."""
+    return metadata.get(f"{PREFIX}prompt_prefix", "")
+
+
 def original_size_in(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """Reads the original size (height, width) that `own_keys` has written; None where there is none."""
     return size_of(metadata.get(f"{PREFIX}original_size", ""))
@@ -78,6 +83,8 @@ def own_keys(
         "configuration": spec.configuration.title,
         "preset": config.preset.name,
     }
+    if spec.prompt_prefix:
+        values["prompt_prefix"] = spec.prompt_prefix
     if original_size is not None:
         values["original_size"] = "{}x{}".format(*original_size)
     return {PREFIX + key: value for key, value in values.items()}

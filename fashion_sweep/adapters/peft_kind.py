@@ -32,6 +32,9 @@ class PeftKind:
         """Returns the weight with the adapter, computed in float32."""
         raise NotImplementedError
 
+    def word(self, options: Any) -> str:
+        return ""
+
     def prefix(self, options: Any) -> str:
         return ""
 

@@ -62,6 +62,9 @@ class PromptTokens:
     def count(self, layers: Mapping[str, tuple[int, ...]], options: PromptTokensOptions) -> int:
         return options.num_tokens * sum(width for _, width in layers.values())
 
+    def word(self, options: PromptTokensOptions) -> str:
+        return options.token
+
     def prefix(self, options: PromptTokensOptions) -> str:
         return f"{options.token} " if options.prepended else ""
 

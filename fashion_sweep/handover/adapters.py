@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from fashion_sweep.adapters.metadata import PREFIX, judged_in, original_size_in, size_of
+from fashion_sweep.adapters.metadata import PREFIX, judged_in, original_size_in, prompt_prefix_in, size_of
 from fashion_sweep.config.loading import PRESETS, load_preset, read_run_config
 from fashion_sweep.config.preset import Preset
 from fashion_sweep.data.catalogue import read_catalogue
@@ -40,6 +40,8 @@ class Adapter:
     """The adapter's configuration, and whether a verdict chose it."""
     original_size: tuple[int, int] | None = None
     """The (height, width) that its training was conditioned on."""
+    prompt_prefix: str = ""
+    """What prompts begin with, where it learnt words of its own."""
 
 
 def split_scale(given: str, default: float) -> tuple[str, float]:
@@ -83,6 +85,7 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
+    adapter = replace(adapter, prompt_prefix=prompt_prefix_in(metadata))
     if adapter.original_size is None:
         adapter = replace(adapter, original_size=original_size_in(metadata))
     return adapter if adapter.trained_with else replace(adapter, judged_as=_judged_as(given, metadata))

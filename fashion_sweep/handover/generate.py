@@ -125,6 +125,7 @@ def _generator(model: "Model", row: GridRow, on_step: Callable[[], None]) -> "Ge
         size=row.preset.picture_size(),
         original_size=row.original_size,
         negative_prompt=row.negative_prompt,
+        prefix=row.adapter.prompt_prefix,
         on_step=on_step,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from fashion_sweep.adapters.formats import WORDS_FILE
 from fashion_sweep.config.adapter_columns import adapter_value
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.training_axes import short_value
@@ -110,6 +111,15 @@ class Card:
                 f'pipeline.{part} = PeftModel.from_pretrained(pipeline.{part}, "{part}").merge_and_unload()'
                 for part in self.trial.spec.components
             ]
+        if of_words := [component for component in self.trial.spec.components if self._word(component)]:
+            imports.append("from safetensors.torch import load_file")
+            keys = self.config.architecture.embedding_keys
+            load = [*(load if self._has_weights else []), f'words = load_file("{WORDS_FILE}")']
+            load += [
+                f'pipeline.load_textual_inversion(words["{keys[one]}"], token={_literal(self._word(one))}, '
+                f"text_encoder=pipeline.{one}, tokenizer=pipeline.{one.replace('text_encoder', 'tokenizer')})"
+                for one in of_words
+            ]
         base = _literal(self.base_model)
         if self.base_model.startswith(EMBEDDED):  # no other tool has it
             imports.append("from fashion_sweep.models.sources import locate")
@@ -121,7 +131,7 @@ class Card:
                 base=base,
                 dtype=self.config.preset.model.dtype,
                 load=load,
-                prompt=_literal(", ".join([*words, self.told.prompt])),
+                prompt=_literal(self.trial.spec.prompt_prefix + ", ".join([*words, self.told.prompt])),
                 height=size.height,
                 width=size.width,
                 original_size=self._framed_size,
@@ -133,6 +143,20 @@ class Card:
             return None
         own_imports, lines = script
         return "\n".join([*sorted({*imports, *own_imports}, key=_import_order), "", *lines])
+
+    def _word(self, component: str) -> str:
+        """Returns the word that stands for tokens which the adapter learnt in a text encoder; empty if it has none."""
+        placements = self.config.architecture.placements
+        words = (
+            ADAPTER_KINDS[one.kind].word(one.options)
+            for one in self.trial.spec.adapters
+            if component in placements[one.part.placement].components
+        )
+        return next(filter(None, words), "")
+
+    @property
+    def _has_weights(self) -> bool:
+        return any(not ADAPTER_KINDS[one.kind].has_own_file for one in self.trial.spec.adapters)
 
     def _training(self) -> str:
         training, spec = self.config.training_of(self.trial.spec), self.trial.spec
