@@ -15,6 +15,9 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, **options})
+        self._has_width = self.is_terminal or "width" in options
 
     def print(self, *objects: Any, **options: Any) -> None:
+        if not self._has_width and all(isinstance(one, str) for one in objects):
+            options.setdefault("soft_wrap", True)  # a file has no width
         super().print(*(shown(one) if isinstance(one, str) else one for one in objects), **options)

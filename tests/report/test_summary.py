@@ -150,3 +150,9 @@ def test_what_is_in_the_report_is_not_printed_again(tmp_path):
     for text in ("Published for SDXL", "as computed", "Where the time went"):
         assert text not in screen
         assert text in report
+
+
+def test_a_file_gets_sentences_whole_however_long_they_are():
+    out = io.StringIO()
+    Terminal(file=out).print("word " * 60)
+    assert out.getvalue().count("\n") == 1
