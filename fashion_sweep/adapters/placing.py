@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from fashion_sweep.config.model_part import ModelPart
+from fashion_sweep.config.model_part import EMBEDDINGS, ModelPart
 from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
 from fashion_sweep.errors import ConfigError, did_you_mean
 
-EMBEDDINGS = ("token_embedding",)
-"""The names of layers that are looked up by token, and carry no adapter but one that is for them."""
 Targets = tuple[str, ...] | None
 """The names of layers to adapt; None: those that the architecture names."""
 

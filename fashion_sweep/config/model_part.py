@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 GRAMMAR = re.compile(r"\w+(\.\w+(-\d{1,4})?)*(\+\w+(\.\w+(-\d{1,4})?)*)*")
+EMBEDDINGS = ("token_embedding",)
+"""The names of layers that are looked up by token, and carry no adapter but one that is for them."""
 RANGE = re.compile(r"(\d+)-(\d+)")
 
 
@@ -35,6 +37,11 @@ class ModelPart:
     def is_well_formed(self) -> bool:
         """Whether the name says which layers are meant."""
         return bool(GRAMMAR.fullmatch(self.name)) and ("+" not in self.placement)
+
+    @property
+    def is_of_words(self) -> bool:
+        """Whether it is an embedding of tokens, beside which the rest of a component may carry an adapter."""
+        return self.inside.rpartition(".")[2] in EMBEDDINGS
 
     def has(self, layer: str) -> bool:
         """Whether a layer of the placement's components belongs to the part."""

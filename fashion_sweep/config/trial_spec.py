@@ -132,6 +132,7 @@ def placement_error(names: Sequence[str], architecture: str) -> str | None:
         return f"{unknown.name!r} is no part of this model{nearest}"
     if unclear := next((part for part in parts if not part.is_well_formed), None):
         return f"{unclear.name!r} is no part of a model; write for instance unet.up_blocks.0.attn2 or unet.attn1+ff"
+    parts = [part for part in parts if not part.is_of_words]
     whole = [component for part in parts if not part.inside for component in placements[part.placement].components]
     named = [component for part in parts for component in placements[part.placement].components]
     doubled = next((component for component in whole if named.count(component) > 1), None)
