@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,6 @@ from torch.nn import functional
 
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.rng import numpy_generator
-
-if TYPE_CHECKING:
-    from fashion_sweep.adapters.prompt_tokens import PromptTokensOptions
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,13 @@ class Words:
     prepended: bool
 
     @classmethod
-    def of(cls, options: "PromptTokensOptions", tokens: Callable[[str], Sequence[int]]) -> "Words":
-        """Reads the numbers off a tokenizer; `tokens`: the padded row of a text."""
+    def of(cls, options: Any, tokens: Callable[[str], Sequence[int]]) -> "Words":
+        """Reads the numbers off a tokenizer.
+
+        Args:
+            options: a `prompt_tokens.PromptTokensOptions`.
+            tokens: the padded row of a text.
+        """
         empty = tokens("")
         return cls(options.token, _inside(tokens(options.token), empty[1]), empty[1], empty[-1], options.prepended)
 
@@ -100,11 +102,13 @@ def attach(
     module: nn.Module,
     component: str,
     layer: str,
-    options: "PromptTokensOptions",
+    options: Any,
     seed: int,
     tokens: Callable[[str], Sequence[int]],
 ) -> dict[str, nn.Parameter]:
     """Adds trainable tokens to a text encoder, and returns their parameter by name.
+
+    options: a `prompt_tokens.PromptTokensOptions`.
 
     Raises:
         ConfigError: a word of the options has no tokens.

@@ -27,10 +27,10 @@ class Layers:
 
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The shape of the weight of each linear layer and convolution, by its name: outputs, inputs, then the kernel's."""
-    embeddings: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """The shape of each embedding of tokens, by its name: vocabulary, width."""
     parameters: int = 0
     """The number of parameters of all layers, those without an adapter included."""
+    embeddings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The shape of each embedding of tokens, by its name: vocabulary, width."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Model(Protocol):
         """Tokenizes captions, in place of `encode_text`, where a component that reads them is trained."""
 
     def token_row(self, component: str, text: str) -> list[int]:
-        """Returns the padded row of token numbers that a text encoder reads for a text."""
+        """Returns the padded row of token numbers that a text encoder reads for a text, which learned words need."""
 
     def encode_framing(self, framings: Sequence[Framing]) -> Conditioning:
         """Encodes sizes and crops for the denoiser, under other names than text; empty where it does not take them."""

@@ -213,12 +213,8 @@ class TrialWorker:
 
     @contextmanager
     def drawing_model(self, name: str | None = None) -> Iterator[Model]:
-        """The model with all that drawing takes, and while the block runs the trial's adapter.
-
-        name: of the evaluation set that it draws for.
-        """
-        config = self.config.preset.drawing_model(name)
-        model = self.loaded.model(config, self.worker.device, for_pictures=True)
+        """The model that draws for a data set, by default for any, and while the block runs the trial's adapter."""
+        model = self.loaded.model(self.config.preset.drawing_model(name), self.worker.device, for_pictures=True)
         with ExitStack() as stack:
             if not self.spec.is_base_model:
                 stack.enter_context(adapted(self.paths.adapter, self.config.architecture, model.components))

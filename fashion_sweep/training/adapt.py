@@ -67,7 +67,11 @@ class Adaptation:
 
         Afterwards the model is as it was before. `observer` is told of each step, and of damaged checkpoints.
         """
-        parameters = attaching.attach(model.components, self.spec, self.config, self.seed, model.token_row)
+
+        def tokens(component: str, text: str) -> list[int]:
+            return model.token_row(component, text)
+
+        parameters = attaching.attach(model.components, self.spec, self.config, self.seed, tokens)
         try:
             self._train(model, parameters, paths, report, observer)
         finally:  # the model may serve other trials

@@ -155,7 +155,9 @@ class Bench:
     def _step(self, settled: Settled) -> Tried:
         model_config, training = settled.model(self._config.model_of(self._spec)), self._config.training_of(self._spec)
         model = self._model(model_config.model_copy(update=_of_model(settled)))
-        parameters = attaching.attach(model.components, self._spec, training, seed=0, tokens=model.token_row)
+        parameters = attaching.attach(
+            model.components, self._spec, training, 0, lambda component, text: model.token_row(component, text)
+        )
         try:
             model.prepare_training(self._spec.components, settled.gradient_checkpointing)
             optimizer = OPTIMIZERS[training.optimizer].make(parameters.groups, training)

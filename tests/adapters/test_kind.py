@@ -27,7 +27,10 @@ class ShiftOptions(AdapterOptions):
 class Shifts:
     """A kind that has no rank."""
 
-    options, axes, shared = ShiftOptions, ("per_layer",), ()
+    options, axes, shared, targets = ShiftOptions, ("per_layer",), (), None
+
+    def prefix(self, options: ShiftOptions) -> str:
+        return ""
 
     def tag(self, options: ShiftOptions) -> str:
         return f"shifts{options.per_layer}"

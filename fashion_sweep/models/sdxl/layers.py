@@ -116,7 +116,7 @@ def built_layers(folder: str, component: str) -> Layers:
         for name, layer in network.named_modules()
         if name.endswith("token_embedding") and isinstance(layer, nn.Embedding)
     }
-    return Layers(shapes, embeddings, sum(parameter.numel() for parameter in network.parameters()))
+    return Layers(shapes, sum(parameter.numel() for parameter in network.parameters()), embeddings)
 
 
 def network_on_meta(folder: str, component: str) -> "nn.Module":

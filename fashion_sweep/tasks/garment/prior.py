@@ -3,7 +3,7 @@
 from typing import Any
 
 from fashion_sweep.config.data_source import Size
-from fashion_sweep.config.preset import PriorConfig
+from fashion_sweep.config.garment_config import PriorConfig
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.encodings.cache_part import CachePart, Weights
 from fashion_sweep.models.architecture import Operations

@@ -13,7 +13,8 @@ from safetensors import safe_open
 
 from fashion_sweep.adapters.metadata import PREFIX
 from fashion_sweep.config.data_source import DataSource
-from fashion_sweep.config.preset import GarmentConfig, Preset, RunConfig
+from fashion_sweep.config.garment_config import GarmentConfig
+from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.sweep import Garment, Sweep
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.garment import garment_catalogue
