@@ -29,7 +29,7 @@ class Layers:
     """The shape of the weight of each linear layer and convolution, by its name: outputs, inputs, then the kernel's."""
     parameters: int = 0
     """The number of parameters of all layers, those without an adapter included."""
-    embeddings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    embeddings: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The shape of each embedding of tokens, by its name: vocabulary, width."""
 
 

@@ -105,18 +105,13 @@ def built_layers(folder: str, component: str) -> Layers:
     """Returns the layers of the network as its library builds it on the meta device."""
     from torch import nn
 
-    network = network_on_meta(folder, component)
-    shapes = {
-        name: tuple(layer.weight.shape)
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d)
-    }
-    embeddings = {
-        name: (layer.num_embeddings, layer.embedding_dim)
-        for name, layer in network.named_modules()
-        if name.endswith("token_embedding") and isinstance(layer, nn.Embedding)
-    }
-    return Layers(shapes, sum(parameter.numel() for parameter in network.parameters()), embeddings)
+    network, parted = network_on_meta(folder, component), dict[bool, dict[str, tuple[int, ...]]]()
+    for name, layer in network.named_modules():
+        is_of_words = isinstance(layer, nn.Embedding) and name.endswith("token_embedding")
+        if is_of_words or isinstance(layer, nn.Linear | nn.Conv2d):
+            parted.setdefault(is_of_words, {})[name] = tuple(layer.weight.shape)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Layers(parted.get(False, {}), parameters, parted.get(True, {}))
 
 
 def network_on_meta(folder: str, component: str) -> "nn.Module":
