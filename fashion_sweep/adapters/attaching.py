@@ -53,7 +53,7 @@ def attach(
 ) -> TrainedParameters:
     """Adds the adapters of `spec` to the components of a model, and returns the trained parameters by name.
 
-    But for tokens that no prompt has had, the output is unchanged until something is trained.
+    The output is unchanged until something is trained, but for prompts that have a word which is learnt.
 
     tokens: `Model.token_row`, which adapters of words need.
     """

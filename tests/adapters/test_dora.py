@@ -11,22 +11,15 @@ from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.adapters.formats import FORMATS, count_saved, read_adapter
 from fashion_sweep.adapters.fusing import adapted
 from fashion_sweep.adapters.reading import misfit
-from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.encodings.prepare import make_shard, missing_shards
-from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.export import ExportRequest, export
-from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.planning.plan import plan
-from fashion_sweep.report.page import write_report
-from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
-from fashion_sweep.tasks.catalogue.task import CATALOGUE
-from fashion_sweep.tasks.sweep import _write_inputs, run_trial
+from tests.tasks.prepared import finished_run
 
 DORA = {"kind": "dora", "rank": 2}
 SPEC = TrialSpec.of({"unet": DORA, "text_encoders": DORA})
@@ -176,17 +169,7 @@ def test_a_sweep_of_lora_and_dora_is_planned_trained_judged_and_exported(fashion
         for name, (outputs, *_) in ARCHITECTURE.layers(config.preset.model.base, "unet").shapes.items()
         if name.endswith(ARCHITECTURE.target_modules("unet"))
     )
-    run = RunPaths(runs_root / "mine")
-    run.root.mkdir(parents=True)
-    run.config.write_text(config.to_yaml(), encoding="utf-8")
-    _write_inputs(run, config, {name: CATALOGUE.open(name, config, run) for name in config.data_sets})
-    for shard in missing_shards(run, config.specs):
-        make_shard(shard)
-    forget_models()
-    write_real_statistics(run)
-    for spec in config.specs:
-        run_trial(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda values: None))
-    write_report(run)
+    run = finished_run("mine", config)
     results = [read_json(run.trial(one.trial_id).result) for one in (lora, dora)]
     assert [one["parameters"] for one in results] == [lora.parameters, dora.parameters]
     assert results[0]["evaluations"]["fashion"]["fid"] != results[1]["evaluations"]["fashion"]["fid"]

@@ -22,24 +22,17 @@ from fashion_sweep.adapters.formats import (
 from fashion_sweep.adapters.fusing import adapted
 from fashion_sweep.adapters.learned_tokens import Words
 from fashion_sweep.adapters.reading import misfit
-from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.encodings.prepare import make_shard, missing_shards
-from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter
 from fashion_sweep.handover.export import ExportRequest, export
-from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl.architecture import SDXL
 from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.models.sdxl.sources import locate
-from fashion_sweep.report.page import write_report
-from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
-from fashion_sweep.tasks.catalogue.task import CATALOGUE
-from fashion_sweep.tasks.sweep import _write_inputs, run_trial
+from tests.tasks.prepared import finished_run
 
 TOKENS = {"kind": "prompt_tokens", "num_tokens": 3}
 ALONE = {"text_encoders": TOKENS}
@@ -236,16 +229,7 @@ def test_a_sweep_of_words_and_an_adapter_is_trained_judged_exported_and_drawn_ag
     trials = "[{unet: 1, text_encoders: {kind: prompt_tokens, num_tokens: 2, learning_rate: 0.01}}]"
     config = load_run_config("exp8", "tiny", [f"data.fashion.root={fashion_root}", *QUICK, f"sweep.trials={trials}"])
     (spec,) = config.specs
-    run = RunPaths(runs_root / "mine")
-    run.root.mkdir(parents=True)
-    run.config.write_text(config.to_yaml(), encoding="utf-8")
-    _write_inputs(run, config, {name: CATALOGUE.open(name, config, run) for name in config.data_sets})
-    for shard in missing_shards(run, config.specs):
-        make_shard(shard)
-    forget_models()
-    write_real_statistics(run)
-    run_trial(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda values: None))
-    write_report(run)
+    run = finished_run("mine", config)
     assert read_json(run.trial(spec.trial_id).result)["parameters"] == 17_184 + 2 * 160
     files = export(ExportRequest(run, "diffusers", spec.trial_id))
     assert [path.name for path in files] == ["README.md", WORDS_FILE, "pytorch_lora_weights.safetensors"]

@@ -10,23 +10,16 @@ from fashion_sweep.adapters import attaching
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.adapters.formats import count_saved
 from fashion_sweep.adapters.fusing import adapted
-from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.encodings.prepare import make_shard, missing_shards
-from fashion_sweep.encodings.real_images import write_real_statistics
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.quantization import is_rounded, plain_weight, weight_shape
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl.architecture import SDXL
-from fashion_sweep.report.page import write_report
-from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import read_json
-from fashion_sweep.tasks.catalogue.task import CATALOGUE
 from fashion_sweep.tasks.preflight import check_config
-from fashion_sweep.tasks.sweep import _write_inputs, run_trial
+from tests.tasks.prepared import finished_run
 
 BITS = ["nf4", "int8"]
 KINDS = {
@@ -119,17 +112,7 @@ QUICK += ["evaluation.samples=160", "sweep.sample_prompts=[]", "sweep.trials=[{u
 def test_a_sweep_trains_on_4_bits_and_judges_on_both_base_models(fashion_root, runs_root):
     config = load_run_config("exp9", "tiny", [f"data.fashion.root={fashion_root}", *QUICK])
     assert config.preset.data["fashion_nf4"].root == str(fashion_root)
-    run = RunPaths(runs_root / "mine")
-    run.root.mkdir(parents=True)
-    run.config.write_text(config.to_yaml(), encoding="utf-8")
-    _write_inputs(run, config, {name: CATALOGUE.open(name, config, run) for name in config.data_sets})
-    for shard in missing_shards(run, config.specs):
-        make_shard(shard)
-    forget_models()
-    write_real_statistics(run)
-    for spec in config.specs:
-        run_trial(run, spec.trial_id, Worker(0, 1, "cpu", lambda: None, lambda values: None))
-    write_report(run)
+    run = finished_run("mine", config)
     plain, rounded = (read_json(run.trial(spec.trial_id).result) for spec in config.specs)
     for result in (plain, rounded):
         assert result["evaluations"].keys() == {"fashion", "fashion_nf4"}
