@@ -184,7 +184,7 @@ def check_format(name: str, adapter: SavedAdapter, architecture: Architecture) -
     """
     for kind in adapter.kinds.values():
         if name not in kind.formats and not kind.has_own_file:
-            raise ConfigError(f"--format {name}: has no place for a {kind.title}; take {_others(kind.formats)}")
+            raise ConfigError(f"--format {name}: has no place for {kind.title}; take {_others(kind.formats)}")
     if name not in architecture.formats:
         raise ConfigError(
             f"--format {name}: has no names for layers of {architecture.name}; take {_others(architecture.formats)}"

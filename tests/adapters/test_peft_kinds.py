@@ -188,9 +188,9 @@ def test_kohya_s_file_is_read_back_here_and_by_lycoris_to_the_same_weights(confi
 def test_no_format_but_peft_s_has_a_place_for_an_oft(saved):
     assert formats_of(spec_of("oft")) == ["peft"]
     assert formats_of(spec_of("lokr")) == ["peft", "kohya"]
-    with pytest.raises(ConfigError, match="--format kohya: has no place for a OFT; take --format peft"):
+    with pytest.raises(ConfigError, match="--format kohya: has no place for OFT; take --format peft"):
         check_format("kohya", read_adapter(saved("oft")[0]), SDXL)
-    with pytest.raises(ConfigError, match="--format diffusers: has no place for a LoKr; take --format peft or kohya"):
+    with pytest.raises(ConfigError, match="--format diffusers: has no place for LoKr; take --format peft or kohya"):
         check_format("diffusers", read_adapter(saved("lokr")[0]), SDXL)
 
 

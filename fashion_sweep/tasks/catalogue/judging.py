@@ -51,6 +51,8 @@ def judge_trial(trial: TrialWorker) -> dict[str, Any]:
                 with trial.observer.stage("judge"):
                     generator = trial.generator(model, drawn_as)
                     write_samples(generator, sweep.sample_prompts, trial.paths.samples, trial.observer)
+                    del generator
+        del model  # before the next base model is loaded
     return evaluations
 
 
