@@ -6,7 +6,7 @@ all three, and alphas are not multiplied in, but for kohya's where they differ.
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import safe_open
 
 from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
+from fashion_sweep.adapters.prompt_tokens import VECTORS
 from fashion_sweep.adapters.settings import scaling_of, usual_alpha
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS, ARCHITECTURES
@@ -73,6 +74,11 @@ class SavedAdapter:
         """The words that it has learnt."""
         return self._those(lambda kind: kind.has_own_file)
 
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The word that stands for learned tokens, by text encoder."""
+        return {part: config[VECTORS]["token"] for part, config in self.of_words.configs.items()}
+
     def _those(self, wanted: Callable[[AdapterKind], bool]) -> "SavedAdapter":
         tensors = {key: values for key, values in self.tensors.items() if wanted(self.kinds[key[:2]])}
         others = {name for kind in self.kinds.values() if not wanted(kind) for name in kind.settings}
@@ -82,6 +88,12 @@ class SavedAdapter:
             if any(owner == component for owner, _, _ in tensors)
         }
         return replace(self, tensors=tensors, configs=configs)
+
+
+def holds_tokens(keys: Collection[str]) -> bool:
+    """Tells whether a file with these keys is one of textual inversion, for any architecture."""
+    known: list[Architecture] = [ARCHITECTURES[name] for name in ARCHITECTURES.names]
+    return bool(keys) and any(set(keys) <= set(one.embedding_keys.values()) for one in known)
 
 
 def count_saved(path: Path) -> int:

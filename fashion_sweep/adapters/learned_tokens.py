@@ -1,6 +1,7 @@
 """Learned tokens in CLIP's text encoders: puts their numbers in the place of a word, and their vectors behind them."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,15 +26,17 @@ class Words:
     prepended: bool
 
     @classmethod
-    def of(cls, options: Any, tokens: Callable[[str], Sequence[int]]) -> "Words":
-        """Reads the numbers off a tokenizer.
+    def of(cls, token: str, prepended: bool, tokens: Callable[[str], Sequence[int]]) -> "Words":
+        """Reads the numbers off a tokenizer, of which `tokens` gives the padded row of a text.
 
-        Args:
-            options: a `prompt_tokens.PromptTokensOptions`.
-            tokens: the padded row of a text.
+        Raises:
+            ConfigError: the word has no numbers.
         """
         empty = tokens("")
-        return cls(options.token, _inside(tokens(options.token), empty[1]), empty[1], empty[-1], options.prepended)
+        placeholder = _inside(tokens(token), empty[1])
+        if not placeholder:
+            raise ConfigError(f"{token!r} is no word to the tokenizer")
+        return cls(token, placeholder, empty[1], empty[-1], prepended)
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> "Words":
@@ -113,9 +116,7 @@ def attach(
     Raises:
         ConfigError: a word of the options has no tokens.
     """
-    words = Words.of(options, tokens)
-    if not words.placeholder:
-        raise ConfigError(f"prompt_tokens: {options.token!r} is no word to the tokenizer of {component}")
+    words = Words.of(options.token, options.prepended, tokens)
     base: Any = module.get_submodule(layer)
     if options.initial_words:
         rows = _inside(tokens(options.initial_words), words.end)
@@ -147,7 +148,20 @@ def put(module: nn.Module, layer: str, vectors: Tensor, words: Words) -> Learned
 
 def attached(module: nn.Module) -> tuple[str, LearnedTokens]:
     """Returns the embedding that `put` has wrapped, with its name."""
-    return next((name, layer) for name, layer in module.named_modules() if isinstance(layer, LearnedTokens))
+    return next(_wrapped(module))
+
+
+def set_apart(module: nn.Module, texts: Sequence[str]) -> list[str]:
+    """Puts blanks around the word of a text encoder's learned tokens: a tokenizer makes one token of `>,`."""
+    if not (found := next(_wrapped(module), None)):
+        return list(texts)
+    word = found[1].words.token
+    left, right = (r"(?<!\w)" if word[0].isalnum() else ""), (r"(?!\w)" if word[-1].isalnum() else "")
+    return [re.sub(f"{left}{re.escape(word)}{right}", lambda _: f" {word} ", text) for text in texts]
+
+
+def _wrapped(module: nn.Module) -> Iterator[tuple[str, LearnedTokens]]:
+    return ((name, layer) for name, layer in module.named_modules() if isinstance(layer, LearnedTokens))
 
 
 def detach(module: nn.Module) -> None:

@@ -40,6 +40,16 @@ def prompt_prefix_in(metadata: Mapping[str, str]) -> str:
     return metadata.get(f"{PREFIX}prompt_prefix", "")
 
 
+def tokens_in(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Reads the words of learned tokens by text encoder, as files of exports have them."""
+    return dict(json.loads(metadata.get(f"{PREFIX}tokens", "{}")))
+
+
+def tokens_key(tokens: Mapping[str, str]) -> dict[str, str]:
+    """Returns what `tokens_in` reads."""
+    return {f"{PREFIX}tokens": json.dumps(tokens, ensure_ascii=False)} if tokens else {}
+
+
 def original_size_in(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """Reads the original size (height, width) that `own_keys` has written; None where there is none."""
     return size_of(metadata.get(f"{PREFIX}original_size", ""))

@@ -1,6 +1,7 @@
 """The recipe of garments in a preset."""
 
 import re
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -28,6 +29,9 @@ class GarmentConfig(Frozen):
     """The recipe of garments: how an adapter is trained on one photo, and what is drawn with it."""
 
     training: TrainingConfig
+    adapters: dict[str, Any] | None = None
+    """The adapters of each garment by placement, as trials of sweep files have them; null: rank 1 of the component that
+    is adapted first, as the study settled on. Prompt tokens stand for `token`, where they do not say what for."""
     size: Size
     """The size of the pictures that are drawn."""
     seeds: PositiveInt = 4

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from fashion_sweep.adapters.metadata import PREFIX, judged_in, original_size_in, prompt_prefix_in, size_of
+from fashion_sweep.adapters.formats import WORDS_FILE, holds_tokens
+from fashion_sweep.adapters.metadata import PREFIX, judged_in, original_size_in, prompt_prefix_in, size_of, tokens_in
 from fashion_sweep.config.loading import PRESETS, load_preset, read_run_config
 from fashion_sweep.config.preset import Preset
 from fashion_sweep.data.catalogue import read_catalogue
@@ -32,6 +33,8 @@ class Adapter:
     label: str
     """A short name, for a grid."""
     file: Path | None = None
+    words: Path | None = None
+    """The file of the words that it learnt, where `file` does not hold them."""
     trained_with: Preset | None = None
     """The preset of the run that trained the adapter."""
     judged_as: Preset | None = None
@@ -80,15 +83,28 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
         )
     else:
         adapter = _from_disk(given)
+    assert adapter.file
     try:
         with safe_open(adapter.file, "np") as file:
-            metadata = file.metadata() or {}
+            metadata, keys = file.metadata() or {}, [*file.keys()]
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
     adapter = replace(adapter, prompt_prefix=prompt_prefix_in(metadata))
+    if holds_tokens(keys):
+        told = prompt_prefix_in(metadata) if tokens_in(metadata) else f"{adapter.file.stem} "
+        adapter = replace(adapter, prompt_prefix=told)
+    elif tokens_in(metadata):
+        adapter = replace(adapter, words=_words_beside(given, adapter.file))
     if adapter.original_size is None:
         adapter = replace(adapter, original_size=original_size_in(metadata))
     return adapter if adapter.trained_with else replace(adapter, judged_as=_judged_as(given, metadata))
+
+
+def _words_beside(given: str, file: Path) -> Path:
+    words = file.with_name(WORDS_FILE)
+    if not words.is_file():
+        raise ConfigError(f"--adapter {given}: learnt words, which are in {WORDS_FILE}; put that beside it")
+    return words
 
 
 def _judged_as(given: str, metadata: Mapping[str, str]) -> Preset | None:
@@ -121,7 +137,8 @@ def _from_disk(given: str) -> Adapter:
         path = _fetched(given)
     if path.is_dir():
         inside = [TrialPaths(path).adapter, path / TrialPaths(path).adapter.name]
-        single = [*path.glob("*.safetensors")]  # of an export, which has a name of its own
+        exported = [file for file in path.glob("*.safetensors") if file.name != WORDS_FILE]
+        single = [*exported, *([path / WORDS_FILE] if not exported else [])]  # the first has a name of its own
         adapter_file = next((file for file in [*inside, *(single if len(single) == 1 else [])] if file.is_file()), None)
         if adapter_file is None:
             trials = sorted(file.parent.parent for file in path.glob("trials/*/adapter/*.safetensors"))

@@ -23,6 +23,7 @@ from fashion_sweep.adapters.metadata import (
     original_size_in,
     own_keys,
     sd_scripts_keys,
+    tokens_key,
     trigger_words_in,
 )
 from fashion_sweep.config.preset import RunConfig
@@ -174,6 +175,7 @@ def _numbers(judged: Evaluation, verdict: Mapping[str, Any] | None, trial: Trial
 
 def _write(folder: Path, card: Card, adapter: SavedAdapter, metadata: Mapping[str, str]) -> None:
     architecture, of_weights, of_words = card.config.architecture, adapter.of_weights, adapter.of_words
+    metadata = {**metadata, **tokens_key(adapter.tokens)}
     if of_weights.tensors:
         FORMATS[card.format](folder / card.file, of_weights, architecture, metadata)
     if of_words.tensors:

@@ -106,10 +106,10 @@ def _applied(model: "Model", row: GridRow) -> Iterator[None]:
     from fashion_sweep.adapters.fusing import adapted
 
     with ExitStack() as stack:
-        if row.adapter.file:
+        for file in filter(None, (row.adapter.file, row.adapter.words)):
             architecture = architecture_of(row.preset.model)
             try:
-                stack.enter_context(adapted(row.adapter.file, architecture, model.components, row.scale))
+                stack.enter_context(adapted(file, architecture, model.components, row.scale, model.token_row))
             except ConfigError as error:
                 base = row.preset.model.base
                 raise ConfigError(f"--adapter {row.adapter.name}: does not fit {base}: {error}") from error

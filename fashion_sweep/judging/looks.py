@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 RACED = (0.14, 0.55)
 """The least and the most of all images that races took on average in replays of embedded runs of `exp2`, where rank 1
-came out as good as the best, and where it was worse by about the margin (docs/measured.md)."""
+came out as good as the best, and where it was worse by about the margin (docs/measured-races.md)."""
 
 
 def rules_of(config: RunConfig, name: str) -> "Rules":

@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionXLPipeline
+from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from fashion_sweep.adapters import attaching
@@ -20,13 +22,15 @@ from fashion_sweep.adapters.formats import (
     write_words,
 )
 from fashion_sweep.adapters.fusing import adapted
-from fashion_sweep.adapters.learned_tokens import Words
+from fashion_sweep.adapters.learned_tokens import Words, set_apart
 from fashion_sweep.adapters.reading import misfit
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.handover.adapters import find_adapter
 from fashion_sweep.handover.export import ExportRequest, export
+from fashion_sweep.handover.generate import generate
+from fashion_sweep.handover.requests import DrawingRequest
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl.architecture import SDXL
 from fashion_sweep.models.sdxl.model import SDXLModel
@@ -180,6 +184,63 @@ def test_a_plain_diffusers_pipeline_draws_the_same_with_the_two_exported_files(c
     assert int((theirs - expected).abs().max()) <= 1
 
 
+PUNCTUATED = "a dress like <fashion>, red"
+
+
+def test_a_word_before_a_comma_is_read_as_one_that_stands_alone(config, saved):
+    model = fresh(config)
+    with adapted(saved[0], SDXL, model.components):
+        texts = [PUNCTUATED, "a dress like <fashion> , red", "a dress like <fashion> red"]
+        joined, apart, without = (model.encode_text([text])["prompt_embeds"] for text in texts)
+    assert torch.equal(joined, apart)
+    assert not torch.equal(joined, without)
+
+
+def test_a_word_inside_another_is_none(config):
+    model = fresh(config)
+    attach(model, config, {"text_encoder": TOKENS | {"token": "sks"}})
+    assert set_apart(model.pipeline.text_encoder, ["desks, sks, sks."]) == ["desks,  sks ,  sks ."]
+
+
+def theirs(saved, folder, name="style-x.safetensors", **changed):
+    """A file of textual inversion as other trainers write it: no metadata, and called as its word."""
+    write_words(folder / WORDS_FILE, read_adapter(saved[0]).of_words, SDXL, {})
+    tensors = {key: values for key, values in (load_file(folder / WORDS_FILE) | changed).items() if values is not None}
+    save_file(tensors, folder / name)
+    return folder / name
+
+
+def test_a_file_of_textual_inversion_by_others_is_read_by_its_name(config, saved, tmp_path):
+    path = theirs(saved, tmp_path)
+    found = find_adapter(str(path), tmp_path)
+    assert (found.file, found.words, found.prompt_prefix) == (path, None, "style-x ")
+    model = fresh(config)
+    before = model.encode_text(["a dress, style-x"])
+    with adapted(saved[0], SDXL, model.components, 1.0):
+        wanted = model.encode_text(["a dress, <fashion>"])["prompt_embeds"]
+        assert wanted.shape == before["prompt_embeds"].shape
+    with adapted(path, SDXL, model.components, 1.0, model.token_row):
+        with_words = model.encode_text(["a dress, style-x"])["prompt_embeds"]
+        vectors = model.pipeline.text_encoder_2.get_input_embeddings().vectors
+        assert torch.equal(vectors, load_file(path)["clip_g"])
+        assert not torch.equal(with_words, before["prompt_embeds"])
+    assert torch.equal(model.encode_text(["a dress, style-x"])["prompt_embeds"], before["prompt_embeds"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"clip_g": torch.zeros(2, 5)}, "clip_g has the shape"),
+        ({"clip_l": torch.full((2, 64), torch.nan)}, "clip_l holds values that are not finite"),
+    ],
+)
+def test_a_file_of_textual_inversion_that_does_not_fit_is_refused_by_its_key(config, saved, tmp_path, changed, said):
+    model = fresh(config)
+    path = theirs(saved, tmp_path, **changed)
+    with pytest.raises(ConfigError, match=said), adapted(path, SDXL, model.components, 1.0, model.token_row):
+        pass
+
+
 def test_they_have_a_place_beside_every_format_of_what_else_a_trial_has():
     assert formats_of(TrialSpec.of(BESIDE)) == ["diffusers", "peft", "kohya"]
     assert TrialSpec.of(BESIDE).prompt_prefix == "<fashion> "
@@ -238,3 +299,11 @@ def test_a_sweep_of_words_and_an_adapter_is_trained_judged_exported_and_drawn_ag
     assert "A LoRA and prompt tokens adapter of" in card
     adapter = find_adapter(str(run.trial(spec.trial_id).root), tmp_path)
     assert adapter.prompt_prefix == "<fashion> "
+    pictures = []
+    for number, given in enumerate((run.trial(spec.trial_id).root, files[0].parent)):  # of the run, and of the export
+        wish = DrawingRequest(("a red dress",), adapters=(str(given),), output=tmp_path / f"{number}.png")
+        pictures += generate(wish, None, (), Console(quiet=True))
+    assert len({Image.open(path).tobytes() for path in pictures}) == 1
+    files[1].unlink()
+    with pytest.raises(ConfigError, match="learnt words, which are in learned_embeds"):
+        find_adapter(str(files[0].parent), tmp_path)

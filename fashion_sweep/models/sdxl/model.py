@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
+from fashion_sweep.adapters.learned_tokens import set_apart
 from fashion_sweep.config.preset import GenerationConfig
 from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationRequest
@@ -94,7 +95,8 @@ class SDXLModel:
     def tokenize(self, captions: Sequence[str]) -> Conditioning:
         tokenizers = (self.pipeline.tokenizer, self.pipeline.tokenizer_2)
         return {
-            name: _token_ids(tokenizer, captions) for name, tokenizer in zip(TOKENS.values(), tokenizers, strict=True)
+            name: _token_ids(tokenizer, set_apart(self.components[part], captions))
+            for (part, name), tokenizer in zip(TOKENS.items(), tokenizers, strict=True)
         }
 
     def token_row(self, component: str, text: str) -> list[int]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from safetensors import safe_open
 
 from fashion_sweep.adapters.metadata import PREFIX
+from fashion_sweep.adapters.prompt_tokens import PROMPT_TOKENS
 from fashion_sweep.config.data_source import DataSource
 from fashion_sweep.config.garment_config import GarmentConfig
 from fashion_sweep.config.preset import Preset, RunConfig
@@ -35,7 +36,7 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
     Args:
         preset: whose `garment` section becomes its training and image size.
         garments: one a trial.
-        adapters: by placement, as sweep files have them; the same for every garment.
+        adapters: by placement, as sweep files have them, in the place of the recipe's; the same for every garment.
 
     Raises:
         ConfigError: the preset has no recipe for garments, a prompt cannot be filled in, or a garment has the name
@@ -46,7 +47,7 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
         prompts_of(recipe, garment, (recipe.caption, *recipe.prompts))
     values = {"name": NAME, "question": QUESTION, "judge": [], "task": NAME, "garments": list(garments)}
     try:
-        sweep = Sweep.model_validate(values | {"trials": [dict(adapters or first_choice(preset)), {}]})
+        sweep = Sweep.model_validate(values | {"trials": [adapters_of(preset, adapters), {}]})
     except ValidationError as error:
         raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
     training, resources = recipe.training.model_copy(update={"data_set": PHOTOS}), preset.resources
@@ -61,9 +62,17 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
     return RunConfig(preset=preset.model_copy(update=changed), sweep=sweep)
 
 
-def first_choice(preset: Preset) -> dict[str, Any]:
-    """Returns the adapter that the study settled on: rank 1 where the architecture is adapted first."""
-    return {next(iter(ARCHITECTURES[preset.model.architecture].placements)): 1}
+def adapters_of(preset: Preset, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the adapters of a garment by placement: those given, or the recipe's, or the study's."""
+    recipe = recipe_of(preset)
+    chosen = given or recipe.adapters or {next(iter(ARCHITECTURES[preset.model.architecture].placements)): 1}
+    for_the_word = {"token": recipe.token, "prepended": False}
+    return {
+        placement: for_the_word | value
+        if isinstance(value, Mapping) and value.get("kind") == PROMPT_TOKENS.name
+        else value
+        for placement, value in chosen.items()
+    }
 
 
 def open_garments(config: RunConfig, run: RunPaths) -> Catalogue:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fashion_sweep.adapters.formats import read_adapter
 from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_preset
 from fashion_sweep.data.garment import keep_photos, read_garments
@@ -68,7 +69,10 @@ def test_what_a_worker_gets_does_not_depend_on_the_others(set_with_prior, slots)
     assert torch.equal(part.conditioning["prompt_embeds"], whole.conditioning["prompt_embeds"][slots])
 
 
-@pytest.mark.parametrize("ranks", [{"unet": 1}, {"text_encoders": 1}])
+WORDS = {"unet": 1, "text_encoders": {"kind": "prompt_tokens", "num_tokens": 2}}
+
+
+@pytest.mark.parametrize("ranks", [{"unet": 1}, {"text_encoders": 1}, WORDS], ids=["unet", "text", "words"])
 def test_an_adapter_is_trained_with_pictures_that_the_base_model_drew(tmp_path, monkeypatch, ranks):
     monkeypatch.setenv("FASHION_SWEEP_RUNS", str(tmp_path / "runs"))
     for name, colour in (("blue", (40, 60, 160)), ("red", (180, 30, 30))):
@@ -88,3 +92,5 @@ def test_an_adapter_is_trained_with_pictures_that_the_base_model_drew(tmp_path, 
     assert len({drawn.row("latents", row).numpy().tobytes() for row in range(3)}) == 3
     TrialWorker.open(run, "blue", Worker(0, 1, "cpu", lambda: None, print)).train()
     assert is_whole(run.trial("blue").adapter)
+    words = read_adapter(run.trial("blue").adapter).of_words.configs
+    assert {config["prompt_tokens"]["token"] for config in words.values()} == ({"sks"} if ranks is WORDS else set())

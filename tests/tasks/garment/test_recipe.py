@@ -23,6 +23,16 @@ def test_the_recipe_of_each_preset_can_be_run(preset, settings):
     assert config.preset.resources.workers_per_trial <= config.preset.training.batch_size
 
 
+def test_learned_tokens_stand_for_the_garment_where_nothing_else_is_said():
+    tokens = "{kind: prompt_tokens, num_tokens: 2}"
+    settings = [f"garment.adapters={{unet: 4, text_encoders: {tokens}}}", "garment.token=zwx"]
+    spec = garment_config(load_preset("tiny", settings), [GARMENT]).specs[0]
+    assert [adapter.placement for adapter in spec.adapters] == ["unet", "text_encoders"]
+    assert (spec.adapters[1].options.token, spec.prompt_prefix) == ("zwx", "")
+    given = garment_config(load_preset("tiny", settings), [GARMENT], {"unet": 1}).specs[0]
+    assert given.configuration.adapters == TrialSpec.of({"unet": 1}).adapters
+
+
 def test_a_sweep_file_has_no_garments(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("question: x\ntrials: [{unet: 1}]\njudge: []\ngarments: [{name: a, photo: a.jpg, kind: shirt}]")
