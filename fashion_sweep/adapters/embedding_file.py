@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from torch import nn
@@ -54,6 +55,6 @@ def load_tokens(
     return loaded
 
 
-def _embedding(module: nn.Module) -> tuple[str, nn.Module]:
+def _embedding(module: nn.Module) -> tuple[str, Any]:
     """Returns the embedding of a text encoder's words, with its name."""
     return next((name, one) for name, one in module.named_modules() if name.rpartition(".")[2] in TARGETS)

@@ -83,18 +83,19 @@ def find_adapter(given: str, downloads: Path) -> Adapter:
         )
     else:
         adapter = _from_disk(given)
-    assert adapter.file
+    path = adapter.file
+    assert path
     try:
-        with safe_open(adapter.file, "np") as file:
+        with safe_open(path, "np") as file:
             metadata, keys = file.metadata() or {}, [*file.keys()]
     except SafetensorError as error:
         raise ConfigError(f"--adapter {given}: is no whole safetensors file ({error})") from error
     adapter = replace(adapter, prompt_prefix=prompt_prefix_in(metadata))
     if holds_tokens(keys):
-        told = prompt_prefix_in(metadata) if tokens_in(metadata) else f"{adapter.file.stem} "
+        told = prompt_prefix_in(metadata) if tokens_in(metadata) else f"{path.stem} "
         adapter = replace(adapter, prompt_prefix=told)
     elif tokens_in(metadata):
-        adapter = replace(adapter, words=_words_beside(given, adapter.file))
+        adapter = replace(adapter, words=_words_beside(given, path))
     if adapter.original_size is None:
         adapter = replace(adapter, original_size=original_size_in(metadata))
     return adapter if adapter.trained_with else replace(adapter, judged_as=_judged_as(given, metadata))

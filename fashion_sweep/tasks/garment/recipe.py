@@ -68,7 +68,7 @@ def adapters_of(preset: Preset, given: Mapping[str, Any] | None) -> dict[str, An
     chosen = given or recipe.adapters or {next(iter(ARCHITECTURES[preset.model.architecture].placements)): 1}
     for_the_word = {"token": recipe.token, "prepended": False}
     return {
-        placement: for_the_word | value
+        placement: {**for_the_word, **value}
         if isinstance(value, Mapping) and value.get("kind") == PROMPT_TOKENS.name
         else value
         for placement, value in chosen.items()
