@@ -104,3 +104,11 @@ def test_a_replay_takes_the_images_of_a_run_in_another_order(benchmark):
     assert (found["decided"], found["same"], found["wrong"]) == (1, 1, 0)
     assert found["share"] == 0.5
     assert found["choices"] == {"rank 1": 4}
+
+
+def test_what_plan_counts_is_counted_again_in_files(benchmark, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["recount.py", "exp8", "--preset", "tiny"])
+    benchmark("recount").main()
+    told = capsys.readouterr().out
+    assert "8 prompt tokens" in " ".join(told.split())
+    assert told.endswith("all counts agree\n")
