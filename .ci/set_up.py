@@ -30,7 +30,7 @@ def main() -> None:
         sys.exit(
             f"set-up: {NEEDED_GB} GB are needed here, {shutil.disk_usage('.').free / 1e9:.1f} GB are free; make room"
         )
-    say("setting up .venv, once: PyTorch, Ray, MLflow, diffusers and what they need (6 GB; 2 to 5 minutes)")
+    say("setting up .venv, once: PyTorch, Ray, MLflow, diffusers and what they need (6 GB; 2 to 7 minutes)")
     began = time.monotonic()
     if subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], check=False).returncode:
         sys.exit("set-up: python -m venv failed; on Debian and Ubuntu, apt install python3-venv brings what it lacks")

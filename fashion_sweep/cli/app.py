@@ -67,9 +67,11 @@ def plan(
     from fashion_sweep.encodings.size import cache_size, known_counts
     from fashion_sweep.planning.plan import plan, resolved, specs_of
     from fashion_sweep.planning.space import wanted
+    from fashion_sweep.tasks.preflight import check_judging
 
     asked = load_run_config(sweep, preset, settings or ())
     config = resolved(asked)
+    check_judging(config)
     planned, counts = plan(config), known_counts(config)
     size = cache_size(config, specs_of(config), counts)
     if as_json:

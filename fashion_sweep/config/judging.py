@@ -128,3 +128,9 @@ class Choice(Frozen):
             margins = ", ".join(f"{OLD_MARGINS[key]}: {values[key]}" for key in old)
             raise ValueError(f"{' and '.join(old)}: write margins: {{{margins}}}")
         return values
+
+    @model_validator(mode="after")
+    def _a_budget_is_of_a_race(self) -> "Choice":
+        if not self.race and self.budget != RaceBudget():
+            raise ValueError("budget: is what a race may cost; with race: false all images are judged")
+        return self

@@ -7,17 +7,16 @@ import difflib
 import os
 import re
 import types
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from fashion_sweep.config.model_config import ModelConfig, model_config_classes
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
+from fashion_sweep.config.settable import SET, may_be_set, options_of, settable, settable_name
 from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
 
@@ -28,8 +27,6 @@ SWEEPS = next((folder for folder in (PACKAGE / "sweeps", PACKAGE.parent / "sweep
 DEFAULT_PRESET = "tiny"
 TYPE_IN_UNION = re.compile(r"bool|int|float|str|none|constrained-\w+|literal\[.*\]")
 """What pydantic adds to the place of a mistake, for each type of a union."""
-SET = "NAME"
-"""Stands for a data set's name in a key."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -140,7 +137,7 @@ def _read_setting(setting: str) -> tuple[str, Any]:
 
 def _read_value(key: str, text: str) -> Any:
     """Reads a value: as it is written where the key holds text, else as YAML. `null` says null where that may be."""
-    options = _options(settable().get(settable_name(key)))
+    options = options_of(settable().get(settable_name(key)))
     if any(get_origin(option) is Literal and text in get_args(option) for option in options):
         return text
     if str not in options:
@@ -169,7 +166,7 @@ def _parse_value(setting: str, text: str) -> Any:
 def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     for part in path[:-1]:
         inner = values.get(part)
-        if inner is None and settable_name(key) in settable():  # a section that the file leaves out
+        if inner is None and may_be_set(key):  # a section that the file leaves out
             inner = {}
         if not isinstance(inner, Mapping):
             raise ConfigError(f"--set: unknown key {key!r}{_nearest_key(key)}")
@@ -238,33 +235,3 @@ def _nearest_key(key: str, prefix: str = "") -> str:
         if nearest := difflib.get_close_matches(last, by_last, n=1):
             return f"; did you mean {by_last[nearest[0]].removeprefix(prefix)!r}?"
     return did_you_mean(key, neighbours or {name.partition(".")[0] for name in keys})
-
-
-def settable_name(key: str) -> str:
-    """Returns the key as `settable` has it, where any data set goes by one name."""
-    section, *rest = key.split(".")
-    return ".".join([section, SET, *rest[1:]]) if section == "data" and len(rest) > 1 else key
-
-
-@cache
-def settable() -> dict[str, Any]:
-    """Returns the types of everything that `--set` may name, by dotted name."""
-    return dict([*_fields(Preset), *_fields(Sweep, "sweep.")])
-
-
-def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields dotted name and type of all fields of `model` and of the models in it."""
-    for name, field in model.model_fields.items():
-        yield prefix + name, field.annotation
-        for option in _options(field.annotation):
-            by_name = get_origin(option) is dict
-            inner, place = (get_args(option)[1], f"{name}.{SET}") if by_name else (option, name)
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                for one in model_config_classes() if inner is ModelConfig else [inner]:
-                    yield from _fields(one, f"{prefix}{place}.")
-
-
-def _options(annotation: Any) -> tuple[Any, ...]:
-    """Returns the types that a union is of, without what is annotated to them; any other type itself."""
-    options = get_args(annotation) if get_origin(annotation) in (types.UnionType, Union) else (annotation,)
-    return tuple(get_args(option)[0] if get_origin(option) is Annotated else option for option in options)

@@ -18,13 +18,16 @@ class RaceStanding:
     images: int
     """The images by which it counts."""
     state: str
-    """`chosen`, `good`, `out`, `goes on` (more of it is needed), `open` (nothing more of it will come) or `rests`."""
+    """`chosen` (at the end of the race; before it, the same is `ahead`), `good`, `out`, `goes on` (more of it is
+    needed), `open` (nothing more of it will come) or `rests`."""
     why: str
     worse_by: tuple[float, float, float] | None = None
     """By how much it is worse than its strongest rival, with the bounds that its state goes by; None: it has none."""
     metric: str = ""
     """The metric that this is in."""
     rival: str = ""
+    on: int = 0
+    """The images that both were judged on."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "RaceStanding":
@@ -43,37 +46,38 @@ class RaceStanding:
         return f", {metric.short} worse by {value} ({low} to {high})"
 
 
-def standings(race: Race) -> dict[str, RaceStanding]:
-    """Returns how each configuration stands, by title."""
-    return {one.name: _standing(race, one.name) for one in race.measured}
+def standings(race: Race, is_over: bool) -> dict[str, RaceStanding]:
+    """Returns how each configuration stands, by title; is_over: whether no further trial is to join the race."""
+    return {one.name: _standing(race, one.name, is_over and race.end is not None) for one in race.measured}
 
 
-def _standing(race: Race, name: str) -> RaceStanding:
+def _standing(race: Race, name: str, is_over: bool) -> RaceStanding:
     bounds = race.bounds_of[name]
     if not bounds.bounds:
         return RaceStanding(race.images[name], "rests", "nothing to compare it to")
     out = bounds.shown_worse_by
     bound = out or bounds.worst
-    state, why = _state(race, name)
+    state, why = _state(race, name, is_over)
     if out:
         why = f"{_than(bound, 'is')} by {bound.metric.shown(bound.at_least)} or more"
     elif not why:
         why = f"{_than(bound, 'may be')} by up to {bound.metric.shown(bound.at_most)}"
     interval = (bound.worse_by.value, bound.at_least, bound.at_most)
-    return RaceStanding(race.images[name], state, why, interval, bound.metric.name, bound.rival)
+    return RaceStanding(race.images[name], state, why, interval, bound.metric.name, bound.rival, bound.images)
 
 
 def _than(bound: Bound, verb: str) -> str:
     return f"its {bound.metric.title} {verb} {bound.metric.worse} than that of {bound.rival}"
 
 
-def _state(race: Race, name: str) -> tuple[str, str]:
+def _state(race: Race, name: str, is_over: bool) -> tuple[str, str]:
     """Returns the state, and why it is so; empty where a bound says it."""
     bounds, sizes = race.bounds_of[name], {one.name: one.parameters for one in race.measured}
     if bounds.shown_worse_by:
         return "out", ""
     if name == race.chosen:
-        return "chosen", "the smallest shown to be as good as the best"
+        why = "shown to be as good as the best"
+        return ("chosen", f"the smallest {why}") if is_over else ("ahead", f"the smallest so far that is {why}")
     if bounds.is_good:
         return "good", "as good as the best"
     if race.chosen and sizes[name] >= sizes[race.chosen]:
@@ -83,11 +87,10 @@ def _state(race: Race, name: str) -> tuple[str, str]:
     return ("rests" if race.end is None else "open"), ""
 
 
-def write_standings(run: RunPaths, races: Mapping[str, Race]) -> None:
-    """Writes how the races of a run stand, for those who look at it while it runs."""
-    write_json(
-        run.race, {name: {title: asdict(one) for title, one in standings(r).items()} for name, r in races.items()}
-    )
+def write_standings(run: RunPaths, races: Mapping[str, Race], is_over: bool) -> None:
+    """Writes how the races of a run stand, for those who look at it while it runs; is_over: as of `standings`."""
+    by_set = {name: standings(race, is_over) for name, race in races.items()}
+    write_json(run.race, {name: {title: asdict(one) for title, one in by.items()} for name, by in by_set.items()})
 
 
 def read_standings(run: RunPaths) -> dict[str, dict[str, RaceStanding]]:

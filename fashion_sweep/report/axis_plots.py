@@ -12,9 +12,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter
 
 from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.blocks import Picture
 from fashion_sweep.report.plots import BLUE, GREY, axis_title, draw_point, own_style, write_figure
 from fashion_sweep.report.results import Results
-from fashion_sweep.report.sections import Picture
 from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, points_of
 from fashion_sweep.report.verdict import Interval, Verdicts
 from fashion_sweep.run.paths import RunPaths

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fashion_sweep.report.sections import Section
+from fashion_sweep.report.blocks import Section
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 

@@ -225,16 +225,29 @@ class LiveTable:
             words = result_words(self._run, trial_id)
             return ", ".join(["judged" if len(words) > 1 else "done", *words])
         if milestone(status) == ("running",):
-            return "goes on in the race" if self._run.trial(trial_id).result.is_file() else "started"
+            return self._in_the_race(trial_id) if self._run.trial(trial_id).result.is_file() else "started"
         if status.state != "running":
             return status.state
         loss = "" if status.loss is None or status.unit == "images" else f", loss {status.loss:.4f}"
         return f"{status.stage} {counts(status)}{loss}"
 
+    def _in_the_race(self, trial_id: str) -> str:
+        """Says that a trial which was judged goes on, and why."""
+        standings = [
+            one for by_title in read_standings(self._run).values() if (one := _of(by_title, self._titles[trial_id]))
+        ]
+        whys = [one.why for one in standings if one.state == "goes on"]
+        return ": ".join(["goes on in the race", *(["; ".join(whys)] if whys else [])])
+
+
+def _of(by_title: Mapping[str, RaceStanding], title: str) -> RaceStanding | None:
+    """Returns how the configuration of a trial stands."""
+    return by_title.get(title) or by_title.get(title.partition(", seed +")[0])
+
 
 def _in_races(races: Mapping[str, Mapping[str, RaceStanding]], title: str) -> str:
     """Says how a trial's configuration stands in each race: images, state, and the distance from its rival."""
-    found = [by_title.get(title) or by_title.get(title.partition(", seed +")[0]) for by_title in races.values()]
+    found = [_of(by_title, title) for by_title in races.values()]
     return "; ".join(f"{one.images:,} {one.state}{one.distance}" for one in found if one)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fashion_sweep.errors import shown
-from fashion_sweep.report.sections import Beside, Block, Bullets, Picture, Section, Text
+from fashion_sweep.report.blocks import Beside, Block, Bullets, Picture, Section, Text
 from fashion_sweep.report.tables import Table, markdown
 
 SPECIAL = re.compile(r"([\\`*<\[])")

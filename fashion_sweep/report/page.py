@@ -33,10 +33,7 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     from fashion_sweep.report.plots import write_plots  # matplotlib takes half a second to import
     from fashion_sweep.report.race_plot import write_races
 
-    results = collect(run)
-    verdicts = verdicts_of(run, results)
-    _write_results(run, results, verdicts, results.seconds if seconds is None else seconds)
-    results = collect(run)
+    results, verdicts = write_results(run, seconds)
     plots, losses = write_plots(run, results, verdicts)
     blocks = sections(
         results,
@@ -60,7 +57,10 @@ def write_report(run: RunPaths, seconds: Mapping[str, float] | None = None) -> N
     write_text(run.page, as_html(title, subtitle, blocks))
 
 
-def _write_results(run: RunPaths, results: Results, verdicts: Verdicts, seconds: Mapping[str, float]) -> None:
+def write_results(run: RunPaths, seconds: Mapping[str, float] | None = None) -> tuple[Results, Verdicts]:
+    """Writes the numbers and the answer of a run as JSON and CSV, and returns them; else as `write_report`."""
+    results = collect(run)
+    verdicts = verdicts_of(run, results)
     write_json(
         run.results,
         {
@@ -74,10 +74,11 @@ def _write_results(run: RunPaths, results: Results, verdicts: Verdicts, seconds:
             "rungs": [asdict(rung) for rung in rungs(run, results)],
             "published": results.config.sweep.model_dump(mode="json")["published"],
             "facts": dict(results.facts),
-            "seconds": numbers(seconds),
+            "seconds": numbers(results.seconds if seconds is None else seconds),
         },
     )
     write_text(run.table, results_csv(results, verdicts))
+    return collect(run), verdicts
 
 
 def _answer(results: Results, verdicts: Verdicts) -> dict[str, str]:

@@ -15,11 +15,11 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.blocks import Picture
 from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.labels import MOST_TITLES, label_points, numbered, write_key
 from fashion_sweep.report.losses import loss_figure
 from fashion_sweep.report.results import Evaluation, Results
-from fashion_sweep.report.sections import Picture
 from fashion_sweep.report.verdict import Interval, Verdict, Verdicts
 from fashion_sweep.report.words import joined
 from fashion_sweep.run.paths import RunPaths

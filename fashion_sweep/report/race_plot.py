@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from fashion_sweep.metrics.metric import Metric, metrics_of
+from fashion_sweep.report.blocks import Picture
 from fashion_sweep.report.losses import COLOURS
 from fashion_sweep.report.plots import own_style, write_figure
-from fashion_sweep.report.sections import Picture
 from fashion_sweep.report.verdict import Interval, Verdict, Verdicts
 from fashion_sweep.run.paths import RunPaths
 
@@ -21,7 +21,11 @@ def write_races(run: RunPaths, verdicts: Verdicts) -> list[Picture]:
         for name, verdict in verdicts.items():
             if len(verdict.looks) > 1:
                 path = write_figure(run.plots / f"race-{name}", race_figure(verdict))
-                said = f"Distance from the best on {name} at each look, with 95 % intervals; × is out, ○ is chosen"
+                level = f"{verdict.margins.level:.0%}"
+                said = (
+                    f"Distance from the best on {name} at each look, within the bounds that the race goes by, which "
+                    f"hold all together with {level} confidence; × is out, ○ is chosen"
+                )
                 pictures.append(Picture(path, said))
     return pictures
 

@@ -34,5 +34,9 @@ def _worse_by(verdict: Verdict, title: str) -> str:
     if one.worse_by is None:
         return GAP
     (metric,) = metrics_of([one.metric])
-    value, low, high = map(metric.shown, one.worse_by)
-    return f"{metric.title} {value} ({low} to {high})"
+    margin, digits = verdict.margins.by_metric.get(metric.name, 0.0), metric.digits
+    if any(f"{bound:.{digits}f}" == f"{margin:.{digits}f}" for bound in one.worse_by):
+        digits += 1  # so that what keeps the margin is seen to
+    value, low, high = (f"{bound:.{digits}f}" for bound in one.worse_by)
+    beside = f" than {one.rival}, on {one.on:,} images" if one.on else ""
+    return f"{metric.title} {value} ({low} to {high}){beside}"

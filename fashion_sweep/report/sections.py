@@ -3,52 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.blocks import Block, Bullets, Picture, Section, Text
 from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.provenance import provenance
 from fashion_sweep.report.race_table import race_table
-from fashion_sweep.report.results import Evaluation, Results, TrialResult
+from fashion_sweep.report.results import Results, TrialResult
 from fashion_sweep.report.run_answer import Answer
-from fashion_sweep.report.tables import Table, count, published_tables, time_table, trial_tables
+from fashion_sweep.report.study import of_different_images, study_beside_ours
+from fashion_sweep.report.tables import Table, count, time_table, trial_tables
 from fashion_sweep.report.verdict import Interval, Verdict, Verdicts
 from fashion_sweep.report.words import GAP, in_all
-
-
-@dataclass(frozen=True)
-class Text:
-    text: str
-    style: Literal["", "strong", "small"] = ""
-
-
-@dataclass(frozen=True)
-class Bullets:
-    items: tuple[tuple[str, str], ...]
-    """Pairs of a term, which may be empty, and what is said of it."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    path: Path
-    """A PNG; an SVG of the same name beside it is the same picture."""
-    description: str
-
-
-@dataclass(frozen=True)
-class Beside:
-    """Tables that lie next to each other where there is room."""
-
-    tables: tuple[Table, ...]
-
-
-Block = Text | Bullets | Picture | Beside | Table
-
-
-@dataclass(frozen=True)
-class Section:
-    title: str
-    blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +56,7 @@ def sections(
         Section("Stopping early", (early,) if early else ()),
         Section("Forgetting", tuple(forgetting)),
         Section("What was run on what", (Bullets(provenance(results)),)),
-        Section("The study's table beside ours", _published(results, verdicts)),
+        Section("The study's table beside ours", study_beside_ours(results, verdicts)),
         Section("Where the time went", _times(results)),
         Section("Trials that did not finish", (Bullets(tuple(failed)),) if failed else ()),
     ]
@@ -113,7 +79,7 @@ def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
     metrics, judged = results.deciding(name), results.evaluations_on(name)[0]
     rows = [
         (
-            one.title + (" (chosen)" if one.title == verdict.chosen else ""),
+            one.title + (" (chosen)" if verdict.standings[one.title].state == "chosen" else ""),
             count(one.parameters),
             count(one.images),
             *(with_interval(metric, one.value(metric)) for metric in metrics),
@@ -130,6 +96,7 @@ def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
     caption = (
         f"{'; '.join(parts)}; {verdict.seeds} training{'s' if verdict.seeds > 1 else ''} each. Pareto front: yes, "
         f"if no other with as few parameters measures better{in_all(len(metrics))}; no, if one is shown to."
+        f"{of_different_images(verdict)}"
     )
     headings = [f"{metric.heading(less_bias=True, narrow=True)} (95 %)" for metric in metrics]
     columns = ("configuration", "parameters", "images", *headings, "front")
@@ -184,67 +151,6 @@ def _axes(axes: Sequence[Picture]) -> tuple[Block, ...]:
 
 def _losses(losses: Path | None) -> tuple[Block, ...]:
     return () if losses is None else (Picture(losses, "Validation and training loss by step"),)
-
-
-def _published(results: Results, verdicts: Verdicts) -> tuple[Block, ...]:
-    tables = results.config.sweep.published_and_judged
-    if not tables:
-        return ()
-    warning = Text(
-        "Two scales: the study judged Stable Diffusion XL with InceptionV3 features. Compare the order of the "
-        "configurations within each table, never a number of one with a number of the other."
-    )
-    beside = [
-        Beside((_ours(results, name, verdicts.get(name)), theirs))
-        for name, theirs in zip(tables, published_tables(results), strict=True)
-    ]
-    orders = [Text(text) for name in tables if (text := _same_order(results, name, verdicts.get(name)))]
-    return (warning, *beside, *orders)
-
-
-def _same_order(results: Results, name: str, verdict: Verdict | None) -> str | None:
-    """Says whether the first metric puts the configurations that both tables have into the same order."""
-    metric = results.deciding(name)[0]
-    sign = 1 if metric.better == "lower" else -1
-    shown = configurations(results, name, verdict)
-    ours = {one.title: sign * value.value for one in shown if (value := one.value(metric))}
-    rows = results.config.sweep.published_and_judged[name]
-    theirs = {
-        row.configuration: sign * row.metrics[metric.name]
-        for row in rows
-        if row.configuration in ours and metric.name in row.metrics
-    }
-    if len(theirs) < 2:
-        return None
-    mine, study = (sorted(theirs, key=values.__getitem__) for values in (ours, theirs))
-    than = " < " if metric.better == "lower" else " > "
-    if mine == study:
-        return f"By {metric.title} the order on {name} is the study's: {than.join(mine)}."
-    return (
-        f"By {metric.title} the order on {name} is not the study's: ours {than.join(mine)}; the study's "
-        f"{than.join(study)}."
-    )
-
-
-def _ours(results: Results, name: str, verdict: Verdict | None) -> Table:
-    metrics = results.deciding(name)
-    judged = next(iter(results.evaluations_on(name)), Evaluation())
-    biased = [
-        f"{one.title}{' less its bias' * (verdict is not None)} {judged.source(one)}"
-        for one in metrics
-        if one.is_biased
-    ]
-    title = ", ".join([f"Ours on {name}: preset {results.config.preset.name}", *biased])
-    rows = [
-        (
-            one.title,
-            count(one.parameters),
-            count(one.images),
-            *(GAP if (value := one.value(metric)) is None else metric.shown(value.value) for metric in metrics),
-        )
-        for one in configurations(results, name, verdict)
-    ]
-    return Table(title, ("configuration", "parameters", "images", *(metric.title for metric in metrics)), tuple(rows))
 
 
 def _times(results: Results) -> tuple[Block, ...]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from fashion_sweep.errors import RunError
 from fashion_sweep.metrics.metric import Metric
+from fashion_sweep.report.blocks import Bullets, Picture, Section
 from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.results import Evaluation, Results, collect
-from fashion_sweep.report.sections import Bullets, Picture, Section, with_interval
+from fashion_sweep.report.sections import with_interval
 from fashion_sweep.report.spreadsheet import table_csv, trial_rows
 from fashion_sweep.report.tables import Table, count
 from fashion_sweep.report.verdict import Verdicts, verdicts_of
@@ -183,6 +184,8 @@ def _table(
     judged = _any_evaluation(compared, name)
     real = GAP if judged.reference_samples is None else f"{judged.reference_samples:,}"
     caption = f"{'; '.join(_titles(compared, name, metrics).values())}; {real} real images."
+    if len({one.images for of_run in shown.values() for one in of_run}) > 1:
+        caption += " Between numbers on different images lies chance that the race of a run leaves out."
     columns = ("configuration", "run", "parameters", "images", *headings)
     return Table(f"Configurations on {name}", columns, tuple(rows), caption, text_columns=2)
 

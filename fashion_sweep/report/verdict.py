@@ -6,6 +6,7 @@ from typing import Any
 
 from fashion_sweep.judging.race import races_of
 from fashion_sweep.judging.standing import RaceStanding, standings
+from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.finding import classify
 from fashion_sweep.report.results import Results
 from fashion_sweep.report.verdict_headline import headline
@@ -38,9 +39,10 @@ class Verdict:
     """The images of all trials by which they count, and how many all of them would be."""
     images_in_all: int
     leaders: Mapping[str, str]
-    """The configuration with the best value as measured, by metric of the verdict."""
+    """The best configuration as measured, of those with the most images, by metric of the verdict."""
     looks: Mapping[int, Mapping[str, Mapping[str, Interval]]]
-    """By how much each configuration was worse than the leaders at each look, as `estimates`."""
+    """By how much each configuration was worse than the leaders at each look, within the bounds that the race goes by;
+    keys as of `estimates`."""
     standings: Mapping[str, RaceStanding]
     """How each configuration stands in the race."""
     end: str | None
@@ -96,15 +98,16 @@ def _verdict(name: str, results: Results, race: Race, captions: int, is_over: bo
     finding = classify(race, captions, _image_seconds(results, name))
     trials = [one for one in results.trials if one.spec.configuration.title == race.best and name in one.evaluations]
     trained = [one.seeds for one in race.measured if one.parameters]
+    trainings, expected = sum(one.seeds for one in race.measured), race.rules.entrants * config.sweep.seeds
     return Verdict(
         evaluation_set=name,
         margins=race.margins,
         images=race.images,
         images_drawn=sum(race.images[one.name] * one.seeds for one in race.measured),
-        images_in_all=sum(config.preset.evaluation.samples * one.seeds for one in race.measured),
-        leaders={metric.name: race.best_in(metric).name for metric in race.metrics},
+        images_in_all=config.preset.evaluation.samples * (trainings if is_over else max(trainings, expected)),
+        leaders={metric.name: title for metric, title in _leaders(race).items()},
         looks={images: _behind(race, images) for images in race.comparisons},
-        standings=standings(race),
+        standings=standings(race, is_over),
         end=race.end,
         captions=captions,
         images_needed=finding.images_needed,
@@ -162,13 +165,22 @@ def _intervals(values: Mapping[str, Any]) -> dict[str, dict[str, Interval]]:
     }
 
 
+def _leaders(race: Race) -> dict[Metric, str]:
+    most = max(race.images.values())
+    furthest = [name for name, images in race.images.items() if images == most]
+    return {metric: race.best_in(metric, furthest).name for metric in race.metrics}
+
+
 def _behind(race: Race, images: int) -> dict[str, dict[str, Interval]]:
     comparison, behind = race.comparisons[images], dict[str, dict[str, Interval]]()
+    levels = race.rules.levels(len(race.metrics))[race.rules.looks.index(images)]
     there = {one.name: one for one in comparison.measured}
-    for metric in race.metrics:
-        if leader := there.get(race.best_in(metric).name):
+    for metric, name in _leaders(race).items():
+        if leader := there.get(name):
             for title, one in there.items():
-                behind.setdefault(title, {})[metric.name] = _interval(comparison.worse_by(metric, one, leader))
+                by = comparison.worse_by(metric, one, leader)
+                interval = Interval(by.value, by.at_least(levels.worse), by.at_most(levels.good))
+                behind.setdefault(title, {})[metric.name] = interval
     return behind
 
 

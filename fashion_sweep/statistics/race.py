@@ -15,7 +15,7 @@ import numpy as np
 
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.statistics.bounds import Bound, Bounds, Margins
-from fashion_sweep.statistics.comparison import Comparison, Difference, Measured, best_of
+from fashion_sweep.statistics.comparison import Comparison, Difference, Measured
 from fashion_sweep.statistics.contest import Contest, Entrant
 from fashion_sweep.statistics.rules import Rules
 
@@ -51,9 +51,17 @@ class Race:
         """Each configuration as measured on its own number of images."""
         return [self._at(images)[name] for name, images in self.images.items()]
 
-    def best_in(self, metric: Metric) -> Measured:
-        """Returns the configuration with the best value of a metric, as measured."""
-        return best_of(self.measured, metric)
+    def best_in(self, metric: Metric, of: Collection[str] | None = None) -> Measured:
+        """Returns the configuration that is best in a metric, as measured: each two on the images that both have.
+
+        of: those that are considered; None: all.
+        """
+
+        def behind(ours: Measured) -> float:
+            bounds = (bound for bound in self.bounds_of[ours.name].bounds if bound.metric is metric)
+            return max((bound.worse_by.value for bound in bounds if of is None or bound.rival in of), default=0.0)
+
+        return min((one for one in self.measured if of is None or one.name in of), key=behind)
 
     def estimate(self, metric: Metric, one: Measured) -> Difference:
         """Returns a configuration's value of a metric with its variances."""

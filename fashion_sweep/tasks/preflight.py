@@ -7,6 +7,7 @@ from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.split import split
 from fashion_sweep.doors import ADAPTER_KINDS, OPTIMIZERS
 from fashion_sweep.errors import ConfigError, DataError
+from fashion_sweep.judging.looks import entrants, looks_of
 from fashion_sweep.metrics.extractors import extractor
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.metrics.sample_size import too_few
@@ -32,9 +33,7 @@ def check_config(config: RunConfig) -> None:
     _check_quantization(config)
     _check_sizes(config)
     _check_batches(config)
-    if problem := too_few(metrics_of(config.sweep.metrics), preset.evaluation.samples, preset.evaluation):
-        raise ConfigError(f"evaluation.samples: {problem}")
-    _check_looks(config)
+    check_judging(config)
     search, steps = config.sweep.search, preset.training.steps
     if search and search.stop_early and steps and not search.stop_early.rungs(steps):
         raise ConfigError(
@@ -65,13 +64,29 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
         raise DataError(f"data.{name}: {problem}{dropped}; sweep.judge=[] trains without judging")
 
 
-def _check_looks(config: RunConfig) -> None:
-    looks, samples = config.sweep.choose.looks or [], config.preset.evaluation.samples
+def check_judging(config: RunConfig) -> None:
+    """Checks on how many images trials are to be judged.
+
+    Raises:
+        ConfigError: too few for a metric, more than there will be, or more than the race may cost.
+    """
+    evaluation = config.preset.evaluation
+    if problem := too_few(metrics_of(config.sweep.metrics), evaluation.samples, evaluation):
+        raise ConfigError(f"evaluation.samples: {problem}")
+    looks, samples = config.sweep.choose.looks or [], evaluation.samples
     if looks and looks[-1] > samples:
         raise ConfigError(f"sweep.choose.looks: {looks[-1]} images are more than the evaluation.samples, {samples}")
     for name in config.sweep.judge if looks else ():
-        if problem := too_few(metrics_of(config.sweep.metrics_on(name)), looks[0], config.preset.evaluation):
+        if problem := too_few(metrics_of(config.sweep.metrics_on(name)), looks[0], evaluation):
             raise ConfigError(f"sweep.choose.looks: {problem}")
+    for name in config.sweep.judge if config.sweep.choose.budget.images else ():
+        first, trainings = looks_of(config, name)[0], entrants(config) * config.sweep.seeds
+        budget = config.sweep.choose.budget.images or 0
+        if first * trainings > budget:
+            raise ConfigError(
+                f"sweep.choose.budget.images: {budget} are fewer than the {first * trainings} that the first look at "
+                f"{name} takes, {first} of each of {trainings} trainings"
+            )
 
 
 def _check_training(config: RunConfig) -> None:

@@ -124,7 +124,7 @@ class Racing:
     def _ask(self, all_there: bool) -> None:
         run = self._lanes.run
         races = races_of(run, self._config)
-        write_standings(run, races)
+        write_standings(run, races, all_there)
         for trial_id, looks in due_of(run, self._config, races, all_there).items():
             if self._over.is_set():  # to ask after Ray's end would start another one
                 return

@@ -229,3 +229,10 @@ def test_a_run_that_another_version_began_is_told_as_that(tmp_path):
     path.write_text("preset: {name: tiny, model: {base: embedded:base}}\nsweep: {name: x}\n")
     with pytest.raises(ConfigError, match="begun by another version"):
         read_run_config(path)
+
+
+def test_a_mapping_that_takes_any_key_may_be_set_key_by_key_where_the_file_has_none():
+    config = load_run_config("exp2", "tiny", ["sweep.choose.margins.fid=1"])
+    assert dict(config.sweep.choose.margins) == {"fid": 1.0}
+    with pytest.raises(ConfigError, match="there is no metric 'fdi'; did you mean 'fid'"):
+        load_run_config("exp2", "tiny", ["sweep.choose.margins.fdi=1"])

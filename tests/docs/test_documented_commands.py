@@ -15,8 +15,9 @@ import pytest
 
 from fashion_sweep.cli.app import main
 from fashion_sweep.cluster.worker import TrainFn, Worker
-from fashion_sweep.config.loading import load_preset, load_run_config, settable, settable_name
+from fashion_sweep.config.loading import load_preset, load_run_config
 from fashion_sweep.config.preset import Preset
+from fashion_sweep.config.settable import settable, settable_name
 from fashion_sweep.models.loaded import forget_models
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.tasks.garment.recipe import check_settings

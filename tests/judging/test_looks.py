@@ -5,6 +5,7 @@ import pytest
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.judging.looks import at_first_look, entrants, looks_of, race_shares, rules_of
+from fashion_sweep.report.race_words import race_sentences
 
 
 def looks(*settings, sweep="exp2", preset="tiny"):
@@ -42,6 +43,24 @@ def test_what_a_race_saves_is_no_more_than_its_first_look_leaves():
     low, high = race_shares(load_run_config("exp2", "sdxl"))
     assert (low, high) == (0.25, 0.55)
     assert race_shares(load_run_config("exp2", "sdxl", ["sweep.choose.race=false"])) is None
+
+
+def said(*settings):
+    return " ".join(race_sentences(load_run_config("exp2", "tiny", settings)))
+
+
+def test_beforehand_it_is_said_how_many_images_there_are_with_a_race_and_without():
+    assert said("sweep.choose.race=false") == "Judging: 5 × 2,048 on fashion = 10,240 images."
+    assert "after 256, 512, 1,024, 2,048 on fashion" in said()
+    assert "at most 5,000 images of a data set or 2 hours of lanes" in said(
+        "sweep.choose.budget={images: 5000, hours: 2}"
+    )
+    assert said("sweep.judge=[]") == ""
+
+
+def test_a_budget_without_a_race_is_refused():
+    with pytest.raises(ConfigError, match="with race: false all images are judged"):
+        said("sweep.choose.race=false", "sweep.choose.budget.images=5000")
 
 
 def test_the_first_look_has_as_many_images_of_each_trial():

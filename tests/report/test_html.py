@@ -50,7 +50,7 @@ def concluded(run: RunPaths, results: Results) -> dict[str, Verdict]:
         images_in_all=256 * len(titles),
         leaders=dict.fromkeys(values, first),
         looks={},
-        standings={title: RaceStanding(256, "open", "why not") for title in titles},
+        standings={title: RaceStanding(256, "chosen" if title == first else "open", "why not") for title in titles},
         end="decided",
         captions=1042,
         images_needed=None,

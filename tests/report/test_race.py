@@ -7,10 +7,12 @@ from rich.console import Console
 
 from fashion_sweep.judging.race import out_of_time, races_of
 from fashion_sweep.judging.standing import read_standings, standings, write_standings
+from fashion_sweep.report.blocks import Text
 from fashion_sweep.report.live import LiveTable
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.run_status import show_standing, standing
+from fashion_sweep.report.study import study_beside_ours
 from fashion_sweep.report.verdict import verdicts_of
 from fashion_sweep.storage.files import read_json, write_json
 from fashion_sweep.tasks.racing import due_of
@@ -117,8 +119,8 @@ def test_when_the_hours_are_over_no_round_is_begun(tmp_path):
 
 def test_how_it_stands_is_told_while_it_goes_on(run):
     races = races_of(run, collect(run).config)
-    write_standings(run, races)
-    assert read_standings(run)["fashion"] == standings(races["fashion"])
+    write_standings(run, races, is_over=True)
+    assert read_standings(run)["fashion"] == standings(races["fashion"], is_over=True)
     titles = {spec.trial_id: spec.title for spec in collect(run).config.specs}
     text = shown(lambda to: to.print(LiveTable(run, list(titles), titles, to).table()))
     assert "256 out, " in text
@@ -142,12 +144,57 @@ def test_who_waits_for_its_rival_goes_on_and_does_not_rest(run):
     without_its_longest(run)
     race = races_of(run, collect(run).config)["fashion"]
     assert race.due.keys() < set(race.wanted)
-    assert {standings(race)[name].state for name in race.wanted} <= {"goes on", "chosen", "good"}
+    assert {standings(race, is_over=True)[name].state for name in race.wanted} <= {"goes on", "ahead", "good"}
+
+
+def test_nobody_is_chosen_while_others_are_still_trained(run):
+    race = races_of(run, collect(run).config)["fashion"]
+    assert race.end == "decided"
+    states = [{one.state for one in standings(race, is_over).values()} for is_over in (True, False)]
+    assert ["chosen" in one for one in states] == [True, False]
+    assert "ahead" in states[1]
+
+
+def test_the_best_is_found_on_the_images_that_two_have_in_common(run):
+    """As single numbers, those on few images would be compared with those on many."""
+    race = races_of(run, collect(run).config)["fashion"]
+    for metric in race.metrics:
+        best = race.best_in(metric)
+        rivals = [one for one in race.measured if one is not best]
+        least = max(race.worse_by(metric, best, one).value for one in rivals)
+        for ours in rivals:
+            others = [one for one in race.measured if one is not ours]
+            assert least <= max(race.worse_by(metric, ours, one).value for one in others)
+
+
+def test_the_order_beside_the_study_is_that_on_images_which_all_have(run):
+    results = collect(run)
+    verdicts = verdicts_of(run, results)
+    looks, images = verdicts["fashion"].looks, verdicts["fashion"].images
+    assert len(set(images.values())) > 1
+    shared = looks[max(look for look, at in looks.items() if at.keys() >= images.keys())]
+    order = sorted(images, key=lambda title: shared[title]["fid"].value)
+    texts = [one.text for one in study_beside_ours(results, verdicts) if isinstance(one, Text)]
+    assert any(text.startswith("By FID the order on fashion") and " < ".join(order) in text for text in texts)
+
+
+def test_the_picture_has_the_bounds_that_decide(run):
+    (verdict,) = verdicts_of(run, collect(run)).values()
+    race = races_of(run, collect(run).config)["fashion"]
+    checked = 0
+    for title, standing_ in verdict.standings.items():
+        leader = verdict.leaders[standing_.metric]
+        if standing_.rival == leader and standing_.state in ("chosen", "good"):
+            shown_ = verdict.looks[standing_.on][title][standing_.metric]
+            assert shown_.high == pytest.approx(standing_.worse_by[2])
+            checked += 1
+    assert checked
+    assert set(verdict.looks) == set(race.comparisons)
 
 
 @pytest.mark.parametrize("images", ["x", None, [256]])
 def test_a_damaged_file_of_the_race_is_as_none(run, images):
-    write_standings(run, races_of(run, collect(run).config))
+    write_standings(run, races_of(run, collect(run).config), is_over=True)
     values = read_json(run.race)
     values["fashion"]["UNet rank 1"]["images"] = images
     write_json(run.race, values)

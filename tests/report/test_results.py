@@ -2,7 +2,7 @@ import pytest
 
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import DataError, RunError
-from fashion_sweep.report.page import write_report
+from fashion_sweep.report.page import write_results
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.run_answer import answer_of
 from fashion_sweep.run.paths import RunPaths
@@ -34,7 +34,7 @@ def test_a_damaged_result_is_named(tmp_path):
 def test_what_the_report_makes_itself_may_be_damaged(tmp_path):
     run = finished_run(tmp_path / "run")
     run.results.write_text("{")
-    write_report(run, {})
+    write_results(run, {})
     assert read(run.results)["trials"]
 
 
@@ -46,13 +46,13 @@ def test_a_value_that_is_no_finite_number_is_a_gap(tmp_path, gap):
     token = {None: "null", "12": '"12"', True: "true"}.get(gap) or ("NaN" if gap != gap else "Infinity")
     run.trial("unet-r1").result.write_text(text.replace("16.9", token))
     assert collect(run).trials[1].on("fashion").metrics.get("fid") is None
-    write_report(run, {})
+    write_results(run, {})
     assert read(run.results)["trials"][1]["evaluations"]["fashion"]["fid"] is None
 
 
 def test_results_file_holds_the_trials_the_answer_and_the_times(tmp_path):
     run = finished_run(tmp_path / "run")
-    write_report(run, {"prepare": 3.0, "total": 10.0})
+    write_results(run, {"prepare": 3.0, "total": 10.0})
     written = read(run.results)
     assert [trial["ranks"] for trial in written["trials"]] == [{"unet": rank} for rank in (1, 2, 4, 8, 64)]
     assert written["trials"][0]["evaluations"]["fashion"]["features"] == "tiny-clip"

@@ -8,7 +8,7 @@ import pytest
 
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.report.console import Terminal
-from fashion_sweep.report.page import write_report
+from fashion_sweep.report.page import write_report, write_results
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.summary import show_summary
 from fashion_sweep.run.specs import Suggestion
@@ -20,7 +20,7 @@ SECONDS = {"prepare": 38.0, "train": 183.0, "judge": 80.0, "start-up and waiting
 
 
 def last_screen(run) -> list[str]:
-    write_report(run, SECONDS)
+    write_results(run, SECONDS)
     out = io.StringIO()
     show_summary(run, Terminal(file=out, width=80))
     return out.getvalue().splitlines()
@@ -146,7 +146,9 @@ def judge_alike(run, names) -> None:
 
 def test_what_is_in_the_report_is_not_printed_again(tmp_path):
     run = finished_run(tmp_path / "run")
-    screen, report = "\n".join(last_screen(run)), run.report.read_text()
+    screen = "\n".join(last_screen(run))
+    write_report(run)
+    report = run.report.read_text()
     for text in ("Published for SDXL", "as computed", "Where the time went"):
         assert text not in screen
         assert text in report

@@ -42,6 +42,7 @@ def test_each_second_is_shared_by_the_trials_that_worked_then(stages, expected):
         (["training.micro_batch_size=5"], "training.micro_batch_size: 5 does not divide"),
         (["data.fashion.rendered_images=null"], "data.fashion.root is not set"),
         (["sweep.choose.looks=[64]"], "sweep.choose.looks: 64 images are too few for FID with the 64 features"),
+        (["sweep.choose.budget.images=500"], "sweep.choose.budget.images: 500 are fewer than the 1280 that the first"),
         (["sweep.choose.looks=[512, 5000]"], "sweep.choose.looks: 5000 images are more than the evaluation.samples"),
     ],
 )

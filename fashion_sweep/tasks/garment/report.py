@@ -7,12 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
+from fashion_sweep.report.blocks import Bullets, Picture, Section, Text
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.provenance import provenance
 from fashion_sweep.report.results import Results, collect
 from fashion_sweep.report.run_answer import Answer
-from fashion_sweep.report.sections import Bullets, Picture, Section, Text, verdict_texts
+from fashion_sweep.report.sections import verdict_texts
 from fashion_sweep.report.summary import show_end
 from fashion_sweep.report.tables import Table, duration, time_table
 from fashion_sweep.report.words import GAP
