@@ -144,7 +144,8 @@ class LiveTable:
         urgent = sorted(states, key=lambda trial_id: URGENCY.index(states[trial_id]))[:room]
         table = self.table([trial_id for trial_id in states if trial_id in urgent])
         hidden = Counter(state for trial_id, state in states.items() if trial_id not in urgent)
-        table.caption = "and " + ", ".join(f"{count} {state}" for state, count in hidden.items())
+        others = "and " + ", ".join(f"{count} {state}" for state, count in hidden.items())
+        table.caption = "\n".join(filter(None, (others, table.caption)))
         return table
 
     def table(self, shown: Sequence[str] | None = None) -> Table:
@@ -158,9 +159,12 @@ class LiveTable:
         for column in ("loss", "elapsed", "stage left"):
             table.add_column(column, justify="right", no_wrap=True)
         wide = self._console.width >= WIDTH_FOR_RACES
-        titles, races = self._titles, read_standings(self._run) if wide else {}
+        titles, standings = self._titles, read_standings(self._run)
+        races = standings if wide else {}
         if races:
             table.add_column("race", no_wrap=True)
+        elif standings:
+            table.caption = "\n".join(_in_short(name, by_title) for name, by_title in standings.items())
         for trial_id in titles if shown is None else shown:
             title, status = titles[trial_id], self._status(trial_id)
             stage = status.stage if status.state == "running" and status.stage else status.state
@@ -243,6 +247,13 @@ class LiveTable:
 def _of(by_title: Mapping[str, RaceStanding], title: str) -> RaceStanding | None:
     """Returns how the configuration of a trial stands."""
     return by_title.get(title) or by_title.get(title.partition(", seed +")[0])
+
+
+def _in_short(name: str, by_title: Mapping[str, RaceStanding]) -> str:
+    """Says in a line how a race stands, where the table has no room for it."""
+    first = [f"{title} is {one.state}" for title, one in by_title.items() if one.state in ("ahead", "chosen")]
+    others = Counter(one.state for one in by_title.values() if one.state not in ("ahead", "chosen"))
+    return f"race on {name}: {', '.join([*first, *(f'{count} {state}' for state, count in others.items())])}"
 
 
 def _in_races(races: Mapping[str, Mapping[str, RaceStanding]], title: str) -> str:

@@ -124,6 +124,9 @@ def test_how_it_stands_is_told_while_it_goes_on(run):
     titles = {spec.trial_id: spec.title for spec in collect(run).config.specs}
     text = shown(lambda to: to.print(LiveTable(run, list(titles), titles, to).table()))
     assert "256 out, " in text
+    narrow = Console(file=io.StringIO(), width=80, color_system=None)
+    narrow.print(LiveTable(run, list(titles), titles, narrow).table())
+    assert "race on fashion: UNet rank 2 is chosen, 1 out, " in narrow.file.getvalue()
     text = shown(lambda to: show_standing(run, False, to))
     assert "UNet rank 1: 256 images of fashion, out: " in text
     assert standing(run, False)["races"]["fashion"]["UNet rank 2"]["state"] == "chosen"
