@@ -145,7 +145,7 @@ class LiveTable:
         table = self.table([trial_id for trial_id in states if trial_id in urgent])
         hidden = Counter(state for trial_id, state in states.items() if trial_id not in urgent)
         others = "and " + ", ".join(f"{count} {state}" for state, count in hidden.items())
-        table.caption = "\n".join(filter(None, (others, table.caption)))
+        table.caption = f"{others}\n{table.caption}" if table.caption else others
         return table
 
     def table(self, shown: Sequence[str] | None = None) -> Table:
