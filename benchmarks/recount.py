@@ -1,6 +1,6 @@
 """The parameters that `plan` counts for a sweep, recounted from adapters of the full size as files have them.
 
-    python benchmarks/recount.py exp5                 # the sdxl preset, three minutes and 8 GB
+    python benchmarks/recount.py exp5                 # the sdxl preset
     python benchmarks/recount.py exp5 --preset tiny
 
 The base model has random weights: no download. Each adapter is attached, saved, and exported in every format that has a

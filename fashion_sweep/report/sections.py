@@ -95,9 +95,9 @@ def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
     ]
     caption = (
         f"{'; '.join(parts)}; {verdict.seeds} training{'s' if verdict.seeds > 1 else ''} each. Pareto front: yes, "
-        f"if no other with as few parameters measures better{in_all(len(metrics))}; no, if one is shown to."
+        f"if no other with as few parameters measures better{in_all(len(metrics))}; no, if one is shown to. "
         f"{of_different_images(verdict)}"
-    )
+    ).rstrip()
     headings = [f"{metric.heading(less_bias=True, narrow=True)} (95 %)" for metric in metrics]
     columns = ("configuration", "parameters", "images", *headings, "front")
     return Table(f"Configurations on {name}, with 95 % intervals", columns, tuple(rows), caption)

@@ -78,11 +78,11 @@ def _ours(results: Results, name: str, verdict: Verdict | None) -> Table:
         for one in configurations(results, name, verdict)
     ]
     columns = ("configuration", "parameters", "images", *(metric.title for metric in metrics))
-    return Table(title, columns, tuple(rows), of_different_images(verdict).strip() if verdict else "")
+    return Table(title, columns, tuple(rows), of_different_images(verdict) if verdict else "")
 
 
 def of_different_images(verdict: Verdict) -> str:
-    """Warns of comparing numbers on different images, a blank before it; empty where there are none."""
+    """Warns of comparing numbers on different images; empty where there are none."""
     if len(set(verdict.images.values())) < 2:
         return ""
-    return " Between numbers on different images lies chance that the race leaves out: compare by the race."
+    return "Between numbers on different images lies chance that the race leaves out: compare by the race."

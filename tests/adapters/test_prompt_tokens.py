@@ -23,6 +23,7 @@ from fashion_sweep.adapters.formats import (
 )
 from fashion_sweep.adapters.fusing import adapted
 from fashion_sweep.adapters.learned_tokens import Words, set_apart
+from fashion_sweep.adapters.metadata import tokens_key
 from fashion_sweep.adapters.reading import misfit
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -216,13 +217,15 @@ def test_a_file_of_textual_inversion_by_others_is_read_by_its_name(config, saved
     assert (found.file, found.words, found.prompt_prefix) == (path, None, "style-x ")
     model = fresh(config)
     before = model.encode_text(["a dress, style-x"])
-    with adapted(saved[0], SDXL, model.components, 1.0):
+    ours = read_adapter(saved[0])
+    write_words(tmp_path / WORDS_FILE, ours.of_words, SDXL, tokens_key(ours.tokens))
+    with adapted(tmp_path / WORDS_FILE, SDXL, model.components, 1.0, model.token_row):
         wanted = model.encode_text(["a dress, <fashion>"])["prompt_embeds"]
-        assert wanted.shape == before["prompt_embeds"].shape
     with adapted(path, SDXL, model.components, 1.0, model.token_row):
         with_words = model.encode_text(["a dress, style-x"])["prompt_embeds"]
         vectors = model.pipeline.text_encoder_2.get_input_embeddings().vectors
         assert torch.equal(vectors, load_file(path)["clip_g"])
+        assert torch.equal(with_words, wanted)
         assert not torch.equal(with_words, before["prompt_embeds"])
     assert torch.equal(model.encode_text(["a dress, style-x"])["prompt_embeds"], before["prompt_embeds"])
 

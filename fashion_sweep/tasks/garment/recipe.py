@@ -17,6 +17,8 @@ from fashion_sweep.config.data_source import DataSource
 from fashion_sweep.config.garment_config import GarmentConfig
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.sweep import Garment, Sweep
+from fashion_sweep.config.training_axes import TRAINING_AXES
+from fashion_sweep.config.trial_spec import placement_error
 from fashion_sweep.data.catalogue import Catalogue
 from fashion_sweep.data.garment import garment_catalogue
 from fashion_sweep.doors import ARCHITECTURES
@@ -63,8 +65,15 @@ def garment_config(preset: Preset, garments: Sequence[Garment], adapters: Mappin
 
 
 def adapters_of(preset: Preset, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns the adapters of a garment by placement: those given, or the recipe's, or the study's."""
+    """Returns the adapters of a garment by placement: those given, or the recipe's, or the study's.
+
+    Raises:
+        ConfigError: the recipe's are of no part of the model.
+    """
     recipe = recipe_of(preset)
+    names = [name for name in recipe.adapters or () if name not in TRAINING_AXES]
+    if error := placement_error(names, preset.model.architecture):
+        raise ConfigError(f"garment.adapters: {error}")
     chosen = given or recipe.adapters or {next(iter(ARCHITECTURES[preset.model.architecture].placements)): 1}
     for_the_word = {"token": recipe.token, "prepended": False}
     return {

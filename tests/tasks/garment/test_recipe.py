@@ -29,6 +29,8 @@ def test_learned_tokens_stand_for_the_garment_where_nothing_else_is_said():
     spec = garment_config(load_preset("tiny", settings), [GARMENT]).specs[0]
     assert [adapter.placement for adapter in spec.adapters] == ["unet", "text_encoders"]
     assert (spec.adapters[1].options.token, spec.prompt_prefix) == ("zwx", "")
+    with pytest.raises(ConfigError, match=r"garment\.adapters: 'unt' is no part of this model; did you mean 'unet'"):
+        garment_config(load_preset("tiny", ["garment.adapters={unt: 4}"]), [GARMENT])
     given = garment_config(load_preset("tiny", settings), [GARMENT], {"unet": 1}).specs[0]
     assert given.configuration.adapters == TrialSpec.of({"unet": 1}).adapters
 
