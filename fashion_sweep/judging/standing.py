@@ -61,8 +61,8 @@ def _standing(race: Race, name: str, is_over: bool) -> RaceStanding:
     if out:
         why = f"{_than(bound, 'is')} by {bound.metric.shown(bound.at_least)} or more"
     elif not why:
-        why = f"{_than(bound, 'may be')} by up to {bound.metric.shown(bound.at_most)}"
-    interval = (bound.worse_by.value, bound.at_least, bound.at_most)
+        why = f"{_than(bound, 'may be')} by up to {bound.metric.shown(bound.no_more_than)}"
+    interval = (bound.worse_by.value, bound.at_least, bound.no_more_than)
     return RaceStanding(race.images[name], state, why, interval, bound.metric.name, bound.rival, bound.images)
 
 

@@ -45,10 +45,15 @@ class Bound:
     tolerated: float
     """By how much it may be shown to be worse and not be out: the margin without the zone of indifference."""
     levels: Levels
-    kept: bool
-    """Whether the margin is shown to be kept, now or at an earlier look."""
     at_least: float
     """By how much it is shown to be worse, now or at an earlier look; all such bounds hold at once."""
+    no_more_than: float
+    """By how much it may be worse at most, now or by an earlier look; these hold at once, too."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the margin is shown to be kept, now or at an earlier look."""
+        return self.no_more_than < self.margin
 
     @property
     def at_most(self) -> float:

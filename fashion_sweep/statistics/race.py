@@ -220,8 +220,8 @@ class _Course:
             margin=margin,
             tolerated=self.rules.tolerated(margin),
             levels=levels,
-            kept=most < margin or bool(earlier and earlier.kept),
             at_least=max(least, earlier.at_least) if earlier else least,
+            no_more_than=min(most, earlier.no_more_than) if earlier else most,
         )
 
     def bounds_of(self) -> dict[str, Bounds]:

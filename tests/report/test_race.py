@@ -189,7 +189,8 @@ def test_the_picture_has_the_bounds_that_decide(run):
         leader = verdict.leaders[standing_.metric]
         if standing_.rival == leader and standing_.state in ("chosen", "good"):
             shown_ = verdict.looks[standing_.on][title][standing_.metric]
-            assert shown_.high == pytest.approx(standing_.worse_by[2])
+            assert shown_.high >= standing_.worse_by[2] - 1e-9  # an earlier look may have shown more
+            assert shown_.value == pytest.approx(standing_.worse_by[0])
             checked += 1
     assert checked
     assert set(verdict.looks) == set(race.comparisons)

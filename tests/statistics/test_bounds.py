@@ -14,9 +14,9 @@ LEVELS = Levels(good=0.95, worse=0.999)
 
 def bound(value, image_se, margin, training_se=0.0, metric=FID, df=10, **changed):
     worse_by = Difference(value, image_se**2, training_se**2, df)
-    one = Bound("rival", metric, 100, worse_by, margin, margin / 2, LEVELS, False, 0.0)
-    kept = one.slack > 0
-    return replace(one, kept=kept, at_least=value - worse_by.quantile(LEVELS.worse) * worse_by.se, **changed)
+    one = Bound("rival", metric, 100, worse_by, margin, margin / 2, LEVELS, 0.0, 0.0)
+    at_least = value - worse_by.quantile(LEVELS.worse) * worse_by.se
+    return replace(one, at_least=at_least, no_more_than=one.at_most, **changed)
 
 
 def with_images(one, images):
@@ -34,7 +34,7 @@ def test_a_sure_loser_in_one_number_is_one_whatever_the_other_number_hides():
 
 
 def test_what_was_shown_once_stays_shown():
-    late = replace(bound(0.4, 0.2, 0.5), kept=True)
+    late = replace(bound(0.4, 0.2, 0.5), no_more_than=0.45)
     assert late.slack < 0
     assert Bounds((late,)).is_good
 
