@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class Scenario:
     name: str
     faults: tuple[Fault, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    changes_result: bool = False
+    """Whether its settings do; then it is compared with an undisturbed run that has them too."""
     surroundings: Callable[[Path], AbstractContextManager[Mapping[str, str]]] = lambda root: nullcontext({})
     """What the run needs around it; gives variables of its environment."""
     prefix: tuple[str, ...] = ()
@@ -123,17 +125,24 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _played(scenarios: list[Scenario], root: Path, output: Path | None) -> Iterator[list[Outcome]]:
-    undisturbed = SweepRun(root, "undisturbed")
+def _undisturbed(root: Path, name: str, settings: Mapping[str, Any]) -> SweepRun:
+    run = SweepRun(root, name, settings)
     started = time.monotonic()
-    undisturbed.start()
-    if code := undisturbed.finish():
-        sys.exit(f"the undisturbed run ended with {code}: {undisturbed.last_line()}")
-    print(f"undisturbed: {time.monotonic() - started:.0f} s", flush=True)
+    run.start()
+    if code := run.finish():
+        sys.exit(f"the run {name} ended with {code}: {run.last_line()}")
+    print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+    return run
+
+
+def _played(scenarios: list[Scenario], root: Path, output: Path | None) -> Iterator[list[Outcome]]:
+    plain = cache(partial(_undisturbed, root, "undisturbed", {}))
     done: list[Outcome] = []
     for scenario in scenarios:
+        own = scenario.changes_result
+        compared = _undisturbed(root, f"undisturbed-{scenario.name}", scenario.settings) if own else plain()
         started = time.monotonic()
-        outcomes = play(scenario, root, undisturbed)
+        outcomes = play(scenario, root, compared)
         done += outcomes
         missed = sum(not one.injected for one in outcomes)
         said = outcomes[0].result + (f", {missed} of {len(outcomes)} faults MISSED" if missed else "")

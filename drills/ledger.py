@@ -6,6 +6,7 @@ from pathlib import Path
 
 from drills.sweep_run import TRIALS, SweepRun
 from fashion_sweep.run.paths import TrialPaths
+from fashion_sweep.storage.files import read_json
 
 TRAINING = re.compile(r"trains from step (\d+) of")
 JUDGED = re.compile(r"images (\d+) to \d+ are judged")
@@ -17,6 +18,8 @@ class Finished:
 
     files: dict[Path, int]
     """Whole shards of the cache, adapters and results, which stay: with the time of their last change."""
+    looks: dict[Path, set[str]]
+    """Of a race, by result the numbers of images that it tells of; a further look makes it anew."""
     checkpoints: dict[str, tuple[int, int]]
     """By trial, the step of its newest one, and how often its training had begun by then."""
     batches: dict[str, list[int]]
@@ -29,6 +32,7 @@ class Finished:
         stays += (run.root / "cache").glob("*/[0-9]*.safetensors")
         return cls(
             files={path: path.stat().st_mtime_ns for path in stays},
+            looks={trial.result: _looks(trial.result) for trial in trials.values()},
             checkpoints={
                 trial_id: (max(_numbers(trial.checkpoints), default=0), len(TRAINING.findall(_log(trial))))
                 for trial_id, trial in trials.items()
@@ -38,7 +42,9 @@ class Finished:
 
     def made_again(self, run: SweepRun) -> list[str]:
         """What was, now that the run is over."""
-        found = [f"{path.name} made again" for path, changed in self.files.items() if _changed(path) != changed]
+        changed = [path for path, time_ns in self.files.items() if _changed(path) != time_ns]
+        added = {path for path, told in self.looks.items() if _looks(path) > told}
+        found = [f"{path.name} made again" for path in changed if path not in added]
         for trial_id, (newest, begun) in self.checkpoints.items():
             starts = [int(step) for step in TRAINING.findall(_log(run.trial(trial_id)))[begun:]]
             found += [f"{trial_id}: step {step} again, past {newest}" for step in starts if step < newest]
@@ -50,6 +56,10 @@ class Finished:
 
 def _numbers(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("[0-9]*.safetensors"))
+
+
+def _looks(result: Path) -> set[str]:
+    return set(read_json(result, {}).get("evaluations", {}).get("fashion", {}).get("looks", {}))
 
 
 def _changed(path: Path) -> int | None:

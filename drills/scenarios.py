@@ -155,6 +155,7 @@ def _processes(draw: random.Random) -> list[Scenario]:
                 Fault("a further look", "the driver killed", judged_further(B, 2), kill, itself, ends_run=True),
             ),
             settings=RACE,
+            changes_result=True,
         ),
         Scenario(
             "race-completed",
@@ -165,6 +166,7 @@ def _processes(draw: random.Random) -> list[Scenario]:
                 ),
             ),
             settings=RACE | {"sweep.choose.margins": "{fid: 99, clip_score: 9}", "sweep.choose.complete": "all"},
+            changes_result=True,
         ),
         Scenario(
             "desk",
