@@ -1,5 +1,5 @@
-"""A Ray cluster of several nodes on this machine, as a process of its own: a line on its input says which to lose, or
-asks for another one."""
+"""A Ray cluster of several nodes on this machine, as a process of its own: a line on its input says which to
+lose; another one comes for it."""
 
 import os
 import signal
@@ -19,10 +19,6 @@ if __name__ == "__main__":
         nodes[node.all_processes["raylet"][0].process.pid] = node
     print(cluster.address, flush=True)
     for line in sys.stdin:  # the id of a process: the node that runs it goes, as a machine goes, and another one comes
-        if line.strip() == "another":
-            cluster.add_node(num_cpus=1)
-            print("another", flush=True)
-            continue
         (raylet,) = {process.pid for process in psutil.Process(int(line)).parents()} & nodes.keys()
         cluster.remove_node(nodes.pop(raylet), allow_graceful=False)
         print(f"lost {os.getpid()}", flush=True)

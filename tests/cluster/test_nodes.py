@@ -103,24 +103,6 @@ def test_a_node_that_is_lost_in_mid_training_changes_nothing_about_the_outcome(
     assert run.trial(LONG).log.read_text().count(": step 10,") == 1  # it went on from where it was
 
 
-def test_a_node_that_comes_in_mid_sweep_is_used(alone: RunPaths, environment: dict[str, str]) -> None:
-    nodes = start([str(Path(__file__).with_name("nodes.py")), "1"], environment)
-    trials = [f"unet-r{rank}-steps400" for rank in (1, 2, 4)]
-    settings = ("sweep.judge=[]", "sweep.trials=[{unet: 1, steps: 400}, {unet: 2, steps: 400}, {unet: 4, steps: 400}]")
-    try:
-        run = RunPaths(alone.root.parent / "growing")
-        sweep = start_run(run, environment | {"RAY_ADDRESS": said(nodes)}, *settings)
-        wait_until(lambda: any(status(run, name).get("step", 0) >= 1 for name in trials), sweep)
-        assert len([name for name in trials if status(run, name).get("state") == "running"]) == 1
-        tell(nodes, "another")
-        assert said(nodes) == "another"
-        wait_until(lambda: len([name for name in trials if status(run, name).get("state") == "running"]) == 2, sweep)
-        sweep.terminate()
-        sweep.wait(timeout=60)
-    finally:
-        nodes.communicate(timeout=60)
-
-
 def test_nodes_come_for_waiting_trials_and_go_when_nothing_is_left_for_them(
     alone: RunPaths, environment: dict[str, str]
 ) -> None:

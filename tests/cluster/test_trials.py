@@ -198,42 +198,56 @@ def test_a_lane_whose_supervisor_stands_still_is_ended_with_the_run(
     assert not any(thread.is_alive() for thread in kept._going.values())
 
 
-def test_trials_are_trained_before_others_are_judged(session: RunPaths) -> None:
-    resources = Resources(max_concurrent_trials=1)
-    with lanes(session, resources) as kept:
+class TestOneLane:
+    """That stays from one test to the next."""
+
+    @pytest.fixture(scope="class")
+    def kept(self, session: RunPaths) -> Iterator[Lanes]:
+        with lanes(session, Resources(max_concurrent_trials=1)) as kept:
+            yield kept
+
+    def test_trials_are_trained_before_others_are_judged(self, session: RunPaths, kept: Lanes) -> None:
         pieces = [TrialPiece(name, (jobs.__name__, "make_way"), name) for name in ("first", "second")]
         for piece in pieces:
             ray.get(kept.desk.ask.remote(piece.owner, [piece]))
         for piece in pieces:
             while not (ray.get(kept.desk.next_report.remote(piece.owner, 0)) or {}).get("done"):
                 pass
-    order = (session.root / "order").read_text().splitlines()
-    assert order == ["train first", "train second", "judge second", "judge first"]
+        order = (session.root / "order").read_text().splitlines()
+        assert order == ["train first", "train second", "judge second", "judge first"]
 
-
-def test_a_trial_that_is_stopped_leaves_its_lane_within_a_step(session: RunPaths) -> None:
-    with lanes(session, Resources(max_concurrent_trials=1)) as kept:
+    def test_a_trial_that_is_stopped_leaves_its_lane_within_a_step(self, session: RunPaths, kept: Lanes) -> None:
         ray.get(kept.desk.ask.remote("stopped", [TrialPiece("stopped", (jobs.__name__, "count_steps"), "stopped")]))
         while not ray.get(kept.desk.next_report.remote("stopped", 0)):
             pass
         ray.get(kept.desk.take_back.remote("stopped"))
         assert map_shards(jobs.square, [3], kept, lambda _: None) == [9]
-    steps = (session.root / "steps").read_text().splitlines()
-    assert 1 <= len(steps) < jobs.MANY_STEPS
-    assert not session.trial("stopped").result.exists()
-    assert Attempts(session.trial("stopped")).failures == []
-    assert "stopped is stopped" in session.trial("stopped").log.read_text()
+        steps = (session.root / "steps").read_text().splitlines()
+        assert 1 <= len(steps) < jobs.MANY_STEPS
+        assert not session.trial("stopped").result.exists()
+        assert Attempts(session.trial("stopped")).failures == []
+        assert "stopped is stopped" in session.trial("stopped").log.read_text()
 
 
-def test_shards_come_back_in_order_and_are_counted(session: RunPaths) -> None:
-    counts: list[int] = []
-    assert mapped(session, jobs.square, range(5), ONE_CPU, counts.append) == [0, 1, 4, 9, 16]
-    assert counts == [1, 2, 3, 4, 5]
+class TestLanesForShards:
+    """That stay from one test to the next."""
 
+    @pytest.fixture(scope="class")
+    def kept(self, session: RunPaths) -> Iterator[Lanes]:
+        with lanes(session, Resources()) as kept:
+            yield kept
 
-def test_the_error_of_a_shard_is_raised_as_it_was(session: RunPaths) -> None:
-    with pytest.raises(DataError, match="shard 3: no such image"):
-        mapped(session, jobs.refuse_three, range(5), ONE_CPU, lambda _: None)
+    def test_shards_come_back_in_order_and_are_counted(self, kept: Lanes) -> None:
+        counts: list[int] = []
+        assert map_shards(jobs.square, range(5), kept, counts.append) == [0, 1, 4, 9, 16]
+        assert counts == [1, 2, 3, 4, 5]
+
+    def test_the_error_of_a_shard_is_raised_as_it_was(self, kept: Lanes) -> None:
+        with pytest.raises(DataError, match="shard 3: no such image"):
+            map_shards(jobs.refuse_three, range(5), kept, lambda _: None)
+
+    def test_workers_take_no_more_threads_than_their_cpus(self, kept: Lanes) -> None:
+        assert map_shards(jobs.threads, [0], kept, lambda _: None) == ["1"]
 
 
 def test_of_an_autoscaler_no_more_is_wanted_for_shards_than_it_may_start(
@@ -280,10 +294,6 @@ def test_a_worker_that_hangs_at_a_shard_is_ended_and_one_that_works_long_at_it_i
 def test_workers_that_die_at_one_shard_again_and_again_end_the_run(session: RunPaths, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=rf"workers died {RETRIES + 1} times at the same work: ActorDiedError"):
         mapped(session, partial(jobs.die_at, tmp_path, times=100), range(5), ONE_CPU, lambda _: None)
-
-
-def test_workers_take_no_more_threads_than_their_cpus(session: RunPaths) -> None:
-    assert mapped(session, jobs.threads, [0], Resources(), lambda _: None) == ["1"]
 
 
 def test_nothing_is_said_on_the_terminal(session: RunPaths, outcome: object, capfd: pytest.CaptureFixture[str]) -> None:
