@@ -21,18 +21,16 @@ def quantize(module: nn.Module, how: str, device: torch.device | str) -> None:
 
 
 def _rounded(layer: nn.Linear, how: str) -> nn.Module:
-    from bitsandbytes import nn as rounding
-
-    bias, weight = layer.bias is not None, layer.weight.data
-    made: Any
     if how == "nf4":
-        made = rounding.Linear4bit(
-            layer.in_features, layer.out_features, bias, compute_dtype=weight.dtype, quant_type="nf4", device="meta"
-        )
-        made.weight = rounding.Params4bit(weight, requires_grad=False, quant_type="nf4", module=made)
+        from fashion_sweep.models import nf4
+
+        made: Any = nf4.rounded(layer)
     else:
-        made = rounding.Linear8bitLt(layer.in_features, layer.out_features, bias, has_fp16_weights=False, device="meta")
-        made.weight = rounding.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
+        from bitsandbytes.nn import Int8Params, Linear8bitLt
+
+        bias = layer.bias is not None
+        made = Linear8bitLt(layer.in_features, layer.out_features, bias, has_fp16_weights=False, device="meta")
+        made.weight = Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
     made.bias = layer.bias
     rounded: nn.Module = made.eval()
     return rounded

@@ -39,7 +39,7 @@ from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.layers import layers_of
 from fashion_sweep.models.sdxl.model import SDXLModel
-from fashion_sweep.models.sdxl.sources import locate, locate_architecture
+from fashion_sweep.models.sdxl.sources import SOURCES
 
 SPECS = {
     "unet": (TrialSpec.of({"unet": 4}), None),
@@ -180,7 +180,7 @@ def test_every_layer_has_its_alpha_and_tensors_keep_every_bit_unless_alphas_diff
             assert torch.allclose(found[name] * usual, torch.from_numpy(values) * alpha)
 
 
-SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
+SDXL_CONFIGS = SOURCES.locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_layer_without_a_name_is_refused(layer, tmp_path):
 def test_training_writes_the_base_models_id_and_our_keys_and_no_path_of_this_disk(adapter, config):
     path, spec = adapter
     metadata = read_metadata(path)
-    assert locate(config.preset.model.base, "base") not in json.dumps(metadata)
+    assert SOURCES.locate(config.preset.model.base, "base") not in json.dumps(metadata)
     saved = read_adapter(path)
     assert {config["base_model_name_or_path"] for config in saved.configs.values()} == {"embedded:base"}
     assert json.loads(metadata["fashion_sweep.rank"]) == spec.adapter_values

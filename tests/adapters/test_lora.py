@@ -11,9 +11,9 @@ from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.model import Batch
 from fashion_sweep.models.sdxl.architecture import SDXL as SDXL_ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXLModel
-from fashion_sweep.models.sdxl.sources import locate, locate_architecture
+from fashion_sweep.models.sdxl.sources import SOURCES
 
-SDXL_CONFIGS = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
+SDXL_CONFIGS = SOURCES.locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
 
 
 def training(config, **changes):
@@ -46,18 +46,19 @@ def test_other_target_modules_are_attached_as_they_are_counted(fresh, config, ta
     parameters = attaching.attach(fresh.components, spec, training(config, target_modules=targets), seed=0)
     assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in parameters} == {t.rsplit(".")[-1] for t in targets}
     attached = sum(parameter.numel() for parameter in parameters.values())
-    assert attached == count_parameters(locate(config.preset.model.base, "base"), spec, targets)
+    assert attached == count_parameters(SOURCES.locate(config.preset.model.base, "base"), spec, targets)
 
 
 def test_target_modules_that_a_component_has_not_are_told(config):
+    base = SOURCES.locate(config.preset.model.base, "base")
     with pytest.raises(ConfigError, match="text_encoder has no layer named to_q"):
-        count_parameters(locate(config.preset.model.base, "base"), TrialSpec.of({"text_encoders": 1}), ("to_q",))
+        count_parameters(base, TrialSpec.of({"text_encoders": 1}), ("to_q",))
 
 
 def test_a_folder_of_ones_own_is_counted_whatever_its_name(tmp_path):
     own = tmp_path / "stable-diffusion-xl-base-1.0"
     own.mkdir()
-    assert locate_architecture(str(own), "model.base") == str(own)
+    assert SOURCES.locate_architecture(str(own), "model.base") == str(own)
 
 
 @pytest.mark.parametrize("ranks", [{"unet": 1}, {"unet": 3, "text_encoders": 2}])
@@ -67,7 +68,7 @@ def test_the_planned_count_is_the_attached_and_the_saved_one(fresh, config, tmp_
     attached = sum(parameter.numel() for parameter in parameters.values())
     path = tmp_path / "pytorch_lora_weights.safetensors"
     attaching.save(path, fresh.components, spec)
-    assert attached == count_saved(path) == count_parameters(locate(config.preset.model.base, "base"), spec)
+    assert attached == count_saved(path) == count_parameters(SOURCES.locate(config.preset.model.base, "base"), spec)
 
 
 def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed(fresh, config):

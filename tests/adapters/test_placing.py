@@ -7,9 +7,9 @@ from fashion_sweep.adapters.placing import placed_layers
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec, placement_error
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.sdxl.sources import locate_architecture
+from fashion_sweep.models.sdxl.sources import SOURCES
 
-SDXL = locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
+SDXL = SOURCES.locate_architecture("stabilityai/stable-diffusion-xl-base-1.0", "model.base")
 SHAPES = shapes_of("sdxl", SDXL)
 
 

@@ -35,7 +35,7 @@ from fashion_sweep.handover.requests import DrawingRequest
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sdxl.architecture import SDXL
 from fashion_sweep.models.sdxl.model import SDXLModel
-from fashion_sweep.models.sdxl.sources import locate
+from fashion_sweep.models.sdxl.sources import SOURCES
 from fashion_sweep.storage.files import read_json
 from tests.tasks.prepared import finished_run
 
@@ -159,7 +159,7 @@ def test_a_plain_diffusers_pipeline_draws_the_same_with_the_two_exported_files(c
     write_words(tmp_path / WORDS_FILE, adapter.of_words, SDXL, {})
     words = load_file(tmp_path / WORDS_FILE)
     assert {key: len(value) for key, value in words.items()} == {"clip_l": 3, "clip_g": 3}
-    base = locate(config.preset.model.base, "model.base")
+    base = SOURCES.locate(config.preset.model.base, "model.base")
     pipeline = StableDiffusionXLPipeline.from_pretrained(base, dtype=torch.float32)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)

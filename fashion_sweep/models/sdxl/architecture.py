@@ -24,7 +24,7 @@ from fashion_sweep.models.sdxl.card import NAMES, example_code
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.layers import COMPONENTS, layers_of
 from fashion_sweep.models.sdxl.schedule import check_schedules
-from fashion_sweep.models.sdxl.sources import locate, locate_architecture, model_fingerprint
+from fashion_sweep.models.sdxl.sources import SOURCES
 from fashion_sweep.models.sources import fingerprint
 
 if TYPE_CHECKING:
@@ -78,25 +78,25 @@ class StableDiffusionXL(Architecture):
         return export_keys.spellings(component, layer)
 
     def layers(self, base: str, component: str) -> Layers:
-        return layers_of(locate_architecture(base, "model.base"), component)
+        return layers_of(SOURCES.locate_architecture(base, "model.base"), component)
 
     config_class = SDXLConfig
 
     def check(self, model: SDXLConfig) -> None:
         for key, name in _names(model, with_refiner=True).items():
-            locate(name, key)
+            SOURCES.locate(name, key)
         check_schedules(model)
 
     def size_divisor(self, model: SDXLConfig) -> int:
         return cost.size_divisor(model)
 
     def locate(self, base: str) -> str:
-        return locate(base, "model.base")
+        return SOURCES.locate(base, "model.base")
 
     def fingerprints(self, model: SDXLConfig) -> Fingerprints:
-        base = {"base": model_fingerprint(model.base, "model.base")}
-        vae = {"vae": model_fingerprint(model.vae, "model.vae")} if model.vae else {}
-        refiner = model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
+        base = {"base": SOURCES.model_fingerprint(model.base, "model.base")}
+        vae = {"vae": SOURCES.model_fingerprint(model.vae, "model.vae")} if model.vae else {}
+        refiner = SOURCES.model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
         return Fingerprints(base | vae, base | {"precision": model.dtype}, {"refiner": refiner})
 
     def view_bytes(self, model: SDXLConfig, size: Size) -> int:
@@ -136,7 +136,7 @@ class StableDiffusionXL(Architecture):
         except (OSError, ValueError) as error:
             names = _names(config, for_pictures)
             which = " or ".join(f"{key} {name}" for key, name in names.items())
-            away = [key for key, name in names.items() if not Path(locate(name, key)).exists()]
+            away = [key for key, name in names.items() if not Path(SOURCES.locate(name, key)).exists()]
             remedy = f"give weights that are on disk, for instance --set {away[0]}={FILES[away[0]]}" if away else ""
             raise ConfigError(f"{which} cannot be loaded{remedy and f'; {remedy}'} ({first_line(error)})") from error
 

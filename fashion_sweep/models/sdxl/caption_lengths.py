@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fashion_sweep.models.architecture import TokenLengths
-from fashion_sweep.models.sdxl.sources import locate
-from fashion_sweep.models.sdxl.tokenizers import CONTEXT, clip_tokenizer
+from fashion_sweep.models.clip_tokenizers import CONTEXT, clip_tokenizer
+from fashion_sweep.models.sdxl.sources import SOURCES
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
 CHUNK = 1024
@@ -23,7 +23,7 @@ def find_tokenizers(base: str) -> list[Path]:
     Raises:
         ConfigError: `base` is neither a model's folder nor a hub id.
     """
-    location = locate(base, "model.base")
+    location = SOURCES.locate(base, "model.base")
     folders = [Path(location) / name for name in TOKENIZERS]
     if not Path(location).exists():
         from huggingface_hub import try_to_load_from_cache

@@ -6,9 +6,9 @@ from typing import Any
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.models.architecture import Operations
+from fashion_sweep.models.clip_tokenizers import CONTEXT
 from fashion_sweep.models.sdxl.config import SDXLConfig
-from fashion_sweep.models.sdxl.sources import locate, locate_architecture
-from fashion_sweep.models.sdxl.tokenizers import CONTEXT
+from fashion_sweep.models.sdxl.sources import SOURCES
 from fashion_sweep.storage.files import read_json
 
 TIME_IDS, FACTOR, CHANNELS = 6, 8, 4
@@ -21,7 +21,7 @@ TEXT_WIDTH = 768 + 1280
 
 def size_divisor(model: SDXLConfig) -> int:
     """Returns the autoencoder's reduction of height and width; 8 for a model that is not on this disk yet."""
-    folder = Path(locate(model.vae, "model.vae") if model.vae else locate(model.base, "model.base"))
+    folder = Path(SOURCES.locate(model.vae, "model.vae") if model.vae else SOURCES.locate(model.base, "model.base"))
     path = next((path for path in (folder / "vae" / "config.json", folder / "config.json") if path.is_file()), None)
     blocks = json.loads(path.read_text(encoding="utf-8"))["block_out_channels"] if path else range(4)
     return int(2 ** (len(blocks) - 1))
@@ -54,6 +54,6 @@ def _text_width(model: SDXLConfig) -> int:
 
 
 def _component(model: SDXLConfig, name: str) -> dict[str, Any]:
-    folder = Path(locate_architecture(model.base, "model.base"))
+    folder = Path(SOURCES.locate_architecture(model.base, "model.base"))
     values: dict[str, Any] = read_json(folder / name / "config.json", {})
     return values

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.models.architecture import Layers
+from fashion_sweep.models.layer_stack import LayerStack, clip_layers
 from fashion_sweep.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -61,30 +62,6 @@ DOWN_BLOCKS = {"DownBlock2D": False, "CrossAttnDownBlock2D": True}
 UP_BLOCKS = {"UpBlock2D": False, "CrossAttnUpBlock2D": True}
 """The known up blocks, and whether they have attention; `DOWN_BLOCKS` has the down blocks."""
 
-CLIP_DEFAULTS = {
-    "vocab_size": 49408,
-    "hidden_size": 512,
-    "intermediate_size": 2048,
-    "projection_dim": 512,
-    "num_hidden_layers": 12,
-    "max_position_embeddings": 77,
-}
-
-
-class _Stack(Layers):
-    """The layers of a network, added one by one."""
-
-    def add_linear(self, name: str, width_in: int, width_out: int, bias: bool = True) -> None:
-        self.shapes[name] = (width_out, width_in)
-        self.parameters += width_in * width_out + bias * width_out
-
-    def add_convolution(self, name: str, width_in: int, width_out: int, kernel: int = 3) -> None:
-        self.shapes[name] = (width_out, width_in, kernel, kernel)
-        self.parameters += width_in * width_out * kernel**2 + width_out
-
-    def add_norm(self, width: int) -> None:
-        self.parameters += 2 * width
-
 
 @lru_cache
 def layers_of(folder: str, component: str) -> Layers:
@@ -129,31 +106,6 @@ def network_on_meta(folder: str, component: str) -> "nn.Module":
         return family(CLIPTextConfig.from_pretrained(folder, subfolder=component))
 
 
-def clip_layers(config: Config, projection: bool) -> Layers | None:
-    """Returns the layers of CLIP's text encoder, or None where it is another's.
-
-    `projection`: with the layer for the pooled embedding.
-    """
-    sizes = {key: config.get(key, default) for key, default in CLIP_DEFAULTS.items()}
-    if config.get("model_type") != "clip_text_model" or not all(isinstance(value, int) for value in sizes.values()):
-        return None
-    width, layers = sizes["hidden_size"], _Stack()
-    layers.embeddings["embeddings.token_embedding"] = (sizes["vocab_size"], width)
-    layers.parameters += (sizes["vocab_size"] + sizes["max_position_embeddings"]) * width
-    for index in range(sizes["num_hidden_layers"]):
-        name = f"encoder.layers.{index}"
-        for part in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            layers.add_linear(f"{name}.self_attn.{part}", width, width)
-        layers.add_norm(width)
-        layers.add_linear(f"{name}.mlp.fc1", width, sizes["intermediate_size"])
-        layers.add_linear(f"{name}.mlp.fc2", sizes["intermediate_size"], width)
-        layers.add_norm(width)
-    layers.add_norm(width)
-    if projection:
-        layers.add_linear("text_projection", width, sizes["projection_dim"], bias=False)
-    return layers
-
-
 def unet_layers(config: Config) -> Layers | None:
     """Returns the layers of SDXL's UNet, of whatever size; None where the config is of another network."""
     shape = _unet_shape(config)
@@ -188,7 +140,7 @@ class _UNet:
     """Adds the layers of a UNet block by block, in their order."""
 
     def __init__(self, shape: dict[str, Any]) -> None:
-        self.shape, self.layers = shape, _Stack()
+        self.shape, self.layers = shape, LayerStack()
         widths = shape["block_out_channels"]
         self.time_width = 4 * widths[0]
         self.layers.add_convolution("conv_in", shape["in_channels"], widths[0])

@@ -11,17 +11,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.models.architecture import Operations
+from fashion_sweep.models.clip_tokenizers import CONTEXT
 from fashion_sweep.models.sdxl.config import SDXLConfig
-from fashion_sweep.models.sdxl.sources import locate_architecture
-from fashion_sweep.models.sdxl.tokenizers import CONTEXT
+from fashion_sweep.models.sdxl.sources import SOURCES
 
 
 def count_operations(model: SDXLConfig, size: Size) -> Operations | None:
     """Counts the operations; None where the configs are not at hand, as of a hub id that this package does not know."""
-    base = Path(locate_architecture(model.base, "model.base"))
+    base = Path(SOURCES.locate_architecture(model.base, "model.base"))
     if not (base / "vae").is_dir():
         return None
-    refiner = Path(locate_architecture(model.refiner, "model.refiner")) if model.refiner else None
+    refiner = Path(SOURCES.locate_architecture(model.refiner, "model.refiner")) if model.refiner else None
     if refiner is not None and not refiner.is_dir():
         return None
     return _counted(base, refiner, size.height, size.width)

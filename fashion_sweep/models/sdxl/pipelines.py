@@ -1,7 +1,5 @@
 """Opens SDXL's base and refiner as diffusers' pipelines: from the hub, a folder, or a single-file checkpoint."""
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +8,12 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLImg2ImgPipe
 
 from fashion_sweep.config.model_config import RANDOM
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.clip_tokenizers import clip_tokenizer
+from fashion_sweep.models.pipeline_sources import variant_of
+from fashion_sweep.models.random_weights import random_pipeline
 from fashion_sweep.models.sdxl.config import SDXLConfig
-from fashion_sweep.models.sdxl.random_weights import random_pipeline
 from fashion_sweep.models.sdxl.schedule import check_alike, schedule_of
-from fashion_sweep.models.sdxl.sources import check_parts, locate, packaged_configs
-from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
+from fashion_sweep.models.sdxl.sources import SOURCES
 from fashion_sweep.models.sources import is_file
 
 SCALING_FACTOR = 0.13025
@@ -22,10 +21,6 @@ SCALING_FACTOR = 0.13025
 OTHER_SCALING = ("shift_factor", "latents_mean", "latents_std")
 FORCE_ZEROS = {"model.base": True, "model.refiner": False}
 """The default of `force_zeros_for_empty_prompt` by key of the model: as SDXL's models were trained."""
-WEIGHTS = re.compile(
-    r"(?:diffusion_pytorch_)?model(?:-\d+-of-\d+)?(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?\.safetensors"
-)
-"""The files of a component's weights: plain, or of a variant such as `fp16`, each whole or in numbered parts."""
 
 
 def open_base(config: SDXLConfig) -> Any:
@@ -59,7 +54,7 @@ def _own_vae(config: SDXLConfig) -> Any | None:
     """Opens the autoencoder; None where diffusers takes it from the base's folder along with the rest."""
     if config.vae is not None:
         return _open_vae(config.vae, "model.vae")
-    return _open_vae(config.base, "model.base") if is_file(locate(config.base, "model.base")) else None
+    return _open_vae(config.base, "model.base") if is_file(SOURCES.locate(config.base, "model.base")) else None
 
 
 def _open(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
@@ -72,12 +67,12 @@ def _open(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
 
 
 def _read(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
-    location = locate(name, key)
+    location = SOURCES.locate(name, key)
     schedule = schedule_of(name, key, lambda folder: DDIMScheduler.load_config(folder, subfolder="scheduler"))
     options: dict[str, Any] = {"add_watermarker": False, "scheduler": DDIMScheduler(**schedule)}
     options |= {"vae": vae} if vae is not None else {}
     if is_file(location):
-        folder = packaged_configs(key)
+        folder = SOURCES.packaged_configs(key)
         wanted = ("tokenizer", "tokenizer_2") if family is StableDiffusionXLPipeline else ("tokenizer_2",)
         tokenizers = {part: clip_tokenizer(part) for part in wanted if not (folder / part).is_dir()}
         return family.from_single_file(
@@ -87,31 +82,21 @@ def _read(family: Any, name: str, key: str, dtype: str, vae: Any | None) -> Any:
     if name.startswith(RANDOM):
         return random_pipeline(family, Path(location), dtypes, **options)
     index = family.load_config(location)
-    check_parts(name, key, index)
+    SOURCES.check_parts(name, key, index)
     options |= {"force_zeros_for_empty_prompt": index.get("force_zeros_for_empty_prompt", FORCE_ZEROS[key])}
-    options |= {"variant": _variant(Path(location).glob("*/*.safetensors"))}
+    options |= {"variant": variant_of(Path(location).glob("*/*.safetensors"))}
     return family.from_pretrained(location, dtype=dtypes, use_safetensors=True, trust_remote_code=False, **options)
 
 
 def _open_vae(name: str, key: str) -> Any:
     """Opens an autoencoder in float32, from a model of its own or from a whole pipeline."""
-    location = locate(name, key)
+    location = SOURCES.locate(name, key)
     if is_file(location):
-        folder = str(packaged_configs(key))
+        folder = str(SOURCES.packaged_configs(key))
         return AutoencoderKL.from_single_file(
             location, config=folder, subfolder="vae", local_files_only=True, dtype=torch.float32
         )
     inside = Path(location) / "vae"
     options: dict[str, Any] = {"subfolder": "vae"} if inside.is_dir() else {}
-    options |= {"variant": _variant((inside if options else Path(location)).glob("*.safetensors"))}
+    options |= {"variant": variant_of((inside if options else Path(location)).glob("*.safetensors"))}
     return AutoencoderKL.from_pretrained(location, dtype=torch.float32, use_safetensors=True, **options)
-
-
-def _variant(files: Iterable[Path]) -> str | None:
-    """Returns the variant of the weights to load: None where every folder has plain ones."""
-    variants_in: dict[Path, set[str | None]] = {}
-    for file in files:
-        if parts := WEIGHTS.fullmatch(file.name):
-            variants_in.setdefault(file.parent, set()).add(parts["variant"])
-    named = {str(variant) for variants in variants_in.values() if None not in variants for variant in variants}
-    return "fp16" if "fp16" in named else min(named, default=None)

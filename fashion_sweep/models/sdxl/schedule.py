@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sdxl.config import SDXLConfig
-from fashion_sweep.models.sdxl.sources import locate, packaged_configs
+from fashion_sweep.models.sdxl.sources import SOURCES
 from fashion_sweep.models.sources import is_file
 from fashion_sweep.storage.files import read_json
 
@@ -101,9 +101,9 @@ def schedule_of(name: str, key: str, load_config: Callable[[str], Any]) -> dict[
     Raises:
         ConfigError: a value that cannot be trained or drawn with.
     """
-    location = locate(name, key)
+    location = SOURCES.locate(name, key)
     if is_file(location):
-        return _checked(read_json(packaged_configs(key) / CONFIG) | _said_in(location, key), name, key)
+        return _checked(read_json(SOURCES.packaged_configs(key) / CONFIG) | _said_in(location, key), name, key)
     return _checked(load_config(location), name, key)
 
 
@@ -111,7 +111,7 @@ def _local(name: str, key: str) -> dict[str, Any] | None:
     def read(location: str) -> Any:
         return read_json(Path(location) / CONFIG)
 
-    location = locate(name, key)
+    location = SOURCES.locate(name, key)
     there = is_file(location) or (Path(location) / CONFIG).is_file()
     return schedule_of(name, key, read) if there else None
 

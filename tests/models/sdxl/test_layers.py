@@ -9,7 +9,7 @@ import pytest
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.models.sdxl.layers import built_layers, clip_layers, layers_of, unet_layers
-from fashion_sweep.models.sdxl.sources import locate_architecture
+from fashion_sweep.models.sdxl.sources import SOURCES
 
 PACKAGED = [
     ("stabilityai/stable-diffusion-xl-base-1.0", ("unet", "text_encoder", "text_encoder_2")),
@@ -80,7 +80,7 @@ def assert_read_as_built(base, component):
 
 @pytest.mark.parametrize(("base", "component"), [(base, part) for base, parts in PACKAGED for part in parts])
 def test_packaged_configs_have_the_layers_that_their_libraries_build(base, component):
-    assert_read_as_built(locate_architecture(base, "model.base"), component)
+    assert_read_as_built(SOURCES.locate_architecture(base, "model.base"), component)
 
 
 @pytest.mark.parametrize("seed", range(12))

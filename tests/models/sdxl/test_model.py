@@ -5,8 +5,8 @@ import torch
 from diffusers import DDIMScheduler
 from safetensors.torch import load_file, save_file
 
+from fashion_sweep.models import pipeline_model
 from fashion_sweep.models.model import GenerationRequest
-from fashion_sweep.models.sdxl import model as sdxl
 from fashion_sweep.models.sdxl.model import SDXLModel
 from fashion_sweep.rng import standard_normal
 
@@ -98,10 +98,10 @@ def test_the_autoencoder_gets_as_many_images_at_once_as_its_memory_allows(model,
     images, noise = torch.rand(5, 3, 64, 48) * 2 - 1, torch.randn(5, 4, 16, 12)
     latents = model.encode_images(images, noise)
     decoded = model.decode(latents)
-    monkeypatch.setattr(sdxl, "AUTOENCODER_PIXELS", 2 * 64 * 48)
+    monkeypatch.setattr(pipeline_model, "AUTOENCODER_PIXELS", 2 * 64 * 48)
     assert torch.allclose(model.encode_images(images, noise), latents, atol=1e-5)
     assert (model.decode(latents).int() - decoded.int()).abs().max() <= 1
-    monkeypatch.setattr(sdxl, "AUTOENCODER_PIXELS", 1)
+    monkeypatch.setattr(pipeline_model, "AUTOENCODER_PIXELS", 1)
     assert len(model.decode(latents)) == 5
     for hook in hooks:
         hook.remove()

@@ -17,11 +17,11 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models import sources
 from fashion_sweep.models.checks import check_size
+from fashion_sweep.models.clip_tokenizers import clip_tokenizer
+from fashion_sweep.models.pipeline_sources import PipelineSources, variant_of
 from fashion_sweep.models.registry import load_model
-from fashion_sweep.models.sdxl import pipelines
-from fashion_sweep.models.sdxl import sources as locate
 from fashion_sweep.models.sdxl.model import SDXLModel
-from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
+from fashion_sweep.models.sdxl.sources import SOURCES
 from fashion_sweep.models.sources import fingerprint
 from fashion_sweep.tasks.preflight import check_config
 from fashion_sweep.tiny import WEIGHTS
@@ -51,8 +51,7 @@ def tiny_architecture(monkeypatch):
     def folder(key):
         return WEIGHTS / ("refiner" if key == "model.refiner" else "base")
 
-    monkeypatch.setattr(locate, "packaged_configs", folder)
-    monkeypatch.setattr(pipelines, "packaged_configs", folder)
+    monkeypatch.setattr(PipelineSources, "packaged_configs", lambda self, key: folder(key))
 
 
 def loaded(config, **changes) -> SDXLModel:
@@ -86,7 +85,7 @@ def test_base_and_refiner_use_the_autoencoder_that_is_given(model, config, files
 def test_a_full_size_checkpoint_is_planned_from_its_header_alone(tmp_path):
     path = tmp_path / "sd_xl_base_1.0.safetensors"
     save_file({"conditioner.embedders.1.model.ln_final.weight": torch.zeros(1)}, path)
-    base = locate.locate_architecture(str(path), "model.base")
+    base = SOURCES.locate_architecture(str(path), "model.base")
     for placement, parameters in STUDY.items():
         assert count_parameters(base, TrialSpec.of({placement: 1})) == parameters
 
@@ -158,9 +157,9 @@ def test_plain_weights_go_before_a_variant_of_them(tmp_path):
         tmp_path / "unet/diffusion_pytorch_model.non_ema.safetensors",
         tmp_path / "unet/model.fp16-00001-of-2.safetensors",
     ]
-    assert pipelines._variant([*plain, *half, *other]) is None
-    assert pipelines._variant([*plain[1:], *half, *other]) == "fp16"
-    assert pipelines._variant([*plain[1:], other[0]]) == "non_ema"
+    assert variant_of([*plain, *half, *other]) is None
+    assert variant_of([*plain[1:], *half, *other]) == "fp16"
+    assert variant_of([*plain[1:], other[0]]) == "non_ema"
 
 
 def test_a_folder_without_weights_is_not_told_to_take_some_that_are_on_disk(config, tmp_path):

@@ -11,12 +11,12 @@ from safetensors.torch import save_file
 
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.checks import check_model
-from fashion_sweep.models.sdxl import pipelines, schedule
-from fashion_sweep.models.sdxl import sources as locate
+from fashion_sweep.models.pipeline_sources import PipelineSources
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.model import SDXLModel as Model
 from fashion_sweep.models.sdxl.pipelines import open_base
 from fashion_sweep.models.sdxl.schedule import CONFIG, NEVER, SDXL_SCHEDULE, schedule_of
+from fashion_sweep.models.sdxl.sources import CONFIGS, SOURCES
 from fashion_sweep.storage.files import read_json
 from fashion_sweep.tiny import WEIGHTS
 from tests.models.sdxl import original_format
@@ -39,7 +39,7 @@ def folder_with(tmp_path: Path, config: dict) -> SDXLConfig:
 
 
 def test_what_a_model_does_not_say_is_sdxls_and_latents_are_never_clipped():
-    packaged = read_json(locate.CONFIGS / "stable-diffusion-xl-base-1.0" / CONFIG)
+    packaged = read_json(CONFIGS / "stable-diffusion-xl-base-1.0" / CONFIG)
     assert of({}) == of({"clip_sample": True, "thresholding": True}) == of(packaged) == SDXL_SCHEDULE | NEVER
     told = {"timestep_spacing": "trailing", "set_alpha_to_one": True, "steps_offset": 0, "beta_end": 0.02}
     assert of({"_class_name": "DDIMScheduler", **told}) == SDXL_SCHEDULE | NEVER | told
@@ -64,15 +64,14 @@ def test_a_bare_scheduler_config_draws_the_images_of_one_that_says_all(model, co
     ],
 )
 def test_a_single_file_tells_by_its_marks_how_it_was_trained(marks, said, found, tmp_path):
-    names = [locate.SINGLE_FILES["model.base"][1], *marks]
+    names = [SOURCES.single_files["model.base"][1], *marks]
     save_file({name: torch.tensor([]) for name in names}, tmp_path / "base.safetensors", said)
     read = schedule_of(str(tmp_path / "base.safetensors"), "model.base", lambda folder: None)
     assert read == SDXL_SCHEDULE | NEVER | found
 
 
 def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(model, config, tmp_path, monkeypatch):
-    for module in (pipelines, schedule):
-        monkeypatch.setattr(module, "packaged_configs", lambda key: WEIGHTS / "base")
+    monkeypatch.setattr(PipelineSources, "packaged_configs", lambda self, key: WEIGHTS / "base")
     marks = {mark: torch.tensor([]) for mark in ("v_pred", "ztsnr")}
     save_file(original_format.whole(model.pipeline) | marks, tmp_path / "vpred.safetensors")
     single = Model.load(SDXLConfig(base=str(tmp_path / "vpred.safetensors"), dtype="float32"), "cpu")
@@ -131,7 +130,7 @@ def test_a_model_that_learnt_something_else_is_refused_by_name_before_anything_i
 @pytest.mark.parametrize("tensor", ["edm_mean", "edm_vpred.sigma_max"])
 def test_a_single_file_of_edm_is_refused_by_the_tensor_that_tells(tensor, tmp_path):
     file = tmp_path / "edm.safetensors"
-    save_file({tensor: torch.ones(1), locate.SINGLE_FILES["model.base"][1]: torch.zeros(1)}, file)
+    save_file({tensor: torch.ones(1), SOURCES.single_files["model.base"][1]: torch.zeros(1)}, file)
     with pytest.raises(ConfigError, match=f"is a model of EDM, by its tensor {tensor}"):
         check_model(SDXLConfig(base=str(file)))
 

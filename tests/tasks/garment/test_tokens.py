@@ -2,7 +2,7 @@ import pytest
 
 from fashion_sweep.config.loading import load_preset
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
+from fashion_sweep.models.clip_tokenizers import clip_tokenizer
 from fashion_sweep.tasks.garment.recipe import check_tokens
 from fashion_sweep.tasks.garment.tokens import check_rare
 

@@ -7,9 +7,9 @@ from fashion_sweep.config.loading import load_preset, load_run_config
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.encodings.caches import plan_caches
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.clip_tokenizers import clip_tokenizer
 from fashion_sweep.models.sdxl.model import SDXLModel
-from fashion_sweep.models.sdxl.sources import CONFIGS, locate
-from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
+from fashion_sweep.models.sdxl.sources import CONFIGS, SOURCES
 
 RANDOM = ["model.base=random:embedded:base", "model.refiner=random:embedded:refiner"]
 
@@ -81,9 +81,9 @@ def test_the_packaged_architectures_are_of_the_published_size(model, unet):
 
 def test_an_architecture_that_is_not_at_hand_is_told():
     with pytest.raises(ConfigError, match=r"from a folder with configs alone, or from stable-diffusion-xl-base-1\.0"):
-        locate("random:someone/else", "model.base")
+        SOURCES.locate("random:someone/else", "model.base")
 
 
 def test_an_architecture_of_the_package_is_known_by_its_short_name_too():
     short, full = "random:stable-diffusion-xl-base-1.0", "random:stabilityai/stable-diffusion-xl-base-1.0"
-    assert locate(short, "model.base") == locate(full, "model.base")
+    assert SOURCES.locate(short, "model.base") == SOURCES.locate(full, "model.base")

@@ -4,6 +4,7 @@ Filling them from one pool of normal draws takes seconds, where drawing each of 
 """
 
 import math
+import string
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from fashion_sweep.models.sdxl.tokenizers import clip_tokenizer
+from fashion_sweep.models.clip_tokenizers import clip_tokenizer
 from fashion_sweep.storage.files import read_json
 
 POOL_SIZE = 2**24 + 3
@@ -45,8 +47,9 @@ def random_pipeline(family: Any, folder: Path, dtype: Mapping[str, torch.dtype],
 
 
 def _component(name: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
-    if kind == "CLIPTokenizer":
-        return transformers.CLIPTokenizer.from_pretrained(folder) if folder.is_dir() else clip_tokenizer(name)
+    if kind.removesuffix("Fast") in STAND_INS:
+        family = getattr(transformers, kind)
+        return family.from_pretrained(folder) if folder.is_dir() else STAND_INS[kind.removesuffix("Fast")](name)
     if hasattr(transformers, kind):
         family = getattr(transformers, kind)
         config = family.config_class.from_pretrained(folder)
@@ -58,23 +61,35 @@ def _component(name: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
     return random_network(lambda: family.from_config(config), name, dtype)
 
 
+def t5_tokenizer(name: str) -> Any:
+    """Builds what splits captions into letters, in place of T5's tokenizer, whose vocabulary no package carries."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    return transformers.T5Tokenizer(vocab=[*special, *((letter, -3.0) for letter in string.printable.strip())])
+
+
+STAND_INS = {"CLIPTokenizer": clip_tokenizer, "T5Tokenizer": t5_tokenizer}
+"""What makes a tokenizer for a part of a pipeline that has no files of it."""
+
+
 def random_network(build: Any, name: str, dtype: torch.dtype) -> nn.Module:
     """Builds a network by `build` on the CPU, with weights that keep the variance; the same each time."""
-    with torch.device("meta"):
-        network: nn.Module = build()
-    network = nn.Module.to(network, dtype).to_empty(device="cpu").eval()  # diffusers' own `to` warns of nothing
+    with init_empty_weights(include_buffers=False):
+        network: nn.Module = build().eval()
     pool = torch.randn(POOL_SIZE, generator=torch.Generator().manual_seed(SEED)).to(dtype)
     for layer_name, layer in network.named_modules():
-        for key, parameter in layer.named_parameters(recurse=False):
+        for key, parameter in [*layer.named_parameters(recurse=False)]:
+            values = torch.empty(parameter.shape, dtype=dtype)
             if parameter.ndim < 2:
-                parameter.data.fill_(1.0 if key == "weight" else 0.0)  # of a norm, or a bias
+                values.fill_(1.0 if key == "weight" else 0.0)  # of a norm, or a bias
             else:
                 embeds = isinstance(layer, nn.Embedding)
                 std = EMBEDDING_STD if embeds else 1 / math.sqrt(parameter[0].numel())
-                _fill(parameter.data, pool, std, zlib.crc32(f"{name}.{layer_name}.{key}".encode()))
+                _fill(values, pool, std, zlib.crc32(f"{name}.{layer_name}.{key}".encode()))
+            setattr(layer, key, nn.Parameter(values))
         for key, buffer in layer.named_buffers(recurse=False):
-            assert key == "position_ids", f"{name}.{layer_name} has a buffer {key} that nothing fills"
-            buffer.copy_(torch.arange(buffer.shape[-1]).expand(buffer.shape))
+            setattr(layer, key, buffer.to(dtype) if buffer.is_floating_point() else buffer)
+    if isinstance(network, transformers.PreTrainedModel):
+        network.tie_weights()
     return network
 
 
