@@ -1,6 +1,5 @@
 """Learned tokens in CLIP's text encoders: puts their numbers in the place of a word, and their vectors behind them."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fashion_sweep.adapters.words import set_apart
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.rng import numpy_generator
 
@@ -151,13 +151,11 @@ def attached(module: nn.Module) -> tuple[str, LearnedTokens]:
     return next(_wrapped(module))
 
 
-def set_apart(module: nn.Module, texts: Sequence[str]) -> list[str]:
-    """Puts blanks around the word of a text encoder's learned tokens: a tokenizer makes one token of `>,`."""
+def readable(module: nn.Module, texts: Sequence[str]) -> list[str]:
+    """Returns texts as the tokenizer of a text encoder must get them, so that the word of its tokens is found."""
     if not (found := next(_wrapped(module), None)):
         return list(texts)
-    word = found[1].words.token
-    left, right = (r"(?<!\w)" if word[0].isalnum() else ""), (r"(?!\w)" if word[-1].isalnum() else "")
-    return [re.sub(f"{left}{re.escape(word)}{right}", lambda _: f" {word} ", text) for text in texts]
+    return [set_apart(text, found[1].words.token) for text in texts]
 
 
 def _wrapped(module: nn.Module) -> Iterator[tuple[str, LearnedTokens]]:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fashion_sweep.config.adapter_columns import alpha_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -84,7 +85,7 @@ def own_keys(
         "version": version("fashion-sweep"),
         "base_model": base_model or base_model_id(config.preset.model.base),
         "rank": json.dumps(spec.adapter_values),
-        "lora_alpha": short_value(training.lora_alpha),
+        **({"lora_alpha": short_value(alpha)} if (alpha := alpha_of(spec, training)) else {}),
         **({"quantization": bits} if (bits := config.model_of(spec).quantization) else {}),
         "target_modules": json.dumps(training.target_modules),
         "trigger_words": json.dumps(list(trigger_words), ensure_ascii=False),

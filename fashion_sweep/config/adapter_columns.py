@@ -4,9 +4,12 @@ from typing import Any
 
 from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.config.training_axes import short_value
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS
 
-KIND = "kind"
+KIND, ALPHA = "kind", "lora_alpha"
 
 
 def placements_of(config: RunConfig) -> list[str]:
@@ -17,17 +20,40 @@ def placements_of(config: RunConfig) -> list[str]:
 
 
 def adapter_columns(config: RunConfig) -> list[str]:
-    """Returns a column for each option that is a number, and one for the adapter's kind if any has another than usual.
-    Where no trial has an adapter, the columns are those of the registry's first kind."""
+    """Returns a column for each size of adapters, for each option that any has another than usual, and for their kind
+    if any has another than usual. Where no trial has an adapter, the columns are those of the registry's first kind."""
     space = config.sweep.space
-    adapted = (one.kind for spec in config.specs for one in spec.adapters)
-    kinds = list(space.kinds if space else dict.fromkeys(adapted)) or [ADAPTER_KINDS.default]
+    adapted = [one for spec in config.specs for one in spec.adapters]
+    kinds = list(space.kinds if space else dict.fromkeys(one.kind for one in adapted)) or [ADAPTER_KINDS.default]
     axes = dict.fromkeys(axis for kind in kinds for axis in ADAPTER_KINDS[kind].axes)
-    return [*axes, *([KIND] if kinds != [ADAPTER_KINDS.default] else [])]
+    options = dict.fromkeys([*(space.options if space else ()), *(name for one in adapted for name in one.stated)])
+    return [*(axes | options), *([KIND] if kinds != [ADAPTER_KINDS.default] else [])]
 
 
-def adapter_value(one: PlacedAdapter | None, column: str) -> Any:
-    """Returns what a column says of an adapter; where there is none, 0 and the kind `none`."""
+def adapter_settings(one: PlacedAdapter, training: TrainingConfig) -> dict[str, Any]:
+    """Returns an adapter's options by name; those that it leaves to its trial's training have that one's values."""
+    options: dict[str, Any] = one.options.model_dump(mode="json")
+    return {name: getattr(training, name, None) if value is None else value for name, value in options.items()}
+
+
+def alpha_of(spec: TrialSpec, training: TrainingConfig) -> Any:
+    """Returns the alpha that all of a trial's adapters have; of each placement in a line where they differ.
+
+    None where no adapter has an alpha.
+    """
+    settings = {one.placement: adapter_settings(one, training) for one in spec.adapters}
+    alphas = {name: own[ALPHA] for name, own in settings.items() if ALPHA in own}
+    if len(set(alphas.values())) <= 1:
+        return next(iter(alphas.values()), None)
+    return ", ".join(f"{name} {short_value(alpha)}" for name, alpha in alphas.items())
+
+
+def adapter_value(one: PlacedAdapter | None, column: str, training: TrainingConfig) -> Any:
+    """Returns what a column says of an adapter of a trial with this training.
+
+    Where there is none, the kind is `none`, its size 0, and nothing is said of other options.
+    """
     if column == KIND:
         return one.kind if one else "none"
-    return one.axes.get(column, 0) if one else 0
+    absent = 0 if any(column in ADAPTER_KINDS[name].axes for name in ADAPTER_KINDS.names) else None
+    return adapter_settings(one, training).get(column, absent) if one else absent

@@ -79,7 +79,7 @@ class PlacedAdapter:
         """The value that a sweep file has at this placement."""
         if self.kind == ADAPTER_KINDS.default and self.options.plain is not None:
             return self.options.plain
-        return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
+        return {"kind": self.kind, **self.stated}
 
     @property
     def tag(self) -> str:
@@ -96,3 +96,8 @@ class PlacedAdapter:
     def axes(self) -> dict[str, float]:
         """The options that are numbers which order configurations, by name."""
         return {name: getattr(self.options, name) for name in ADAPTER_KINDS[self.kind].axes}
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The options that are not as usual, by name."""
+        return dict(self.options.model_dump(mode="json", exclude_defaults=True))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fashion_sweep.adapters.words import begun_with
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.preset import GenerationConfig
 from fashion_sweep.errors import TrialError
@@ -28,7 +29,7 @@ class Generator:
     """The (height, width) of the originals that pictures are to look as if cut from, as in training."""
     negative_prompt: str | None
     prefix: str = ""
-    """What every prompt begins with that has not got it, where the adapter learnt words of its own."""
+    """The words that every prompt begins with which has them nowhere, where the adapter learnt words of its own."""
     on_step: Callable[[], None] = lambda: None
     """The function that is called after each denoising step."""
     at_once: int | None = None
@@ -44,7 +45,7 @@ class Generator:
         """
         shape = self.model.latent_shape(self.size.height, self.size.width)
         missing = batch_size - len(prompts)
-        begun = [one if self.prefix.strip() in one else f"{self.prefix}{one}" for one in prompts]
+        begun = [begun_with(self.prefix, one) for one in prompts]
         padded_prompts = [*begun, *[begun[-1]] * missing]
         padded_draws = [*draws, *[draws[-1]] * missing]
         noise = [standard_normal(seed, "generate", index, shape=shape) for seed, index in padded_draws]

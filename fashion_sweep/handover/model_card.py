@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from fashion_sweep.adapters.formats import WORDS_FILE
-from fashion_sweep.config.adapter_columns import adapter_value
+from fashion_sweep.config.adapter_columns import adapter_value, alpha_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.doors import ADAPTER_KINDS
@@ -161,13 +161,13 @@ class Card:
     def _training(self) -> str:
         training, spec = self.config.training_of(self.trial.spec), self.trial.spec
         adapters = {
-            column: ", ".join(f"{one.placement} {adapter_value(one, column)}" for one in spec.adapters)
-            for column in dict.fromkeys(axis for one in spec.adapters for axis in one.axes)
+            column: ", ".join(f"{one.placement} {adapter_value(one, column, training)}" for one in spec.adapters)
+            for column in dict.fromkeys(name for one in spec.adapters for name in one.axes | one.stated)
         }
         length = f"{training.epochs} epochs" if training.epochs else f"{training.steps} steps"
         rows = {
+            **({"lora_alpha": short_value(alpha)} if (alpha := alpha_of(spec, training)) else {}),
             **adapters,
-            "lora_alpha": short_value(training.lora_alpha),
             "target_modules": ", ".join(training.target_modules or ()) or "query, key, value and output projections",
             "length": length + (f" ({self.trial.steps:,} steps)" if training.epochs and self.trial.steps else ""),
             "batch size": str(training.batch_size),

@@ -8,7 +8,7 @@ from diffusers.utils.logging import disable_progress_bar as disable_diffusers_ba
 from torch import Tensor, nn
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
-from fashion_sweep.adapters.learned_tokens import set_apart
+from fashion_sweep.adapters.learned_tokens import readable
 from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.model import Conditioning
@@ -66,7 +66,7 @@ class PipelineModel:
 
     def tokenize(self, captions: Sequence[str]) -> Conditioning:
         return {
-            name: token_ids(self._tokenizer(part), set_apart(self.components[part], captions))
+            name: token_ids(self._tokenizer(part), readable(self.components[part], captions))
             for part, name in self.tokens.items()
         }
 

@@ -37,13 +37,13 @@ def _row(
     results: Results, trial: TrialResult, columns: Sequence[str], names: Sequence[str], verdicts: Verdicts
 ) -> dict[str, Any]:
     spec = trial.spec
-    placed = {one.placement: one for one in spec.adapters}
+    placed, training = {one.placement: one for one in spec.adapters}, results.config.training_of(spec)
     trained = {} if spec.is_base_model else results.config.axes_of(spec)
     row: dict[str, Any] = {
         "trial_id": spec.trial_id,
         "title": trial.title,
         **{
-            f"{placement}_{column}": adapter_value(placed.get(placement), column)
+            f"{placement}_{column}": _joined(adapter_value(placed.get(placement), column, training))
             for placement in placements_of(results.config)
             for column in columns
         },
@@ -79,4 +79,4 @@ def _row(
 
 
 def _joined(value: Any) -> Any:
-    return " ".join(value) if isinstance(value, tuple) else value
+    return " ".join(value) if isinstance(value, tuple | list) else value

@@ -1,12 +1,13 @@
 """The axes of a sweep: the settings in which its configurations differ, and how much each of them matters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from fashion_sweep.config.adapter_columns import adapter_settings
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -138,7 +139,8 @@ def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoint
         one for one in configurations(results, name, verdict) if one.metrics and not specs[one.title].is_base_model
     )
     single = all(len(specs[one.title].adapters) == 1 for one in shown)
-    values = [_values(specs[one.title], results.config, single) for one in shown]
+    stated = {name for one in shown for adapter in specs[one.title].adapters for name in adapter.stated}
+    values = [_values(specs[one.title], results.config, single, stated) for one in shown]
     names = dict.fromkeys(key for own in values for key in own)
     axes = [SweepAxis(key.replace("_", " "), tuple(own.get(key, NONE) for own in values)) for key in names]
     errors = {metric.name: _errors(shown, metric, verdict) for metric in results.deciding(name)} if verdict else {}
@@ -149,15 +151,23 @@ def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoint
     )
 
 
-def _values(spec: TrialSpec, config: RunConfig, single: bool) -> dict[str, Any]:
-    """Returns the trial's value on everything that could be an axis; single: trials have one adapter each."""
-    values: dict[str, Any] = {}
+def _values(spec: TrialSpec, config: RunConfig, single: bool, stated: Collection[str]) -> dict[str, Any]:
+    """Returns the trial's value on everything that could be an axis.
+
+    Args:
+        spec: the trial.
+        config: of its run.
+        single: whether all trials have one adapter each.
+        stated: the options that an adapter of any trial has for itself: of others the trial's training tells.
+    """
+    values, training = dict(config.axes_of(spec)), config.training_of(spec)
     for one in spec.adapters:
         title = one.part.title(config.architecture.placements)
         values |= {PART: title} if single else {}
-        for key, value in {KIND: one.kind, **one.options.model_dump()}.items():
-            values[key if single else f"{title} {key}"] = _plain(value)
-    return values | {key: _plain(value) for key, value in config.axes_of(spec).items()}
+        for key, value in {KIND: one.kind, **adapter_settings(one, training)}.items():
+            if key in stated or key not in config.axes_of(spec):
+                values[key if single else f"{title} {key}"] = value
+    return {key: _plain(value) for key, value in values.items()}
 
 
 def _plain(value: Any) -> Any:

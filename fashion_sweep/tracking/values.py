@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value, placements_of
+from fashion_sweep.config.adapter_columns import adapter_columns, adapter_value, alpha_of, placements_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.config.training_axes import short_value
@@ -34,7 +34,7 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
     params = adapter_params(config, spec) | {
         "parameters": 0 if spec.is_base_model else result.get("parameters"),
         "learning_rate": training.learning_rate,
-        "lora_alpha": training.lora_alpha,
+        "lora_alpha": alpha_of(spec, training),
         "batch_size": training.batch_size,
         "steps": training.steps or result.get("steps"),
         "epochs": training.epochs,
@@ -47,14 +47,18 @@ def trial_params(config: RunConfig, spec: TrialSpec, result: dict[str, Any]) -> 
 
 
 def adapter_params(config: RunConfig, spec: TrialSpec) -> dict[str, Any]:
-    """Returns what each placement that the run adapts, and the architecture's first, has in `spec`; 0 for nothing."""
-    placed = {one.placement: one for one in spec.adapters}
+    """Returns what each placement that the run adapts, and the architecture's first, has in `spec`."""
+    placed, training = {one.placement: one for one in spec.adapters}, config.training_of(spec)
     names = dict.fromkeys([next(iter(config.architecture.placements)), *placements_of(config)])
     return {
-        f"{name}_{key}".replace("+", " "): adapter_value(placed.get(name), key)  # MLflow knows no plus in names
+        f"{name}_{key}".replace("+", " "): _flat(adapter_value(placed.get(name), key, training))  # MLflow knows no plus
         for name in names
         for key in adapter_columns(config)
     }
+
+
+def _flat(value: Any) -> Any:
+    return short_value(value) if isinstance(value, list | bool) else value
 
 
 def final_metrics(result: dict[str, Any], sweep: Sweep) -> tuple[dict[str, Any], dict[str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from accelerate import Accelerator
 
 from fashion_sweep.adapters import attaching
+from fashion_sweep.adapters.words import begun_with
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
@@ -154,7 +155,7 @@ class Adaptation:
 
     def _captions(self, model: Model, captions: Sequence[str]) -> CaptionRows:
         if self.spec.trains_conditioning:
-            return TokenizedCaptions(model.tokenize([f"{self.spec.prompt_prefix}{one}" for one in captions]))
+            return TokenizedCaptions(model.tokenize([begun_with(self.spec.prompt_prefix, one) for one in captions]))
         return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)
 
     def _empty_caption(self, model: Model) -> CaptionRows:

@@ -22,9 +22,10 @@ from fashion_sweep.adapters.formats import (
     write_words,
 )
 from fashion_sweep.adapters.fusing import adapted
-from fashion_sweep.adapters.learned_tokens import Words, set_apart
+from fashion_sweep.adapters.learned_tokens import Words, readable
 from fashion_sweep.adapters.metadata import tokens_key
 from fashion_sweep.adapters.reading import misfit
+from fashion_sweep.adapters.words import begun_with
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
@@ -197,10 +198,31 @@ def test_a_word_before_a_comma_is_read_as_one_that_stands_alone(config, saved):
     assert not torch.equal(joined, without)
 
 
+def test_pictures_are_drawn_by_a_word_before_a_comma_as_by_one_that_stands_alone(config, saved):
+    model = fresh(config)
+    with adapted(saved[0], SDXL, model.components):
+        texts = [PUNCTUATED, "a dress like <fashion> , red", "a dress like , red"]
+        joined, apart, without = (picture(model, config, text) for text in texts)
+    assert torch.equal(joined, apart)
+    assert not torch.equal(joined, without)
+
+
+@pytest.mark.parametrize(
+    ("text", "begun"),
+    [
+        ("a tired man", "red a tired man"),
+        ("a man in red, tired", "a man in red, tired"),
+        ("", "red "),
+    ],
+)
+def test_a_prompt_begins_with_a_learned_word_that_it_has_nowhere(text, begun):
+    assert begun_with("red ", text) == begun
+
+
 def test_a_word_inside_another_is_none(config):
     model = fresh(config)
     attach(model, config, {"text_encoder": TOKENS | {"token": "sks"}})
-    assert set_apart(model.pipeline.text_encoder, ["desks, sks, sks."]) == ["desks,  sks ,  sks ."]
+    assert readable(model.pipeline.text_encoder, ["desks, sks, sks."]) == ["desks,  sks ,  sks ."]
 
 
 def theirs(saved, folder, name="style-x.safetensors", **changed):

@@ -88,7 +88,7 @@ def log_losses(run: RunPaths, spec: TrialSpec, first: int, last: int) -> None:
     paths = run.trial(spec.trial_id)
     paths.root.mkdir(parents=True, exist_ok=True)
     lines = read_json_lines(paths.metrics)
-    offset = 0.01 * sum(spec.adapter_values.values()) ** 0.3
+    offset = 0.01 * sum(rank for one in spec.adapters for rank in one.axes.values()) ** 0.3
     for step in range(first, last + 1):
         line: dict[str, Any] = {"step": step, "time": EPOCH_MS + step * 100}
         line["train_loss"] = 0.2 * math.exp(-step / 80) + 0.1 - offset + 0.02 * math.sin(step * 1.7)

@@ -1,13 +1,18 @@
 """The axes of a sweep: which settings differ, how much each matters, and what is drawn of it."""
 
+import json
+
 import numpy as np
 import pytest
 
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.axis_plots import axis_figures
 from fashion_sweep.report.configurations import Configuration
-from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared
+from fashion_sweep.report.results import collect
+from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, points_of
 from fashion_sweep.report.verdict import Interval
+from tests.report.synthetic_run import finish_trial, judgement, make_run
 
 FID, CLIP = metrics_of(["fid", "clip_score"])
 GRID = [(rate, rank, alpha) for rate in (0.001, 0.005) for rank in (1, 8, 64) for alpha in ("rank", "sqrt_rank")]
@@ -78,6 +83,16 @@ def test_many_numbers_are_put_into_three_groups():
     assert axis.levels == ("0.001 to 0.0022", "0.00286 to 0.00627", "0.00816 to 0.0179")
     assert SweepAxis("rank", (64, 1, 8, 1)).levels == ("1", "8", "64")
     assert SweepAxis("rank", (64, 1, 8, 1)).places == (2, 0, 1, 0)
+
+
+def test_what_adapters_set_for_themselves_are_axes_and_what_they_do_not_is_the_trials(tmp_path):
+    trials = [{"unet": {"rank": 2, "lora_alpha": 8}}, {"unet": {"rank": 2, "lora_alpha": "rank"}}]
+    trials += [{"unet": 2, "lora_alpha": 3}]
+    run = make_run(tmp_path / "run", settings=[f"sweep.trials={json.dumps(trials)}"])
+    for values in trials:
+        finish_trial(run, TrialSpec.of(values), 18432, {"fashion": judgement(16.0, 23.0)})
+    found = points_of(collect(run), "fashion", None)
+    assert {axis.name: axis.values for axis in found.axes} == {"lora alpha": (8.0, "rank", 3.0)}
 
 
 def test_every_plot_is_made_where_several_axes_differ_and_none_where_one_does():

@@ -13,6 +13,7 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fashion_sweep.adapters.learned_tokens import readable
 from fashion_sweep.config.preset import GenerationConfig
 from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationRequest
 from fashion_sweep.models.pipeline_model import PipelineModel, place, silence, weight_bytes
@@ -124,8 +125,10 @@ def _stage(pipeline: Any, request: GenerationRequest, size: Sequence[int], guida
     """Returns embeddings and time ids of a pipeline, unconditional and conditional, for classifier-free guidance."""
     count = len(request.prompts)
     negative = None if request.negative_prompt is None else [request.negative_prompt] * count
+    first = pipeline.text_encoder or pipeline.text_encoder_2  # a refiner has the second alone
     prompt, negative_prompt, pooled, negative_pooled = pipeline.encode_prompt(
-        prompt=list(request.prompts),
+        prompt=readable(first, request.prompts),
+        prompt_2=readable(pipeline.text_encoder_2, request.prompts),
         device=pipeline.device,
         num_images_per_prompt=1,
         do_classifier_free_guidance=True,
