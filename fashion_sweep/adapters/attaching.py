@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fashion_sweep.adapters.dropout import SampleDropout
 from fashion_sweep.adapters.formats import SavedAdapter, write_diffusers
 from fashion_sweep.adapters.kind import AdapterKind
-from fashion_sweep.adapters.metadata import PREFIX
+from fashion_sweep.adapters.metadata import PREFIX, kinds_key
 from fashion_sweep.adapters.placing import placed_layers
 from fashion_sweep.config.placed_adapter import PlacedAdapter
 from fashion_sweep.config.training import TrainingConfig
@@ -108,10 +108,12 @@ def save(
     tensors: dict[tuple[str, str, str], Any] = {}
     configs: dict[str, dict[str, Any]] = {}
     base_model = (about or {}).get(f"{PREFIX}base_model")
+    kinds = {component: [kind.name for kind in _kinds(spec, component)] for component in spec.components}
+    told = {**(about or {}), **kinds_key(kinds)}
     for component in spec.components:
         configs[component] = {"base_model_name_or_path": base_model}
         for kind in _kinds(spec, component):
             parts, config = kind.collect(components[component])
             tensors |= {(component, layer, part): values for (layer, part), values in parts.items()}
             configs[component] |= config | {"base_model_name_or_path": base_model}
-    write_diffusers(path, SavedAdapter(tensors, configs, {}), ARCHITECTURES[spec.architecture], about or {})
+    write_diffusers(path, SavedAdapter(tensors, configs, told), ARCHITECTURES[spec.architecture], told)

@@ -83,9 +83,6 @@ class Dora(Lora):
     def combined(self, weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":
         return _turned(weight, layer, strength)
 
-    def sd_scripts_keys(self, options: LoraOptions, training: TrainingConfig) -> dict[str, Any]:
-        raise AssertionError("kohya's files have no place for a DoRA")
-
 
 def _turned(weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":
     """Returns the weight with the adapter, computed in float32.

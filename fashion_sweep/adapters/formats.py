@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import safe_open
 
 from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
+from fashion_sweep.adapters.metadata import kinds_in
 from fashion_sweep.adapters.prompt_tokens import VECTORS
 from fashion_sweep.adapters.settings import scaling_of, usual_alpha
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -57,11 +58,14 @@ class SavedAdapter:
 
     @cached_property
     def kinds(self) -> dict[tuple[str, str], AdapterKind]:
-        """The kind of adapter of each layer, by component and layer, recognised by its parts."""
-        kinds: list[AdapterKind] = [ADAPTER_KINDS[name] for name in ADAPTER_KINDS.names]
+        """The kind of adapter of each layer, by component and layer: the first that it says which has its parts."""
         return {
-            place: next(kind for kind in kinds if set(parts) <= set(kind.spellings))
-            for place, parts in self.layers.items()
+            (component, layer): next(
+                kind
+                for kind in map(ADAPTER_KINDS.__getitem__, kinds_in(self.metadata, component))
+                if set(parts) <= set(kind.spellings)
+            )
+            for (component, layer), parts in self.layers.items()
         }
 
     @property

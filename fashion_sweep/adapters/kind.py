@@ -43,7 +43,10 @@ class LayerTensors:
 
 
 class AdapterKind(Protocol):
-    """A way to adapt a frozen network with few trained values; sweeps name it as `kind`."""
+    """A way to adapt a frozen network with few trained values; sweeps name it as `kind`.
+
+    A class that inherits from this one defines what has no body here, and overrides whatever else differs.
+    """
 
     name: str
     title: str
@@ -58,13 +61,13 @@ class AdapterKind(Protocol):
     """The endings of a tensor's key by part of the layer, for each file format that has the kind; `peft` always is."""
     spellings: Mapping[str, tuple[str, ...]]
     """The endings that trainers give a tensor's key, with the separator before them, by part of the layer."""
-    settings: tuple[str, ...]
+    settings: tuple[str, ...] = ()
     """The fields of peft's configuration that a file of this kind may set beside those that any file may."""
-    targets: tuple[str, ...] | None
+    targets: tuple[str, ...] | None = None
     """The names of the layers that the kind is for; None: the linear layers and convolutions that a trial says."""
-    has_own_file: bool
+    has_own_file: bool = False
     """Whether exports have it in a file of its own, beside that of the others."""
-    shared: tuple[str, ...]
+    shared: tuple[str, ...] = ()
     """The options that all adapters of this kind in one component have in common."""
 
     def tag(self, options: Any) -> str:
@@ -78,9 +81,11 @@ class AdapterKind(Protocol):
 
     def word(self, options: Any) -> str:
         """Returns what stands in prompts for tokens that it learns; usually nothing."""
+        return ""
 
     def prefix(self, options: Any) -> str:
         """Returns what every caption and prompt begins with where such an adapter is; usually nothing."""
+        return ""
 
     def attach(
         self,
@@ -110,6 +115,7 @@ class AdapterKind(Protocol):
             options: of the adapter of its layer.
             training: the settings that all adapters of a trial share.
         """
+        return 1.0
 
     def detach(self, module: "nn.Module") -> None:
         """Takes an attached adapter off again, so that the module is as it was before, bit for bit."""
@@ -138,9 +144,12 @@ class AdapterKind(Protocol):
 
     def needs_plain_weights(self, options: Any, quantization: str) -> str | None:
         """Returns why it cannot be trained on weights that are rounded to `nf4` or `int8`; None where it can."""
+        return None
 
     def lacks(self, parts: set[str]) -> str | None:
         """Returns what a layer needs, and which of it is not among the parts that it has; None where nothing is."""
+        missing = [part for part in self.spellings if part not in parts]
+        return f"{' and '.join(self.spellings)}, and has no {missing[0]}" if missing else None
 
     def fuse(self, module: "nn.Module", layers: Mapping[str, LayerTensors], strength: float) -> Callable[[], None]:
         """Puts trained tensors into the module; the returned function takes them out again, bit for bit.
@@ -158,6 +167,8 @@ class AdapterKind(Protocol):
 
         usual: the alpha of most layers of its component.
         """
+        raise AssertionError(f"kohya's files have no place for {self.title}")
 
     def sd_scripts_keys(self, options: Any, training: TrainingConfig) -> dict[str, Any]:
         """Returns kohya's sd-scripts' metadata of such an adapter in a file, without the prefix `ss_`."""
+        raise AssertionError(f"kohya's files have no place for {self.title}")

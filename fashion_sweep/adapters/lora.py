@@ -96,8 +96,6 @@ class Lora(PeftKind):
         "kohya": {"A": "lora_down.weight", "B": "lora_up.weight"},
     }
     spellings: Mapping[str, tuple[str, ...]] = SPELLINGS
-    settings: tuple[str, ...] = ()
-    shared: tuple[str, ...] = ()
     peft: Mapping[str, Any] = {}
     """The values of peft's `LoraConfig` that make a LoRA one of this kind."""
 

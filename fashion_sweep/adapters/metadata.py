@@ -16,6 +16,7 @@ from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import ADAPTER_KINDS
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sources import EMBEDDED
 
 PREFIX = "fashion_sweep."
@@ -49,6 +50,25 @@ def tokens_in(metadata: Mapping[str, str]) -> dict[str, str]:
 def tokens_key(tokens: Mapping[str, str]) -> dict[str, str]:
     """Returns what `tokens_in` reads."""
     return {f"{PREFIX}tokens": json.dumps(tokens, ensure_ascii=False)} if tokens else {}
+
+
+def kinds_in(metadata: Mapping[str, str], component: str) -> list[str]:
+    """Reads the kinds of a component's adapters, as `kinds_key` has written them; any kind where nothing was written.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        return [str(name) for name in dict(json.loads(metadata[f"{PREFIX}kinds"]))[component]]
+    except KeyError:
+        return [*ADAPTER_KINDS.names]
+    except (ValueError, TypeError, RecursionError):
+        raise ConfigError(f"its {PREFIX}kinds do not fit") from None
+
+
+def kinds_key(kinds: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Returns what `kinds_in` reads: the names of kinds by component."""
+    return {f"{PREFIX}kinds": json.dumps(kinds)}
 
 
 def original_size_in(metadata: Mapping[str, str]) -> tuple[int, int] | None:

@@ -16,7 +16,6 @@ from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
 ROTATION = "oft_R"
@@ -109,14 +108,6 @@ class Oft(PeftKind):
         blocks = base.unflatten(1, (len(values), size))  # outputs, blocks, size
         turned = torch.einsum("orc,rkc->ork", blocks, rotation).flatten(1)
         return (turned if strength == 1 else base + strength * (turned - base)).to(weight.dtype)
-
-    def for_kohya(
-        self, tensors: "Mapping[str, np.ndarray]", scale: float, usual: float
-    ) -> "tuple[dict[str, np.ndarray], float]":
-        raise AssertionError("kohya's files have no place for an OFT")
-
-    def sd_scripts_keys(self, options: OftOptions, training: TrainingConfig) -> dict[str, Any]:
-        raise AssertionError("kohya's files have no place for an OFT")
 
 
 def _block_size(values: int) -> int:

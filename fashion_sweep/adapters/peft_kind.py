@@ -3,22 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fashion_sweep.adapters.kind import LayerTensors, Parts
+from fashion_sweep.adapters.kind import AdapterKind, LayerTensors, Parts
 from fashion_sweep.config.training import TrainingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class PeftKind:
+class PeftKind(AdapterKind):
     """The part of `adapters.kind.AdapterKind` that is alike for kinds which peft attaches and starts by itself."""
 
     peft_type: str
     """Its name in peft's `PeftType`."""
-    targets: tuple[str, ...] | None = None
-    has_own_file = False
-    formats: Mapping[str, Mapping[str, str]]
-    spellings: Mapping[str, tuple[str, ...]]
 
     def config(self, module: "nn.Module", layers: Mapping[str, Any], training: TrainingConfig) -> dict[str, Any]:
         """Returns the values of peft's configuration that adapts these layers, and no other."""
@@ -31,12 +27,6 @@ class PeftKind:
     def combined(self, weight: "Tensor", layer: LayerTensors, strength: float) -> "Tensor":
         """Returns the weight with the adapter, computed in float32."""
         raise NotImplementedError
-
-    def word(self, options: Any) -> str:
-        return ""
-
-    def prefix(self, options: Any) -> str:
-        return ""
 
     def attach(
         self,
@@ -54,16 +44,6 @@ class PeftKind:
         values = {"peft_type": self.peft_type, **self.config(module, layers, training)}
         inject_adapter_in_model(get_peft_config(values), module)
         return wrapping.start(module, component, seed, self.reset)
-
-    def rate(self, name: str, options: Any, training: TrainingConfig) -> float:
-        return 1.0
-
-    def needs_plain_weights(self, options: Any, quantization: str) -> str | None:
-        return None
-
-    def lacks(self, parts: set[str]) -> str | None:
-        missing = [part for part in self.spellings if part not in parts]
-        return f"{' and '.join(self.spellings)}, and has no {missing[0]}" if missing else None
 
     def detach(self, module: "nn.Module") -> None:
         from fashion_sweep.adapters import wrapping

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PositiveFloat
 
-from fashion_sweep.adapters.kind import LayerTensors, Parts
+from fashion_sweep.adapters.kind import AdapterKind, LayerTensors, Parts
 from fashion_sweep.config.placed_adapter import AdapterOptions
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
 VECTORS = "prompt_tokens"
@@ -38,13 +37,12 @@ class PromptTokensOptions(AdapterOptions):
     """Whether every caption and prompt begins with them; false: where it has `token`."""
 
 
-class PromptTokens:
+class PromptTokens(AdapterKind):
     """Prompt tokens as a kind of adapter; `adapters.kind.AdapterKind` has the members' contracts."""
 
     name, title, family = "prompt_tokens", "prompt tokens", "textual-inversion"
     options: type[AdapterOptions] = PromptTokensOptions
     axes: tuple[str, ...] = ("num_tokens",)
-    shared: tuple[str, ...] = ()
     targets: tuple[str, ...] | None = ("token_embedding",)
     has_own_file = True
     formats: Mapping[str, Mapping[str, str]] = {"peft": {VECTORS: VECTORS}}
@@ -86,9 +84,6 @@ class PromptTokens:
     def rate(self, name: str, options: PromptTokensOptions, training: TrainingConfig) -> float:
         return (options.learning_rate or training.learning_rate) / training.learning_rate
 
-    def needs_plain_weights(self, options: PromptTokensOptions, quantization: str) -> str | None:
-        return None
-
     def detach(self, module: "nn.Module") -> None:
         from fashion_sweep.adapters import learned_tokens
 
@@ -100,9 +95,6 @@ class PromptTokens:
         layer, embedding = learned_tokens.attached(module)
         vectors = embedding.vectors.detach().float().cpu().numpy()
         return {(layer, VECTORS): vectors}, {VECTORS: embedding.words.as_settings()}
-
-    def lacks(self, parts: set[str]) -> str | None:
-        return None if VECTORS in parts else f"{VECTORS}, which it has not"
 
     def check_shapes(
         self, layer: str, keys: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], weight: tuple[int, ...]
@@ -125,11 +117,6 @@ class PromptTokens:
             raise ConfigError(f"{layer} has {VECTORS}, and the file does not tell the word that stands for them")
         learned_tokens.put(module, layer, tensors.tensors[VECTORS], learned_tokens.Words.read(settings))
         return lambda: learned_tokens.detach(module)
-
-    def for_kohya(
-        self, tensors: "Mapping[str, np.ndarray]", scale: float, usual: float
-    ) -> "tuple[dict[str, np.ndarray], float]":
-        raise AssertionError("prompt tokens have a file of their own")
 
     def sd_scripts_keys(self, options: PromptTokensOptions, training: TrainingConfig) -> dict[str, Any]:
         return {}

@@ -17,6 +17,7 @@ from torch import nn
 
 from fashion_sweep.adapters.formats import CONFIG_KEY
 from fashion_sweep.adapters.kind import AdapterKind, LayerTensors
+from fashion_sweep.adapters.metadata import kinds_in
 from fashion_sweep.adapters.settings import peft_settings, scaling_of
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import ConfigError
@@ -66,7 +67,8 @@ def read_layers(
         keys = sorted(file.keys())
         matches = {key: key_of.fullmatch(key) for key in keys}
         endings = {match["ending"] for match in matches.values() if match}
-        settings = peft_settings((file.metadata() or {}).get(CONFIG_KEY, "{}"), {parts[one] for one in endings})
+        metadata = file.metadata() or {}
+        settings = peft_settings(metadata.get(CONFIG_KEY, "{}"), {parts[one] for one in endings})
         _check_places(keys, [key for key, match in matches.items() if match is None or match["stem"] not in stems])
         for key, match in matches.items():
             assert match
@@ -75,7 +77,7 @@ def read_layers(
             if part in layer.keys:
                 raise ConfigError(f"{layer.keys[part]} and {key} are for one place")
             layer.keys[part] = key
-        kinds = _kinds_of(layers)
+        kinds = _kinds_of(layers, metadata)
         for (component, name), layer in layers.items():
             weight = weight_shape(components[component].get_submodule(name))
             _check_values(file, kinds[component, name], layer, name, weight)
@@ -126,9 +128,9 @@ def _check_places(keys: list[str], lost: list[str]) -> None:
         raise ConfigError(f"the model has no place for {lost[0]} ({len(lost)} of {len(keys)} tensors {verb} none)")
 
 
-def _kinds_of(layers: Mapping[Place, FileLayer]) -> dict[Place, AdapterKind]:
-    """Returns for each layer the first kind that has every part which the file holds of its component's weights, or of
-    its words.
+def _kinds_of(layers: Mapping[Place, FileLayer], metadata: Mapping[str, str]) -> dict[Place, AdapterKind]:
+    """Returns for each layer the kind that has every part which the file holds of its component's weights, or of its
+    words: the first that there is, but of files that say their kinds the first of these.
 
     Raises:
         ConfigError: there is none.
@@ -139,9 +141,10 @@ def _kinds_of(layers: Mapping[Place, FileLayer]) -> dict[Place, AdapterKind]:
     for place, layer in layers.items():
         groups.setdefault((place[0], bool(layer.parts & of_words)), []).append(place)
     found: dict[Place, AdapterKind] = {}
-    for places in groups.values():
+    for (component, _), places in groups.items():
         parts = set[str]().union(*(layers[place].parts for place in places))
-        kind = next((kind for kind in kinds if parts <= set(kind.spellings)), None)
+        said = [ADAPTER_KINDS[name] for name in kinds_in(metadata, component)]
+        kind = next((kind for kind in said if parts <= set(kind.spellings)), None)
         if kind is None:
             key = next(iter(layers[places[0]].keys.values()))
             raise ConfigError(f"{key} and what is beside it are of different kinds of adapters")

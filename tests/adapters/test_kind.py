@@ -6,6 +6,7 @@ import optuna
 import pytest
 from pydantic import PositiveInt
 
+from fashion_sweep.adapters.kind import AdapterKind
 from fashion_sweep.cluster.suggestions import Choices
 from fashion_sweep.config.adapter_columns import adapter_columns
 from fashion_sweep.config.loading import load_run_config, read_run_config
@@ -24,13 +25,11 @@ class ShiftOptions(AdapterOptions):
     per_layer: PositiveInt
 
 
-class Shifts:
+class Shifts(AdapterKind):
     """A kind that has no rank."""
 
-    options, axes, shared, targets = ShiftOptions, ("per_layer",), (), None
-
-    def prefix(self, options: ShiftOptions) -> str:
-        return ""
+    name, title, family, spellings, formats = "shifts", "shifts", "shifts", {}, {}
+    options, axes = ShiftOptions, ("per_layer",)
 
     def tag(self, options: ShiftOptions) -> str:
         return f"shifts{options.per_layer}"
