@@ -89,6 +89,18 @@ OPTIMIZERS = Door(
     },
 )
 """Optimizers: `training.optimizers.OptimizerKind`."""
+SCHEDULES = Door(
+    "schedule",
+    "schedules",
+    {
+        "cosine": "fashion_sweep.training.schedules:COSINE",
+        "constant": "fashion_sweep.training.schedules:CONSTANT",
+        "linear": "fashion_sweep.training.schedules:LINEAR",
+        "cosine_with_restarts": "fashion_sweep.training.schedules:COSINE_WITH_RESTARTS",
+        "polynomial": "fashion_sweep.training.schedules:POLYNOMIAL",
+    },
+)
+"""Courses of the learning rate: `training.schedules.Schedule`."""
 METRICS = Door(
     "metric",
     "metrics",

@@ -15,7 +15,7 @@ from fashion_sweep.config.adapter_columns import alpha_of
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.training_axes import short_value
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.doors import ADAPTER_KINDS
+from fashion_sweep.doors import ADAPTER_KINDS, OPTIMIZERS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.sources import EMBEDDED
 
@@ -164,7 +164,7 @@ def sd_scripts_keys(
         "output_name": title,
         "learning_rate": training.learning_rate,
         "lr_scheduler": training.schedule,
-        "optimizer": "torch.optim.adamw.AdamW" if training.optimizer == "adamw" else training.optimizer,
+        "optimizer": OPTIMIZERS[training.optimizer].path,
         "max_grad_norm": training.max_grad_norm,
         "max_train_steps": steps,
         "num_epochs": training.epochs,

@@ -7,13 +7,11 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, Pos
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.frozen import Frozen, first_mistake
-from fashion_sweep.doors import OPTIMIZERS
+from fashion_sweep.doors import OPTIMIZERS, SCHEDULES, Door
 from fashion_sweep.errors import did_you_mean
 
 Alpha = PositiveFloat | Literal["rank", "sqrt_rank"]
 """The alpha of a LoRA: a number, or one that grows with the rank."""
-Schedule = Literal["cosine", "constant", "linear", "cosine_with_restarts", "polynomial"]
-"""The course of the learning rate after its warm-up, by the names of diffusers' `get_scheduler`."""
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 
 
@@ -27,10 +25,15 @@ class Axis:
     """Whether a search may draw it from a range."""
 
 
-def _known_optimizer(name: str) -> str:
-    if name not in OPTIMIZERS:
-        raise ValueError(f"there is none of this name{did_you_mean(name, OPTIMIZERS.names)}")
-    return name
+def _known(door: Door) -> AfterValidator:
+    """Returns the check that a name is one of a door's."""
+
+    def check(name: str) -> str:
+        if name not in door:
+            raise ValueError(f"there is none of this name{did_you_mean(name, door.names)}")
+        return name
+
+    return AfterValidator(check)
 
 
 class TrainingAxes(Frozen):
@@ -46,10 +49,11 @@ class TrainingAxes(Frozen):
     target_modules: Annotated[tuple[TargetModule, ...] | None, Field(min_length=1), Axis("targets")] = None
     """The names of the layers that get an adapter, for instance `[to_q, to_v, q_proj, v_proj]`.
     null: query, key, value and output projections of every attention module."""
-    optimizer: Annotated[str, AfterValidator(_known_optimizer), Axis("optimizer")] = "adamw"
+    optimizer: Annotated[str, _known(OPTIMIZERS), Axis("optimizer")] = "adamw"
     """The optimizer, an entry of `doors.OPTIMIZERS`."""
     weight_decay: Annotated[NonNegativeFloat, Axis("decay", is_ranged=True)] = 1e-2
-    schedule: Annotated[Schedule, Axis("schedule")] = "cosine"
+    schedule: Annotated[str, _known(SCHEDULES), Axis("schedule")] = "cosine"
+    """The course of the learning rate after its warm-up, an entry of `doors.SCHEDULES`."""
     warmup_steps: Annotated[Count, Axis("warmup")] = 0
     """The steps in which the learning rate rises from zero to its peak."""
     snr_gamma: Annotated[PositiveFloat | None, Axis("snr")] = None

@@ -11,17 +11,18 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
-from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from fashion_sweep.adapters.attaching import TrainedParameters
 from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.doors import SCHEDULES
 from fashion_sweep.errors import TrialError
 from fashion_sweep.models.memory import as_much_as_fits, is_out_of_memory, release_memory
 from fashion_sweep.models.model import Model
 from fashion_sweep.training.averaging import Average
 from fashion_sweep.training.batches import TrainingBatch, TrainingSet
 from fashion_sweep.training.gradients import Gradients, sum_over_workers
+from fashion_sweep.training.schedules import Course, Schedule
 
 logger = logging.getLogger(__name__)
 
@@ -108,18 +109,13 @@ class Trainer:
         return loss
 
     def learning_rate(self, step: int) -> float:
-        """Returns the rate at 0-based `step`, by the schedule of its name in diffusers, after its warm-up."""
+        """Returns the rate at 0-based `step`, by the schedule of its name, after its warm-up."""
         return self.config.learning_rate * self._course(step)
 
     @cached_property
-    def _course(self) -> Callable[[int], float]:
-        """The learning rate as a share of its peak, by step."""
-        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)  # which a scheduler needs to be made
-        name: str
-        name, warmup = self.config.schedule, self.config.warmup_steps
-        name = "constant_with_warmup" if name == "constant" else name
-        scheduler = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=self.steps)
-        return scheduler.lr_lambdas[0]
+    def _course(self) -> Course:
+        schedule: Schedule = SCHEDULES[self.config.schedule]
+        return schedule(self.config.warmup_steps, self.steps)
 
     def _step(self, step: int, gradients: Gradients) -> float:
         """Takes one optimizer step, and returns the mean loss of the global batch."""

@@ -21,6 +21,8 @@ class OptimizerKind:
 
     make: Callable[[Groups, TrainingConfig], "Optimizer"]
     """Makes the optimizer of groups of parameters."""
+    path: str
+    """The dotted path of its class, as sd-scripts' metadata names it."""
     package: str | None = None
     """The module that it needs beside those that are always installed."""
 
@@ -78,10 +80,10 @@ def _prodigy(groups: Groups, config: TrainingConfig) -> "Optimizer":
     return optimizer
 
 
-ADAMW = OptimizerKind(_adamw)
-ADAMW_8BIT = OptimizerKind(_adamw_8bit, "bitsandbytes")
+ADAMW = OptimizerKind(_adamw, "torch.optim.adamw.AdamW")
+ADAMW_8BIT = OptimizerKind(_adamw_8bit, "bitsandbytes.optim.adamw.AdamW8bit", "bitsandbytes")
 """AdamW whose state takes a byte a value: Dettmers et al. (2022), arXiv:2110.02861."""
-ADAFACTOR = OptimizerKind(_adafactor)
-"""Shazeer & Stern (2018), arXiv:1804.04235, with the learning rate as given."""
-PRODIGY = OptimizerKind(_prodigy, "prodigyopt")
+ADAFACTOR = OptimizerKind(_adafactor, "transformers.optimization.Adafactor")
+"""Shazeer & Stern (2018), arXiv:1804.04235, with the learning rate as given; it has no `betas`."""
+PRODIGY = OptimizerKind(_prodigy, "prodigyopt.prodigy.Prodigy", "prodigyopt")
 """Mishchenko & Defazio (2023), arXiv:2306.06101: it finds the rate, and `learning_rate` is a factor, usually 1."""

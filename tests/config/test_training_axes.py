@@ -34,7 +34,7 @@ def test_a_trial_has_its_own_value_of_any_axis():
     ("values", "said"),
     [
         ({"optimizer": "adam"}, "optimizer: there is none of this name; did you mean 'adamw'?"),
-        ({"schedule": "sine"}, "schedule: Input should be 'cosine', 'constant'"),
+        ({"schedule": "sine"}, "schedule: there is none of this name; did you mean 'cosine'"),
         ({"lora_alpha": "ranks"}, "lora_alpha"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"steps": 5, "epochs": 1}, "in steps or in epochs, not in both"),

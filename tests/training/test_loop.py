@@ -10,7 +10,7 @@ from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import load_catalogue
 from fashion_sweep.data.layouts import deepfashion
-from fashion_sweep.doors import OPTIMIZERS
+from fashion_sweep.doors import OPTIMIZERS, SCHEDULES
 from fashion_sweep.encodings.encoders import encode_captions, encode_images
 from fashion_sweep.encodings.sharded_cache import ShardedCache
 from fashion_sweep.errors import TrialError
@@ -187,6 +187,16 @@ def test_the_rate_rises_for_as_many_steps_as_are_said_and_then_takes_its_course(
     _, reports = trained(world, tmp_path, **changes)
     shares = [report["learning_rate"] / LEARNING_RATE for report in reports[1:]]
     assert shares == pytest.approx([0, 0.5, 1, 0.75, 0.5, 0.25])
+
+
+def halving(warmup_steps, steps):
+    return lambda step: 0.5**step
+
+
+def test_a_schedule_may_come_from_elsewhere(world, tmp_path, monkeypatch):
+    monkeypatch.setitem(SCHEDULES.places, "halving", f"{__name__}:halving")
+    _, reports = trained(world, tmp_path, schedule="halving", steps=3, validation_every=1)
+    assert [report["learning_rate"] / LEARNING_RATE for report in reports[1:]] == [1, 0.5, 0.25]
 
 
 def test_b_learns_as_much_faster_as_lora_plus_says(world, tmp_path):
