@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fashion_sweep.config.placed_adapter import AdapterOptions
 from fashion_sweep.config.search_space import LARGEST_RANK
 from fashion_sweep.config.training import TrainingConfig
-from fashion_sweep.config.training_axes import Alpha, short_value, worded
+from fashion_sweep.config.training_axes import Alpha, Growing, short_value, worded
 
 
 class RankedOptions(AdapterOptions):
@@ -21,6 +21,13 @@ class RankedOptions(AdapterOptions):
     rank: int = Field(ge=1, le=LARGEST_RANK)
     lora_alpha: Alpha | None = None
     """The alpha, a number or one that grows with the rank; null: `training.lora_alpha`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grows_from_one(cls, values: Any) -> Any:
+        """Has an alpha that grows with the rank be 1 where the rank is, so that both ways to say it are one."""
+        is_one = isinstance(values, dict) and values.get("rank") == 1 and isinstance(values.get("lora_alpha"), str)
+        return {**values, "lora_alpha": 1.0} if is_one and values["lora_alpha"] in get_args(Growing) else values
 
     @property
     def others(self) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class Space(Frozen):
     ranks: list[Annotated[int, Field(ge=1, le=LARGEST_RANK)]] = Field([])
     """The values of the option `rank`, for the kinds that have one."""
     options: dict[str, list[Any]] = Field({})
-    """The values of other options, for the kinds that have them."""
+    """The values of options beside the rank, for the kinds that have them."""
     training: dict[str, list[Any] | Range] = Field({})
     """Further axes, for instance `{learning_rate: [1e-5, 1e-4]}`; keys as in `TRAINING_AXES`.
     In a search, numbers may come from a range."""
@@ -138,6 +138,8 @@ class Space(Frozen):
     def _says_nothing_twice_or_in_vain(self) -> "Space":
         if {"steps", "epochs"} <= set(self.training):
             raise ValueError("training: a trial's length is given in steps or in epochs, not in both")
+        if "rank" in self.options:
+            raise ValueError("options: ranks have a list of their own, ranks")
         axes: dict[str, list[Any]] = {"placements": self.placements, "kinds": self.kinds, "ranks": self.ranks}
         axes |= self.options | self.listed
         for key, values in axes.items():
@@ -169,14 +171,15 @@ class Space(Frozen):
         }
 
     def choices(self, kind: str) -> list[AdapterOptions]:
-        """Returns every combination of the options of `kind`.
+        """Returns every combination of the options of `kind`, those that mean the same once.
 
         Raises:
             ValueError: one does not fit, or the kind needs one that the space does not list.
         """
         axes, model = self.option_axes(kind), ADAPTER_KINDS[kind].options
         try:
-            return [model(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
+            made = (model(**dict(zip(axes, values, strict=True))) for values in product(*axes.values()))
+            return [*dict.fromkeys(made)]
         except ValidationError as error:
             raise ValueError(f"{kind}: {first_mistake(error)}") from None
 

@@ -10,7 +10,8 @@ from fashion_sweep.config.frozen import Frozen, first_mistake
 from fashion_sweep.doors import OPTIMIZERS, SCHEDULES, Door
 from fashion_sweep.errors import did_you_mean
 
-Alpha = PositiveFloat | Literal["rank", "sqrt_rank"]
+Growing = Literal["rank", "sqrt_rank"]
+Alpha = PositiveFloat | Growing
 """The alpha of a LoRA: a number, or one that grows with the rank."""
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 
