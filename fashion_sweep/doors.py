@@ -63,7 +63,14 @@ class Door:
         return tuple(self.places)
 
 
-ARCHITECTURES = Door("architecture", "architectures", {"sdxl": "fashion_sweep.models.sdxl.architecture:SDXL"})
+ARCHITECTURES = Door(
+    "architecture",
+    "architectures",
+    {
+        "sdxl": "fashion_sweep.models.sdxl.architecture:SDXL",
+        "sd3": "fashion_sweep.models.sd3.architecture:SD3",
+    },
+)
 """Families of base models: `models.architecture.Architecture`."""
 ADAPTER_KINDS = Door(
     "adapter kind",

@@ -47,17 +47,18 @@ def placed_layers(
 
 def _layers_of(one: PlacedAdapter, component: str, layers: list[str], architecture: str, targets: Targets) -> list[str]:
     part, own = one.part, ADAPTER_KINDS[one.kind].targets
+    of_sweeps = {name: ARCHITECTURES[architecture].part_name(component, name) for name in layers}
     embeddings = {*_ending_in(layers, EMBEDDINGS)}
     if own is not None:
-        found = [name for name in _ending_in(layers, own) if part.has(name)]
+        found = [name for name in _ending_in(layers, own) if part.has(of_sweeps[name])]
         if not found:
             raise ConfigError(
                 f"{one.placement}: has no {' or '.join(own)}, which {ADAPTER_KINDS[one.kind].title} are for"
             )
         return found
-    inside = [name for name in layers if part.has(name) and name not in embeddings]
+    inside = [name for name in layers if part.has(of_sweeps[name]) and name not in embeddings]
     if not inside:
-        raise ConfigError(f"{part.name!r} is no part of this model{_nearest(part, component, layers)}")
+        raise ConfigError(f"{part.name!r} is no part of this model{_nearest(part, component, of_sweeps.values())}")
     wanted = _ending_in(inside, targets or ARCHITECTURES[architecture].target_modules(component))
     if wanted or (part.inside and not targets):
         return wanted or inside
@@ -70,7 +71,7 @@ def _ending_in(layers: Iterable[str], targets: tuple[str, ...]) -> list[str]:
     return [name for name in layers if f".{name}".endswith(suffixes)]
 
 
-def _nearest(part: ModelPart, component: str, layers: list[str]) -> str:
+def _nearest(part: ModelPart, component: str, layers: Iterable[str]) -> str:
     """Returns what was probably meant: each word that no layer's name has is replaced by one like it."""
     words = {word for name in layers for word in name.split(".") if not word.isdecimal()}
     for pattern in part.inside.split("+"):

@@ -144,6 +144,10 @@ class Architecture(Protocol):
     def target_modules(self, component: str) -> tuple[str, ...]:
         """Returns the names of the layers of `component` that are adapted where nothing else names any."""
 
+    def part_name(self, component: str, layer: str) -> str:
+        """Returns the name of a layer by which sweeps name the parts of the model; usually its own."""
+        return layer
+
     def saved_name(self, component: str, layer: str, file_format: str) -> str | None:
         """Returns the name of a layer in a file of that format, or None where it has none.
 

@@ -40,13 +40,14 @@ def random_pipeline(family: Any, folder: Path, dtype: Mapping[str, torch.dtype],
         if not isinstance(entry, list):
             parts[name] = entry
         elif entry[0] is not None:
-            parts[name] = _component(name, entry[1], folder / name, dtype.get(name, dtype["default"]))
+            parts[name] = random_part(name, entry[1], folder / name, dtype.get(name, dtype["default"]))
         else:
             parts[name] = None
     return family(**parts)
 
 
-def _component(name: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
+def random_part(name: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
+    """Builds one part of a pipeline, of the class that is named, as its folder's configs describe it."""
     if kind.removesuffix("Fast") in STAND_INS:
         family = getattr(transformers, kind)
         return family.from_pretrained(folder) if folder.is_dir() else STAND_INS[kind.removesuffix("Fast")](name)

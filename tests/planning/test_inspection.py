@@ -8,7 +8,7 @@ import pytest
 from transformers import CLIPTokenizer
 
 from fashion_sweep.config.loading import load_preset
-from fashion_sweep.models.sdxl.caption_lengths import find_tokenizers
+from fashion_sweep.models.caption_lengths import find_tokenizers
 from fashion_sweep.planning.inspection import check_data, configured
 from fashion_sweep.tiny import WEIGHTS
 from tests.conftest import write_fashion
@@ -90,7 +90,7 @@ def test_the_second_time_nothing_is_read(root, monkeypatch):
     first, _ = check_data("fashion", preset(root))
     assert first.headers_read == 21
     for name in (
-        "models.sdxl.caption_lengths.caption_lengths",
+        "models.caption_lengths.caption_lengths",
         "data.locations.open_binary",
         "data.images.open_binary",
     ):

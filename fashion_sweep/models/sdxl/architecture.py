@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.errors import ConfigError, first_line
+from fashion_sweep.models import caption_lengths
 from fashion_sweep.models.architecture import (
     Architecture,
     Example,
@@ -19,7 +20,7 @@ from fashion_sweep.models.architecture import (
     Placement,
     TokenLengths,
 )
-from fashion_sweep.models.sdxl import caption_lengths, cost, export_keys
+from fashion_sweep.models.sdxl import cost, export_keys
 from fashion_sweep.models.sdxl.card import NAMES, example_code
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.layers import COMPONENTS, layers_of
@@ -114,13 +115,13 @@ class StableDiffusionXL(Architecture):
         return count_operations(model, size)
 
     def tokenizer_fingerprints(self, base: str) -> Sequence[str]:
-        return [fingerprint(str(folder)) for folder in caption_lengths.find_tokenizers(base)]
+        return [fingerprint(str(folder)) for folder in caption_lengths.find_tokenizers(self.locate(base))]
 
     def tokenizers(self, base: str) -> Mapping[str, Any]:
-        return caption_lengths.open_tokenizers(caption_lengths.find_tokenizers(base))
+        return caption_lengths.open_tokenizers(caption_lengths.find_tokenizers(self.locate(base)))
 
     def caption_lengths(self, base: str, counts: Mapping[str, int]) -> list[TokenLengths]:
-        return caption_lengths.caption_lengths(caption_lengths.find_tokenizers(base), counts)
+        return caption_lengths.caption_lengths(caption_lengths.find_tokenizers(self.locate(base)), counts)
 
     def for_pictures(self, model: SDXLConfig, refine_fraction: float) -> SDXLConfig:
         return model if refine_fraction else self.for_training(model)

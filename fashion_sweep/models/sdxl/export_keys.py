@@ -6,6 +6,8 @@ those of Stability's own checkpoint; kohya's with diffusers' block names; and th
 
 import re
 
+from fashion_sweep.models import clip_keys
+
 BLOCKS_APART = 3
 """The step of Stability's numbering: two layers a block, and one that changes the resolution."""
 OUTSIDE_BLOCKS = {
@@ -22,9 +24,6 @@ IN_RESNET = {
     "conv2": "out_layers.3",
     "conv_shortcut": "skip_connection",
 }
-UNDERSCORED = {"unet": ("lora_unet_",), "text_encoder": ("lora_te1_", "lora_te_"), "text_encoder_2": ("lora_te2_",)}
-"""The prefixes of kohya's names, by component."""
-OLD_ATTENTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 
 
 def saved_name(component: str, layer: str, file_format: str) -> str | None:
@@ -38,22 +37,22 @@ def saved_name(component: str, layer: str, file_format: str) -> str | None:
         file_format: `diffusers`, `peft` (a file a component) or `kohya`.
     """
     if file_format == "kohya":
-        name = unet_name(layer) if component == "unet" else _text_encoder_name(component, layer)
+        name = unet_name(layer) if component == "unet" else clip_keys.kohya_name(component, layer)
         return name and name.replace(".", "_")
-    if file_format == "peft":
-        peft_name = _plain(component, layer) if component == "text_encoder" else _full(component, layer)
-        return f"base_model.model.{peft_name}"
-    return f"{component}.{_full(component, layer)}"
+    name = layer if component == "unet" else clip_keys.full(layer)
+    if file_format == "peft":  # the first encoder's own class has no text_model
+        return f"base_model.model.{clip_keys.plain(layer) if component == 'text_encoder' else name}"
+    return f"{component}.{name}"
 
 
 def spellings(component: str, layer: str) -> set[str]:
     """Returns every name that a trainer may give the layer in a file."""
-    plain = _plain(component, layer)
-    layers = {plain, layer} if component == "unet" else {plain, layer, f"text_model.{plain}"}
-    names = {f"{component}.{name}" for name in layers} | {f"{component}.{name}" for name in _old(plain)}
-    underscored = layers if component == "unet" else layers - {plain}
-    names |= {f"{prefix}{name}".replace(".", "_") for prefix in UNDERSCORED[component] for name in underscored}
-    if component == "unet" and (name := unet_name(layer)):
+    if component != "unet":
+        return clip_keys.spellings(component, layer)
+    names = {f"unet.{layer}", f"lora_unet_{layer}".replace(".", "_")}
+    if inside := re.fullmatch(r"(.+\.attn[12])\.(to_[qkv]|to_out)(\.0)?", layer):
+        names.add(f"unet.{inside[1]}.processor.{inside[2]}")  # of the time when diffusers named attention processors
+    if name := unet_name(layer):
         names.add(name.replace(".", "_"))
     return names
 
@@ -83,28 +82,3 @@ def unet_name(layer: str) -> str | None:
     first = int(block) * BLOCKS_APART + int(place)
     number = f"input_blocks.{first + 1}" if side == "down" else f"output_blocks.{first}"
     return f"lora_unet_{number}.{1 if kind == 'attentions' else 0}.{rest}"
-
-
-def _text_encoder_name(component: str, layer: str) -> str | None:
-    inside = re.fullmatch(r"encoder\.layers\.\d+\.(self_attn|mlp)\.\w+", _plain(component, layer))
-    number = 2 if component == "text_encoder_2" else 1
-    return f"lora_te{number}_text_model.{inside[0]}" if inside else None
-
-
-def _plain(component: str, layer: str) -> str:
-    """Strips the `text_model.` that layers of text encoders have in some versions of transformers."""
-    return layer if component == "unet" else layer.removeprefix("text_model.")
-
-
-def _full(component: str, layer: str) -> str:
-    """Adds the `text_model.` that every version of diffusers and ComfyUI reads; the projection has none."""
-    outside = component == "unet" or layer == "text_projection"
-    return layer if outside else f"text_model.{_plain(component, layer)}"
-
-
-def _old(layer: str) -> list[str]:
-    """Returns the layer's names of the time when diffusers named attention processors."""
-    head, _, last = layer.rpartition(".")
-    if inside := re.fullmatch(r"(.+\.attn[12])\.(to_[qkv]|to_out)(\.0)?", layer):
-        return [f"{inside[1]}.processor.{inside[2]}"]
-    return [f"text_model.{head}.{OLD_ATTENTION[last]}"] if last in OLD_ATTENTION else []

@@ -9,21 +9,16 @@ import numpy as np
 
 from fashion_sweep.models.architecture import TokenLengths
 from fashion_sweep.models.clip_tokenizers import CONTEXT, clip_tokenizer
-from fashion_sweep.models.sdxl.sources import SOURCES
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
 CHUNK = 1024
 
 
-def find_tokenizers(base: str) -> list[Path]:
-    """Returns the folders of the model's tokenizers, its own or in the hub's cache.
+def find_tokenizers(location: str) -> list[Path]:
+    """Returns the folders of the tokenizers of CLIP's encoders, of a located model or in the hub's cache.
 
-    The list is empty where they are not at hand: CLIP's, which open_clip carries, stand in for SDXL's then.
-
-    Raises:
-        ConfigError: `base` is neither a model's folder nor a hub id.
+    The list is empty where they are not at hand: CLIP's own, which open_clip carries, stand in for them then.
     """
-    location = SOURCES.locate(base, "model.base")
     folders = [Path(location) / name for name in TOKENIZERS]
     if not Path(location).exists():
         from huggingface_hub import try_to_load_from_cache
@@ -44,7 +39,7 @@ def caption_lengths(folders: Sequence[Path], counts: Mapping[str, int]) -> list[
     vocabularies: list[dict[str, int]] = []
     for name, tokenizer in open_tokenizers(folders).items():
         vocabulary = tokenizer.get_vocab()
-        if vocabulary in vocabularies:  # SDXL's two differ in nothing but what fills a short caption up
+        if vocabulary in vocabularies:  # a model's two differ in nothing but what fills a short caption up
             lengths.append(replace(lengths[vocabularies.index(vocabulary)], tokenizer=name))
         else:
             lengths.append(_caption_lengths(name, tokenizer, counts))
