@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from fashion_sweep.config.denoiser import with_own_name
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
 from fashion_sweep.config.settable import SET, may_be_set, options_of, settable, settable_name
@@ -57,7 +58,8 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     chosen = _validate(Preset, preset_values, preset_path, set_keys)
     if sweep_values.get("judge") is None:
         sweep_values["judge"] = [chosen.training_set]
-    judged = _validate(Sweep, sweep_values, sweep_path, set_keys, "sweep.")
+    named = with_own_name(sweep_values, chosen.model.architecture)
+    judged = _validate(Sweep, named, sweep_path, set_keys, "sweep.")
     return _validate(RunConfig, {"preset": chosen, "sweep": judged}, sweep_path, set_keys)
 
 
@@ -92,11 +94,15 @@ def _changed(values: dict[str, Any], new_values: Mapping[str, Any], path: Path) 
 
 
 def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
-    """Returns a sweep file's values, those under `presets.<preset>` in place of the general ones."""
+    """Returns a sweep file's values, those under `presets.<preset>` in place of the general ones.
+
+    Those of `tiny` are also those of `tiny-sd3`, which may have others of its own.
+    """
     special = values.pop("presets", {})
     if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):
         raise ConfigError("presets: must hold a mapping from preset to keys of the sweep")
-    return values | special.get(preset, {})
+    like = [name for name in special if preset == name or preset.startswith(f"{name}-")]
+    return values | {key: value for name in sorted(like, key=len) for key, value in special[name].items()}
 
 
 def read_run_config(path: Path) -> RunConfig:

@@ -111,8 +111,10 @@ def left_out(config: RunConfig, without_captions: bool, views: int) -> list[str]
     limit, wanted = config.preset.cache.max_gb, config.preset.training.views
     sentences = []
     if without_captions:
+        size = config.architecture.caption_bytes(config.preset.model) / 1e6
         sentences.append(
-            f"Within cache.max_gb={limit:g} no prompt embeddings are kept: captions are encoded in training."
+            f"Within cache.max_gb={limit:g} no prompt embeddings are kept, of {size:.3g} MB a caption: captions are "
+            "encoded in training."
         )
     if views < wanted:
         sentences.append(f"Within cache.max_gb={limit:g} {views} of {wanted} views an image are kept.")

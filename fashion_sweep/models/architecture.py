@@ -119,7 +119,7 @@ class Architecture(Protocol):
     text_components: tuple[str, ...]
     """The components that read the caption: with an adapter there, captions cannot be encoded beforehand."""
     placements: Mapping[str, Placement]
-    """The placements by the names that sweeps use."""
+    """The placements by the names that sweeps use, the denoiser's first."""
 
     has_snr: bool = False
     """Whether its models know how much signal a timestep leaves, by which its loss can be weighted."""

@@ -154,7 +154,8 @@ def test_a_limit_of_the_cache_is_rehearsed_as_it_would_be_run(runs_root):
     assert set(outcome.pace.rows) == {"images", "reference-fashion"}
     assert outcome.pace.caption > 0
     assert {
-        "Within cache.max_gb=0.005 no prompt embeddings are kept: captions are encoded in training.",
+        "Within cache.max_gb=0.005 no prompt embeddings are kept, of 0.0248 MB a caption: captions are encoded in "
+        "training.",
         "Within cache.max_gb=0.005 2 of 4 views an image are kept.",
     } <= set(outcome.setting.notes)
     assert tables(outcome, RehearsalOptions())
