@@ -1,6 +1,7 @@
 """Plots of a sweep's axes: how much each matters, its slices, a heat map of two, parallel coordinates of all."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -89,7 +90,7 @@ def _importances(plot: Axes, points: AxisPoints, axes: Sequence[SweepAxis], metr
         if found.high > found.low:
             error = [[found.value - found.low], [found.high - found.value]]
             plot.errorbar(found.value, place, xerr=error, color="black", capsize=3, elinewidth=1.2)
-    plot.set(xlim=(0, 1), xlabel="share of the variance", title=metric.title)
+    plot.set(xlim=(0, 1), ylim=(-0.6, len(axes) - 0.4), xlabel="share of the variance", title=metric.title)
     plot.set_yticks(range(len(axes)), [axis.name for axis in reversed(axes)])
 
 
@@ -103,11 +104,15 @@ def _slice(plot: Axes, points: AxisPoints, axis: SweepAxis, metric: Metric) -> N
     distinct = sorted(set(across))
     if axis.is_logarithmic:
         plot.set_xscale("log")
-    if axis.is_numeric and len(distinct) <= MOST_TICKS:
-        plot.set_xticks(distinct, [f"{value:g}" for value in distinct])
+    if axis.is_numeric and (axis.is_logarithmic or len(distinct) <= MOST_TICKS):
+        some = [distinct[at] for at in np.unique(np.linspace(0, len(distinct) - 1, MOST_TICKS).round().astype(int))]
+        plot.set_xticks(some, [f"{value:.3g}" for value in some])
         plot.xaxis.set_minor_formatter(NullFormatter())
     elif not axis.is_numeric:
-        plot.set_xticks(range(len(axis.levels)), axis.levels, rotation=30 if len(axis.levels) > 2 else 0, ha="center")
+        slanted: dict[str, Any] = (
+            {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(axis.levels) > 2 else {}
+        )
+        plot.set_xticks(range(len(axis.levels)), axis.levels, **slanted)
         plot.set_xlim(-0.5, len(axis.levels) - 0.5)
     plot.margins(0.15)
 

@@ -143,12 +143,36 @@ def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoint
     values = [_values(specs[one.title], results.config, single, stated) for one in shown]
     names = dict.fromkeys(key for own in values for key in own)
     axes = [SweepAxis(key.replace("_", " "), tuple(own.get(key, NONE) for own in values)) for key in names]
+    axes = free([_with_zeros(axis) for axis in axes if len(set(axis.values)) > 1])
     errors = {metric.name: _errors(shown, metric, verdict) for metric in results.deciding(name)} if verdict else {}
     return AxisPoints(
         shown,
-        tuple(_with_zeros(axis) for axis in axes if len(set(axis.values)) > 1),
+        tuple(axes),
         {key: own for key, own in errors.items() if own is not None},
     )
+
+
+def free(axes: Sequence[SweepAxis]) -> list[SweepAxis]:
+    """Returns the axes that no other one decides: at one budget, a kind of adapter or a part has its own size.
+
+    Numbers that no two configurations share decide nothing; of axes that decide each other the first stays.
+    """
+    kept = list(axes)
+    for axis in reversed(axes):
+        others = [one for one in kept if one is not axis]
+        if any(_decides(one, axis) and not (_decides(axis, one) and _is_before(axis, one, axes)) for one in others):
+            kept.remove(axis)
+    return kept
+
+
+def _decides(one: SweepAxis, other: SweepAxis) -> bool:
+    pairs, distinct = set(zip(one.values, other.values, strict=True)), set(one.values)
+    return len(pairs) == len(distinct) and not (one.is_numeric and len(distinct) == len(one.values))
+
+
+def _is_before(one: SweepAxis, other: SweepAxis, axes: Sequence[SweepAxis]) -> bool:
+    """Whether the first of two that decide each other is the one to keep: words before numbers, else by their order."""
+    return (one.is_numeric, axes.index(one)) < (other.is_numeric, axes.index(other))
 
 
 def _values(spec: TrialSpec, config: RunConfig, single: bool, stated: Collection[str]) -> dict[str, Any]:

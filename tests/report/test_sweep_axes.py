@@ -10,7 +10,7 @@ from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.axis_plots import axis_figures
 from fashion_sweep.report.configurations import Configuration
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, points_of
+from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, free, points_of
 from fashion_sweep.report.verdict import Interval
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 
@@ -93,6 +93,17 @@ def test_what_adapters_set_for_themselves_are_axes_and_what_they_do_not_is_the_t
         finish_trial(run, TrialSpec.of(values), 18432, {"fashion": judgement(16.0, 23.0)})
     found = points_of(collect(run), "fashion", None)
     assert {axis.name: axis.values for axis in found.axes} == {"lora alpha": (8.0, "rank", 3.0)}
+
+
+def test_an_axis_that_another_decides_is_left_out():
+    part = SweepAxis("part", ("unet", "mid_block", "up_blocks", "attn1"))
+    rank = SweepAxis("rank", (2, 21, 4, 4))
+    assert free([rank, part]) == [part]
+    kind, factor = SweepAxis("kind", ("lora", "lora", "lokr", "lokr")), SweepAxis("decompose factor", (0, 0, 4, 4))
+    rate = SweepAxis("learning rate", (0.001, 0.005, 0.001, 0.005))
+    assert free([factor, rate, kind]) == [rate, kind]
+    drawn = SweepAxis("learning rate", (0.0011, 0.0054, 0.0016, 0.0035))  # by a search
+    assert free([drawn, kind]) == [drawn, kind]
 
 
 def test_every_plot_is_made_where_several_axes_differ_and_none_where_one_does():

@@ -7,7 +7,8 @@ this family have query, key and value as one layer, so that three adapters of th
 
 from fashion_sweep.models import clip_keys
 
-PREFIXES = ("lora_transformer_",)
+PREFIXES = ("lora_transformer_", "lycoris_")
+"""Of names with underscores; the first is the one that is written."""
 
 
 def saved_name(component: str, layer: str, file_format: str) -> str | None:
