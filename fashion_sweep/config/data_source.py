@@ -1,10 +1,9 @@
 """The settings of one data set in a preset: its layout, place and filter, and the size of pictures judged on it."""
 
-from typing import Literal
-
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.training_axes import Quantization
 from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.errors import did_you_mean
 
@@ -53,7 +52,7 @@ class DataSource(Frozen):
     """The largest width/height; images outside the two bounds are dropped."""
     evaluation: Size | None = None
     """The size of pictures judged on the set; null: as large as training images, cropped as little as that takes."""
-    quantization: Literal["nf4", "int8"] | None = None
+    quantization: Quantization | None = None
     """What the base model is rounded to when it draws the pictures judged on the set, as in `model.quantization`;
     null: to nothing, whatever an adapter was trained on."""
 

@@ -13,6 +13,8 @@ from fashion_sweep.errors import did_you_mean
 Growing = Literal["rank", "sqrt_rank"]
 Alpha = PositiveFloat | Growing
 """The alpha of a LoRA: a number, or one that grows with the rank."""
+Quantization = Literal["nf4", "int8"]
+"""What weights are rounded to: 4 bits a weight, or 8."""
 TargetModule = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=60)]
 
 
@@ -72,7 +74,7 @@ class TrainingAxes(Frozen):
 class ModelAxes(Frozen):
     """The settings of the base model that are axes; a preset's `model` has these and others."""
 
-    quantization: Annotated[Literal["nf4", "int8"] | None, Axis("base")] = None
+    quantization: Annotated[Quantization | None, Axis("base")] = None
     """What the denoiser's frozen linear layers are rounded to in training, by bitsandbytes: 4 bits a weight (QLoRA,
     Dettmers et al. 2023, arXiv:2305.14314) or 8 (LLM.int8(), arXiv:2208.07339); null: to nothing but `dtype`."""
 

@@ -27,7 +27,7 @@ def check_quantization() -> None:
         ConfigError: bitsandbytes is not installed.
     """
     if find_spec("bitsandbytes") is None:
-        raise ConfigError("quantization: needs bitsandbytes; install it with pip install 'fashion-sweep[optimizers]'")
+        raise ConfigError("quantization: needs bitsandbytes; install it with pip install 'fashion-sweep[quantization]'")
 
 
 def check_size(model: ModelConfig, key: str, size: Size) -> None:

@@ -18,8 +18,6 @@ from fashion_sweep.run.specs import run_specs
 from fashion_sweep.storage.files import is_whole, read_json, read_json_lines, replacing, write_json
 
 Say = Callable[[str], None]
-QUANTIZATION = "quantization"
-"""The setting of the base model that a trial may have for itself."""
 NAMED = 3
 """The number of differences that an error names."""
 
@@ -33,15 +31,11 @@ def check_trained_alike(config: RunConfig, run: RunPaths, other: RunPaths) -> No
     if other.root.resolve() == run.root.resolve():
         raise RunError(f"--adapters-from {other.name}: is this run itself, whose adapters are used in any case")
     theirs = read_run_config(other.config)
-    differences = differing(_model(theirs), _model(config), "model.")
+    differences: list[str] = []
     for spec in _shared(config, other):
+        differences += differing(_model(theirs, spec), _model(config, spec), "model.")
         ours, their_training = config.training_of(spec).model_dump(), theirs.training_of(spec).model_dump()
         differences += differing(their_training, ours, "training.")
-        differences += differing(
-            {QUANTIZATION: theirs.model_of(spec).quantization},
-            {QUANTIZATION: config.model_of(spec).quantization},
-            "model.",
-        )
     _refuse(other, list(dict.fromkeys(differences)))
 
 
@@ -71,10 +65,10 @@ def _shared(config: RunConfig, other: RunPaths) -> list[TrialSpec]:
     return [spec for spec in config.specs if not spec.is_base_model and spec in theirs]
 
 
-def _model(config: RunConfig) -> dict[str, Any]:
-    """Returns the settings of the base model that have a part in training."""
-    model = config.preset.model
-    values: dict[str, Any] = architecture_of(model).for_training(model).model_dump(exclude={QUANTIZATION})
+def _model(config: RunConfig, spec: TrialSpec) -> dict[str, Any]:
+    """Returns the settings of the base model that have a part in a trial's training."""
+    model = config.model_of(spec)
+    values: dict[str, Any] = architecture_of(model).for_training(model).model_dump()
     return values
 
 

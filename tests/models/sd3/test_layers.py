@@ -86,3 +86,9 @@ def test_a_config_of_another_network_is_refused(tmp_path):
 
 def test_t5_carries_no_adapter():
     assert "text_encoder_3" not in SD3.components
+
+
+def test_learned_words_have_no_reader_and_are_refused():
+    spec = TrialSpec.of({"text_encoders": {"kind": "prompt_tokens", "num_tokens": 2}}, "sd3")
+    with pytest.raises(ConfigError, match="has no token_embedding, which prompt tokens are for"):
+        count_parameters(folder_of(MODELS[0]), spec)
