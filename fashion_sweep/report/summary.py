@@ -88,11 +88,14 @@ def _height(show: Callable[[Console], None]) -> int:
 
 
 def _narrow(table: Table) -> rich.table.Table:
-    """Makes a table with a line for each row: names that are too long are cut, numbers never.
-    The report has the names whole."""
+    """Makes a table with a line for each row: names that are too long are cut, numbers never, and the report has them
+    whole. Names that could no longer be told apart take several lines."""
     numbers = [(column, *(row[at] for row in table.rows)) for at, column in enumerate(table.columns) if at]
     room = WIDTH - sum(2 + max(map(len, cells)) for cells in numbers)
-    rows = tuple((_cut(name, room), *rest) for name, *rest in table.rows)
+    names = [_cut(name, room) for name, *_ in table.rows]
+    if len(set(names)) < len(names):
+        names = [name for name, *_ in table.rows]
+    rows = tuple((name, *rest) for name, (_, *rest) in zip(names, table.rows, strict=True))
     made = terminal(replace(table, rows=rows, caption=""))
     made.show_edge = False
     return made

@@ -1,6 +1,7 @@
 """The last screen of a run: short, in 80 columns, and with commands that can be typed as they stand."""
 
 import io
+import json
 import shlex
 import shutil
 
@@ -46,6 +47,18 @@ def test_a_decided_run_ends_with_what_to_take_and_how_to_draw_with_it(tmp_path):
     draw, look = commands(lines)
     assert draw.startswith(f"python -m fashion_sweep generate --adapter {run.trial('unet-r2').root} --prompt ")
     assert look == "python -m fashion_sweep ui"
+
+
+def test_names_that_would_look_alike_when_cut_stay_whole(tmp_path):
+    alike = {"lora_alpha": "rank", "learning_rate": 0.001, "schedule": "linear", "warmup_steps": 10}
+    trials = [{"unet": 8, **alike, "optimizer": optimizer} for optimizer in ("adafactor", "prodigy")]
+    run = make_run(tmp_path / "run", settings=[f"sweep.trials={json.dumps(trials)}"])
+    for values in trials:
+        finish_trial(run, TrialSpec.of(values), 73728, {"fashion": judgement(16.0, 23.0)})
+    lines = last_screen(run)
+    assert not any("…" in line for line in lines)
+    assert all(any(name in line for line in lines) for name in ("adafactor", "prodigy"))
+    assert height(lines) <= 25
 
 
 def write_many_captions(run) -> None:
