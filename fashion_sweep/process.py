@@ -2,6 +2,7 @@
 
 import getpass
 import io
+import logging
 import os
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from fashion_sweep.storage.files import private_folder
 OURS = {"MPLBACKEND": "Agg"}
 """Variables set in every process: a notebook names a backend that its `!commands` inherit and do not have."""
 DEFAULTS = {"HF_HUB_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "1"}
+CHATTY = ("bitsandbytes",)
+"""Libraries of whose loggers only errors are told: it warns of kernels that it could download."""
 READ = ("FASHION_SWEEP_", "HF_", "HOME", "MLFLOW_", "MPLCONFIGDIR", "RAY_", "TMPDIR", "TORCH_", "XDG_")
 """Prefixes of variables that are removed where empty: libraries would take the empty text for the current folder."""
 KEPT = {"HF_HOME": ".cache/huggingface", "TORCH_HOME": ".cache/torch"}
@@ -29,6 +32,8 @@ def settle_environment() -> None:
     os.environ.update(OURS)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

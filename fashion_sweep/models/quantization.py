@@ -3,7 +3,6 @@
 Source: Dettmers et al., QLoRA (2023), https://arxiv.org/abs/2305.14314.
 """
 
-import logging
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ def quantize(module: nn.Module, how: str, device: torch.device | str) -> None:
 
     One layer after the other, so that no more than one is there twice.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses kernels for CPUs that are not used here
     for name, layer in [*module.named_modules()]:
         if type(layer) is nn.Linear:
             parent, _, own = name.rpartition(".")
