@@ -2,7 +2,8 @@
 
 import gc
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.data.sets import WORLD_SEED
+from fashion_sweep.tiny.world import write_fashion as write_fashion_world
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,6 +48,14 @@ def _ray_is_as_urgent():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _runs_of_wider_fixtures(tmp_path_factory):
+    """What fixtures of a module leave behind does not lie in the checkout."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FASHION_SWEEP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def runs_root(tmp_path, monkeypatch) -> Path:
     """Runs and the cache of a test lie in its own temporary folder."""
@@ -53,6 +64,21 @@ def runs_root(tmp_path, monkeypatch) -> Path:
     monkeypatch.delenv("FASHION_SWEEP_PRESET", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def put_world(tmp_path_factory) -> Callable[[Path, int], None]:
+    """Puts so many pictures of the embedded world's catalogue into the cache of a runs folder: rendered once."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "worlds"
+
+    def put(runs: Path, count: int) -> None:
+        name = f"world-fashion-{count}-seed{WORLD_SEED}"
+        write_fashion_world(shared / name, count, WORLD_SEED, workers=1)
+        (runs / "cache").mkdir(parents=True, exist_ok=True)
+        (runs / "cache" / name).symlink_to(shared / name)
+
+    return put
 
 
 @pytest.fixture(scope="session")

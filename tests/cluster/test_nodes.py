@@ -46,10 +46,12 @@ pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPaths]:
+def alone(tmp_path_factory: pytest.TempPathFactory, put_world: Callable[[Path, int], None]) -> Iterator[RunPaths]:
     """The sweep in one process without Ray; what it has cached serves the others."""
+    runs = tmp_path_factory.mktemp("runs")
+    put_world(runs, 200)
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("FASHION_SWEEP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        environment.setenv("FASHION_SWEEP_RUNS", str(runs))
         config = resolved(load_run_config("exp2", "tiny", SETTINGS))
         run = new_run(config, "alone")
         with claimed(run, config):

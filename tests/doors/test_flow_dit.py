@@ -60,21 +60,25 @@ def prepare(run, config):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, _flow_dit_installed):
+def run(tmp_path_factory, put_world, _flow_dit_installed):
     """Of three trials, each trained and judged; that of the transformer was interrupted at the sixth of eight steps."""
-    run, config = RunPaths(tmp_path_factory.mktemp("runs") / "mine"), settings_of()
-    prepare(run, config)
+    runs, config = tmp_path_factory.mktemp("runs"), settings_of()
+    run = RunPaths(runs / "mine")
+    put_world(runs, 240)
 
     def stop(values):
         if values["step"] == 6:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        work(run, "transformer-r2", stop)
-    assert not run.trial("transformer-r2").adapter.exists()
-    for spec in specs_of(config):
-        work(run, spec.trial_id)
-    write_report(run)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FASHION_SWEEP_RUNS", str(runs))
+        prepare(run, config)
+        with pytest.raises(KeyboardInterrupt):
+            work(run, "transformer-r2", stop)
+        assert not run.trial("transformer-r2").adapter.exists()
+        for spec in specs_of(config):
+            work(run, spec.trial_id)
+        write_report(run)
     return run
 
 

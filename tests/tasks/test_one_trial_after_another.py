@@ -30,8 +30,9 @@ SETTINGS = [
 
 
 @pytest.fixture
-def prepared():
+def prepared(put_world, runs_root):
     """Two runs whose caches are filled, and the trials of each."""
+    put_world(runs_root, 240)
     config = load_run_config("exp2", "tiny", SETTINGS)
     runs = [prepared_run(name, config) for name in ("together", "alone")]
     yield *runs, [spec.trial_id for spec in specs_of(config)]

@@ -36,10 +36,12 @@ def config(base):
 
 
 @pytest.fixture(scope="module")
-def run(config, tmp_path_factory):
+def run(config, tmp_path_factory, put_world):
     check_config(config)
+    runs = tmp_path_factory.mktemp("runs")
+    put_world(runs, 200)
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("FASHION_SWEEP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        environment.setenv("FASHION_SWEEP_RUNS", str(runs))
         return finished_run("small", config)
 
 
