@@ -14,8 +14,11 @@ from fashion_sweep.tracking.views import CHARTS, TABLE, TAG, newest_views
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 from tests.tracking.asked import client, runs
 
+TRIALS = "sweep.trials=[{unet: 2}, {unet: 1}]"
+WHOLE = "sweep.choose.race=false"
 
-def mirrored(folder, started, sweep="exp2", settings=("sweep.trials=[{unet: 2}, {unet: 1}]",), judge=("fashion",)):
+
+def mirrored(folder, started, sweep="exp2", settings=(TRIALS,), judge=("fashion",)):
     run = make_run(folder, sweep, settings)
     write_json(run.facts, {"started": started})
     for rank in (2, 1):
@@ -57,13 +60,16 @@ def test_the_table_has_sizes_first_and_then_what_the_verdict_goes_by(store):
     mirrored(store / "run", "2024-05-02T10:00:00+00:00")
     _, state = view(TABLE)
     columns = ["params.`parameters`", "params.`unet_rank`"]
-    columns += [f"metrics.`{name}`" for name in ("fid", "clip_score", "kid", "fid_corrected")]
+    columns += [f"metrics.`{name}`" for name in ("fid_corrected", "clip_score", "fid", "kid")]
     assert state["selectedColumns"] == state["columnOrder"] == columns
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`fid`", True)
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`fid_corrected`", True)
+    mirrored(store / "whole", "2024-05-03T10:00:00+00:00", settings=[TRIALS, WHOLE])
+    _, state = view(TABLE)
+    assert state["orderByKey"] == "metrics.`fid`"  # of one number of images for all
 
 
 def test_the_charts_draw_metrics_that_mlflow_has(store):
-    mirrored(store / "run", "2024-05-02T10:00:00+00:00")
+    mirrored(store / "run", "2024-05-02T10:00:00+00:00", settings=[TRIALS, WHOLE])
     trial, (_, state) = runs()["unet-r1"], view(CHARTS)
     known = {"METRIC": trial.data.metrics, "PARAM": trial.data.params}
     axes = [
@@ -79,7 +85,7 @@ def test_the_charts_draw_metrics_that_mlflow_has(store):
 
 
 def test_each_evaluation_set_has_columns_and_charts_of_its_own(store):
-    settings = ["sweep.trials=[{unet: 2}, {unet: 1}]", "sweep.judge=[fashion, general]"]
+    settings = [TRIALS, WHOLE, "sweep.judge=[fashion, general]"]
     mirrored(store / "run", "2024-05-02T10:00:00+00:00", settings=settings, judge=("fashion", "general"))
     _, state = view(CHARTS)
     assert {"metrics.`fid_fashion`", "metrics.`clip_score_general`"} <= set(state["selectedColumns"])

@@ -8,14 +8,19 @@ from fashion_sweep.tracking.tracked import Columns
 
 
 def columns_of(config: RunConfig) -> Columns:
-    """Returns the columns: first the metrics of the verdicts, then those beside them; the loss if nothing is judged."""
+    """Returns the columns: first the metrics of the verdicts, then those beside them; the loss if nothing is judged.
+
+    A race judges trials on different numbers of images: what is biased by these stands there less its bias first, and
+    trials are ordered by that.
+    """
     judge, metrics, quality = config.sweep.judge, list[str](), list[str]()
     for name, deciding in judge.items():
         beside = [metric for metric in config.sweep.metrics_on(name) if metric not in deciding]
-        corrected = [f"{metric.name}_corrected" for metric in metrics_of(deciding) if metric.is_biased]
+        corrected = {metric.name: f"{metric.name}_corrected" for metric in metrics_of(deciding) if metric.is_biased}
+        told = [corrected.get(key, key) for key in deciding] if config.sweep.choose.race else list(deciding)
         suffix = f"_{name}" if len(judge) > 1 else ""
-        metrics += [f"{key}{suffix}" for key in (*deciding, *beside, *corrected)]
-        quality += [f"{key}{suffix}" for key in deciding]
+        metrics += [f"{key}{suffix}" for key in dict.fromkeys((*told, *deciding, *beside, *corrected.values()))]
+        quality += [f"{key}{suffix}" for key in told]
     first = next(iter(judge.values()), None)
     return Columns(
         params=_params(config),
