@@ -23,6 +23,7 @@ def rounded(layer: nn.Linear) -> nn.Module:
         layer.in_features, layer.out_features, bias, compute_dtype=weight.dtype, quant_type="nf4", device="meta"
     )
     made.weight = Params4bit(weight, requires_grad=False, quant_type="nf4", module=made)
+    made.bias = layer.bias
     return made
 
 

@@ -31,7 +31,7 @@ def _rounded(layer: nn.Linear, how: str) -> nn.Module:
         bias = layer.bias is not None
         made = Linear8bitLt(layer.in_features, layer.out_features, bias, has_fp16_weights=False, device="meta")
         made.weight = Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
-    made.bias = layer.bias
+        made.bias = layer.bias
     rounded: nn.Module = made.eval()
     return rounded
 

@@ -13,6 +13,7 @@ from fashion_sweep.adapters.fusing import adapted
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.models import nf4
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.quantization import is_rounded, plain_weight, weight_shape
 from fashion_sweep.models.registry import load_model
@@ -41,6 +42,23 @@ def picture_of(model, config):
     request = GenerationRequest(["a red dress"], noise, original_size=(160, 109))
     quick = {"num_inference_steps": 3, "refine_fraction": 0.0}
     return model.sample(request, config.preset.generation.model_copy(update=quick)).int()
+
+
+@pytest.mark.parametrize("width", [32, 80, 96, 128])
+def test_a_product_is_that_of_the_weights_that_are_told_also_where_blocks_straddle_rows(width):
+    torch.manual_seed(0)
+    layer = nn.Linear(width, 48)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    rounded = nf4.rounded(layer).to("cpu").requires_grad_(False)
+    told = plain_weight(rounded)
+    assert (told - weight).norm() / weight.norm() < 0.12
+    inputs = torch.randn(5, width, requires_grad=True)
+    rounded(inputs).square().sum().backward()
+    found, inputs.grad = inputs.grad, None
+    expected = nn.functional.linear(inputs, told, bias)
+    assert torch.allclose(rounded(inputs), expected, atol=1e-5)
+    expected.square().sum().backward()
+    assert torch.allclose(found, inputs.grad, atol=1e-3)
 
 
 @pytest.mark.parametrize("bits", BITS)
