@@ -67,10 +67,11 @@ def plan(
     from fashion_sweep.encodings.size import cache_size, known_counts
     from fashion_sweep.planning.plan import plan, resolved, specs_of
     from fashion_sweep.planning.space import wanted
-    from fashion_sweep.tasks.preflight import check_judging
+    from fashion_sweep.tasks.preflight import check_judging, check_trials
 
     asked = load_run_config(sweep, preset, settings or ())
     config = resolved(asked)
+    check_trials(config)
     check_judging(config)
     planned, counts = plan(config), known_counts(config)
     size = cache_size(config, specs_of(config), counts)

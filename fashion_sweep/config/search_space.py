@@ -33,8 +33,18 @@ def adapter_values(values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: there is no such kind of adapter, or its options do not fit.
     """
-    placed = {name: PlacedAdapter.read(name, value) for name, value in values.items()}
+    placed = {name: _read(name, value) for name, value in values.items()}
     return {name: 0 if one is None else one.value for name, one in placed.items()}
+
+
+def _read(name: str, value: Any) -> PlacedAdapter | None:
+    try:
+        return PlacedAdapter.read(name, value)
+    except ValueError:
+        meant = did_you_mean(name, TRAINING_AXES)
+        if "did you mean" in meant:
+            raise ValueError(f"{name}: is no setting of a trial{meant}") from None
+        raise
 
 
 class Budget(Frozen):

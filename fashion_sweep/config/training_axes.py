@@ -1,9 +1,18 @@
 """The settings of training that a trial may have for itself, as axes of a sweep."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    create_model,
+)
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.frozen import Frozen, first_mistake
@@ -11,7 +20,19 @@ from fashion_sweep.doors import OPTIMIZERS, SCHEDULES, Door
 from fashion_sweep.errors import did_you_mean
 
 Growing = Literal["rank", "sqrt_rank"]
-Alpha = PositiveFloat | Growing
+
+
+def _alpha(value: Any) -> Any:
+    known = get_args(Growing)
+    if not isinstance(value, str) or value in known:
+        return value
+    try:
+        return float(value)  # YAML 1.1 reads 1e-4 as text
+    except ValueError:
+        raise ValueError(f"must be a number, {' or '.join(known)}") from None
+
+
+Alpha = Annotated[PositiveFloat | Growing, BeforeValidator(_alpha)]
 """The alpha of a LoRA: a number, or one that grows with the rank."""
 Quantization = Literal["nf4", "int8"]
 """What weights are rounded to: 4 bits a weight, or 8."""

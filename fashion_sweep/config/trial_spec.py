@@ -110,6 +110,12 @@ class TrialSpec:
         return "".join(dict.fromkeys(ADAPTER_KINDS[one.kind].prefix(one.options) for one in self.adapters))
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The words that the trial learns, as prompts have them."""
+        words = (ADAPTER_KINDS[one.kind].word(one.options) for one in self.adapters)
+        return tuple(dict.fromkeys(word for word in words if word))
+
+    @property
     def is_base_model(self) -> bool:
         """Whether the trial adapts nothing."""
         return not self.adapters
@@ -128,12 +134,21 @@ def placement_error(names: Sequence[str], architecture: str) -> str | None:
     """
     placements, parts = ARCHITECTURES[architecture].placements, [ModelPart(name) for name in names]
     if unknown := next((part for part in parts if part.placement not in placements), None):
-        nearest = did_you_mean(unknown.placement, [*placements, *TRAINING_AXES])
-        return f"{unknown.name!r} is no part of this model{nearest}"
+        return f"{unknown.name!r} is no part of this model{_meant(unknown.placement, list(placements))}"
     if unclear := next((part for part in parts if not part.is_well_formed), None):
         return f"{unclear.name!r} is no part of a model; write for instance unet.up_blocks.0.attn2 or unet.attn1+ff"
     parts = [part for part in parts if not part.is_of_words]
     whole = [component for part in parts if not part.inside for component in placements[part.placement].components]
     named = [component for part in parts for component in placements[part.placement].components]
     doubled = next((component for component in whole if named.count(component) > 1), None)
-    return f"{doubled!r} is given two adapters" if doubled else None
+    both = [part.name for part in parts if doubled in placements[part.placement].components]
+    return f"{doubled!r} is given two adapters, by {' and '.join(both)}" if doubled else None
+
+
+def _meant(name: str, placements: Sequence[str]) -> str:
+    """Returns what was probably meant by a name that is no placement."""
+    first_of_others = {next(iter(ARCHITECTURES[one].placements)) for one in ARCHITECTURES.names} - {*placements}
+    if name in first_of_others:
+        return f"; its denoiser is {placements[0]!r}"
+    settings = did_you_mean(name, TRAINING_AXES)
+    return settings if "did you mean" in settings else did_you_mean(name, placements)

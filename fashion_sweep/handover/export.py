@@ -71,7 +71,7 @@ def export(request: ExportRequest) -> list[Path]:
     folder = request.output or request.run.exports / f"{trial.spec.trial_id}-{request.format}"
     _check_output(folder)
     words = request.trigger_words or trigger_words_in(adapter.metadata)
-    request = replace(request, trigger_words=words)
+    request = replace(request, trigger_words=tuple(dict.fromkeys([*words, *trial.spec.words])))
     card = _card(request, results.config, trial, verdicts, original_size_in(adapter.metadata))
     metadata = _metadata(request, results, trial, verdicts, card)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -125,13 +125,14 @@ class Card:
             imports.append("from fashion_sweep.models.sources import locate")
             base = f'locate({base}, "model.base")'
         size, generation = self.config.preset.picture_size(), self.config.preset.generation
-        words = () if self.told.has_words else self.trigger_words
+        begins = self.trial.spec.prompt_prefix
+        words = () if self.told.has_words else [one for one in self.trigger_words if one not in begins.split()]
         script = self.config.architecture.example_code(
             Example(
                 base=base,
                 dtype=self.config.preset.model.dtype,
                 load=load,
-                prompt=_literal(self.trial.spec.prompt_prefix + ", ".join([*words, self.told.prompt])),
+                prompt=_literal(begins + ", ".join([*words, self.told.prompt])),
                 height=size.height,
                 width=size.width,
                 original_size=self._framed_size,
@@ -161,7 +162,11 @@ class Card:
     def _training(self) -> str:
         training, spec = self.config.training_of(self.trial.spec), self.trial.spec
         adapters = {
-            column: ", ".join(f"{one.placement} {adapter_value(one, column, training)}" for one in spec.adapters)
+            column: ", ".join(
+                f"{one.placement} {adapter_value(one, column, training)}"
+                for one in spec.adapters
+                if column in type(one.options).model_fields
+            )
             for column in dict.fromkeys(name for one in spec.adapters for name in one.axes | one.stated)
         }
         length = f"{training.epochs} epochs" if training.epochs else f"{training.steps} steps"

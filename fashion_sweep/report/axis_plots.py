@@ -1,6 +1,7 @@
 """Plots of a sweep's axes: how much each matters, its slices, a heat map of two, parallel coordinates of all."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from fashion_sweep.run.paths import RunPaths
 
 FEWEST = 4
 """The fewest configurations whose axes are shown."""
+KINDS = ("axes", "parallel", "heat")
 MOST_SLICES = 6
 MOST_TICKS = 5
 HALO = [withStroke(linewidth=3, foreground="white")]
@@ -34,7 +36,11 @@ def write_axes(run: RunPaths, results: Results, verdicts: Verdicts) -> list[Pict
     with own_style():
         for name in results.config.sweep.judge:
             points = points_of(results, name, verdicts.get(name))
-            for stem, (shows, figure) in axis_figures(points, results.deciding(name), name).items():
+            figures = axis_figures(points, results.deciding(name), name)
+            for kind in KINDS:  # of an earlier report
+                for path in run.plots.glob(f"{kind}-{name}.*") if f"{kind}-{name}" not in figures else ():
+                    path.unlink()
+            for stem, (shows, figure) in figures.items():
                 pictures.append(Picture(write_figure(run.plots / stem, figure), shows))
     return pictures
 
@@ -50,7 +56,10 @@ def axis_figures(points: AxisPoints, metrics: Sequence[Metric], name: str) -> di
                              _parallel(points, metrics, name)),
     }  # fmt: skip
     if heat := _heat_map(points, metrics, name):
-        figures[f"heat-{name}"] = (f"Mean of the configurations on {name} by the two axes that matter most", heat)
+        figures[f"heat-{name}"] = (
+            f"Mean of the configurations on {name} by the two axes that matter most together, over all others",
+            heat,
+        )
     return figures
 
 
@@ -122,10 +131,11 @@ def _positions(axis: SweepAxis) -> list[float]:
 
 
 def _heat_map(points: AxisPoints, metrics: Sequence[Metric], name: str) -> Figure | None:
-    """Draws the mean of each metric by the two axes that matter most; None where either has a value for each."""
-    first, second = _by_weight(points, metrics[0])[:2]
-    if max(len(first.levels), len(second.levels)) >= len(points.shown):
+    """Draws the mean of each metric by the two axes that matter most together; None where no cell has two values."""
+    pairs = [(share, pair) for pair in combinations(points.axes, 2) if (share := points.joint(*pair, metrics[0]))]
+    if not pairs:
         return None
+    first, second = max(pairs, key=lambda one: one[0])[1]
     columns, rows = len(first.levels), len(second.levels)
     figure = Figure(figsize=((1.6 + 1.1 * columns) * len(metrics) + 0.6, 1.6 + 0.7 * rows), layout="constrained")
     plots = figure.subplots(1, len(metrics), squeeze=False)[0]

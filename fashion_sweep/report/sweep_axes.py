@@ -109,6 +109,21 @@ class AxisPoints:
         low, high = np.quantile(epsilon_squared(again, places, noise), [0.025, 0.975])
         return Interval(share, float(min(low, share)), float(max(high, share)))
 
+    def joint(self, first: SweepAxis, second: SweepAxis, metric: Metric) -> float | None:
+        """Returns the share of the variance that goes with two axes together; None where each cell has one value."""
+        cells = list(zip(first.places, second.places, strict=True))
+        values = [one.value(metric) for one in self.shown]
+        if len(set(cells)) >= len(cells) or not all(values):
+            return None
+        numbers = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
+        places = np.array([numbers[cell] for cell in cells])
+        errors = self.errors.get(metric.name)
+        return float(
+            epsilon_squared(
+                np.array([[one.value for one in values if one]]), places, float(np.mean(np.square(errors or (0.0,))))
+            )[0]
+        )
+
 
 def epsilon_squared(values: np.ndarray, places: np.ndarray, noise: float = 0.0) -> np.ndarray:
     """Returns the unbiased share of the variance that lies between groups.

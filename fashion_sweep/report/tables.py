@@ -99,10 +99,20 @@ def time_table(results: Results) -> Table | None:
     return Table("Where the time went", ("stage", "time", "share"), tuple(rows), caption)
 
 
+MANY = 12
+"""More rows of a table are counted for its reader."""
+
+
 def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep, wanted: int | None = None) -> Table:
     """Makes the table of a plan; `wanted`: the size that its trials come as near to as they can."""
-    rows = [(t.title, f"{t.parameters:,}", f"{t.adapter_bytes / 1e6:.2f}", f"{100 * t.share:.3f}") for t in planned]
-    caption = "Adapters in float32; the share is that of the parts of the base model that can be adapted."
+    rows = [
+        (t.title, f"{t.parameters:,}", f"{t.adapter_bytes / 1e6:.2f}", f"{100 * t.share:.3f}")
+        for t in planned
+        if not t.replicate
+    ]
+    caption = f"{len(rows)} configurations, {sweep.seeds} trainings each. " if sweep.seeds > 1 else ""
+    caption += f"{len(rows)} trials. " if sweep.seeds == 1 and len(rows) > MANY else ""
+    caption += "Adapters in float32; the share is that of the parts of the base model that can be adapted."
     if sweep.search and sweep.space:
         caption += f" The search begins {sweep.search.trials} trials, chosen from these"
         caption += "".join(f", {name} {axis.low:g} to {axis.high:g}" for name, axis in sweep.space.ranges.items()) + "."

@@ -6,6 +6,9 @@ from fashion_sweep.report.finding import Finding, Needed
 from fashion_sweep.report.tables import duration
 from fashion_sweep.report.words import MOST_NAMED, listed, number_word
 
+WORTH_SAYING = 0.9
+"""The share of the largest below which a size is news."""
+
 
 def headline(finding: Finding, is_over: bool = True) -> str:
     """Says what to take, or between which it is undecided and what would decide.
@@ -58,7 +61,7 @@ def _take(finding: Finding, is_over: bool) -> str:
     take += f" as good as the best of {number_word(len(sizes))}"
     if not sizes[chosen]:
         return f"{take}, with no parameters."
-    if sizes[chosen] < sizes[largest]:
+    if sizes[chosen] < WORTH_SAYING * sizes[largest]:
         whose = "the largest" if (short := _short(largest, chosen)) == largest else short
         take += f", {_percent(1 - sizes[chosen] / sizes[largest])} fewer parameters than {whose}"
     smaller = [name for name, size in sizes.items() if size < sizes[chosen]]

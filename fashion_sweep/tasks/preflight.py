@@ -29,8 +29,8 @@ def check_config(config: RunConfig) -> None:
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
     extractor("features", preset.evaluation).check(preset.evaluation)
     task_of(config).check(config)
-    _check_training(config)
-    _check_quantization(config)
+    _check_packages(config)
+    check_trials(config)
     _check_sizes(config)
     _check_batches(config)
     check_judging(config)
@@ -89,25 +89,33 @@ def check_judging(config: RunConfig) -> None:
             )
 
 
-def _check_training(config: RunConfig) -> None:
+def _check_packages(config: RunConfig) -> None:
     for name in sorted(_values(config, "optimizer")):
         OPTIMIZERS[name].check(name)
+    rounded = {config.preset.data[name].quantization for name in config.data_sets} | _values(config, "quantization")
+    if rounded != {None}:
+        check_quantization()
+
+
+def check_trials(config: RunConfig) -> None:
+    """Checks what trials ask for, whatever is installed.
+
+    Raises:
+        ConfigError: the base model, the kind of adapter, or the length of the training does not allow it.
+    """
     if _values(config, "snr_gamma") != {None} and not config.architecture.has_snr:
         raise ConfigError(
             f"training.snr_gamma: {config.architecture.name} has no signal-to-noise ratio; set it to null"
         )
-
-
-def _check_quantization(config: RunConfig) -> None:
-    rounded = {config.preset.data[name].quantization for name in config.data_sets} | _values(config, "quantization")
-    if rounded == {None}:
-        return
-    check_quantization()
     for spec in specs_of(config):
-        bits = config.model_of(spec).quantization
+        bits, training = config.model_of(spec).quantization, config.training_of(spec)
         for one in spec.adapters if bits else ():
             if reason := ADAPTER_KINDS[one.kind].needs_plain_weights(one.options, bits):
                 raise ConfigError(f"{spec.title}: cannot be trained on a base model in {bits}, {reason}")
+        if training.steps and training.warmup_steps >= training.steps:
+            raise ConfigError(
+                f"training.warmup_steps: {training.warmup_steps} are all of the {training.steps} steps of {spec.title}"
+            )
 
 
 def _values(config: RunConfig, name: str) -> set[Any]:

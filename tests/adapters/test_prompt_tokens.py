@@ -322,6 +322,10 @@ def test_a_sweep_of_words_and_an_adapter_is_trained_judged_exported_and_drawn_ag
     card = files[0].read_text(encoding="utf-8")
     assert 'pipeline.load_textual_inversion(words["clip_g"], token="<fashion>"' in card
     assert "A LoRA and prompt tokens adapter of" in card
+    assert "Trigger words: `<fashion>`." in card
+    assert "| rank | unet 1 |" in card
+    assert "| num_tokens | text_encoders 2 |" in card
+    assert 'pipeline("<fashion> ' in card
     adapter = find_adapter(str(run.trial(spec.trial_id).root), tmp_path)
     assert adapter.prompt_prefix == "<fashion> "
     pictures = []

@@ -19,7 +19,7 @@ from fashion_sweep.models.quantization import is_rounded, plain_weight, weight_s
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl.architecture import SDXL
 from fashion_sweep.storage.files import read_json
-from fashion_sweep.tasks.preflight import check_config
+from fashion_sweep.tasks.preflight import check_config, check_trials
 from tests.tasks.prepared import finished_run
 
 BITS = ["nf4", "int8"]
@@ -111,9 +111,10 @@ def test_an_adapter_starts_as_the_base_is_trained_and_is_drawn_from_its_file_as_
 )
 def test_what_needs_the_plain_weights_is_refused_before_anything_is_started(trial, said):
     config = load_run_config("exp2", "tiny", [f"sweep.trials=[{trial}]"])
-    with pytest.raises(ConfigError, match=said) as raised:
-        check_config(config)
-    assert "\n" not in str(raised.value)
+    for check in (check_config, check_trials):  # before a run, and by plan
+        with pytest.raises(ConfigError, match=said) as raised:
+            check(config)
+        assert "\n" not in str(raised.value)
 
 
 def test_without_bitsandbytes_the_extra_is_named(monkeypatch):

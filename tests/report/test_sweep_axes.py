@@ -113,6 +113,13 @@ def test_every_plot_is_made_where_several_axes_differ_and_none_where_one_does():
     assert axis_figures(single, [FID, CLIP], "fashion") == {}
 
 
+def test_the_heat_map_is_of_the_two_axes_that_matter_together_though_neither_does_alone():
+    rows = [(rate, rank, other) for rate in (0.001, 0.005) for rank in (1, 8) for other in ("a", "b")]
+    found = points(lambda rate, rank, other: 5.0 if (rate > 0.002) == (rank > 2) else 1.0, rows=rows)
+    _, figure = axis_figures(found, [FID], "fashion")["heat-fashion"]
+    assert {figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()} == {"learning rate", "rank"}
+
+
 def test_the_heat_map_has_the_means_of_its_cells_and_gaps_where_nothing_was_tried():
     rows = [
         (0.001, 1, "rank"),
