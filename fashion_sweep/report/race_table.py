@@ -13,8 +13,11 @@ ENDS = {
 }
 
 
-def race_table(verdict: Verdict) -> Table:
-    """Makes a table of one row a configuration, with its images and why it got no more."""
+def race_table(verdict: Verdict, judged: int) -> Table:
+    """Makes a table of one row a configuration, with its images and why it got no more.
+
+    judged: the images of all trials, also those that no look has used.
+    """
     rows = [
         (title, one.state, one.why, f"{one.images:,}", _worse_by(verdict, title))
         for title, one in verdict.standings.items()
@@ -22,11 +25,15 @@ def race_table(verdict: Verdict) -> Table:
     share = verdict.images_drawn / verdict.images_in_all
     caption = (
         f"{ENDS[verdict.end]}: {verdict.images_drawn:,} images, {share:.0%} of the {verdict.images_in_all:,} that all "
-        f"configurations on all images would be. What is said here holds all together with "
-        f"{verdict.margins.level:.0%} confidence, over all looks."
+        f"configurations on all images would be. {_unused(judged - verdict.images_drawn)}What is said here holds all "
+        f"together with {verdict.margins.level:.0%} confidence, over all looks."
     )
     columns = ("configuration", "is", "why", "images", "worse than its strongest rival by")
     return Table(f"The race on {verdict.evaluation_set}", columns, tuple(rows), caption, text_columns=3)
+
+
+def _unused(images: int) -> str:
+    return f"{images:,} more were judged before it was known that nothing hangs on them. " if images > 0 else ""
 
 
 def _worse_by(verdict: Verdict, title: str) -> str:

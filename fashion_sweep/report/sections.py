@@ -47,7 +47,7 @@ def sections(
     all_sections = [
         Section("Verdict", verdict_texts(answer)),
         Section("What others have found", _claims(results)),
-        Section("Race", (*(race_table(one) for one in verdicts.values() if one.is_race), *pictures.races)),
+        Section("Race", (*_race_tables(results, verdicts), *pictures.races)),
         Section("Numbers", _numbers(results, verdicts)),
         Section("Quality against size", tuple(pictures.plots)),
         Section("Axes", _axes(pictures.axes)),
@@ -66,6 +66,11 @@ def sections(
 def _claims(results: Results) -> tuple[Block, ...]:
     claims = results.config.sweep.claims
     return (Bullets(tuple((one.source, one.says) for one in claims)),) if claims else ()
+
+
+def _race_tables(results: Results, verdicts: Verdicts) -> list[Table]:
+    judged = {name: sum(one.samples or 0 for one in results.evaluations_on(name)) for name in verdicts}
+    return [race_table(one, judged[name]) for name, one in verdicts.items() if one.is_race]
 
 
 def verdict_texts(answer: Answer) -> tuple[Text, ...]:
