@@ -106,7 +106,7 @@ def register(
     if version.description != entry.description:
         store.update_model_version(name, version.version, entry.description)
     kept = _point_alias(store, name, version, tags)
-    decided = ", though undecided" if tags.get("decided") == "false" else ""
+    decided = ", though none could be chosen" if tags.get("decided") == "false" else ""
     made = f"models:/{name}/{version.version}: {entry.spec.title}{decided}"
     return f"{made}; {kept}" if kept else f"{made}; now models:/{name}@{BEST}"
 

@@ -138,7 +138,7 @@ def test_the_screen_fits_with_intervals_long_names_and_what_was_registered(tmp_p
     run = judged_run(tmp_path / "a-name-of-a-run-that-says-all-of-what-it-was-for", shifts, settings=settings, n=200)
     if "general" in judge:
         judge_alike(run, names[missing:])
-    told = "models:/exp2-tiny/12: UNet rank 8, though undecided; now models:/exp2-tiny@best"
+    told = "models:/exp2-tiny/12: UNet rank 8, though none could be chosen; now models:/exp2-tiny@best"
     write_json(run.mirror, {"registered": told})
     lines = last_screen(run)
     assert height(lines) <= 25
