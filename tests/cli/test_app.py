@@ -57,7 +57,7 @@ def test_version_is_told(command):
         (["run", "exp2", "--preset", "tny"], "unknown preset 'tny'; did you mean 'tiny'?"),
         (["run", "exp2", "--set", "training.stps=3"], "did you mean 'training.steps'?"),
         (["run", "exp2", "--set", "data.fashion.root=/nowhere"], "data folder /nowhere does not exist"),
-        (["run", "exp2", "--preset", ""], "unknown preset ''; known: sdxl, tiny"),
+        (["run", "exp2", "--preset", ""], "unknown preset ''; known: sd3, sdxl, tiny"),
         (["run", "exp2", "--adapters-from", ""], "the run is empty text; give a run folder"),
         (["generate", "--prompt", "a", "--adapter", ""], "--adapter: is empty; leave it out for the base model"),
         (["generate", "--prompt", "a", "--output", ""], "'--output': is empty"),

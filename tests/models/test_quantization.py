@@ -120,7 +120,7 @@ def test_what_needs_the_plain_weights_is_refused_before_anything_is_started(tria
 def test_without_bitsandbytes_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("fashion_sweep.models.checks.find_spec", lambda name: None)
     config = load_run_config("exp9", "tiny")
-    with pytest.raises(ConfigError, match=r"quantization: needs bitsandbytes; .*fashion-sweep\[optimizers\]"):
+    with pytest.raises(ConfigError, match=r"quantization: needs bitsandbytes; .*fashion-sweep\[quantization\]"):
         check_config(config)
 
 

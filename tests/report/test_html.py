@@ -84,7 +84,7 @@ def test_page_loads_nothing_from_elsewhere_and_holds_every_picture(tmp_path):
 
 def test_nothing_that_a_question_a_prompt_or_an_error_says_becomes_markup(tmp_path):
     run = make_run(tmp_path / "run")
-    said = run.config.read_text().replace("Which rank does an adapter of the UNet alone need?", f"'{HOSTILE}'")
+    said = run.config.read_text().replace("Which rank does an adapter of the denoiser alone need?", f"'{HOSTILE}'")
     assert HOSTILE in said
     write_text(run.config, said)
     finish_trial(run, TrialSpec.of({"unet": 1}), 9216, {"fashion": judgement(16.9, features=HOSTILE)})
