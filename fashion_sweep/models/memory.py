@@ -1,7 +1,9 @@
 """Repeats work in halves when a device is out of memory."""
 
+import ctypes
 import gc
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -16,6 +18,13 @@ def release_memory() -> None:
     """Frees the memory of a failed attempt; called once its exception, which holds its tensors, is gone."""
     gc.collect()
     torch.cuda.empty_cache()
+
+
+def give_back() -> None:
+    """Returns freed memory of the process to the system, where the C library would keep it."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # glibc alone keeps it, and has this
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def as_much_as_fits(work: Callable[[int], None], size: int, announce: Callable[[int], None]) -> int:

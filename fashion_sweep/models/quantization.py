@@ -8,19 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fashion_sweep.models.memory import give_back
+
 
 def quantize(module: nn.Module, how: str, device: torch.device | str) -> None:
     """Puts rounded layers in the place of a frozen module's linear ones; `how`: nf4 or int8.
 
     One layer after the other, so that no more than one is there twice.
     """
-    for name, layer in [*module.named_modules()]:
-        if type(layer) is nn.Linear:
-            parent, _, own = name.rpartition(".")
-            setattr(module.get_submodule(parent), own, _rounded(layer, how).to(device))
+    linear = [name for name, layer in module.named_modules() if type(layer) is nn.Linear]  # names alone: no layer stays
+    for name in linear:
+        parent, _, own = name.rpartition(".")
+        setattr(module.get_submodule(parent), own, _rounded(module.get_submodule(name), how).to(device))
+    give_back()
 
 
-def _rounded(layer: nn.Linear, how: str) -> nn.Module:
+def _rounded(layer: Any, how: str) -> nn.Module:
     if how == "nf4":
         from fashion_sweep.models import nf4
 

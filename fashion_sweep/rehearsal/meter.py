@@ -1,12 +1,10 @@
 """Measures what each stage of a rehearsal takes: seconds, and memory at its peak. A stage that fails is named."""
 
-import ctypes
-import gc
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +13,7 @@ import psutil
 import torch
 
 from fashion_sweep.errors import RunError
+from fashion_sweep.models.memory import give_back
 
 SAMPLE_EVERY_S = 0.02
 SAY_EVERY_S = 120.0
@@ -90,7 +89,7 @@ class Meter:
             StageFailed: the block failed; names the innermost stage that did. Its traceback goes to the log.
         """
         self._settle()
-        _give_back()
+        give_back()
         stage = StageCost(str(name), self.trial, _rss(), depth=len(self._open), samples=samples)
         with self._lock:
             self.stages.append(stage)
@@ -169,13 +168,6 @@ class Meter:
 
 class Planned(Exception):
     """Cuts a stage short on purpose, as a killed worker would be."""
-
-
-def _give_back() -> None:
-    """Returns freed memory to the system, so that what a stage adds is not hidden in what an earlier one had freed."""
-    gc.collect()
-    with suppress(OSError, AttributeError):  # glibc alone keeps it, and has this
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _rss() -> int:
