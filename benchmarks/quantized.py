@@ -44,7 +44,7 @@ def measured(preset: str, bits: str, steps: int) -> dict[str, float]:
     loaded_s, loaded, loading = time.monotonic() - began, _memory(device), _peak(device)
     _forget_peak(device)
     attaching.attach(model.components, config.specs[0], config.preset.training, 0)
-    model.prepare_training(["unet"], gradient_checkpointing=True)
+    model.prepare_training(config.specs[0].components, gradient_checkpointing=True)
     batch = _batch(model, config)
     seconds = []
     for _ in range(steps + 1):

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from fashion_sweep.doors import ARCHITECTURES
-from fashion_sweep.errors import ConfigError
 
 DENOISER = "denoiser"
 """What sweeps call it: the first placement of each architecture, for instance the UNet of SDXL."""
@@ -12,10 +11,7 @@ DENOISER = "denoiser"
 
 def with_own_name(sweep: dict[str, Any], architecture: str) -> dict[str, Any]:
     """Returns a sweep file's values with the architecture's own name wherever they have `denoiser` for a placement."""
-    try:
-        own = next(iter(ARCHITECTURES[architecture].placements))
-    except ConfigError:
-        return sweep  # which the check of the preset tells
+    own = next(iter(ARCHITECTURES[architecture].placements))
 
     def named(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -29,7 +25,9 @@ def with_own_name(sweep: dict[str, Any], architecture: str) -> dict[str, Any]:
     if "trials" in values:
         values["trials"] = named(values["trials"])
     if isinstance(space := values.get("space"), Mapping):
-        values["space"] = dict(space) | {key: named(space[key]) for key in ("placements",) if key in space}
+        values["space"] = dict(space)
+        if "placements" in space:
+            values["space"]["placements"] = named(space["placements"])
         if isinstance(budget := space.get("budget"), Mapping) and "equal_to" in budget:
             values["space"]["budget"] = dict(budget) | {"equal_to": named(budget["equal_to"])}
     return values

@@ -3,55 +3,47 @@
 Source: Esser et al., Scaling rectified flow transformers (2024), https://arxiv.org/abs/2403.03206.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.errors import ConfigError, first_line
-from fashion_sweep.models import caption_lengths
 from fashion_sweep.models.architecture import (
-    Architecture,
     Example,
     Fingerprints,
     Layers,
     Names,
     Operations,
     Placement,
-    TokenLengths,
 )
+from fashion_sweep.models.pipeline_architecture import TEXT_PLACEMENTS, TEXT_PROJECTIONS, PipelineArchitecture
 from fashion_sweep.models.sd3 import cost, export_keys
 from fashion_sweep.models.sd3.card import NAMES, example_code
 from fashion_sweep.models.sd3.config import SD3Config
 from fashion_sweep.models.sd3.layers import COMPONENTS, layers_of
 from fashion_sweep.models.sd3.sources import SOURCES
-from fashion_sweep.models.sources import fingerprint
 
 if TYPE_CHECKING:
     from fashion_sweep.models.model import Model
 
-OF_TEXT = ("q_proj", "k_proj", "v_proj", "out_proj")
 PROJECTIONS = {
     "transformer": ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
-    "text_encoder": OF_TEXT,
-    "text_encoder_2": OF_TEXT,
+    **TEXT_PROJECTIONS,
 }
 """Query, key, value and output of every attention module: the layers adapted where a preset names none."""
 
 
-class StableDiffusion3(Architecture):
+class StableDiffusion3(PipelineArchitecture):
     """Stable Diffusion 3 as an architecture; `models.architecture.Architecture` has the members' contracts."""
 
     name = "sd3"
     components = COMPONENTS
-    text_components = ("text_encoder", "text_encoder_2")
+    sources = SOURCES
     placements: Mapping[str, Placement] = {
         "transformer": Placement("transformer", ("transformer",)),
-        "text_encoder": Placement("text encoder 1", ("text_encoder",)),
-        "text_encoder_2": Placement("text encoder 2", ("text_encoder_2",)),
-        "text_encoders": Placement("text encoders", ("text_encoder", "text_encoder_2")),
+        **TEXT_PLACEMENTS,
     }
-    formats = ("diffusers", "peft", "kohya")
     sampler = "Euler"
     config_class = SD3Config
 
@@ -83,9 +75,6 @@ class StableDiffusion3(Architecture):
     def size_divisor(self, model: SD3Config) -> int:
         return cost.size_divisor(model)
 
-    def locate(self, base: str) -> str:
-        return SOURCES.locate(base, "model.base")
-
     def fingerprints(self, model: SD3Config) -> Fingerprints:
         base = {"base": SOURCES.model_fingerprint(model.base, "model.base")}
         t5 = f"{model.max_sequence_length} {'tokens' if model.t5 else 'zeros'}"
@@ -102,15 +91,6 @@ class StableDiffusion3(Architecture):
         from fashion_sweep.models.sd3.operations import count_operations
 
         return count_operations(model, size)
-
-    def tokenizer_fingerprints(self, base: str) -> Sequence[str]:
-        return [fingerprint(str(folder)) for folder in caption_lengths.find_tokenizers(self.locate(base))]
-
-    def tokenizers(self, base: str) -> Mapping[str, Any]:
-        return caption_lengths.open_tokenizers(caption_lengths.find_tokenizers(self.locate(base)))
-
-    def caption_lengths(self, base: str, counts: Mapping[str, int]) -> list[TokenLengths]:
-        return caption_lengths.caption_lengths(caption_lengths.find_tokenizers(self.locate(base)), counts)
 
     def load(self, config: SD3Config, device: str, for_pictures: bool) -> "Model":
         from fashion_sweep.models.sd3.model import SD3Model

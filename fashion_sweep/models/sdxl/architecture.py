@@ -3,38 +3,34 @@
 Source: Podell et al., SDXL (2023), https://arxiv.org/abs/2307.01952.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.errors import ConfigError, first_line
-from fashion_sweep.models import caption_lengths
 from fashion_sweep.models.architecture import (
-    Architecture,
     Example,
     Fingerprints,
     Layers,
     Names,
     Operations,
     Placement,
-    TokenLengths,
 )
+from fashion_sweep.models.pipeline_architecture import TEXT_PLACEMENTS, TEXT_PROJECTIONS, PipelineArchitecture
 from fashion_sweep.models.sdxl import cost, export_keys
 from fashion_sweep.models.sdxl.card import NAMES, example_code
 from fashion_sweep.models.sdxl.config import SDXLConfig
 from fashion_sweep.models.sdxl.layers import COMPONENTS, layers_of
 from fashion_sweep.models.sdxl.schedule import check_schedules
 from fashion_sweep.models.sdxl.sources import SOURCES
-from fashion_sweep.models.sources import fingerprint
 
 if TYPE_CHECKING:
     from fashion_sweep.models.model import Model
 
 PROJECTIONS = {
     "unet": ("to_q", "to_k", "to_v", "to_out.0"),
-    "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj"),
-    "text_encoder_2": ("q_proj", "k_proj", "v_proj", "out_proj"),
+    **TEXT_PROJECTIONS,
 }
 """Query, key, value and output of every attention module: the layers adapted where a preset names none."""
 FILES = {
@@ -45,20 +41,16 @@ FILES = {
 """Example paths for error messages, by key of the config."""
 
 
-class StableDiffusionXL(Architecture):
+class StableDiffusionXL(PipelineArchitecture):
     """Stable Diffusion XL as an architecture; `models.architecture.Architecture` has the members' contracts."""
 
     name = "sdxl"
     components = COMPONENTS
-    text_components = ("text_encoder", "text_encoder_2")
+    sources = SOURCES
     placements: Mapping[str, Placement] = {
         "unet": Placement("UNet", ("unet",)),
-        "text_encoder": Placement("text encoder 1", ("text_encoder",)),
-        "text_encoder_2": Placement("text encoder 2", ("text_encoder_2",)),
-        "text_encoders": Placement("text encoders", ("text_encoder", "text_encoder_2")),
+        **TEXT_PLACEMENTS,
     }
-
-    formats = ("diffusers", "peft", "kohya")
     embedding_keys: Mapping[str, str] = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
     sampler, second_title, is_told_sizes, has_snr = "DDIM", "refiner", True, True
 
@@ -91,9 +83,6 @@ class StableDiffusionXL(Architecture):
     def size_divisor(self, model: SDXLConfig) -> int:
         return cost.size_divisor(model)
 
-    def locate(self, base: str) -> str:
-        return SOURCES.locate(base, "model.base")
-
     def fingerprints(self, model: SDXLConfig) -> Fingerprints:
         base = {"base": SOURCES.model_fingerprint(model.base, "model.base")}
         vae = {"vae": SOURCES.model_fingerprint(model.vae, "model.vae")} if model.vae else {}
@@ -113,15 +102,6 @@ class StableDiffusionXL(Architecture):
         from fashion_sweep.models.sdxl.operations import count_operations
 
         return count_operations(model, size)
-
-    def tokenizer_fingerprints(self, base: str) -> Sequence[str]:
-        return [fingerprint(str(folder)) for folder in caption_lengths.find_tokenizers(self.locate(base))]
-
-    def tokenizers(self, base: str) -> Mapping[str, Any]:
-        return caption_lengths.open_tokenizers(caption_lengths.find_tokenizers(self.locate(base)))
-
-    def caption_lengths(self, base: str, counts: Mapping[str, int]) -> list[TokenLengths]:
-        return caption_lengths.caption_lengths(caption_lengths.find_tokenizers(self.locate(base)), counts)
 
     def for_pictures(self, model: SDXLConfig, refine_fraction: float) -> SDXLConfig:
         return model if refine_fraction else self.for_training(model)

@@ -8,10 +8,18 @@ from torch import nn
 
 from fashion_sweep.adapters import attaching
 from fashion_sweep.adapters.counting import count_parameters
-from fashion_sweep.adapters.formats import count_saved, read_adapter, write_diffusers, write_kohya, write_peft
+from fashion_sweep.adapters.formats import (
+    check_format,
+    count_saved,
+    read_adapter,
+    write_diffusers,
+    write_kohya,
+    write_peft,
+)
 from fashion_sweep.adapters.fusing import adapted
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sd3.architecture import SD3
 from fashion_sweep.models.sd3.model import SD3Model
@@ -76,8 +84,10 @@ def test_peft_draws_the_same_with_its_folders(trained, sd3_config, tmp_path):
 
 def test_the_file_with_underscores_names_every_layer_and_draws_the_same(trained, sd3, tmp_path):
     path, spec, expected = trained
-    if "dora" in spec.trial_id:
-        return  # no reader of such files has its norm
+    if "dora" in spec.trial_id:  # no reader of such files has its norm
+        with pytest.raises(ConfigError, match="has no place for DoRA"):
+            check_format("kohya", read_adapter(path), SD3)
+        return
     write_kohya(tmp_path / "exported.safetensors", read_adapter(path), SD3, {})
     layers = {name for name, layer in sd3.network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
     known = {f"lora_transformer_{name.replace('.', '_')}" for name in layers}
