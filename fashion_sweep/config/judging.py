@@ -56,9 +56,12 @@ def _increasing(looks: list[int]) -> list[int]:
 def measured(deciding: Iterable[str], shown: Iterable[str] | None) -> list[str]:
     """Returns the metrics of a verdict and those shown beside it; where `shown` is None, those of `SHOWN_BESIDE`."""
     deciding = list(deciding)
-    return in_order(
-        [*deciding, *([SHOWN_BESIDE[name] for name in deciding if name in SHOWN_BESIDE] if shown is None else shown)]
-    )
+    return in_order([*deciding, *(beside(deciding) if shown is None else shown)])
+
+
+def beside(deciding: Iterable[str]) -> list[str]:
+    """Returns the metrics that are shown beside those of a verdict, where a sweep does not say."""
+    return [SHOWN_BESIDE[name] for name in deciding if name in SHOWN_BESIDE]
 
 
 MetricName = Annotated[str, AfterValidator(_known)]

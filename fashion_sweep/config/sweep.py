@@ -80,8 +80,9 @@ class Sweep(Frozen):
     """The metrics of the verdict, by data set to judge on; `[fashion]` is short for `{fashion: [fid, clip_score]}`.
     A sweep file that says nothing judges on the set that is trained on. Empty: adapters are trained and draw the sample
     prompts, and nothing is measured."""
-    show: list[MetricName] | None = None
-    """The metrics that are measured and shown without a say in the verdict; null: KID, where FID has one."""
+    show: dict[SetName, list[MetricName]] | list[MetricName] | None = None
+    """The metrics that are measured and shown without a say in the verdict, by data set, or those of all sets; null:
+    KID, where FID has one, and what the preset's data set has."""
     choose: Choice = Field(default_factory=lambda: Choice.model_validate({}))
     sample_prompts: list[SamplePrompt] = Field([])
     """The prompts that are the columns of the sample grid."""
@@ -134,7 +135,8 @@ class Sweep(Frozen):
 
     def metrics_on(self, name: str) -> list[str]:
         """Returns the metrics measured on an evaluation set: those of its verdict, and those shown beside."""
-        return measured(self.judge[name], self.show)
+        shown = self.show.get(name) if isinstance(self.show, dict) else self.show
+        return measured(self.judge[name], shown)
 
     @property
     def metrics(self) -> list[str]:

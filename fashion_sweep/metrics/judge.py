@@ -61,7 +61,7 @@ class SeenBatch:
     """A batch of images with their captions, which goes through each network once; as `metric.ImageBatch`."""
 
     def __init__(self, judge: Judge, images: Tensor, captions: Sequence[str]) -> None:
-        self._judge, self._images, self._captions = judge, images, captions
+        self._judge, self._images, self.captions = judge, images, captions
         self._features: dict[str, Tensor] = {}
 
     def features(self, name: str) -> Tensor:
@@ -79,4 +79,4 @@ class SeenBatch:
         """Returns the captions' features N,d float32, by an extractor that is a CLIP."""
         clip = self._judge.networks[network_of(name, self._judge.evaluation)]
         assert isinstance(clip, Clip)
-        return clip.text_features(self._captions)
+        return clip.text_features(self.captions)

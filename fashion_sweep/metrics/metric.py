@@ -1,7 +1,7 @@
 """The interface of a metric for all that compute, compare or show it. Imports no torch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -64,6 +64,10 @@ class RealImages:
 
 class ImageBatch(Protocol):
     """A batch of N generated images as the networks see it."""
+
+    @property
+    def captions(self) -> Sequence[str]:
+        """The prompts of the images, N."""
 
     def features(self, name: str) -> "Tensor":
         """Returns the features N,d float32 by the extractor of that name."""

@@ -1,4 +1,4 @@
-"""Embeds a small world: a renderer of pictures with captions, a tiny SDXL and a tiny CLIP, and how they were made.
+"""Embeds a small world: a renderer of pictures with captions, tiny base models and a tiny CLIP, and how they were made.
 
 `world` writes the two data sets, `pretrain` makes the weights, NOTES.md beside the weights says what came of it.
 """
@@ -12,5 +12,9 @@ REFINER = WEIGHTS / "refiner"
 """The `StableDiffusionXLImg2ImgPipeline` folder: denoises the last quarter of the timesteps."""
 CLIP = WEIGHTS / "clip"
 """The open_clip folder: `open_clip.create_model_and_transforms(f"local-dir:{CLIP}")`."""
+SD3 = WEIGHTS / "sd3"
+"""The `StableDiffusion3Pipeline` folder, for the same images; it has no T5."""
+READER = WEIGHTS / "reader"
+"""The network that tells what a figure wears: `reader.load`."""
 RENDERED = ("deepfashion", "coco")
 """The layouts that the embedded world is rendered in: dressed figures in the first, scenes in the other."""

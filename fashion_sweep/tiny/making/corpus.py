@@ -18,7 +18,7 @@ from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, genera
 SEED = 20140905
 """The seed of the pictures; the data sets that a run renders have other seeds."""
 SHARD = 1000
-SHARDS = {"general": 24, "fashion": 8}
+SHARDS = {"general": 60, "fashion": 12}
 SHORTER_SIDE = 49
 OWN_SIZE = 0.3
 """The share of pictures that come as files of the networks' own size."""
@@ -83,7 +83,7 @@ def _render_shard(work: Path, which: tuple[str, int]) -> str:
     domain, shard = which
     picture = fashion_picture if domain == "fashion" else general_picture
     numbers = range(shard * SHARD, (shard + 1) * SHARD)
-    views = [_view(picture(SEED, number), np.random.default_rng(number)) for number in numbers]
+    views = [view(picture(SEED, number), np.random.default_rng(number)) for number in numbers]
     pixels, portrait, time_ids, captions = zip(*views, strict=True)
     path = _path(work, domain, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def _render_shard(work: Path, which: tuple[str, int]) -> str:
     return path.stem
 
 
-def _view(picture: RenderedPicture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
+def view(picture: RenderedPicture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
     """Scales the shorter side to 49 and crops at random, or makes a file of the networks' own size."""
     width, height = picture.image.size
     portrait = height > width

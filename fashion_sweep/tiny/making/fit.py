@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def fit(
     `export` is called now and then, and at the end, just after a checkpoint.
     """
     average = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(_groups(model), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     path = work / f"{recipe.name}.pt"
     step = _restore(path, model, average, optimizer)
     saved = exported = time.monotonic()
@@ -67,6 +68,15 @@ def fit(
     return average.eval()
 
 
+def _groups(model: torch.nn.Module) -> list[dict[str, Any]]:
+    """Returns the parts of a model with their shares of the learning rate: its own `shares`, else 1 for all."""
+    shares: dict[str, float] = getattr(model, "shares", {})
+    parts: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        parts.setdefault(shares.get(name.split(".")[0], 1.0), []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in parts.items()]
+
+
 def _step(
     recipe: Recipe,
     step: int,
@@ -76,7 +86,7 @@ def _step(
     loss: Loss,
 ) -> float:
     for group in optimizer.param_groups:
-        group["lr"] = recipe.rate(step)
+        group["lr"] = recipe.rate(step) * group["share"]
     value = loss(np.random.default_rng([recipe.seed, step]))
     assert torch.isfinite(value), f"{recipe.name}: loss {value} at step {step}"
     optimizer.zero_grad(set_to_none=True)

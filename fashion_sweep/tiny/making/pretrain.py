@@ -2,7 +2,8 @@
 
 Seeded, and resumable: run it again after an interruption and it goes on from the last checkpoint of each stage.
 The stages: pictures (rendered once), text (both text encoders, beside an image tower), vae, unet (the base), decoder
-(of the vae, further), judge (the CLIP that scores) and refiner. Everything that is not shipped lies in the work folder.
+(of the vae, further), judge (the CLIP that scores), refiner, transformer (of the Stable Diffusion 3) and reader (of
+attributes). Everything that is not shipped lies in the work folder.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from fashion_sweep.tiny import WEIGHTS
 from fashion_sweep.tiny.making import (
@@ -21,11 +23,14 @@ from fashion_sweep.tiny.making import (
     notes,
     tokenizer,
     train_clip,
+    train_reader,
+    train_transformer,
     train_unet,
     train_vae,
 )
 from fashion_sweep.tiny.making.export import Networks, export
 from fashion_sweep.tiny.making.fit import trained
+from fashion_sweep.tiny.reader import Reader
 
 Merges = list[tuple[str, str]]
 
@@ -50,36 +55,52 @@ class Workshop:
         assert isinstance(towers, train_clip.TextTowers)
         return towers
 
-    def encoders(self) -> train_unet.Encoders:
-        towers, merges = self.towers(), self.merges()
-        pads = tokenizer.build(merges), tokenizer.build(merges, pad_token="!")
-        return train_unet.Encoders(*pads, towers.first, towers.second)
+    def base(self) -> train_unet.Base:
+        towers = self.towers()
+        base = trained(train_unet.BASE_RECIPE, train_unet.Base(towers.first, towers.second), self.work)
+        assert isinstance(base, train_unet.Base)
+        return base
+
+    def flow(self) -> train_transformer.Flow:
+        flow = trained(train_transformer.RECIPE, train_transformer.Flow(self.towers()), self.work)
+        assert isinstance(flow, train_transformer.Flow)
+        return flow
+
+    def encoders(self, first: CLIPTextModel, second: CLIPTextModelWithProjection) -> train_unet.Encoders:
+        return train_unet.Encoders(tokenizer.pair(self.merges()), first, second)
+
+    def batches(self) -> train_unet.Batches:
+        latents = train_unet.encode_pictures(self.networks().vae, self.general(), self.work / "latents.npy")
+        return train_unet.Batches(latents, self.general())
 
     def networks(self) -> Networks:
         """Returns the networks as trained so far; with random weights what is not."""
         torch.manual_seed(0)
-        encoders = self.encoders()
         vae = train_vae.best(self.work)
         vae.register_to_config(scaling_factor=train_vae.scaling_factor(vae, self.general()))
         return Networks(
             merges=self.merges(),
-            text_encoder=encoders.text_encoder,
-            text_encoder_2=encoders.text_encoder_2,
             vae=vae,
-            base_unet=trained(train_unet.BASE_RECIPE, architecture.base_unet(), self.work),
+            base=self.base(),
             refiner_unet=trained(train_unet.REFINER_RECIPE, architecture.refiner_unet(), self.work),
+            flow=self.flow(),
             judge=trained(train_clip.JUDGE_RECIPE, judge.build(), self.work),
+            reader=trained(train_reader.RECIPE, Reader(), self.work),
         )
 
     def export(self) -> None:
         networks = self.networks()
         export(networks, self.weights)
-        notes.write(self.work, self.weights, notes.judged(networks, corpus.load(self.work, "fashion", shards=1)))
+        notes.write(
+            self.work, self.weights, notes.judged(networks, corpus.load(self.work, "fashion", shards=1), self.work)
+        )
 
-    def train_unet(self, train: Callable[..., None]) -> None:
-        general = self.general()
-        latents = train_unet.encode_pictures(self.networks().vae, general, self.work / "latents.npy")
-        train(general, latents, self.encoders(), self.work, self.export)
+    def train_unet(self, train: Callable[..., None], beside: train_clip.TextTowers | train_unet.Base) -> None:
+        train(self.batches(), self.encoders(beside.first, beside.second), self.work, self.export)
+
+    def train_transformer(self) -> None:
+        pair = tokenizer.pair(self.merges())
+        train_transformer.train_transformer(self.batches(), pair, self.towers(), self.work, self.export)
 
 
 def stages(shop: Workshop) -> dict[str, Callable[[], None]]:
@@ -89,10 +110,13 @@ def stages(shop: Workshop) -> dict[str, Callable[[], None]]:
         "pictures": lambda: corpus.render(shop.work, shop.workers),
         "text": lambda: train_clip.train_text_encoders(shop.general(), build(shop.merges()), shop.work),
         "vae": lambda: train_vae.train_vae(shop.both(), shop.work),
-        "unet": lambda: shop.train_unet(train_unet.train_base),
+        "unet": lambda: shop.train_unet(train_unet.train_base, beside=shop.towers()),
         "decoder": lambda: train_vae.train_decoder(shop.both(), shop.work),
         "judge": lambda: train_clip.train_judge(shop.both(), build(shop.merges()), shop.towers(), shop.work),
-        "refiner": lambda: shop.train_unet(train_unet.train_refiner),
+        "refiner": lambda: shop.train_unet(train_unet.train_refiner, beside=shop.base()),
+        "transformer": shop.train_transformer,
+        "figures": lambda: train_reader.render(shop.work, shop.workers),
+        "reader": lambda: train_reader.train_reader(shop.work),
         "export": shop.export,
     }
 
