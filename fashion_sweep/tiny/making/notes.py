@@ -32,14 +32,14 @@ domain (seed {seed}). No outside data or weights went in. The UNets, the transfo
 general domain only (scenes, and figures as cartoons); the autoencoder and the judge saw both, the reader {figures:,}
 figures of both.
 
-| network | steps of | batch | learning rate | loss at the end | minutes on one core |
+| network | steps of | batch | learning rate | loss at the end | minutes |
 |---|---|---|---|---|---|
 {rows}
 
 Losses: contrastive cross-entropy for text encoders and judge; ten times the squared error plus edge error, at two
-scales, for the autoencoder; squared error of the noise for the UNets (the base's with min-SNR weights), of the velocity
-for the transformer; cross-entropy for the reader, which is measured on {held_out:,} figures that it was not trained on. All
-weights are moving averages, in float16.
+scales, for the autoencoder; squared error of the noise for the UNets (the base's with min-SNR weights), of the
+velocity for the transformer; cross-entropy for the reader, which is measured on {held_out:,} figures that it was not
+trained on. All weights are moving averages, in float16.
 
 | measured | |
 |---|---|

@@ -109,7 +109,7 @@ def answered(logits: torch.Tensor, labels: torch.Tensor, blended: torch.Tensor) 
 
 
 @torch.no_grad()
-def accuracy(reader: Reader, work: Path) -> dict[str, float]:
+def accuracy(reader: torch.nn.Module, work: Path) -> dict[str, float]:
     """Returns the share of right answers to each question, on rendered figures that were not trained on."""
     figures = load_figures(work, held_out=True)
     parts = [reader(figures.images(some)) for some in np.array_split(np.arange(len(figures.pixels)), 20)]
