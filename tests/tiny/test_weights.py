@@ -29,8 +29,8 @@ def judge():
     return model.eval(), preprocess, open_clip.get_tokenizer(f"local-dir:{CLIP}")
 
 
-def test_all_weights_together_are_at_most_25_megabytes():
-    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) <= 25_000_000
+def test_all_weights_together_are_at_most_40_megabytes():
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) <= 40_000_000
 
 
 def test_only_safetensors_are_shipped():
@@ -68,7 +68,7 @@ def test_base_and_refiner_make_an_image_together(base, refiner, height, width):
 
 def test_judge_tells_matching_captions_from_others(judge):
     model, preprocess, tokenizer = judge
-    pictures = [p for p in (fashion_picture(99, i) for i in range(72)) if p.image.width < 115][:60]
+    pictures = [p for p in (fashion_picture(99, i) for i in range(72)) if p.image.width < 120][:60]
     images = torch.stack([preprocess(picture.image) for picture in pictures])
     with torch.no_grad():
         seen = model.encode_image(images, normalize=True)

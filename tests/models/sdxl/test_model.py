@@ -15,7 +15,7 @@ NEGATIVE = "drawing, cartoon"
 
 
 def request(**changes) -> GenerationRequest:
-    noise = torch.stack([standard_normal(0, "generate", i, shape=(4, 16, 12)) for i in range(2)])
+    noise = torch.stack([standard_normal(0, "generate", i, shape=(8, 16, 12)) for i in range(2)])
     values = {"prompts": PROMPTS, "noise": noise, "original_size": (160, 110)} | changes
     return GenerationRequest(**values)
 

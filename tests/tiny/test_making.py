@@ -1,0 +1,115 @@
+"""The recipe of the embedded weights: what each stage learns from, and that it can be interrupted."""
+
+import json
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from fashion_sweep.tiny.attributes import ATTRIBUTES
+from fashion_sweep.tiny.making import architecture, corpus, tokenizer, train_clip, train_reader, train_unet
+from fashion_sweep.tiny.making.fit import Recipe, fit, trained
+from fashion_sweep.tiny.making.train_transformer import Flow
+from fashion_sweep.tiny.reader import HEADS
+
+
+class Line(torch.nn.Module):
+    shares: ClassVar = {"slow": 0.1}
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.slow, self.fast = torch.nn.Linear(3, 3), torch.nn.Linear(3, 1)
+
+    def loss(self, rng):
+        x = torch.from_numpy(rng.standard_normal((8, 3), dtype=np.float32))
+        return (self.fast(self.slow(x)) - x.sum(dim=1, keepdim=True)).square().mean()
+
+
+def fitted(work, steps, until=None):
+    work.mkdir(exist_ok=True)
+    model = Line()
+    recipe = Recipe("line", steps=steps, learning_rate=1e-2, warm_up=2)
+
+    def loss(rng):
+        loss.steps += 1
+        if loss.steps == until:
+            raise KeyboardInterrupt
+        return model.loss(rng)
+
+    loss.steps = 0
+    fit(recipe, model, loss, work, checkpoint_seconds=-1)
+    return trained(recipe, Line(), work)
+
+
+def test_a_stage_that_was_interrupted_goes_on_to_the_same_weights(tmp_path):
+    whole = fitted(tmp_path / "whole", 120)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "parts", 120, until=80)
+    resumed = fitted(tmp_path / "parts", 120)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "line.jsonl").read_text().splitlines()]
+    assert steps == [50, 100]
+
+
+def test_parts_with_a_share_of_the_learning_rate_move_less(tmp_path):
+    before, after = Line(), fitted(tmp_path / "one", 12)
+    moved = {
+        name: float((getattr(after, name).weight - getattr(before, name).weight).detach().abs().max())
+        for name in ("slow", "fast")
+    }
+    assert 0 < moved["slow"] < 0.5 * moved["fast"]
+
+
+def test_figures_carry_the_labels_of_what_was_painted(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_reader, "SHARD", 40)
+    train_reader._render_shard(tmp_path, 0)
+    with np.load(tmp_path / "pictures" / "figures-000.npz") as shard:
+        pixels, labels = shard["pixels"], shard["labels"]
+    assert pixels.shape == (40, 64, 64, 3)
+    assert set(labels[:, 0]) == {0, 1}
+    assert (labels.max(axis=0) < list(HEADS.values())).all()
+    assert len(set(labels[:, 1 + list(ATTRIBUTES).index("color")])) > 5
+
+
+def test_whole_figures_stay_whole_in_every_crop():
+    rng = np.random.default_rng(0)
+    pictures = [train_reader.figure_picture(3, index) for index in range(60)]
+    whole = [picture for picture, is_whole in pictures if is_whole and picture.image.height > picture.image.width]
+    for picture in whole[:15]:
+        width, height = picture.image.size
+        flat, portrait, (_, _, top, _, crop_height, _), _ = corpus.view(picture, rng)
+        assert portrait
+        assert flat.shape == (64 * 48 * 3,)
+        scaled = round(height * 49 / width)
+        assert top <= 0.07 * scaled  # above it is no head
+        assert scaled - top - crop_height <= 0.06 * scaled  # below is no more than a shoe's tip
+
+
+def test_the_transformer_begins_from_the_text_encoders_that_saw_pictures():
+    torch.manual_seed(0)
+    towers = train_clip.TextTowers()
+    flow = Flow(towers)
+    ids = torch.randint(0, tokenizer.VOCABULARY, (2, tokenizer.CONTEXT))
+    states, pooled = flow.encode([ids, ids])
+    assert states.shape == (2, 77, architecture.TEXT_WIDTH + architecture.TEXT_WIDTH_2)
+    assert pooled.shape == (2, architecture.TEXT_WIDTH + architecture.TEXT_WIDTH_2)
+    with torch.no_grad():
+        assert torch.equal(pooled[:, : architecture.TEXT_WIDTH], towers.first(ids).pooler_output)
+
+
+def test_batches_are_of_one_orientation():
+    portrait = np.array([True, False] * 40)
+    some = corpus.Corpus(np.zeros((80, 9216), np.uint8), portrait, np.zeros((80, 6), np.int16), [["a", "b"]] * 80)
+    latents = np.repeat(portrait[:, None], architecture.LATENT_CHANNELS * 192, axis=1).astype(np.float16)
+    batches = train_unet.Batches(latents, some)
+    shapes = set()
+    for seed in range(8):
+        clean, captions, _ = batches.draw(np.random.default_rng(seed))
+        is_portrait = clean.shape[-2:] == (16, 12)
+        assert bool((clean == float(is_portrait)).all())
+        assert set(captions) == {"a", "b"}
+        shapes.add(tuple(clean.shape))
+    assert shapes == {(32, 8, 16, 12), (32, 8, 12, 16)}
