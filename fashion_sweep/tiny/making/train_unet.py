@@ -16,7 +16,7 @@ from fashion_sweep.tiny.making.corpus import Corpus
 from fashion_sweep.tiny.making.fit import Recipe, fit, normal
 from fashion_sweep.tiny.making.tokenizer import Tokenizers
 
-BASE_RECIPE = Recipe("base", steps=18000, learning_rate=1.2e-3, decay=0.9993, cool_down=0.5)
+BASE_RECIPE = Recipe("base", steps=12000, learning_rate=1.2e-3, decay=0.9993, cool_down=0.5)
 REFINER_RECIPE = Recipe("refiner", steps=1200, learning_rate=1.2e-3, decay=0.998)
 BATCH = 32
 DROPPED = 0.1
