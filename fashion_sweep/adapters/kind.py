@@ -142,6 +142,10 @@ class AdapterKind(Protocol):
             ConfigError: they do not fit; names the key.
         """
 
+    def has_own_rate(self, options: Any, training: TrainingConfig) -> bool:
+        """Whether any of its values learns at another rate than the trial's (`rate`)."""
+        return False
+
     def needs_plain_weights(self, options: Any, quantization: str) -> str | None:
         """Returns why it cannot be trained on weights that are rounded to `nf4` or `int8`; None where it can."""
         return None

@@ -132,11 +132,14 @@ class Lora(PeftKind):
     def rate(self, name: str, options: LoraOptions, training: TrainingConfig) -> float:
         return options.loraplus_lr_ratio if ".lora_B." in name else 1.0
 
+    def has_own_rate(self, options: LoraOptions, training: TrainingConfig) -> bool:
+        return options.loraplus_lr_ratio != 1
+
     def needs_plain_weights(self, options: LoraOptions, quantization: str) -> str | None:
-        takes_over = options.init_lora_weights in {"pissa", "olora"}
-        return (
-            f"as init_lora_weights: {options.init_lora_weights} takes a part out of its weights" if takes_over else None
-        )
+        start = options.init_lora_weights
+        if start in {"pissa", "olora"}:
+            return f"as init_lora_weights: {start} takes a part out of its weights"
+        return f"as init_lora_weights: {start} begins with plain weights" if start == "orthogonal" else None
 
     def collect(self, module: "nn.Module") -> tuple[Parts, dict[str, Any]]:
         from fashion_sweep.adapters import low_rank

@@ -1,6 +1,7 @@
 """Finds the layers of a base model that the adapters of a trial are for. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from fashion_sweep.config.model_part import EMBEDDINGS, ModelPart
 from fashion_sweep.config.placed_adapter import PlacedAdapter
@@ -21,7 +22,7 @@ def placed_layers(
         spec: the trial.
         layers: the names of all layers of the model that can carry an adapter, by component.
         targets: the names of the layers to adapt, of those that a placement has. None: those that the architecture
-            names; where a part has none of these, all of it.
+            names; where a part, or one of those it is made of, has none of these, all of it.
 
     Raises:
         ConfigError: a placement has no such layers, a layer is given two adapters, or a component two kinds of them.
@@ -30,7 +31,9 @@ def placed_layers(
     for one in spec.adapters:
         for component in ARCHITECTURES[spec.architecture].placements[one.part.placement].components:
             others = placed[component]
-            for layer in _layers_of(one, component, [*layers[component]], spec.architecture, targets):
+            for layer in _layers_of(
+                one.part, one.kind, component, tuple(layers[component]), spec.architecture, targets
+            ):
                 if layer in others:
                     raise ConfigError(f"{layer} of {component} is in {others[layer].placement} and in {one.placement}")
                 others[layer] = one
@@ -45,37 +48,42 @@ def placed_layers(
     return placed
 
 
-def _layers_of(one: PlacedAdapter, component: str, layers: list[str], architecture: str, targets: Targets) -> list[str]:
-    part, own = one.part, ADAPTER_KINDS[one.kind].targets
+@lru_cache(maxsize=1024)
+def _layers_of(
+    part: ModelPart, kind: str, component: str, layers: tuple[str, ...], architecture: str, targets: Targets
+) -> tuple[str, ...]:
+    own = ADAPTER_KINDS[kind].targets
     of_sweeps = {name: ARCHITECTURES[architecture].part_name(component, name) for name in layers}
     embeddings = {*_ending_in(layers, EMBEDDINGS)}
     if own is not None:
-        found = [name for name in _ending_in(layers, own) if part.has(of_sweeps[name])]
-        if not found:
-            raise ConfigError(
-                f"{one.placement}: has no {' or '.join(own)}, which {ADAPTER_KINDS[one.kind].title} are for"
-            )
+        found = _ending_in(layers, own)
+        if not (found := tuple(name for name in found if part.has(of_sweeps[name]))):
+            raise ConfigError(f"{part.name}: has no {' or '.join(own)}, which {ADAPTER_KINDS[kind].title} are for")
         return found
-    inside = [name for name in layers if part.has(of_sweeps[name]) and name not in embeddings]
-    if not inside:
-        raise ConfigError(f"{part.name!r} is no part of this model{_nearest(part, component, of_sweeps.values())}")
-    wanted = _ending_in(inside, targets or ARCHITECTURES[architecture].target_modules(component))
-    if wanted or (part.inside and not targets):
-        return wanted or inside
+    wanted: set[str] = set()
+    for piece in part.pieces:
+        inside = [name for name in layers if piece.has(of_sweeps[name]) and name not in embeddings]
+        if not inside:
+            raise ConfigError(
+                f"{piece.name!r} is no part of this model{_nearest(piece, component, of_sweeps.values())}"
+            )
+        named = _ending_in(inside, targets or ARCHITECTURES[architecture].target_modules(component))
+        wanted.update(named or (inside if piece.inside and not targets else ()))
+    if wanted:
+        return tuple(name for name in layers if name in wanted)
     where = f"{component} {part.inside}".rstrip()
     raise ConfigError(f"target_modules: {where} has no layer named {' or '.join(targets or ())}")
 
 
-def _ending_in(layers: Iterable[str], targets: tuple[str, ...]) -> list[str]:
+def _ending_in(layers: Iterable[str], targets: tuple[str, ...]) -> tuple[str, ...]:
     suffixes = tuple(f".{target}" for target in targets)
-    return [name for name in layers if f".{name}".endswith(suffixes)]
+    return tuple(name for name in layers if f".{name}".endswith(suffixes))
 
 
 def _nearest(part: ModelPart, component: str, layers: Iterable[str]) -> str:
     """Returns what was probably meant: each word that no layer's name has is replaced by one like it."""
     words = {word for name in layers for word in name.split(".") if not word.isdecimal()}
-    for pattern in part.inside.split("+"):
-        for word in pattern.split("."):
-            if word[0].isalpha() and word not in words:
-                return f"; {component} has no {word!r}{did_you_mean(word, words)}"
+    for word in part.inside.split("."):
+        if word[0].isalpha() and word not in words:
+            return f"; {component} has no {word!r}{did_you_mean(word, words)}"
     return f"; {component} has no layers numbered so there"

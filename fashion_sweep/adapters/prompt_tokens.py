@@ -4,6 +4,8 @@ Sources: Lester et al., prompt tuning (2021), https://arxiv.org/abs/2104.08691; 
 https://arxiv.org/abs/2208.01618.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,12 @@ VECTORS = "prompt_tokens"
 """The part of an embedding that is trained, and the name of its settings in files."""
 
 
+NAMES = {"learning_rate": "lr", "initial_words": "from", "token": "word", "prepended": "prepended"}
+"""The options beside the number of tokens, with their names in ids."""
+LONGEST_WORD = 24
+"""The most characters that words have in an id."""
+
+
 class PromptTokensOptions(AdapterOptions):
     """The options of prompt tokens in a sweep."""
 
@@ -31,10 +39,16 @@ class PromptTokensOptions(AdapterOptions):
     """The words whose embeddings they start as, repeated as needed; null: words drawn from the vocabulary."""
     learning_rate: PositiveFloat | None = None
     """The learning rate; null: that of the trial."""
-    token: str = Field("<fashion>", min_length=1, max_length=40)
-    """What stands for them in prompts."""
+    token: str = Field("<fashion>", pattern=r"^\S+$", max_length=40)
+    """The word that stands for them in prompts."""
     prepended: bool = True
     """Whether every caption and prompt begins with them; false: where it has `token`."""
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """The options beside the number that are not as usual, by name."""
+        usual = type(self).model_fields
+        return {name: value for name in NAMES if (value := getattr(self, name)) != usual[name].default}
 
 
 class PromptTokens(AdapterKind):
@@ -50,12 +64,12 @@ class PromptTokens(AdapterKind):
     settings: tuple[str, ...] = (VECTORS,)
 
     def tag(self, options: PromptTokensOptions) -> str:
-        rate = options.learning_rate
-        return f"tokens{options.num_tokens}" + (f"-lr{short_value(rate)}" if rate else "")
+        others = [f"{NAMES[name]}{_in_ids(value)}" for name, value in options.others.items()]
+        return "-".join([f"tokens{options.num_tokens}", *others])
 
     def label(self, options: PromptTokensOptions) -> str:
-        rate = options.learning_rate
-        return f"{options.num_tokens} prompt tokens" + (f" at lr {short_value(rate)}" if rate else "")
+        others = [_worded(name, value) for name, value in options.others.items()]
+        return ", ".join([f"{options.num_tokens} prompt tokens", *others])
 
     def count(self, layers: Mapping[str, tuple[int, ...]], options: PromptTokensOptions) -> int:
         return options.num_tokens * sum(width for _, width in layers.values())
@@ -83,6 +97,9 @@ class PromptTokens(AdapterKind):
 
     def rate(self, name: str, options: PromptTokensOptions, training: TrainingConfig) -> float:
         return (options.learning_rate or training.learning_rate) / training.learning_rate
+
+    def has_own_rate(self, options: PromptTokensOptions, training: TrainingConfig) -> bool:
+        return options.learning_rate not in (None, training.learning_rate)
 
     def detach(self, module: "nn.Module") -> None:
         from fashion_sweep.adapters import learned_tokens
@@ -120,6 +137,21 @@ class PromptTokens(AdapterKind):
 
     def sd_scripts_keys(self, options: PromptTokensOptions, training: TrainingConfig) -> dict[str, Any]:
         return {}
+
+
+def _in_ids(value: Any) -> str:
+    """Returns a value as an id can have it: words by their letters, and where that is not all, by a digest too."""
+    if not isinstance(value, str):
+        return "no" if value is False else short_value(value)
+    letters = re.sub(r"\W+", "_", value).strip("_")[:LONGEST_WORD]
+    return letters if letters == value else f"{letters}_{hashlib.blake2b(value.encode(), digest_size=3).hexdigest()}"
+
+
+def _worded(name: str, value: Any) -> str:
+    """Returns an option as readers see it."""
+    if name == "prepended":
+        return "where captions have their word"
+    return f"lr {short_value(value)}" if name == "learning_rate" else f"{NAMES[name]} “{value}”"
 
 
 PROMPT_TOKENS = PromptTokens()

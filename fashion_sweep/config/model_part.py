@@ -34,6 +34,11 @@ class ModelPart:
         return self.name.partition(".")[2]
 
     @property
+    def pieces(self) -> "tuple[ModelPart, ...]":
+        """The parts that `+` puts together, or itself."""
+        return tuple(ModelPart(f"{self.placement}.{one}") for one in self.inside.split("+")) if self.inside else (self,)
+
+    @property
     def is_well_formed(self) -> bool:
         """Whether the name says which layers are meant."""
         return bool(GRAMMAR.fullmatch(self.name)) and ("+" not in self.placement)

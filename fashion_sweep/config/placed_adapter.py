@@ -54,6 +54,8 @@ class PlacedAdapter:
         """
         fields = dict(value) if isinstance(value, Mapping) else {}
         kind = fields.pop("kind", ADAPTER_KINDS.default)
+        if not isinstance(kind, str):
+            raise ValueError(f"{placement}.kind: must be the name of a kind of adapter, not {kind!r}")
         try:
             model: type[AdapterOptions] = ADAPTER_KINDS[kind].options
             options = model.model_validate(fields) if isinstance(value, Mapping) else model.from_plain(value)

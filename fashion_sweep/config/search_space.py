@@ -3,6 +3,7 @@
 They are placements, kinds of adapters with their options, axes of training, budget, and a search in the space.
 """
 
+import math
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,8 @@ from fashion_sweep.config.training_axes import RANGED_AXES, TRAINING_AXES, train
 from fashion_sweep.doors import ADAPTER_KINDS
 from fashion_sweep.errors import did_you_mean
 
+MOST_CHOICES = 10_000
+"""The most combinations of the options of a kind of adapters."""
 LARGEST_RANK = 4096
 """The largest rank: it is more than the width of any layer, so that a larger one says nothing new."""
 
@@ -187,6 +190,10 @@ class Space(Frozen):
             ValueError: one does not fit, or the kind needs one that the space does not list.
         """
         axes, model = self.option_axes(kind), ADAPTER_KINDS[kind].options
+        if (count := math.prod(map(len, axes.values()))) > MOST_CHOICES:
+            raise ValueError(
+                f"{kind}: has {count:,} combinations of options; give fewer values, up to {MOST_CHOICES:,}"
+            )
         try:
             made = (model(**dict(zip(axes, values, strict=True))) for values in product(*axes.values()))
             return [*dict.fromkeys(made)]

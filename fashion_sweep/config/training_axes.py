@@ -87,7 +87,8 @@ class TrainingAxes(Frozen):
     """How much noise all pixels of a channel have in common, usually 0.05 to 0.1, so that very light and dark pictures
     are learnt: Guttenberg (2023), https://www.crosslabs.org/blog/diffusion-with-offset-noise."""
     proportion_empty_prompts: Annotated[float, Field(ge=0, le=1), Axis("empty")] = 0.0
-    """The share of the samples whose caption is left out."""
+    """The share of the samples whose caption is the empty one, as in diffusers' scripts. Where a model draws without a
+    caption from zeros, as SDXL does without a negative prompt, these are not trained."""
     ema_decay: Annotated[float | None, Field(gt=0, lt=1), Axis("ema")] = None
     """The decay of an average of the adapter over its steps, which is validated and saved in its place; null: none."""
 

@@ -108,6 +108,6 @@ class GenerationRequest:
     original_size: tuple[int, int]
     """The (height, width) in pixels of the originals that the pictures are to look as if cut from."""
     negative_prompt: str | None = None
-    """The negative prompt; None: unconditional as in training (zeros or the empty prompt, by the model's config)."""
+    """The negative prompt; None: zeros or the empty prompt, by the model's config."""
     on_step: Callable[[], None] = lambda: None
     """The function that is called after each denoising step of the batch."""

@@ -37,7 +37,8 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient @ functional.dequantize_4bit(ctx.layer.weight, ctx.layer.weight.quant_state), None
+        weights = functional.dequantize_4bit(ctx.layer.weight, ctx.layer.weight.quant_state)
+        return gradient.to(weights.dtype) @ weights, None  # autocast may have made the product in another
 
 
 class _Linear4bit(Linear4bit):

@@ -2,9 +2,10 @@
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice, product
+from itertools import combinations, count, islice, product
 from typing import Any
 
 from fashion_sweep.adapters.counting import count_parameters
@@ -14,7 +15,7 @@ from fashion_sweep.config.search_space import Budget, Space
 from fashion_sweep.config.trial_spec import TrialSpec, placement_error
 from fashion_sweep.errors import ConfigError
 
-MOST_TRIALS = 100_000
+MOST_TRIALS = 10_000
 MOST_STEPS = 5_000_000
 """The most partial combinations that are looked at, which takes some seconds."""
 NEAREST = 3
@@ -61,7 +62,7 @@ def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
     Raises:
         ConfigError: none does, naming the nearest; or there are more than can be looked through.
     """
-    interval, grids = _interval(config, space.budget), list(_grids(config, space))
+    interval, grids = _interval(config, space.budget), _grids(config, space)
     if space.budget and space.budget.nearest:
         return [grids[grid].spec(chosen) for _, grid, chosen in sorted(_nearest_of_each(grids, interval))]
     found = list(islice(_within(grids, interval), MOST_TRIALS + 1))
@@ -69,7 +70,11 @@ def feasible(config: RunConfig, space: Space) -> list[TrialSpec]:
         raise ConfigError(f"space: has more than {MOST_TRIALS:,} trials; give fewer values, or a narrower budget")
     if not found:
         raise ConfigError(f"space.budget: no placement has {interval}; the nearest: {_nearest(grids, interval)}")
-    return [grids[grid].spec(chosen) for _, grid, chosen in sorted(found)]
+    specs = [grids[grid].spec(chosen) for _, grid, chosen in sorted(found)]
+    ids = Counter(spec.trial_id for spec in specs)
+    if repeated := next((trial_id for trial_id, times in ids.items() if times > 1), None):
+        raise ConfigError(f"space: two of its trials would be called {repeated!r}")
+    return specs
 
 
 Found = tuple[int, int, tuple[int, ...]]
@@ -100,8 +105,15 @@ class _Grid:
         return TrialSpec.of(adapters | self.training, self.architecture)
 
 
-def _grids(config: RunConfig, space: Space) -> Iterator[_Grid]:
-    architecture = config.architecture.name
+def _grids(config: RunConfig, space: Space) -> list[_Grid]:
+    """Returns the grids of a space: one for each kind and each combination of its axes of training."""
+    many = len(space.kinds) * math.prod(map(len, space.listed.values()))
+    if many > MOST_TRIALS:
+        raise ConfigError(
+            f"space: {many:,} combinations of kinds and training; give fewer values, up to {MOST_TRIALS:,}"
+        )
+    architecture, counted = config.architecture.name, dict[Any, tuple[Any, Any]]()
+    grids = []
     for kind in space.kinds:
         choices = space.choices(kind)
         for values in product(*space.listed.values()):
@@ -111,19 +123,18 @@ def _grids(config: RunConfig, space: Space) -> Iterator[_Grid]:
                 adapters = {name: PlacedAdapter(name, kind, options).value for name, options in placed}
                 return parameters_of(config, TrialSpec.of(adapters | training, architecture))
 
-            yield _Grid(
-                architecture,
-                kind,
-                training,
-                space.placements,
-                choices,
-                [[size((placement, options)) for options in choices] for placement in space.placements],
-                frozenset(
-                    (a, b)
-                    for (a, one), (b, other) in combinations(enumerate(space.placements), 2)
-                    if _overlap(size, architecture, one, other, choices[0])
-                ),
-            )
+            layers = (kind, str(training.get("target_modules")))  # all of training that counts
+            if layers not in counted:
+                counted[layers] = (
+                    [[size((placement, options)) for options in choices] for placement in space.placements],
+                    frozenset(
+                        (a, b)
+                        for (a, one), (b, other) in combinations(enumerate(space.placements), 2)
+                        if _overlap(size, architecture, one, other, choices[0])
+                    ),
+                )
+            grids.append(_Grid(architecture, kind, training, space.placements, choices, *counted[layers]))
+    return grids
 
 
 def _overlap(size: Any, architecture: str, one: str, other: str, options: AdapterOptions) -> bool:
@@ -138,9 +149,11 @@ def _overlap(size: Any, architecture: str, one: str, other: str, options: Adapte
 
 
 def _sums(
-    sizes: Sequence[Sequence[int]], apart: frozenset[tuple[int, int]], interval: ParameterRange
+    sizes: Sequence[Sequence[int]], apart: frozenset[tuple[int, int]], interval: ParameterRange, steps: Iterator[int]
 ) -> Iterator[tuple[tuple[int, ...], int]]:
     """Yields one choice for each place, from 1, or 0 for none but not for all, with its sum if that is in the interval.
+
+    `steps` counts the partial combinations that were looked at, those of other grids among them.
 
     Raises:
         ConfigError: there are too many to look at.
@@ -148,17 +161,14 @@ def _sums(
     ordered = [sorted((size, number) for number, size in enumerate([0, *of_place])) for of_place in sizes]
     most = [max(of_place)[0] for of_place in ordered]
     left = [sum(most[place + 1 :]) for place in range(len(sizes))]
-    steps = 0
 
     def choose(place: int, chosen: tuple[int, ...], total: int) -> Iterator[tuple[tuple[int, ...], int]]:
-        nonlocal steps
         first = bisect_left(ordered[place], (interval.low - left[place] - total, -1))
         last = bisect_right(ordered[place], (interval.high - total, math.inf))
         for size, number in ordered[place][first:last]:
             if number and any((before, place) in apart for before in range(place) if chosen[before]):
                 continue
-            steps += 1
-            if steps > MOST_STEPS:
+            if next(steps) > MOST_STEPS:
                 raise ConfigError(
                     f"space: more than {MOST_STEPS:,} combinations would have to be looked at; give fewer placements "
                     "or values, or a narrower budget"
@@ -172,20 +182,21 @@ def _sums(
 
 
 def _within(grids: Sequence[_Grid], interval: ParameterRange) -> Iterator[Found]:
+    steps = count()
     return (
         (parameters, number, chosen)
         for number, grid in enumerate(grids)
-        for chosen, parameters in _sums(grid.sizes, grid.apart, interval)
+        for chosen, parameters in _sums(grid.sizes, grid.apart, interval, steps)
     )
 
 
 def _nearest_of_each(grids: Sequence[_Grid], interval: ParameterRange) -> Iterator[Found]:
     """Yields the trial of each grid that comes nearest to the middle of the interval, the smallest of several."""
-    middle = (interval.low + interval.high) / 2
+    middle, steps = (interval.low + interval.high) / 2, count()
     for number, grid in enumerate(grids):
         share, found = 0.05, list[tuple[tuple[int, ...], int]]()
         while not found and share < 1e6:
-            found = list(islice(_sums(grid.sizes, grid.apart, interval.widened(share)), MOST_TRIALS))
+            found = list(islice(_sums(grid.sizes, grid.apart, interval.widened(share), steps), MOST_TRIALS))
             share *= 2
         _, parameters, chosen = min((abs(total - middle), total, chosen) for chosen, total in found)
         yield parameters, number, chosen
@@ -198,7 +209,7 @@ def _nearest(grids: Sequence[_Grid], interval: ParameterRange) -> str:
         found = list(islice(_within(grids, interval.widened(share)), MOST_TRIALS))
         share *= 2
     nearest = sorted(found, key=lambda one: (interval.distance(one[0]), one))[:NEAREST]
-    return "; ".join(f"{grids[grid].spec(chosen).title} with {count:,}" for count, grid, chosen in nearest)
+    return "; ".join(f"{grids[grid].spec(chosen).title} with {parameters:,}" for parameters, grid, chosen in nearest)
 
 
 def _interval(config: RunConfig, budget: Budget | None) -> ParameterRange:

@@ -63,6 +63,10 @@ def axis_figures(points: AxisPoints, metrics: Sequence[Metric], name: str) -> di
     return figures
 
 
+def _images(points: AxisPoints, name: str) -> str:
+    return name if points.images is None else f"{name}, {points.images:,} images each"
+
+
 def _by_weight(points: AxisPoints, metric: Metric) -> list[SweepAxis]:
     """Returns the axes, those first that matter most."""
 
@@ -85,7 +89,7 @@ def _slices(points: AxisPoints, metrics: Sequence[Metric], name: str) -> Figure:
             plot.set_ylabel(axis_title(metric) if place == 0 else "")
             plot.sharey(row[1])
             plot.tick_params(labelleft=place == 0)
-    figure.suptitle(f"Axes on {name}; bars are 95 % intervals", fontsize=11)
+    figure.suptitle(f"Axes on {_images(points, name)}; bars are 95 % intervals", fontsize=11)
     return figure
 
 
@@ -154,7 +158,7 @@ def _heat_map(points: AxisPoints, metrics: Sequence[Metric], name: str) -> Figur
             plot.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
         plot.set_xticks(range(columns), first.levels)
         plot.set_yticks(range(rows), second.levels)
-        plot.set(xlabel=first.name, ylabel=second.name, title=f"{axis_title(metric)} on {name}")
+        plot.set(xlabel=first.name, ylabel=second.name, title=f"{axis_title(metric)} on {_images(points, name)}")
         plot.grid(visible=False)
     return figure
 
@@ -184,7 +188,7 @@ def _parallel(points: AxisPoints, metrics: Sequence[Metric], name: str) -> Figur
         plot.axvline(place, color=GREY, linewidth=1)
     plot.set_xticks(range(len(columns)), [*(axis.name for axis in axes), *(one.title for one in metrics)])
     plot.set(ylim=(-0.06, 1.06), xlim=(-0.2, len(columns) - 0.6), yticks=[])
-    plot.set_title(f"Configurations on {name}, a line each")
+    plot.set_title(f"Configurations on {_images(points, name)}, a line each")
     plot.grid(visible=False)
     figure.colorbar(ScalarMappable(norm, shades), ax=plot, label=axis_title(metric))
     return figure

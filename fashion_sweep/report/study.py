@@ -1,12 +1,10 @@
 """The study's table beside ours: whether both put the configurations into one order."""
 
-from collections.abc import Mapping
-
 from fashion_sweep.report.blocks import Beside, Block, Text
 from fashion_sweep.report.configurations import configurations
 from fashion_sweep.report.results import Evaluation, Results
 from fashion_sweep.report.tables import Table, count, published_tables
-from fashion_sweep.report.verdict import Interval, Verdict, Verdicts
+from fashion_sweep.report.verdict import Verdict, Verdicts
 from fashion_sweep.report.words import GAP
 
 
@@ -34,7 +32,7 @@ def _same_order(results: Results, name: str, verdict: Verdict | None) -> str | N
         shown = configurations(results, name, verdict)
         ours = {one.title: sign * value.value for one in shown if (value := one.value(metric))}
     else:
-        ours = {title: by[metric.name].value for title, by in _shared_look(verdict).items() if metric.name in by}
+        ours = {title: sign * by[metric.name].value for title, by in verdict.shared.estimates.items()}
     rows = results.config.sweep.published_and_judged[name]
     theirs = {
         row.configuration: sign * row.metrics[metric.name]
@@ -51,12 +49,6 @@ def _same_order(results: Results, name: str, verdict: Verdict | None) -> str | N
         f"By {metric.title} the order on {name} is not the study's: ours {than.join(mine)}; the study's "
         f"{than.join(study)}."
     )
-
-
-def _shared_look(verdict: Verdict) -> Mapping[str, Mapping[str, Interval]]:
-    """Returns by how much each configuration was worse than the leaders at the last look that all of them share."""
-    shared = [images for images, at in verdict.looks.items() if at.keys() >= verdict.images.keys()]
-    return verdict.looks[max(shared)] if shared else {}
 
 
 def _ours(results: Results, name: str, verdict: Verdict | None) -> Table:

@@ -1,11 +1,12 @@
 """The axes of a sweep: the settings in which its configurations differ, and how much each of them matters."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy import optimize, special
 
 from fashion_sweep.config.adapter_columns import adapter_settings
 from fashion_sweep.config.preset import RunConfig
@@ -14,15 +15,13 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.results import Results
-from fashion_sweep.report.verdict import Interval, Verdict
+from fashion_sweep.report.verdict import Interval, SharedLook, Verdict
 
 PART, KIND, NONE = "part", "kind", "none"
 MOST_LEVELS = 6
 """The most values of a numeric axis that stand for themselves; more of them are put into three groups."""
 GROUPS = 3
-DRAWS = 2000
-NORMAL_95 = 1.96
-"""Half the width of a 95 % interval in standard errors."""
+LARGE = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,14 @@ class AxisPoints:
     """The axes with more than one value."""
     errors: Mapping[str, tuple[float, ...]]
     """The standard error of each configuration's value as it differs from others', by metric; empty if not known."""
+    images: int | None = None
+    """The images of each that the values are from; None where they differ, or are not known."""
 
     def importance(self, axis: SweepAxis, metric: Metric) -> Interval | str:
         """Returns the share of the variance between configurations that goes with an axis by itself: epsilon squared.
 
-        It lies in [0, 1], and is about 0 where the axis does nothing. The interval is that of measuring: how far it
-        moves if all values are measured again. Where there is none, the reason in words.
+        It lies in [0, 1], and is about 0 where the axis does nothing. The interval, of at least 95 %, is that of
+        measuring: of the share that values without their errors would have. Where there is none, the reason in words.
         Source: Kelley (1935), An unbiased correlation ratio measure, https://doi.org/10.1073/pnas.21.9.554.
         """
         found = [one.value(metric) for one in self.shown]
@@ -99,15 +100,16 @@ class AxisPoints:
         noise, spread = float(np.mean(np.square(errors or (0.0,)))), float(values.var(ddof=1))
         if noise >= spread:
             return "no more than noise"
-        share = float(epsilon_squared(values[None], places, noise)[0])
+        between, within = sums_of_squares(values, places)
+        share = epsilon_squared(between, within, places, noise)
         if errors is None:
             return Interval(share, share, share)
-        kept = (1 - noise / spread) ** 0.5  # what is left of the values without the noise
-        draw = np.random.default_rng(0)
-        again = values.mean() + kept * (values - values.mean())
-        again = again + np.array(errors) * draw.standard_normal((DRAWS, len(values)))
-        low, high = np.quantile(epsilon_squared(again, places, noise), [0.025, 0.975])
-        return Interval(share, float(min(low, share)), float(max(high, share)))
+        df = len(axis.levels) - 1, len(values) - len(axis.levels)
+        (least, most), (least_within, most_within) = (
+            within_noise(squares, freedom, noise) for squares, freedom in zip((between, within), df, strict=True)
+        )
+        low, high = epsilon_squared(least, most_within, places), epsilon_squared(most, least_within, places)
+        return Interval(share, min(low, share), max(high, share))
 
     def joint(self, first: SweepAxis, second: SweepAxis, metric: Metric) -> float | None:
         """Returns the share of the variance that goes with two axes together; None where each cell has one value."""
@@ -117,34 +119,51 @@ class AxisPoints:
             return None
         numbers = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
         places = np.array([numbers[cell] for cell in cells])
-        errors = self.errors.get(metric.name)
-        return float(
-            epsilon_squared(
-                np.array([[one.value for one in values if one]]), places, float(np.mean(np.square(errors or (0.0,))))
-            )[0]
-        )
+        noise = float(np.mean(np.square(self.errors.get(metric.name, (0.0,)))))
+        squares = sums_of_squares(np.array([one.value for one in values if one]), places)
+        return epsilon_squared(*squares, places, noise)
 
 
-def epsilon_squared(values: np.ndarray, places: np.ndarray, noise: float = 0.0) -> np.ndarray:
-    """Returns the unbiased share of the variance that lies between groups.
+def sums_of_squares(values: np.ndarray, places: np.ndarray) -> tuple[float, float]:
+    """Returns the sums of squares between groups and within them of n values; `places`: the number of each's group."""
+    groups = [values[places == place] for place in np.unique(places)]
+    within = sum(float(((own - own.mean()) ** 2).sum()) for own in groups)
+    return float(((values - values.mean()) ** 2).sum()) - within, within
+
+
+def epsilon_squared(between: float, within: float, places: np.ndarray, noise: float = 0.0) -> float:
+    """Returns the unbiased share of the variance that lies between groups, from 0 to 1; 0 where no value differs.
 
     Args:
-        values: draws,n.
+        between, within: the sums of squares.
         places: n, the number of each value's group, of which there are fewer than n.
         noise: the variance of measuring, which is no part of the whole.
-
-    Returns:
-        One share in [0, 1] for each draw; 0 where no value differs.
     """
-    count, groups = values.shape[1], np.unique(places)
-    total = ((values - values.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    within = np.zeros(len(values))
-    for group in groups:
-        own = values[:, places == group]
-        within += ((own - own.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    between = total - within - (len(groups) - 1) * within / (count - len(groups))
-    whole = np.maximum(total - (count - 1) * noise, 0)
-    return np.clip(np.divide(between, whole, out=(between > 0).astype(float), where=whole > 0), 0, 1)
+    count, groups = len(places), len(np.unique(places))
+    own = between - (groups - 1) * within / (count - groups)
+    whole = max(between + within - (count - 1) * noise, 0.0)
+    return float(np.clip(own / whole, 0, 1)) if whole else float(own > 0)
+
+
+def within_noise(squares: float, freedom: int, noise: float) -> tuple[float, float]:
+    """Returns between what a sum of squares lies with 97.5 % confidence once the noise of measuring is out of it.
+
+    Two such intervals, of sums between groups and within them, hold together with 95 %.
+    Over the noise it has a noncentral chi-square distribution, of which the noncentrality is found.
+    Source: Steiger (2004), Beyond the F test, https://doi.org/10.1037/1082-989X.9.2.164.
+    """
+    ratio, tail = squares / noise, 0.025 / 2
+    return noise * _noncentrality(ratio, freedom, 1 - tail), noise * _noncentrality(ratio, freedom, tail)
+
+
+def _noncentrality(ratio: float, freedom: int, probability: float) -> float:
+    """Returns the noncentrality at which a noncentral chi-square is at most `ratio` with this probability."""
+    if special.chdtr(freedom, ratio) <= probability:
+        return 0.0
+    top = (ratio**0.5 + 10) ** 2
+    if ratio > LARGE:  # where the root of a noncentral chi-square is normal, to four digits
+        return max(0.0, (ratio**0.5 - special.ndtri(probability)) ** 2 - freedom + 1)
+    return float(optimize.brentq(lambda own: special.chndtr(ratio, freedom, own) - probability, 0.0, top))
 
 
 def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoints:
@@ -159,12 +178,11 @@ def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoint
     names = dict.fromkeys(key for own in values for key in own)
     axes = [SweepAxis(key.replace("_", " "), tuple(own.get(key, NONE) for own in values)) for key in names]
     axes = free([_with_zeros(axis) for axis in axes if len(set(axis.values)) > 1])
-    errors = {metric.name: _errors(shown, metric, verdict) for metric in results.deciding(name)} if verdict else {}
-    return AxisPoints(
-        shown,
-        tuple(axes),
-        {key: own for key, own in errors.items() if own is not None},
-    )
+    if verdict is None:
+        return AxisPoints(shown, tuple(axes), {})
+    look = verdict.shared
+    errors = {metric.name: _errors(shown, metric, look) for metric in results.deciding(name)}
+    return AxisPoints(tuple(_on_shared_images(one, look) for one in shown), tuple(axes), errors, look.images)
 
 
 def free(axes: Sequence[SweepAxis]) -> list[SweepAxis]:
@@ -227,14 +245,13 @@ def _shown(value: Any) -> str:
     return short_value(value)
 
 
-def _errors(shown: Sequence[Configuration], metric: Metric, verdict: Verdict) -> tuple[float, ...] | None:
+def _on_shared_images(one: Configuration, look: SharedLook) -> Configuration:
+    return replace(one, images=look.images, metrics=look.estimates[one.title])
+
+
+def _errors(shown: Sequence[Configuration], metric: Metric, look: SharedLook) -> tuple[float, ...]:
     """Returns standard errors whose squares add up, for two configurations, to that of their difference, on average."""
-    found: list[float | None] = []
-    for one in shown:
-        behind = verdict.looks.get(verdict.images[one.title], {}).get(one.title, {}).get(metric.name)
-        width = behind.high - behind.low if behind else 0.0
-        found.append(width / 2 / NORMAL_95 / 2**0.5 if width else None)
-    known = [error for error in found if error is not None]
-    if not known:
-        return None
-    return tuple(float(np.mean(known)) if error is None else error for error in found)  # the leader's is no difference
+    of_differences = [look.errors[one.title][metric.name] for one in shown]
+    others = [error for error in of_differences if error]
+    usual = float(np.mean(others)) if others else 0.0  # the best's own is no difference
+    return tuple((error or usual) / 2**0.5 for error in of_differences)

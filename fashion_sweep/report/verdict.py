@@ -1,7 +1,8 @@
 """The verdict on an evaluation set: what the race of all trials allows one to conclude."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 from fashion_sweep.judging.race import races_of
@@ -28,6 +29,17 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class SharedLook:
+    """The last look that all configurations share: what can be set side by side, for it is on the same images."""
+
+    images: int
+    estimates: Mapping[str, Mapping[str, Interval]]
+    """As of `Verdict`, on these images; they differ by what the verdict takes for their differences."""
+    errors: Mapping[str, Mapping[str, float]]
+    """The standard error of a configuration's difference from the best as measured, by its title, then by metric."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The verdict on one evaluation set; configurations are named by their titles."""
 
@@ -43,6 +55,7 @@ class Verdict:
     looks: Mapping[int, Mapping[str, Mapping[str, Interval]]]
     """By how much each configuration was worse than the leaders at each look, within the bounds that the race goes by;
     keys as of `estimates`."""
+    shared: SharedLook
     standings: Mapping[str, RaceStanding]
     """How each configuration stands in the race."""
     end: str | None
@@ -107,6 +120,7 @@ def _verdict(name: str, results: Results, race: Race, captions: int, is_over: bo
         images_in_all=config.preset.evaluation.samples * (trainings if is_over else max(trainings, expected)),
         leaders={metric.name: title for metric, title in _leaders(race).items()},
         looks={images: _behind(race, images) for images in race.comparisons},
+        shared=_shared(race),
         standings=standings(race, is_over),
         end=race.end,
         captions=captions,
@@ -152,6 +166,7 @@ def _read(values: Mapping[str, Any]) -> Verdict:
     parts = {
         "estimates": _intervals(values["estimates"]),
         "looks": looks,
+        "shared": SharedLook(**{**values["shared"], "estimates": _intervals(values["shared"]["estimates"])}),
         "standings": standings,
         "margins": Margins(level=by_metric.pop("level"), by_metric=by_metric),
     }
@@ -182,6 +197,21 @@ def _behind(race: Race, images: int) -> dict[str, dict[str, Interval]]:
                 interval = Interval(by.value, by.at_least(levels.worse), by.at_most(levels.good))
                 behind.setdefault(title, {})[metric.name] = interval
     return behind
+
+
+def _shared(race: Race) -> SharedLook:
+    images = min(race.images.values())
+    comparison = race.comparisons[images]
+    best = {metric: comparison.best_in(metric) for metric in race.metrics}
+    rests = {metric: one.metrics[metric.name].rest for metric, one in best.items()}
+    estimates: dict[str, dict[str, Interval]] = {one.name: {} for one in comparison.measured}
+    errors: dict[str, dict[str, float]] = {one.name: {} for one in comparison.measured}
+    for one, metric in product(comparison.measured, race.metrics):
+        shift = one.metrics[metric.name].rest - rests[metric]  # differences keep what they have in common
+        estimate = comparison.estimate(metric.name, one)
+        estimates[one.name][metric.name] = _interval(replace(estimate, value=estimate.value + shift))
+        errors[one.name][metric.name] = comparison.worse_by(metric, one, best[metric]).se
+    return SharedLook(images, estimates, errors)
 
 
 def _interval(one: Difference) -> Interval:

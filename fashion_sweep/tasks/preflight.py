@@ -3,8 +3,10 @@
 from typing import Any
 
 from fashion_sweep.config.preset import RunConfig
+from fashion_sweep.config.training import TrainingConfig
+from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.data.split import split
+from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.doors import ADAPTER_KINDS, OPTIMIZERS
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.judging.looks import entrants, looks_of
@@ -56,6 +58,9 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
             f"data.{name}: {records} images are too few to train and validate with a validation_fraction of "
             f"{fraction:g}{dropped}"
         )
+    for spec in specs_of(config) if name == config.preset.training_set else ():
+        training = config.training_of(spec)
+        _check_warm_up(spec, training, training_steps(training, catalogue))
     metrics, samples = (
         config.sweep.metrics_on(name) if name in config.sweep.judge else (),
         min(evaluation.samples, records),
@@ -112,10 +117,21 @@ def check_trials(config: RunConfig) -> None:
         for one in spec.adapters if bits else ():
             if reason := ADAPTER_KINDS[one.kind].needs_plain_weights(one.options, bits):
                 raise ConfigError(f"{spec.title}: cannot be trained on a base model in {bits}, {reason}")
-        if training.steps and training.warmup_steps >= training.steps:
+        own = [one for one in spec.adapters if ADAPTER_KINDS[one.kind].has_own_rate(one.options, training)]
+        if own and OPTIMIZERS[training.optimizer].has_one_rate:
             raise ConfigError(
-                f"training.warmup_steps: {training.warmup_steps} are all of the {training.steps} steps of {spec.title}"
+                f"{spec.title}: {own[0].placement} learns at a rate of its own, and training.optimizer "
+                f"{training.optimizer} has one for all"
             )
+        if training.steps:
+            _check_warm_up(spec, training, training.steps)
+
+
+def _check_warm_up(spec: TrialSpec, training: TrainingConfig, steps: int) -> None:
+    if training.warmup_steps >= steps:
+        raise ConfigError(
+            f"training.warmup_steps: {training.warmup_steps} are all of the {steps} steps of {spec.title}"
+        )
 
 
 def _values(config: RunConfig, name: str) -> set[Any]:

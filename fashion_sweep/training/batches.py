@@ -124,10 +124,11 @@ class TrainingSet:
         rows = [prior.rows[uniform_integer(self.seed, "prior/row", p, high=count)] for p in positions]
         latents = torch.stack([prior.images.row(LATENTS, row) for row in rows]).float()
         shape, high = latents.shape[1:], self.num_train_timesteps
+        noise = [standard_normal(self.seed, "prior/noise", p, shape=shape) for p in positions]
         return TrainingBatch(
             names=[f"picture {row} of the base model" for row in rows],
             latents=latents,
-            noise=torch.stack([standard_normal(self.seed, "prior/noise", p, shape=shape) for p in positions]),
+            noise=torch.stack(self._offset(noise, "prior/offset", positions)),
             timesteps=torch.tensor([uniform_integer(self.seed, "prior/timestep", p, high=high) for p in positions]),
             conditioning=self._prior_conditioning(prior, rows),
             weights=torch.full((len(rows),), 2 * prior.weight),
@@ -140,9 +141,7 @@ class TrainingSet:
         views = [uniform_integer(self.seed, "train/view", p, high=self.views) for p in positions]
         timesteps = [uniform_integer(self.seed, "train/timestep", p, high=self.num_train_timesteps) for p in positions]
         noise = [self._noise(self.seed, "train/noise", p, row) for p, row in zip(positions, rows, strict=True)]
-        if self.noise_offset:
-            common = (standard_normal(self.seed, "train/offset", p, shape=(noise[0].shape[0], 1, 1)) for p in positions)
-            noise = [own + self.noise_offset * shift for own, shift in zip(noise, common, strict=True)]
+        noise = self._offset(noise, "train/offset", positions)
         batch = self._batch(rows, views, timesteps, noise, weight=2.0 if self.prior else 1.0)
         batch = replace(batch, draws=torch.tensor([key(self.seed, "train/draws", p) for p in positions]))
         if self.empty_caption is None:
@@ -152,6 +151,13 @@ class TrainingSet:
         return replace(
             batch, conditioning=_replaced(batch.conditioning, self.empty_caption.conditioning([0]), left_out)
         )
+
+    def _offset(self, noise: Sequence[Tensor], purpose: str, positions: Sequence[int]) -> list[Tensor]:
+        """Adds to the noise c,h,w of each position what all pixels of a channel have in common."""
+        if not self.noise_offset:
+            return list(noise)
+        common = (standard_normal(self.seed, purpose, p, shape=(noise[0].shape[0], 1, 1)) for p in positions)
+        return [own + self.noise_offset * shift for own, shift in zip(noise, common, strict=True)]
 
     def validation_batch(self, indices: Sequence[int]) -> TrainingBatch:
         """Returns samples to validate with, their noise fixed and timesteps spread evenly over the schedule."""

@@ -25,6 +25,8 @@ class OptimizerKind:
     """The dotted path of its class, as sd-scripts' metadata names it."""
     package: str | None = None
     """The module that it needs beside those that are always installed."""
+    has_one_rate: bool = False
+    """Whether all that it trains learns at one rate."""
 
     def check(self, name: str) -> None:
         """Checks that the package it needs is installed.
@@ -85,5 +87,5 @@ ADAMW_8BIT = OptimizerKind(_adamw_8bit, "bitsandbytes.optim.adamw.AdamW8bit", "b
 """AdamW whose state takes a byte a value: Dettmers et al. (2022), arXiv:2110.02861."""
 ADAFACTOR = OptimizerKind(_adafactor, "transformers.optimization.Adafactor")
 """Shazeer & Stern (2018), arXiv:1804.04235, with the learning rate as given; it has no `betas`."""
-PRODIGY = OptimizerKind(_prodigy, "prodigyopt.prodigy.Prodigy", "prodigyopt")
+PRODIGY = OptimizerKind(_prodigy, "prodigyopt.prodigy.Prodigy", "prodigyopt", has_one_rate=True)
 """Mishchenko & Defazio (2023), arXiv:2306.06101: it finds the rate, and `learning_rate` is a factor, usually 1."""

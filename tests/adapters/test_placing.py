@@ -64,6 +64,13 @@ def test_a_part_without_attention_has_all_its_layers_and_convolutions_count_with
     assert count_parameters(SDXL, TrialSpec.of({"unet.conv_in": 2})) == 2 * (4 * 9 + 320)
 
 
+def test_parts_put_together_have_what_each_of_them_has():
+    assert layers({"unet.attn2+ff": 1}) == layers({"unet.attn2": 1}) | layers({"unet.ff": 1})
+    assert layers({"unet.mid_block+up_blocks.0": 1}) == layers({"unet.mid_block": 1}) | layers({"unet.up_blocks.0": 1})
+    with pytest.raises(ConfigError, match=r"'unet.up_bloks' is no part of this model; unet has no 'up_bloks'"):
+        layers({"unet.mid_block+up_bloks": 1})
+
+
 def test_target_modules_choose_among_the_layers_of_a_part():
     assert {name.rsplit(".")[-1] for name in layers({"unet.mid_block": 1}, ("to_q", "conv1"))} == {"to_q", "conv1"}
     with pytest.raises(ConfigError, match="target_modules: unet ff has no layer named to_q"):

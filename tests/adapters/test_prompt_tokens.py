@@ -1,6 +1,7 @@
 """Prompt tokens: where they stand in captions, how they are learnt, and that diffusers draws with them what we draw."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -271,6 +272,22 @@ def test_they_have_a_place_beside_every_format_of_what_else_a_trial_has():
     assert TrialSpec.of(BESIDE).prompt_prefix == "<fashion> "
     assert TrialSpec.of({"unet": 1}).prompt_prefix == ""
     assert TrialSpec.of({"text_encoders": TOKENS | {"prepended": False}}).prompt_prefix == ""
+
+
+def test_each_option_is_in_the_name_and_the_title_of_a_trial():
+    options = [
+        {},
+        {"learning_rate": 0.02},
+        {"initial_words": "a fashion photo"},
+        {"initial_words": "a fashion-photo"},
+        {"token": "<shop>"},
+        {"token": "shop"},
+        {"prepended": False},
+    ]
+    specs = [TrialSpec.of({"text_encoders": TOKENS | one}) for one in options]
+    assert len({spec.trial_id for spec in specs}) == len({spec.title for spec in specs}) == len(options)
+    assert all(re.fullmatch(r"[\w.-]+", spec.trial_id) for spec in specs)
+    assert specs[2].title.endswith("prompt tokens, from “a fashion photo”")
 
 
 @pytest.mark.parametrize(

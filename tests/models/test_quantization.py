@@ -107,6 +107,7 @@ def test_an_adapter_starts_as_the_base_is_trained_and_is_drawn_from_its_file_as_
         ("{unet: {kind: lokr, rank: 2}, quantization: nf4}", "peft's LoKr reads the shape of its weights"),
         ("{unet: {kind: dora, rank: 2}, quantization: int8}", "peft's DoRA loses the scales of 8-bit weights"),
         ("{unet: {rank: 2, init_lora_weights: pissa}, quantization: int8}", "init_lora_weights: pissa takes a part"),
+        ("{unet: {rank: 2, init_lora_weights: orthogonal}, quantization: nf4}", "orthogonal begins with plain weights"),
     ],
 )
 def test_what_needs_the_plain_weights_is_refused_before_anything_is_started(trial, said):
@@ -115,6 +116,30 @@ def test_what_needs_the_plain_weights_is_refused_before_anything_is_started(tria
         with pytest.raises(ConfigError, match=said) as raised:
             check(config)
         assert "\n" not in str(raised.value)
+
+
+def test_autocast_to_another_dtype_reaches_the_inputs_of_a_rounded_layer():
+    torch.manual_seed(0)
+    layer = nn.Linear(80, 48)
+    rounded = nf4.rounded(layer).to("cpu").requires_grad_(False)
+    inputs = torch.randn(5, 80, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded(inputs).float().square().sum().backward()
+    found, inputs.grad = inputs.grad, None
+    rounded(inputs).square().sum().backward()
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, inputs.grad, rtol=0.05, atol=0.3)
+
+
+def test_an_optimizer_with_one_rate_refuses_adapters_with_rates_of_their_own():
+    for adapter in (
+        "unet: {rank: 2, loraplus_lr_ratio: 4}",
+        "text_encoders: {kind: prompt_tokens, num_tokens: 2, learning_rate: 0.01}",
+    ):
+        config = load_run_config("exp2", "tiny", [f"sweep.trials=[{{{adapter}, optimizer: prodigy}}]"])
+        with pytest.raises(ConfigError, match=r"learns at a rate of its own, and training.optimizer prodigy has one"):
+            check_trials(config)
+        check_trials(load_run_config("exp2", "tiny", [f"sweep.trials=[{{{adapter}}}]"]))
 
 
 def test_without_bitsandbytes_the_extra_is_named(monkeypatch):

@@ -61,7 +61,7 @@ def test_parts_that_have_layers_in_common_are_not_adapted_together():
 
 
 def test_more_trials_than_anyone_runs_are_told():
-    with pytest.raises(ConfigError, match="space: has more than 100,000 trials; give fewer values"):
+    with pytest.raises(ConfigError, match="space: has more than 10,000 trials; give fewer values"):
         feasible(CONFIG, space(placements=BLOCKS, ranks=[*range(1, 30)]))
 
 
@@ -69,6 +69,43 @@ def test_more_combinations_than_can_be_looked_at_are_told(monkeypatch):
     monkeypatch.setattr("fashion_sweep.planning.space.MOST_STEPS", 1000)
     with pytest.raises(ConfigError, match="space: more than 1,000 combinations would have to be looked at"):
         feasible(CONFIG, space(placements=BLOCKS, ranks=[*range(1, 9)], budget={"parameters": 3_000_000}))
+
+
+def test_all_grids_of_a_space_share_the_limit(monkeypatch):
+    monkeypatch.setattr("fashion_sweep.planning.space.MOST_STEPS", 1000)
+    rates = {"learning_rate": [1e-5 * number for number in range(1, 40)]}
+    with pytest.raises(ConfigError, match="space: more than 1,000 combinations would have to be looked at"):
+        feasible(CONFIG, space(placements=BLOCKS[:3], ranks=[1, 2, 3], training=rates))
+
+
+def test_too_many_trainings_and_too_many_options_are_told_before_they_are_listed():
+    numbers = [*range(1, 20)]
+    axes = {"learning_rate": [1e-5 * n for n in numbers], "warmup_steps": numbers, "weight_decay": numbers}
+    with pytest.raises(ConfigError, match="space: 130,321 combinations of kinds and training; give fewer values"):
+        feasible(CONFIG, space(placements=["unet"], ranks=[1], training=axes | {"noise_offset": numbers}))
+    with pytest.raises(ValueError, match="lora: has 16,000 combinations of options; give fewer values"):
+        space(
+            placements=["unet"],
+            ranks=[*range(1, 41)],
+            options={"lora_alpha": [*range(1, 21)], "lora_dropout": [0.01 * n for n in range(20)]},
+        )
+
+
+def test_axes_of_training_do_not_change_what_is_counted_but_target_modules_do():
+    targets = [["to_q"], ["to_q", "to_k"]]
+    found = feasible(
+        CONFIG,
+        space(placements=["unet"], ranks=[1], training={"target_modules": targets, "learning_rate": [1e-5, 1e-4]}),
+    )
+    sizes = [parameters_of(CONFIG, spec) for spec in found]
+    assert len(found) == 4
+    assert sizes[0] == sizes[1] < sizes[2] == sizes[3]
+
+
+def test_trials_that_would_have_one_name_are_told(monkeypatch):
+    monkeypatch.setattr(TrialSpec, "trial_id", property(lambda spec: "same"))
+    with pytest.raises(ConfigError, match="space: two of its trials would be called 'same'"):
+        feasible(CONFIG, space(placements=["unet"], ranks=[1, 2]))
 
 
 def test_where_nothing_meets_the_budget_the_nearest_are_named():

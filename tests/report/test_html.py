@@ -11,7 +11,7 @@ from fashion_sweep.report import page
 from fashion_sweep.report.configurations import configurations
 from fashion_sweep.report.page import write_report
 from fashion_sweep.report.results import Results, collect
-from fashion_sweep.report.verdict import Interval, Verdict
+from fashion_sweep.report.verdict import Interval, SharedLook, Verdict
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.statistics.bounds import Margins
 from fashion_sweep.storage.files import write_text
@@ -50,6 +50,7 @@ def concluded(run: RunPaths, results: Results) -> dict[str, Verdict]:
         images_in_all=256 * len(titles),
         leaders=dict.fromkeys(values, first),
         looks={},
+        shared=SharedLook(256, dict.fromkeys(titles, values), dict.fromkeys(titles, dict.fromkeys(values, 0.2))),
         standings={title: RaceStanding(256, "chosen" if title == first else "open", "why not") for title in titles},
         end="decided",
         captions=1042,
@@ -160,7 +161,8 @@ def test_csv_has_a_value_and_its_bounds_in_one_unit(tmp_path, monkeypatch):
     def in_tables(run, results):
         made = concluded(run, results)["fashion"]
         estimates = {title: {**one, "kid": Interval(200.0, 150.0, 250.0)} for title, one in made.estimates.items()}
-        return {"fashion": replace(made, estimates=estimates)}
+        errors = {title: dict.fromkeys(one, 0.2) for title, one in estimates.items()}
+        return {"fashion": replace(made, estimates=estimates, shared=SharedLook(256, estimates, errors))}
 
     monkeypatch.setattr(page, "verdicts_of", in_tables)
     run = make_run(tmp_path / "run", settings=["sweep.judge={fashion: [fid, kid, clip_score]}"])

@@ -6,16 +6,25 @@ import numpy as np
 import pytest
 
 from fashion_sweep.config.trial_spec import TrialSpec
+from fashion_sweep.judging.race import races_of
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.axis_plots import axis_figures
 from fashion_sweep.report.configurations import Configuration
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, free, points_of
-from fashion_sweep.report.verdict import Interval
+from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, free, points_of, sums_of_squares
+from fashion_sweep.report.verdict import Interval, verdicts_of
 from tests.report.synthetic_run import finish_trial, judgement, make_run
+from tests.report.test_verdict import judged_run
 
+SHIFTS = {"unet-r1": 1.0, "unet-r2": 0.0, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
 FID, CLIP = metrics_of(["fid", "clip_score"])
 GRID = [(rate, rank, alpha) for rate in (0.001, 0.005) for rank in (1, 8, 64) for alpha in ("rank", "sqrt_rank")]
+
+
+@pytest.fixture
+def race_run(tmp_path):
+    """A run in which rank 1 left the race before the others."""
+    return judged_run(tmp_path / "run", SHIFTS, n=2048, fixed=(), noise=3.0)
 
 
 def points(value_of, rows=GRID, names=("learning rate", "rank", "lora alpha"), error=0.1):
@@ -50,21 +59,50 @@ def test_two_axes_share_the_variance():
 def test_an_axis_that_does_nothing_has_about_none_of_it_however_many_values_it_has():
     draw = np.random.default_rng(0)
     values, places = draw.standard_normal((4000, 24)), np.arange(24) % 6
-    assert epsilon_squared(values, places).mean() < 0.1  # eta squared, which is not unbiased, has 5/23
-    assert (epsilon_squared(values, places) == 0).mean() > 0.4
+    shares = np.array([epsilon_squared(*sums_of_squares(row, places), places) for row in values])
+    assert shares.mean() < 0.1  # eta squared, which is not unbiased, has 5/23
+    assert (shares == 0).mean() > 0.4
 
 
-def test_the_interval_covers_the_true_share_as_often_as_it_says():
-    draw, misses = np.random.default_rng(1), 0
-    truth = points(lambda rate, rank, alpha: (rate > 0.002) + 0.5 * (alpha == "rank"), error=0)
+@pytest.mark.parametrize("error", [0.05, 0.2, 0.35])
+@pytest.mark.parametrize("other", [0.0, 0.1, 0.5, 1.5])  # true shares from 1 down to 0.05
+def test_the_interval_covers_the_true_share_as_often_as_it_says(other, error):
+    def value(rate, rank, alpha):
+        return (rate > 0.002) + other * (alpha == "rank")
+
+    draw, misses, told = np.random.default_rng(1), 0, 0
+    truth = points(value, error=0)
     true = truth.importance(truth.axes[0], FID).value
-    for _ in range(200):
-        found = points(
-            lambda rate, rank, alpha: (rate > 0.002) + 0.5 * (alpha == "rank") + 0.2 * draw.standard_normal(), error=0.2
-        )
+    for _ in range(300):
+        found = points(lambda *row: value(*row) + error * draw.standard_normal(), error=error)
         share = found.importance(found.axes[0], FID)
-        misses += not share.low <= true <= share.high
-    assert misses <= 20
+        told += not isinstance(share, str)
+        misses += not isinstance(share, str) and not share.low <= true <= share.high
+    assert told > 250
+    assert misses <= 0.075 * told  # of 300, two standard errors above one in twenty
+
+
+def test_errors_are_those_of_differences_on_the_images_that_all_share(race_run):
+    results = collect(race_run)
+    (verdict,) = verdicts_of(race_run, results).values()
+    race = races_of(race_run, results.config)["fashion"]
+    images = min(race.images.values())
+    assert images < max(race.images.values())
+    comparison = race.comparisons[images]
+    found = points_of(results, "fashion", verdict)
+    assert found.images == images
+    there = {one.name: one for one in comparison.measured}
+    for metric in race.metrics:
+        best = comparison.best_in(metric)
+        for one, error in zip(found.shown, found.errors[metric.name], strict=True):
+            difference = comparison.worse_by(metric, there[one.title], best)
+            sign = 1 if metric.better == "lower" else -1
+            leader = next(shown for shown in found.shown if shown.title == best.name)
+            assert sign * (one.value(metric).value - leader.value(metric).value) == pytest.approx(
+                difference.value, abs=1e-9
+            )
+            if one.title != best.name:
+                assert 2 * error**2 == pytest.approx(difference.se**2)
 
 
 def test_an_axis_with_a_value_for_each_configuration_has_no_importance():

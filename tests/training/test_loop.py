@@ -1,11 +1,14 @@
 """Training on the embedded model with a small cache made by the real encoder."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from fashion_sweep.adapters.attaching import attach
+from fashion_sweep.adapters.dropout import SampleDropout
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import load_catalogue
@@ -221,6 +224,7 @@ def test_an_option_changes_the_adapter_and_a_killed_training_goes_on_with_it(wor
     whole, reports = trained(world, tmp_path / "whole", **changes)
     assert not same(whole, undisturbed[0])
     assert reports[0]["val_loss"] == undisturbed[1][0]["val_loss"]  # all are validated alike
+    assert reports[-1]["val_loss"] != undisturbed[1][-1]["val_loss"]  # by what is saved
     trained(world, tmp_path / "killed", stop_at=5, **changes)
     resumed, again = trained(world, tmp_path / "killed", **changes)
     assert same(resumed, whole)
@@ -233,6 +237,40 @@ def test_no_timestep_counts_for_more_than_the_largest_ratio_of_signal_to_noise(w
     alphas = model.scheduler.alphas_cumprod[timesteps]
     ratio = alphas / (1 - alphas)
     assert model.min_snr_weights(timesteps, 5.0) == pytest.approx(torch.minimum(ratio, torch.tensor(5.0)) / ratio)
+
+
+def test_where_velocity_is_predicted_the_weights_are_those_of_the_same_loss(world):
+    model = SDXLModel.load(load_run_config("exp2", "tiny").preset.model, "cpu")
+    model.scheduler.register_to_config(prediction_type="v_prediction")
+    timesteps = torch.tensor([0, 300, 999])
+    alphas = model.scheduler.alphas_cumprod[timesteps]
+    ratio = alphas / (1 - alphas)
+    expected = torch.minimum(ratio, torch.tensor(5.0)) / (ratio + 1)
+    assert model.min_snr_weights(timesteps, 5.0) == pytest.approx(expected)
+
+
+def test_every_schedule_takes_a_course_of_its_own():
+    courses = {name: [SCHEDULES[name](10, 100)(step) for step in range(100)] for name in SCHEDULES.names}
+    for first, second in combinations(courses.values(), 2):
+        assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 0.05
+    assert all(course[5] == pytest.approx(0.5) for course in courses.values())
+
+
+def test_as_many_captions_are_left_out_as_said(world):
+    made = adaptation(world, proportion_empty_prompts=0.3)
+    samples = made._training_set(SDXLModel.load(load_run_config("exp2", "tiny").preset.model, "cpu"))
+    (empty,) = samples.empty_caption.conditioning([0])["pooled"]
+    batches = [samples.training_batch(step, 16, range(16)).conditioning["pooled"] for step in range(20)]
+    left_out = torch.cat([(batch == empty).all(dim=1) for batch in batches]).float().mean()
+    assert 0.2 < left_out < 0.4
+
+
+def test_each_layer_has_a_dropout_of_its_own(world):
+    model = SDXLModel.load(load_run_config("exp2", "tiny").preset.model, "cpu")
+    spec = TrialSpec.of({"unet": {"rank": 1, "lora_dropout": 0.5}})
+    attach(model.components, spec, adaptation(world).config, seed=0)
+    numbers = [one.layer for one in model.components["unet"].modules() if isinstance(one, SampleDropout)]
+    assert len(set(numbers)) == len(numbers) > 20
 
 
 def test_where_all_captions_are_left_out_only_the_empty_one_is_learnt(world, tmp_path):
@@ -254,6 +292,7 @@ def test_what_all_pixels_have_in_common_is_as_large_as_said(world):
     shift = shifted - plain
     assert torch.allclose(shift, shift.mean(dim=(2, 3), keepdim=True), atol=1e-6)
     assert 0.07 < shift[:, :, 0, 0].std() < 0.13
+    assert (shift[:, 0, 0, 0] - shift[:, 1, 0, 0]).abs().mean() > 0.05  # each channel by its own
 
 
 def test_the_average_is_that_of_all_steps_and_makes_way_for_what_is_trained():

@@ -1,5 +1,7 @@
 """Prior preservation: the base model's own pictures of a kind, trained on beside the photo."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -48,6 +50,14 @@ def set_with_prior(tmp_path):
         num_train_timesteps=1000,
         prior=PriorPictures(drawn, range(2, 4), "Photo of a sweater", 0.5),
     )
+
+
+def test_noise_offset_is_in_the_noise_of_prior_pictures_too(set_with_prior):
+    shifted = replace(set_with_prior, noise_offset=0.5)
+    plain, other = (one.training_batch(0, 16, range(16)).noise for one in (set_with_prior, shifted))
+    shift = other - plain
+    assert torch.allclose(shift, shift.mean(dim=(2, 3), keepdim=True), atol=1e-5)
+    assert (shift[:, 0, 0, 0].abs() > 0).all()  # odd ones are of the base model
 
 
 def test_every_second_sample_is_a_picture_of_the_kind_and_weighs_as_it_should(set_with_prior):
