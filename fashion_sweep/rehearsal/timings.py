@@ -77,12 +77,13 @@ class Timings(Observer):
             if self._draws and self._data_set:
                 started.append(now())
 
-        def after(_: nn.Module, inputs: tuple[Tensor, ...], made: Any) -> None:
+        def after(_: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], made: Any) -> None:
             if started and self._data_set:
-                self.calls.setdefault((part, self._data_set), []).append((now() - started.pop()) / len(inputs[0]))
+                samples = len(inputs[0] if inputs else next(iter(named.values())))
+                self.calls.setdefault((part, self._data_set), []).append((now() - started.pop()) / samples)
 
         module.register_forward_pre_hook(before)
-        module.register_forward_hook(after)
+        module.register_forward_hook(after, with_kwargs=True)
 
     def seconds(self, part: str, evaluation_set: str) -> float:
         """Returns the seconds of a typical call, for one sample; 0 for a part that the model does not have."""
