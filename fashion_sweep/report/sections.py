@@ -148,7 +148,7 @@ def _axes(axes: Sequence[Picture]) -> tuple[Block, ...]:
     return (
         Text(
             "The share of the variance between configurations that goes with an axis by itself (epsilon squared), with "
-            "the interval of measuring; what axes do together is in none of them."
+            "the interval of measuring. Near 0 an axis does nothing, or opposite things beside others."
         ),
         *axes,
     )

@@ -9,7 +9,6 @@ from itertools import zip_longest
 
 import rich.table
 from rich.console import Console
-from rich.text import Text
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import FashionSweepError, shown
@@ -64,13 +63,13 @@ def show_end(
     """
 
     def show(to: Console, most: int) -> None:
-        to.print(Text(shown(headline), style="bold"))
+        to.print(shown(headline), style="bold", markup=False, highlight=False)
         to.print()
         few = tables(most)
         for table, after in zip_longest(few, few[1:]):
             to.print(_narrow(table))
             if after is None or table.caption != after.caption:  # of several that rest on the same, once
-                to.print(Text(shown(table.caption), style="dim italic"))
+                to.print(shown(table.caption), style="dim italic", markup=False, highlight=False)
         for line in [*_unfinished(run, results), *_time(results), *_registered(run)]:
             to.print(line, markup=False)
         to.print(f"report: {near(run.page)}", soft_wrap=True, markup=False)

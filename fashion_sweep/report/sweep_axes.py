@@ -78,16 +78,18 @@ class AxisPoints:
     shown: tuple[Configuration, ...]
     axes: tuple[SweepAxis, ...]
     """The axes with more than one value."""
-    errors: Mapping[str, tuple[float, ...]]
-    """The standard error of each configuration's value as it differs from others', by metric; empty if not known."""
+    noise: Mapping[str, np.ndarray]
+    """The covariance of the values as they differ from their mean, by metric, K,K; empty if not known."""
     images: int | None = None
     """The images of each that the values are from; None where they differ, or are not known."""
 
     def importance(self, axis: SweepAxis, metric: Metric) -> Interval | str:
         """Returns the share of the variance between configurations that goes with an axis by itself: epsilon squared.
 
-        It lies in [0, 1], and is about 0 where the axis does nothing. The interval, of at least 95 %, is that of
-        measuring: of the share that values without their errors would have. Where there is none, the reason in words.
+        It lies in [0, 1], and is about 0 where the levels differ no more than those of a random split of the same
+        values: an axis that does nothing, or one that does opposite things beside others. The interval, of about 95 %,
+        is that of measuring: of the share that values without their errors would have. Where there is none, the reason
+        in words.
         Source: Kelley (1935), An unbiased correlation ratio measure, https://doi.org/10.1073/pnas.21.9.554.
         """
         found = [one.value(metric) for one in self.shown]
@@ -96,18 +98,14 @@ class AxisPoints:
             return "not all are measured"
         if len(axis.levels) >= len(values):
             return "a value for each"
-        places, errors = np.array(axis.places), self.errors.get(metric.name)
-        noise, spread = float(np.mean(np.square(errors or (0.0,)))), float(values.var(ddof=1))
-        if noise >= spread:
+        places, noise = np.array(axis.places), self.noise.get(metric.name)
+        if noise is None:
+            noise = np.zeros((len(values), len(values)))
+        elif float(np.trace(noise)) >= len(values) * float(values.var()):
             return "no more than noise"
-        between, within = sums_of_squares(values, places)
-        share = epsilon_squared(between, within, places, noise)
-        if errors is None:
-            return Interval(share, share, share)
-        df = len(axis.levels) - 1, len(values) - len(axis.levels)
-        (least, most), (least_within, most_within) = (
-            within_noise(squares, freedom, noise) for squares, freedom in zip((between, within), df, strict=True)
-        )
+        between, within = (SumOfSquares.of(values, part, noise) for part in projections(places))
+        share = epsilon_squared(between.true, within.true, places)
+        (least, most), (least_within, most_within) = between.range(), within.range()
         low, high = epsilon_squared(least, most_within, places), epsilon_squared(most, least_within, places)
         return Interval(share, min(low, share), max(high, share))
 
@@ -117,46 +115,72 @@ class AxisPoints:
         values = [one.value(metric) for one in self.shown]
         if len(set(cells)) >= len(cells) or not all(values):
             return None
-        numbers = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
-        places = np.array([numbers[cell] for cell in cells])
-        noise = float(np.mean(np.square(self.errors.get(metric.name, (0.0,)))))
-        squares = sums_of_squares(np.array([one.value for one in values if one]), places)
-        return epsilon_squared(*squares, places, noise)
+        ordered = list(dict.fromkeys(cells))
+        places = np.array([ordered.index(cell) for cell in cells])
+        noise = self.noise.get(metric.name, np.zeros((len(places), len(places))))
+        numbers = np.array([one.value for one in values if one])
+        between, within = (SumOfSquares.of(numbers, part, noise) for part in projections(places))
+        return epsilon_squared(between.true, within.true, places)
 
 
-def sums_of_squares(values: np.ndarray, places: np.ndarray) -> tuple[float, float]:
-    """Returns the sums of squares between groups and within them of n values; `places`: the number of each's group."""
-    groups = [values[places == place] for place in np.unique(places)]
-    within = sum(float(((own - own.mean()) ** 2).sum()) for own in groups)
-    return float(((values - values.mean()) ** 2).sum()) - within, within
+def projections(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the matrices n,n of the sums of squares between groups and within them; `places`: n, each one's group."""
+    same = places[:, None] == places
+    means = same / same.sum(axis=1, keepdims=True)
+    return means - 1 / len(places), np.eye(len(places)) - means
 
 
-def epsilon_squared(between: float, within: float, places: np.ndarray, noise: float = 0.0) -> float:
+@dataclass(frozen=True)
+class SumOfSquares:
+    """A sum of squares of values with errors, which is about `scale` times a noncentral chi-square.
+
+    Source: Box (1954), Some theorems on quadratic forms, https://doi.org/10.1214/aoms/1177728786.
+    """
+
+    value: float
+    scale: float
+    freedom: float
+
+    @classmethod
+    def of(cls, values: np.ndarray, projection: np.ndarray, noise: np.ndarray) -> "SumOfSquares":
+        """Takes it of n values by a projection n,n; `noise`: the covariance of their errors."""
+        moved = projection @ noise
+        first, second = float(np.trace(moved)), float(np.trace(moved @ moved))
+        scale = second / first if first > 0 else 0.0
+        return cls(float(values @ projection @ values), scale, first / scale if scale else 0.0)
+
+    @property
+    def true(self) -> float:
+        """What it would be without errors, as estimated."""
+        return max(0.0, self.value - self.scale * self.freedom)
+
+    def range(self) -> tuple[float, float]:
+        """Returns between what it lies without errors, with about 97.5 %: two such intervals hold together with 95 %.
+
+        Source: Steiger (2004), Beyond the F test, https://doi.org/10.1037/1082-989X.9.2.164.
+        """
+        if not self.scale:
+            return self.value, self.value
+        ratio, tail = self.value / self.scale, 0.025 / 2
+        return (
+            self.scale * _noncentrality(ratio, self.freedom, 1 - tail),
+            self.scale * _noncentrality(ratio, self.freedom, tail),
+        )
+
+
+def epsilon_squared(between: float, within: float, places: np.ndarray) -> float:
     """Returns the unbiased share of the variance that lies between groups, from 0 to 1; 0 where no value differs.
 
     Args:
         between, within: the sums of squares.
         places: n, the number of each value's group, of which there are fewer than n.
-        noise: the variance of measuring, which is no part of the whole.
     """
     count, groups = len(places), len(np.unique(places))
-    own = between - (groups - 1) * within / (count - groups)
-    whole = max(between + within - (count - 1) * noise, 0.0)
-    return float(np.clip(own / whole, 0, 1)) if whole else float(own > 0)
+    own, whole = between - (groups - 1) * within / (count - groups), between + within
+    return float(np.clip(own / whole, 0, 1)) if whole > 0 else 0.0
 
 
-def within_noise(squares: float, freedom: int, noise: float) -> tuple[float, float]:
-    """Returns between what a sum of squares lies with 97.5 % confidence once the noise of measuring is out of it.
-
-    Two such intervals, of sums between groups and within them, hold together with 95 %.
-    Over the noise it has a noncentral chi-square distribution, of which the noncentrality is found.
-    Source: Steiger (2004), Beyond the F test, https://doi.org/10.1037/1082-989X.9.2.164.
-    """
-    ratio, tail = squares / noise, 0.025 / 2
-    return noise * _noncentrality(ratio, freedom, 1 - tail), noise * _noncentrality(ratio, freedom, tail)
-
-
-def _noncentrality(ratio: float, freedom: int, probability: float) -> float:
+def _noncentrality(ratio: float, freedom: float, probability: float) -> float:
     """Returns the noncentrality at which a noncentral chi-square is at most `ratio` with this probability."""
     if special.chdtr(freedom, ratio) <= probability:
         return 0.0
@@ -181,8 +205,8 @@ def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoint
     if verdict is None:
         return AxisPoints(shown, tuple(axes), {})
     look = verdict.shared
-    errors = {metric.name: _errors(shown, metric, look) for metric in results.deciding(name)}
-    return AxisPoints(tuple(_on_shared_images(one, look) for one in shown), tuple(axes), errors, look.images)
+    noise = {metric: _noise(shown, of_pairs, look) for metric, of_pairs in look.variances.items()}
+    return AxisPoints(tuple(_on_shared_images(one, look) for one in shown), tuple(axes), noise, look.images)
 
 
 def free(axes: Sequence[SweepAxis]) -> list[SweepAxis]:
@@ -249,9 +273,10 @@ def _on_shared_images(one: Configuration, look: SharedLook) -> Configuration:
     return replace(one, images=look.images, metrics=look.estimates[one.title])
 
 
-def _errors(shown: Sequence[Configuration], metric: Metric, look: SharedLook) -> tuple[float, ...]:
-    """Returns standard errors whose squares add up, for two configurations, to that of their difference, on average."""
-    of_differences = [look.errors[one.title][metric.name] for one in shown]
-    others = [error for error in of_differences if error]
-    usual = float(np.mean(others)) if others else 0.0  # the best's own is no difference
-    return tuple((error or usual) / 2**0.5 for error in of_differences)
+def _noise(shown: Sequence[Configuration], variances: Sequence[Sequence[float]], look: SharedLook) -> np.ndarray:
+    """Returns the covariance of values less their mean, from the variances of all their differences."""
+    order = list(look.estimates)
+    rows = [order.index(one.title) for one in shown]
+    of_pairs = np.array(variances)[np.ix_(rows, rows)]
+    centred = np.eye(len(rows)) - 1 / len(rows)
+    return -centred @ of_pairs @ centred / 2

@@ -1,6 +1,6 @@
 """The verdict on an evaluation set: what the race of all trials allows one to conclude."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -35,8 +35,8 @@ class SharedLook:
     images: int
     estimates: Mapping[str, Mapping[str, Interval]]
     """As of `Verdict`, on these images; they differ by what the verdict takes for their differences."""
-    errors: Mapping[str, Mapping[str, float]]
-    """The standard error of a configuration's difference from the best as measured, by its title, then by metric."""
+    variances: Mapping[str, Sequence[Sequence[float]]]
+    """The variances of the differences of each two, by metric: K,K in the order of `estimates`."""
 
 
 @dataclass(frozen=True)
@@ -202,16 +202,22 @@ def _behind(race: Race, images: int) -> dict[str, dict[str, Interval]]:
 def _shared(race: Race) -> SharedLook:
     images = min(race.images.values())
     comparison = race.comparisons[images]
+    measured = comparison.measured
     best = {metric: comparison.best_in(metric) for metric in race.metrics}
     rests = {metric: one.metrics[metric.name].rest for metric, one in best.items()}
     estimates: dict[str, dict[str, Interval]] = {one.name: {} for one in comparison.measured}
-    errors: dict[str, dict[str, float]] = {one.name: {} for one in comparison.measured}
     for one, metric in product(comparison.measured, race.metrics):
         shift = one.metrics[metric.name].rest - rests[metric]  # differences keep what they have in common
         estimate = comparison.estimate(metric.name, one)
         estimates[one.name][metric.name] = _interval(replace(estimate, value=estimate.value + shift))
-        errors[one.name][metric.name] = comparison.worse_by(metric, one, best[metric]).se
-    return SharedLook(images, estimates, errors)
+    variances = {
+        metric.name: [
+            [0.0 if one is other else comparison.difference(metric.name, one, other).se ** 2 for other in measured]
+            for one in measured
+        ]
+        for metric in race.metrics
+    }
+    return SharedLook(images, estimates, variances)
 
 
 def _interval(one: Difference) -> Interval:

@@ -155,6 +155,8 @@ class Comparison:
     """The prompt of each image, numbered from 0; where one repeats, its images are no independent draws."""
     metrics: Sequence[Metric]
     """The metrics of the verdict."""
+    others: Sequence[Measured] = ()
+    """Configurations with fewer images, whose trainings tell as well how far trainings lie apart."""
 
     def difference(self, metric: str, a: Measured, b: Measured) -> Difference:
         first, second = a.metrics[metric], b.metrics[metric]
@@ -187,7 +189,7 @@ class Comparison:
 
     def training_df(self, metric: str) -> int:
         """Returns the degrees of freedom of `training_variance`."""
-        return sum(len(measured.metrics[metric].by_seed) - 1 for measured in self.measured)
+        return sum(len(measured.metrics[metric].by_seed) - 1 for measured in (*self.measured, *self.others))
 
     def image_variance(self, influence: Influence) -> float:
         """Returns the variance of a value with these influences, less what their own noise adds to it (see `halves`).
@@ -212,9 +214,9 @@ class Comparison:
         return [(rows, np.unique(self.prompts[rows], return_inverse=True)[1]) for rows in (first, ~first)]
 
     def training_variance(self, metric: str) -> float:
-        """Returns the variance between training seeds, pooled over the configurations; 0 where each has one seed.
-        The base model, at 0 parameters, is not trained."""
-        spreads = [measured.metrics[metric].by_seed for measured in self.measured]
+        """Returns the variance between training seeds, pooled over the configurations and `others`, as if it were one;
+        0 where each has one seed. The base model, at 0 parameters, is not trained."""
+        spreads = [measured.metrics[metric].by_seed for measured in (*self.measured, *self.others)]
         degrees = self.training_df(metric)
         return sum(float(((values - values.mean()) ** 2).sum()) for values in spreads) / degrees if degrees else 0.0
 

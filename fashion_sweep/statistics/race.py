@@ -196,16 +196,18 @@ class _Course:
     def _look(self, look: int, names: Sequence[str], new: Collection[str]) -> None:
         images = self.rules.looks[look]
         measured = [one for name in names if (one := self.at(name, images))]
-        comparison = Comparison(measured, self.contest.prompts(images), self.contest.metrics)
+        earlier = {name: self.rules.looks[at] for name, at in self.reached.items() if at < look}
+        others = [one for name, at in earlier.items() if (one := self.at(name, at))]
+        comparison = Comparison(measured, self.contest.prompts(images), self.contest.metrics, others)
         self.comparisons[images] = comparison
         self.margins = self.margins or self.contest.margins(
             {one.name: comparison.best_in(one).metrics[one.name].value for one in self.contest.metrics}
         )
         for ours, rival in permutations(measured, 2):
             if ours.name in new or rival.name in new:
-                earlier = {bound.metric: bound for bound in self.bounds.get((ours.name, rival.name), ())}
+                before = {bound.metric: bound for bound in self.bounds.get((ours.name, rival.name), ())}
                 self.bounds[ours.name, rival.name] = [
-                    self._bound(look, metric, rival.name, comparison.worse_by(metric, ours, rival), earlier.get(metric))
+                    self._bound(look, metric, rival.name, comparison.worse_by(metric, ours, rival), before.get(metric))
                     for metric in self.contest.metrics
                 ]
 

@@ -38,6 +38,11 @@ class Elements(HTMLParser):
             self.headings.append(data)
 
 
+def apart(titles):
+    """The variance of each difference of two."""
+    return [[0.08 * (one != other) for other in titles] for one in titles]
+
+
 def concluded(run: RunPaths, results: Results) -> dict[str, Verdict]:
     titles = [trial.spec.configuration.title for trial in results.trials if trial.state == "done"]
     values = {"fid": Interval(15.5, 15.1, 15.9), "clip_score": Interval(22.0, 21.5, 22.5)}
@@ -50,7 +55,7 @@ def concluded(run: RunPaths, results: Results) -> dict[str, Verdict]:
         images_in_all=256 * len(titles),
         leaders=dict.fromkeys(values, first),
         looks={},
-        shared=SharedLook(256, dict.fromkeys(titles, values), dict.fromkeys(titles, dict.fromkeys(values, 0.2))),
+        shared=SharedLook(256, dict.fromkeys(titles, values), dict.fromkeys(values, apart(titles))),
         standings={title: RaceStanding(256, "chosen" if title == first else "open", "why not") for title in titles},
         end="decided",
         captions=1042,
@@ -161,8 +166,8 @@ def test_csv_has_a_value_and_its_bounds_in_one_unit(tmp_path, monkeypatch):
     def in_tables(run, results):
         made = concluded(run, results)["fashion"]
         estimates = {title: {**one, "kid": Interval(200.0, 150.0, 250.0)} for title, one in made.estimates.items()}
-        errors = {title: dict.fromkeys(one, 0.2) for title, one in estimates.items()}
-        return {"fashion": replace(made, estimates=estimates, shared=SharedLook(256, estimates, errors))}
+        variances = {**made.shared.variances, "kid": made.shared.variances["fid"]}
+        return {"fashion": replace(made, estimates=estimates, shared=SharedLook(256, estimates, variances))}
 
     monkeypatch.setattr(page, "verdicts_of", in_tables)
     run = make_run(tmp_path / "run", settings=["sweep.judge={fashion: [fid, kid, clip_score]}"])

@@ -49,6 +49,17 @@ def test_a_decided_run_ends_with_what_to_take_and_how_to_draw_with_it(tmp_path):
     assert look == "python -m fashion_sweep ui"
 
 
+def test_in_a_file_the_verdict_is_one_line(tmp_path):
+    shifts = {"unet-r1": 1.0, "unet-r2": 0.0, "unet-r4": 0.0, "unet-r8": 0.0, "unet-r64": 0.0}
+    run = judged_run(tmp_path / "run", shifts, n=300)
+    write_results(run, SECONDS)
+    out = io.StringIO()
+    show_summary(run, Terminal(file=out))
+    first = out.getvalue().splitlines()[0]
+    assert first == "Take UNet rank 2: as good as the best of five, 97 % fewer parameters than rank 64."
+    assert len(first) > 80
+
+
 def test_names_that_would_look_alike_when_cut_stay_whole(tmp_path):
     alike = {"lora_alpha": "rank", "learning_rate": 0.001, "schedule": "linear", "warmup_steps": 10}
     trials = [{"unet": 8, **alike, "optimizer": optimizer} for optimizer in ("adafactor", "prodigy")]

@@ -1,6 +1,8 @@
 """The axes of a sweep: which settings differ, how much each matters, and what is drawn of it."""
 
 import json
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.axis_plots import axis_figures
 from fashion_sweep.report.configurations import Configuration
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, free, points_of, sums_of_squares
+from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, free, points_of, projections
 from fashion_sweep.report.verdict import Interval, verdicts_of
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 from tests.report.test_verdict import judged_run
@@ -37,8 +39,8 @@ def points(value_of, rows=GRID, names=("learning rate", "rank", "lora alpha"), e
         }
         shown.append(Configuration(f"c{number}", 1000 + number, 256, metrics, on_front=True))
     axes = tuple(SweepAxis(name, tuple(row[at] for row in rows)) for at, name in enumerate(names))
-    errors = {"fid": (error,) * len(rows)} if error else {}
-    return AxisPoints(tuple(shown), axes, errors)
+    independent = np.eye(len(rows)) - 1 / len(rows)
+    return AxisPoints(tuple(shown), axes, {"fid": error**2 * independent} if error else {})
 
 
 def test_an_axis_that_decides_alone_has_all_of_the_variance_and_the_others_none():
@@ -52,14 +54,15 @@ def test_an_axis_that_decides_alone_has_all_of_the_variance_and_the_others_none(
 def test_two_axes_share_the_variance():
     found = points(lambda rate, rank, alpha: (rate > 0.002) + (alpha == "rank"))
     rate, rank, alpha = (found.importance(axis, FID).value for axis in found.axes)
-    assert rate == alpha == pytest.approx(0.45, abs=0.06)
+    assert rate == pytest.approx(alpha)
+    assert rate == pytest.approx(0.45, abs=0.06)
     assert rank == 0
 
 
 def test_an_axis_that_does_nothing_has_about_none_of_it_however_many_values_it_has():
     draw = np.random.default_rng(0)
     values, places = draw.standard_normal((4000, 24)), np.arange(24) % 6
-    shares = np.array([epsilon_squared(*sums_of_squares(row, places), places) for row in values])
+    shares = np.array([epsilon_squared(*(row @ part @ row for part in projections(places)), places) for row in values])
     assert shares.mean() < 0.1  # eta squared, which is not unbiased, has 5/23
     assert (shares == 0).mean() > 0.4
 
@@ -82,7 +85,34 @@ def test_the_interval_covers_the_true_share_as_often_as_it_says(other, error):
     assert misses <= 0.075 * told  # of 300, two standard errors above one in twenty
 
 
-def test_errors_are_those_of_differences_on_the_images_that_all_share(race_run):
+@pytest.mark.parametrize("other", [0.05, 0.4, 2.0])
+@pytest.mark.parametrize("size", [0.1, 0.4])
+def test_the_interval_covers_where_errors_are_unequal_and_go_together(other, size):
+    """As those of a run: configurations that are like each other stray together, and one far more than the rest."""
+
+    def value(rate, rank, alpha):
+        return 0.3 * (rate > 0.002) + other * np.log(rank)
+
+    true_values = np.array([value(*row) for row in GRID])
+    draw = np.random.default_rng(4)
+    factors = np.array([[rank > 8, rate > 0.002, 1.0] for rate, rank, _ in GRID], float)
+    covariance = factors @ np.diag([4.0, 1.0, 9.0]) @ factors.T + np.diag(0.2 + 4.0 * (np.arange(len(GRID)) == 3))
+    centred = np.eye(len(GRID)) - 1 / len(GRID)
+    noise = centred @ covariance @ centred
+    scale = size * true_values.var() * len(GRID) / np.trace(noise)
+    misses = told = 0
+    truth = points(value, error=0).importance(SweepAxis("rank", tuple(row[1] for row in GRID)), FID).value
+    for _ in range(300):
+        values = iter(true_values + draw.multivariate_normal(np.zeros(len(GRID)), scale * covariance))
+        found = points(lambda *row, values=values: next(values))
+        share = replace(found, noise={"fid": scale * noise}).importance(found.axes[1], FID)
+        told += not isinstance(share, str)
+        misses += not isinstance(share, str) and not share.low <= truth <= share.high
+    assert told > 200
+    assert misses <= 0.075 * told
+
+
+def test_the_noise_is_that_of_differences_on_the_images_that_all_share(race_run):
     results = collect(race_run)
     (verdict,) = verdicts_of(race_run, results).values()
     race = races_of(race_run, results.config)["fashion"]
@@ -93,16 +123,12 @@ def test_errors_are_those_of_differences_on_the_images_that_all_share(race_run):
     assert found.images == images
     there = {one.name: one for one in comparison.measured}
     for metric in race.metrics:
-        best = comparison.best_in(metric)
-        for one, error in zip(found.shown, found.errors[metric.name], strict=True):
-            difference = comparison.worse_by(metric, there[one.title], best)
-            sign = 1 if metric.better == "lower" else -1
-            leader = next(shown for shown in found.shown if shown.title == best.name)
-            assert sign * (one.value(metric).value - leader.value(metric).value) == pytest.approx(
-                difference.value, abs=1e-9
-            )
-            if one.title != best.name:
-                assert 2 * error**2 == pytest.approx(difference.se**2)
+        noise = found.noise[metric.name]
+        assert noise.sum() == pytest.approx(0, abs=1e-9)
+        for (i, one), (j, other) in combinations(enumerate(found.shown), 2):
+            difference = comparison.difference(metric.name, there[one.title], there[other.title])
+            assert one.value(metric).value - other.value(metric).value == pytest.approx(difference.value, abs=1e-9)
+            assert noise[i, i] + noise[j, j] - 2 * noise[i, j] == pytest.approx(difference.se**2)
 
 
 def test_an_axis_with_a_value_for_each_configuration_has_no_importance():

@@ -172,6 +172,32 @@ def test_what_an_early_look_has_shown_stays_shown_though_later_ones_look_otherwi
     assert shown.at_least > shown.worse_by.value
 
 
+class Trained(World):
+    """A world in which each configuration was trained three times, whose values lie .2 apart."""
+
+    def at(self, number: int, images: int) -> Measured | None:
+        measured = super().at(number, images)
+        if measured is None:
+            return None
+        apart = np.array([-0.2, 0.0, 0.2])
+        metrics = {
+            name: replace(one, by_seed=one.value + apart * (9 if number == 0 else 1))
+            for name, one in measured.metrics.items()
+        }
+        return replace(measured, metrics=metrics)
+
+
+def test_how_far_trainings_lie_apart_is_told_by_all_at_every_look():
+    """The smallest, whose trainings differ most, must not become the measure of the few that are left beside it."""
+    one = world(np.random.default_rng(2), [0.5, 50.0, 50.0, 0.0], [0.0, -50.0, -50.0, 0.0], spread=1.0)
+    made = race(Trained(one.scores, one.parameters, {}))
+    assert len(made.comparisons) > 1
+    for images, comparison in made.comparisons.items():
+        assert comparison.training_df("fid") == 2 * 4, images
+        assert comparison.training_variance("fid") == pytest.approx((81 + 3) / 4 * 0.04)
+    assert {one.name for one in made.comparisons[LOOKS[1]].others} == {"rank 1", "rank 2"}
+
+
 def test_a_budget_counts_the_images_of_every_training():
     whole = world(np.random.default_rng(7), [0.45, 0.0, 0.0], spread=6.0)
 
