@@ -1,7 +1,7 @@
 """A race: judging goes on from look to look, only for configurations that the verdict still needs.
 
-All configurations are judged on the same prompts and noise in one order, so that each look is the beginning of the
-next. All that is decided follows from what was judged, look by look and round by round: who asks later is told the same.
+All configurations are judged on the same prompts and noise in one order: each look is the beginning of the next. All
+that is decided follows from what was judged, look by look and round by round, so that who asks later is told the same.
 """
 
 from collections.abc import Collection, Mapping, Sequence
