@@ -6,6 +6,7 @@ import numpy as np
 from scipy import optimize, special
 
 LARGE = 10_000.0
+"""The ratio from which on the root of a noncentral chi-square is taken as normal: they agree to four digits there."""
 
 
 def projections(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,6 +71,6 @@ def _noncentrality(ratio: float, freedom: float, probability: float) -> float:
     if special.chdtr(freedom, ratio) <= probability:
         return 0.0
     top = (ratio**0.5 + 10) ** 2
-    if ratio > LARGE:  # where the root of a noncentral chi-square is normal, to four digits
+    if ratio > LARGE:
         return max(0.0, (ratio**0.5 - special.ndtri(probability)) ** 2 - freedom + 1)
     return float(optimize.brentq(lambda own: special.chndtr(ratio, freedom, own) - probability, 0.0, top))
