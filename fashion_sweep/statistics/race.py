@@ -1,8 +1,7 @@
 """A race: judging goes on from look to look, only for configurations that the verdict still needs.
 
-All configurations are judged on the same prompts and noise in one order, so that each look is the beginning of the
-next. All that is decided follows from what was judged, look by look and round by round: who asks again, or later, is
-told the same.
+All configurations are judged on the same prompts and noise in one order: each look is the beginning of the next. All
+that is decided follows from what was judged, look by look and round by round, so that who asks later is told the same.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -196,8 +195,8 @@ class _Course:
     def _look(self, look: int, names: Sequence[str], new: Collection[str]) -> None:
         images = self.rules.looks[look]
         measured = [one for name in names if (one := self.at(name, images))]
-        earlier = {name: self.rules.looks[at] for name, at in self.reached.items() if at < look}
-        others = [one for name, at in earlier.items() if (one := self.at(name, at))]
+        behind = {name: self.rules.looks[at] for name, at in self.reached.items() if at < look}
+        others = [one for name, at in behind.items() if (one := self.at(name, at))]
         comparison = Comparison(measured, self.contest.prompts(images), self.contest.metrics, others)
         self.comparisons[images] = comparison
         self.margins = self.margins or self.contest.margins(

@@ -13,8 +13,9 @@ from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.report.axis_plots import axis_figures
 from fashion_sweep.report.configurations import Configuration
 from fashion_sweep.report.results import collect
-from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, epsilon_squared, free, points_of, projections
+from fashion_sweep.report.sweep_axes import AxisPoints, SweepAxis, free, points_of
 from fashion_sweep.report.verdict import Interval, verdicts_of
+from fashion_sweep.statistics.variance_share import epsilon_squared, projections
 from tests.report.synthetic_run import finish_trial, judgement, make_run
 from tests.report.test_verdict import judged_run
 
