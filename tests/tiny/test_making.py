@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fashion_sweep.tiny.attributes import ATTRIBUTES
-from fashion_sweep.tiny.making import architecture, corpus, tokenizer, train_clip, train_reader, train_unet
+from fashion_sweep.tiny.making import architecture, batches, corpus, tokenizer, train_clip, train_reader
 from fashion_sweep.tiny.making.fit import Recipe, fit, trained
 from fashion_sweep.tiny.making.train_transformer import Flow
 from fashion_sweep.tiny.reader import HEADS
@@ -104,10 +104,10 @@ def test_batches_are_of_one_orientation():
     portrait = np.array([True, False] * 40)
     some = corpus.Corpus(np.zeros((80, 9216), np.uint8), portrait, np.zeros((80, 6), np.int16), [["a", "b"]] * 80)
     latents = np.repeat(portrait[:, None], architecture.LATENT_CHANNELS * 192, axis=1).astype(np.float16)
-    batches = train_unet.Batches(latents, some)
+    drawing = batches.Batches(latents, some)
     shapes = set()
     for seed in range(8):
-        clean, captions, _ = batches.draw(np.random.default_rng(seed))
+        clean, captions, _ = drawing.draw(np.random.default_rng(seed))
         is_portrait = clean.shape[-2:] == (16, 12)
         assert bool((clean == float(is_portrait)).all())
         assert set(captions) == {"a", "b"}

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+Model = TypeVar("Model", bound=torch.nn.Module)
 Loss = Callable[[np.random.Generator], torch.Tensor]
 """The type of a function from the draws of one step to its loss. All draws come from that generator, so that a resumed
 run repeats them."""
@@ -39,19 +40,14 @@ def fit(
     model: torch.nn.Module,
     loss: Loss,
     work: Path,
-    export: Callable[[], None] = lambda: None,
     checkpoint_seconds: float = 90,
-    export_seconds: float = 600,
 ) -> torch.nn.Module:
-    """Trains `model` in place from its last checkpoint on and returns the averaged model.
-
-    `export` is called now and then, and at the end, just after a checkpoint.
-    """
+    """Trains `model` in place from its last checkpoint on and returns the averaged model."""
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(model), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     path = work / f"{recipe.name}.pt"
     step = _restore(path, model, average, optimizer)
-    saved = exported = time.monotonic()
+    saved = time.monotonic()
     losses: list[float] = []
     while step < recipe.steps:
         losses.append(_step(recipe, step, model, average, optimizer, loss))
@@ -62,9 +58,6 @@ def fit(
         if time.monotonic() - saved > checkpoint_seconds or step == recipe.steps:
             _save(path, step, model, average, optimizer)
             saved = time.monotonic()
-            if saved - exported > export_seconds or step == recipe.steps:
-                export()
-                exported = saved
     return average.eval()
 
 
@@ -99,11 +92,20 @@ def _step(
     return value.item()
 
 
-def trained(recipe: Recipe, model: torch.nn.Module, work: Path) -> torch.nn.Module:
-    """Returns `model` with the averaged weights of the last checkpoint, if there is one; frozen."""
+def trained(recipe: Recipe, model: Model, work: Path, unfinished: bool = False) -> Model:
+    """Returns `model` with the averaged weights of the last checkpoint, frozen.
+
+    unfinished: take what there is, be it random weights, for a look before the end.
+
+    Raises:
+        SystemExit: its training has not ended.
+    """
     path = work / f"{recipe.name}.pt"
-    if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True)["average"])
+    state: dict[str, Any] = torch.load(path, weights_only=True) if path.exists() else {"step": 0}
+    if state["step"] < recipe.steps and not unfinished:
+        raise SystemExit(f"{recipe.name} has {state['step']} of {recipe.steps} steps; its stage comes first")
+    if "average" in state:
+        model.load_state_dict(state["average"])
     return model.eval().requires_grad_(False)
 
 

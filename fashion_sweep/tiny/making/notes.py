@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fashion_sweep.tiny.making import train_clip, train_reader, train_transformer, train_unet, train_vae
+from fashion_sweep.tiny.making import batches, train_clip, train_reader, train_transformer, train_unet, train_vae
 from fashion_sweep.tiny.making.architecture import parameter_count
 from fashion_sweep.tiny.making.corpus import SEED, SHARD, SHARDS, Corpus
 from fashion_sweep.tiny.making.export import Networks
@@ -18,11 +18,11 @@ RECIPES = {
     "text encoders (with an image tower)": (train_clip.TEXT_RECIPE, train_clip.BATCH),
     "autoencoder": (train_vae.RECIPE, train_vae.BATCH),
     "its decoder, further": (train_vae.DECODER_RECIPE, train_vae.BATCH),
-    "UNet of the base, with text encoders": (train_unet.BASE_RECIPE, train_unet.BATCH),
+    "UNet of the base, with text encoders": (train_unet.BASE_RECIPE, batches.BATCH),
     "judge": (train_clip.JUDGE_RECIPE, train_clip.BATCH),
-    "transformer of the SD3, with text encoders": (train_transformer.RECIPE, train_unet.BATCH),
+    "transformer of the SD3, with text encoders": (train_transformer.RECIPE, batches.BATCH),
     "reader of attributes": (train_reader.RECIPE, train_reader.BATCH),
-    "UNet of the refiner": (train_unet.REFINER_RECIPE, train_unet.BATCH),
+    "UNet of the refiner": (train_unet.REFINER_RECIPE, batches.BATCH),
 }
 TEMPLATE = """# How these weights were made
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from diffusers import AutoencoderKL
 
 from fashion_sweep.tiny import WEIGHTS
 from fashion_sweep.tiny.making import (
@@ -28,6 +28,7 @@ from fashion_sweep.tiny.making import (
     train_unet,
     train_vae,
 )
+from fashion_sweep.tiny.making.batches import Batches, encode_pictures
 from fashion_sweep.tiny.making.export import Networks, export
 from fashion_sweep.tiny.making.fit import trained
 from fashion_sweep.tiny.reader import Reader
@@ -51,73 +52,59 @@ class Workshop:
         return [(left, right) for left, right in json.loads(path.read_text(encoding="utf-8"))]
 
     def towers(self) -> train_clip.TextTowers:
-        towers = trained(train_clip.TEXT_RECIPE, train_clip.TextTowers(), self.work)
-        assert isinstance(towers, train_clip.TextTowers)
-        return towers
+        return trained(train_clip.TEXT_RECIPE, train_clip.TextTowers(), self.work)
 
-    def base(self) -> train_unet.Base:
-        towers = self.towers()
-        base = trained(train_unet.BASE_RECIPE, train_unet.Base(towers.first, towers.second), self.work)
-        assert isinstance(base, train_unet.Base)
-        return base
+    def base(self, unfinished: bool = False) -> train_unet.Base:
+        return trained(train_unet.BASE_RECIPE, train_unet.Base(self.towers()), self.work, unfinished)
 
-    def flow(self) -> train_transformer.Flow:
-        flow = trained(train_transformer.RECIPE, train_transformer.Flow(self.towers()), self.work)
-        assert isinstance(flow, train_transformer.Flow)
-        return flow
+    def batches(self) -> Batches:
+        vae = self.scaled(train_vae.encoder(self.work))
+        return Batches(encode_pictures(vae, self.general(), self.work), self.general())
 
-    def encoders(self, first: CLIPTextModel, second: CLIPTextModelWithProjection) -> train_unet.Encoders:
-        return train_unet.Encoders(tokenizer.pair(self.merges()), first, second)
-
-    def batches(self) -> train_unet.Batches:
-        latents = train_unet.encode_pictures(self.networks().vae, self.general(), self.work / "latents.npy")
-        return train_unet.Batches(latents, self.general())
-
-    def networks(self) -> Networks:
-        """Returns the networks as trained so far; with random weights what is not."""
-        torch.manual_seed(0)
-        vae = train_vae.best(self.work)
+    def scaled(self, vae: AutoencoderKL) -> AutoencoderKL:
         vae.register_to_config(scaling_factor=train_vae.scaling_factor(vae, self.general()))
+        return vae
+
+    def networks(self, unfinished: bool) -> Networks:
+        """Returns all networks; `unfinished`: as trained so far, with random weights what is not."""
+        torch.manual_seed(0)
+        flow, work = train_transformer.Flow(self.towers()), self.work
         return Networks(
             merges=self.merges(),
-            vae=vae,
-            base=self.base(),
-            refiner_unet=trained(train_unet.REFINER_RECIPE, architecture.refiner_unet(), self.work),
-            flow=self.flow(),
-            judge=trained(train_clip.JUDGE_RECIPE, judge.build(), self.work),
-            reader=trained(train_reader.RECIPE, Reader(), self.work),
+            vae=self.scaled(train_vae.whole(work, unfinished)),
+            base=self.base(unfinished),
+            refiner_unet=trained(train_unet.REFINER_RECIPE, architecture.refiner_unet(), work, unfinished),
+            flow=trained(train_transformer.RECIPE, flow, work, unfinished),
+            judge=trained(train_clip.JUDGE_RECIPE, judge.build(), work, unfinished),
+            reader=trained(train_reader.RECIPE, Reader(), work, unfinished),
         )
 
-    def export(self) -> None:
-        networks = self.networks()
+    def export(self, unfinished: bool) -> None:
+        networks = self.networks(unfinished)
         export(networks, self.weights)
-        notes.write(
-            self.work, self.weights, notes.judged(networks, corpus.load(self.work, "fashion", shards=1), self.work)
-        )
-
-    def train_unet(self, train: Callable[..., None], beside: train_clip.TextTowers | train_unet.Base) -> None:
-        train(self.batches(), self.encoders(beside.first, beside.second), self.work, self.export)
-
-    def train_transformer(self) -> None:
-        pair = tokenizer.pair(self.merges())
-        train_transformer.train_transformer(self.batches(), pair, self.towers(), self.work, self.export)
+        fashion = corpus.load(self.work, "fashion", shards=1)
+        notes.write(self.work, self.weights, notes.judged(networks, fashion, self.work))
 
 
-def stages(shop: Workshop) -> dict[str, Callable[[], None]]:
+def stages(shop: Workshop, unfinished: bool = False) -> dict[str, Callable[[], None]]:
     """Returns the stages in the order in which each needs the ones before."""
-    build = tokenizer.build
+    build, work = tokenizer.build, shop.work
+
+    def pair() -> tokenizer.Tokenizers:
+        return tokenizer.pair(shop.merges())
+
     return {
-        "pictures": lambda: corpus.render(shop.work, shop.workers),
-        "text": lambda: train_clip.train_text_encoders(shop.general(), build(shop.merges()), shop.work),
-        "vae": lambda: train_vae.train_vae(shop.both(), shop.work),
-        "unet": lambda: shop.train_unet(train_unet.train_base, beside=shop.towers()),
-        "decoder": lambda: train_vae.train_decoder(shop.both(), shop.work),
-        "judge": lambda: train_clip.train_judge(shop.both(), build(shop.merges()), shop.towers(), shop.work),
-        "refiner": lambda: shop.train_unet(train_unet.train_refiner, beside=shop.base()),
-        "transformer": shop.train_transformer,
-        "figures": lambda: train_reader.render(shop.work, shop.workers),
-        "reader": lambda: train_reader.train_reader(shop.work),
-        "export": shop.export,
+        "pictures": lambda: corpus.render(work, shop.workers),
+        "text": lambda: train_clip.train_text_encoders(shop.general(), build(shop.merges()), work),
+        "vae": lambda: train_vae.train_vae(shop.both(), work),
+        "unet": lambda: train_unet.train_base(shop.batches(), pair(), shop.towers(), work),
+        "decoder": lambda: train_vae.train_decoder(shop.both(), work),
+        "judge": lambda: train_clip.train_judge(shop.both(), build(shop.merges()), shop.towers(), work),
+        "refiner": lambda: train_unet.train_refiner(shop.batches(), pair(), shop.base(), work),
+        "transformer": lambda: train_transformer.train_transformer(shop.batches(), pair(), shop.towers(), work),
+        "figures": lambda: train_reader.render(work, shop.workers),
+        "reader": lambda: train_reader.train_reader(work),
+        "export": lambda: shop.export(unfinished),
     }
 
 
@@ -127,11 +114,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("cache/tiny-pretrain"), help="pictures and checkpoints")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the models go")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--unfinished", action="store_true", help="export what there is, for a look: not to be shipped")
     arguments = parser.parse_args()
+    if arguments.unfinished and arguments.weights == WEIGHTS:
+        parser.error("--unfinished: give another folder with --weights")
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
     shop = Workshop(arguments.work, arguments.weights, workers=arguments.threads)
-    for name, stage in stages(shop).items():
+    for name, stage in stages(shop, arguments.unfinished).items():
         if arguments.only in (None, name):
             print(f"stage {name}", flush=True)
             stage()

@@ -1,7 +1,7 @@
 """Trains the transformer of the embedded Stable Diffusion 3 by rectified flow (arXiv:2403.03206), as `train_unet` does
 the base's UNet: on general pictures, with its text encoders."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,10 +11,10 @@ from diffusers import SD3Transformer2DModel
 from transformers import CLIPTextModelWithProjection
 
 from fashion_sweep.tiny.making import architecture
+from fashion_sweep.tiny.making.batches import BATCH, DROPPED, Batches, tokens_of
 from fashion_sweep.tiny.making.fit import Recipe, fit, normal
 from fashion_sweep.tiny.making.tokenizer import Tokenizers
 from fashion_sweep.tiny.making.train_clip import TextTowers
-from fashion_sweep.tiny.making.train_unet import BATCH, DROPPED, Batches, tokens_of
 
 RECIPE = Recipe("transformer", steps=18000, learning_rate=1e-3, decay=0.9993, warm_up=500, cool_down=0.5)
 
@@ -31,7 +31,7 @@ class Flow(torch.nn.Module):
         self.second: CLIPTextModelWithProjection = towers.second.requires_grad_(True)
         self.transformer: SD3Transformer2DModel = architecture.transformer()
 
-    def encode(self, tokens: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, tokens: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the last hidden states but one of both encoders, N,77,160, and their pooled embeddings, N,160."""
         outputs = [
             encoder(ids, output_hidden_states=True)
@@ -41,9 +41,7 @@ class Flow(torch.nn.Module):
         return states, torch.cat([output.text_embeds for output in outputs], dim=-1)
 
 
-def train_transformer(
-    batches: Batches, tokenizers: Tokenizers, towers: TextTowers, work: Path, export: Callable[[], None]
-) -> None:
+def train_transformer(batches: Batches, tokenizers: Tokenizers, towers: TextTowers, work: Path) -> None:
     flow = Flow(towers)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -62,4 +60,4 @@ def train_transformer(
         ).sample
         return (predicted - (noise - clean)).square().mean()
 
-    fit(RECIPE, flow, loss, work, export)
+    fit(RECIPE, flow, loss, work)

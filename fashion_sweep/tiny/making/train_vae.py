@@ -64,7 +64,6 @@ def train_vae(both: Corpus, work: Path) -> None:
 def train_decoder(both: Corpus, work: Path) -> None:
     """Goes on with the decoder alone, so that latents stay what they are."""
     model = trained(RECIPE, Reconstruction(), work).requires_grad_(True)
-    assert isinstance(model, Reconstruction)
     model.freeze_encoder()
     _train(DECODER_RECIPE, model, both, work)
 
@@ -82,11 +81,15 @@ def _train(recipe: Recipe, model: Reconstruction, both: Corpus, work: Path) -> N
     fit(recipe, model, loss, work)
 
 
-def best(work: Path) -> AutoencoderKL:
-    """Returns the autoencoder as trained so far."""
-    model = trained(DECODER_RECIPE, trained(RECIPE, Reconstruction(), work), work)
-    assert isinstance(model, Reconstruction)
-    return model.vae
+def encoder(work: Path) -> AutoencoderKL:
+    """Returns the autoencoder with the encoder that latents are from."""
+    return trained(RECIPE, Reconstruction(), work).vae
+
+
+def whole(work: Path, unfinished: bool) -> AutoencoderKL:
+    """Returns the autoencoder with the decoder that was trained further."""
+    model = trained(RECIPE, Reconstruction(), work, unfinished)
+    return trained(DECODER_RECIPE, model, work, unfinished).vae
 
 
 @torch.no_grad()
