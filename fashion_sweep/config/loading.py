@@ -45,8 +45,9 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     """
     preset_path = _locate_preset(preset)
     sweep_path = _locate(sweep, SWEEPS, "sweep")
-    preset_values = {"name": preset_path.stem, **read_yaml(preset_path)}
-    sweep_values = {"name": sweep_path.stem, **_for_preset(read_yaml(sweep_path), preset_path.stem)}
+    preset_values = _read_preset(preset_path)
+    own_and_like = [name for name in (preset_values.get("like"), preset_path.stem) if name]
+    sweep_values = {"name": sweep_path.stem, **_for_preset(read_yaml(sweep_path), own_and_like)}
     set_keys: set[str] = set()
     for setting in settings:
         key, value = _read_setting(setting)
@@ -82,7 +83,7 @@ def load_preset(
     """
     path = _locate_preset(name)
     new_values = dict(map(_read_setting, settings)) | dict(values or {})
-    return _changed({"name": path.stem, **read_yaml(path)}, new_values, path)
+    return _changed(_read_preset(path), new_values, path)
 
 
 def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
@@ -102,16 +103,39 @@ def _changed(values: dict[str, Any], new_values: Mapping[str, Any], path: Path) 
     return _validate(Preset, values, path, new_values)
 
 
-def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
-    """Returns a sweep file's values, those under `presets.<preset>` in place of the general ones.
+def _read_preset(path: Path) -> dict[str, Any]:
+    """Reads a preset's values; where it is `like` another, that one's but for the model and what it says itself.
 
-    Those of `tiny` are also those of `tiny-sd3`, which may have others of its own.
+    Raises:
+        ConfigError: there is no such other preset, or it is like a third one.
     """
+    values = {"name": path.stem, **read_yaml(path)}
+    if (like := values.get("like")) is None:
+        return values
+    if not isinstance(like, str):
+        raise ConfigError(f"{path.name}: like: must be the name of a preset, not {like!r}")
+    other = read_yaml(_locate(like, PRESETS, "preset"))
+    if other.get("like") is not None:
+        raise ConfigError(f"{path.name}: like: {like} is itself like {other['like']}; name that one")
+    other.pop("model", None)
+    return _merged(other, values)
+
+
+def _merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `values` with those of `own` in their place, section by section."""
+    return {**values, **own} | {
+        key: _merged(values[key], own[key])
+        for key in values.keys() & own.keys()
+        if isinstance(values[key], Mapping) and isinstance(own[key], Mapping)
+    }
+
+
+def _for_preset(values: dict[str, Any], presets: Sequence[str]) -> dict[str, Any]:
+    """Returns a sweep file's values; those under `presets.<preset>` take the place of general ones, the last's win."""
     special = values.pop("presets", {})
     if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):
         raise ConfigError("presets: must hold a mapping from preset to keys of the sweep")
-    like = [name for name in special if preset == name or preset.startswith(f"{name}-")]
-    return values | {key: value for name in sorted(like, key=len) for key, value in special[name].items()}
+    return values | {key: value for name in presets for key, value in special.get(name, {}).items()}
 
 
 def read_run_config(path: Path) -> RunConfig:

@@ -14,8 +14,9 @@ from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.metrics.extractors import Extractor, Network
 from fashion_sweep.metrics.metric import Estimate, ImageBatch, Margin, Metric, RealImages
+from fashion_sweep.models.sources import EMBEDDED, fingerprint
 from fashion_sweep.tiny import READER
-from fashion_sweep.tiny.attributes import ATTRIBUTES, named
+from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, named
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +29,16 @@ class AttributeReader(Extractor):
     """The embedded network that tells what a figure wears, and whether it is whole."""
 
     def network(self, evaluation: EvaluationConfig) -> str:
-        return READER_NAME
+        return f"{READER_NAME} {fingerprint(str(READER))[:8]}"
 
     def dimension(self, evaluation: EvaluationConfig) -> int:
-        return 2 + sum(map(len, ATTRIBUTES.values()))
+        return sum(HEADS.values())
+
+    def check(self, evaluation: EvaluationConfig) -> None:
+        if not evaluation.clip_model.startswith(EMBEDDED):
+            raise ConfigError(
+                f"{READER_NAME}: reads rendered figures alone, and goes with evaluation.clip_model=embedded:clip"
+            )
 
     def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
         from fashion_sweep.tiny.reader import ReaderNetwork

@@ -9,7 +9,7 @@ import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
-from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of
+from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of, network_of
 from fashion_sweep.metrics.halves import with_halves
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
 from fashion_sweep.metrics.prompts import PROMPTS, variance_of_mean
@@ -84,7 +84,11 @@ def as_result(
     extractors = {name for metric in metrics for name in metric.extractors}
     if FEATURES in extractors:
         result |= {"features": evaluation.features, "feature_dim": dimension_of(FEATURES, evaluation)}
-    return result | ({"clip_model": evaluation.clip_model} if CLIP in extractors else {})
+    if CLIP in extractors:
+        result["clip_model"] = evaluation.clip_model
+    if others := sorted(network_of(name, evaluation) for name in extractors - {FEATURES, CLIP}):
+        result["other_networks"] = " and ".join(others)
+    return result
 
 
 def for_tune(evaluations: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.doors import ADAPTER_KINDS, OPTIMIZERS
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.judging.looks import entrants, looks_of
-from fashion_sweep.metrics.extractors import extractor
+from fashion_sweep.metrics.extractors import FEATURES, extractor
 from fashion_sweep.metrics.metric import metrics_of
 from fashion_sweep.metrics.sample_size import too_few
 from fashion_sweep.models.checks import check_model, check_quantization, check_size
@@ -29,7 +29,8 @@ def check_config(config: RunConfig) -> None:
     check_model(preset.model)
     if preset.evaluation.clip_model.startswith(EMBEDDED):
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
-    extractor("features", preset.evaluation).check(preset.evaluation)
+    for name in sorted({FEATURES, *(one for metric in metrics_of(config.sweep.metrics) for one in metric.extractors)}):
+        extractor(name, preset.evaluation).check(preset.evaluation)
     task_of(config).check(config)
     _check_packages(config)
     check_trials(config)

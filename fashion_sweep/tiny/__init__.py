@@ -15,6 +15,6 @@ CLIP = WEIGHTS / "clip"
 SD3 = WEIGHTS / "sd3"
 """The `StableDiffusion3Pipeline` folder, for the same images; it has no T5."""
 READER = WEIGHTS / "reader"
-"""The network that tells what a figure wears: `reader.load`."""
+"""The network that tells what a figure wears: `reader.ReaderNetwork`."""
 RENDERED = ("deepfashion", "coco")
 """The layouts that the embedded world is rendered in: dressed figures in the first, scenes in the other."""

@@ -15,6 +15,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "neckline": NECKLINES,
 }
 """The attributes of a figure and their values: of the person, and of the upper garment."""
+HEADS: dict[str, int] = {"whole": 2, **{name: len(values) for name, values in ATTRIBUTES.items()}}
+"""The number of answers to each question to the reader. To `whole`, a head and two legs, they are no and yes."""
 _PERSONS = {**dict.fromkeys((*WOMEN, "her"), "woman"), **dict.fromkeys((*MEN, "his"), "man")}
 _SLEEVES = {phrase: name for name, phrases in SLEEVES.items() for phrase in phrases} | {
     "sleeveless": "no",

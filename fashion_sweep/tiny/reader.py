@@ -7,12 +7,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fashion_sweep.tiny.attributes import ATTRIBUTES
+from fashion_sweep.tiny.attributes import HEADS
 
 SIDE = 64
 """The height and width of what the network sees, in pixels."""
-HEADS: dict[str, int] = {"whole": 2, **{name: len(values) for name, values in ATTRIBUTES.items()}}
-"""The number of answers to each question. To `whole` they are no and yes."""
 WIDTHS = (24, 48, 96, 128, 96)
 
 

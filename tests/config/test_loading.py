@@ -5,6 +5,7 @@ import yaml
 
 from fashion_sweep.config.loading import PRESETS, SWEEPS, load_preset, load_run_config, read_run_config
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.tiny.pictures import PORTRAIT_FILE, SQUARE_FILE
 
 
 @pytest.mark.parametrize("preset", [path.stem for path in PRESETS.glob("*.yaml")])
@@ -37,11 +38,40 @@ def test_the_sdxl_preset_is_the_studys_protocol():
     assert (evaluation.samples, evaluation.features) == (40_000, "inception-v3")
 
 
-def test_the_tiny_preset_filters_as_the_studys_does():
+def test_the_tiny_preset_filters_on_the_sides_that_the_studys_does():
+    """Its figures stand in frames of 3 to 4, in which crops leave them whole."""
     tiny, sdxl = (load_run_config("exp2", name).preset.data for name in ("tiny", "sdxl"))
-    for name in ("fashion", "general"):
-        ours, studys = tiny[name], sdxl[name]
-        assert (ours.min_aspect_ratio, ours.max_aspect_ratio) == (studys.min_aspect_ratio, studys.max_aspect_ratio)
+    assert tiny["general"].min_aspect_ratio == sdxl["general"].min_aspect_ratio
+    assert [one["fashion"].min_aspect_ratio for one in (tiny, sdxl)] == [None, None]
+    assert PORTRAIT_FILE[0] / PORTRAIT_FILE[1] < tiny["fashion"].max_aspect_ratio < SQUARE_FILE[0] / SQUARE_FILE[1]
+
+
+def test_a_preset_is_like_another_but_for_its_model_and_what_it_says(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("like: tiny\nmodel: {base: 'embedded:base', dtype: float32}\ntraining: {steps: 7}\n")
+    mine, tiny = load_preset(str(path)), load_preset("tiny")
+    assert (mine.name, mine.model.refiner, mine.training.steps) == ("mine", None, 7)
+    same = {"name", "like", "model", "training"}
+    assert mine.model_dump(exclude=same) == tiny.model_dump(exclude=same)
+    assert mine.training.model_copy(update={"steps": 300}) == tiny.training
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("like: tniy", "unknown preset 'tniy'; did you mean 'tiny'"),
+        ("like: [tiny]", "mine.yaml: like: must be the name of a preset"),
+        ("like: tiny-sd3", "mine.yaml: like: tiny-sd3 is itself like tiny; name that one"),
+        ("like: tiny", "model: Field required"),
+    ],
+)
+def test_what_a_preset_cannot_be_like_is_told(tmp_path, text, said):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load_preset(str(path))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_set_wins_over_the_files(tmp_path):

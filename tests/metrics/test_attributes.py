@@ -6,10 +6,11 @@ import torch
 
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.metrics.attributes import ATTRIBUTES_RIGHT, READER_NAME, WHOLE_FIGURES
-from fashion_sweep.metrics.metric import RealImages
-from fashion_sweep.tiny.attributes import ATTRIBUTES
-from fashion_sweep.tiny.reader import HEADS
+from fashion_sweep.metrics.attributes import ATTRIBUTE_READER, ATTRIBUTES_RIGHT, READER_NAME, WHOLE_FIGURES
+from fashion_sweep.metrics.evaluate import as_result, evaluate
+from fashion_sweep.metrics.metric import RealImages, metrics_of
+from fashion_sweep.tasks.preflight import check_config
+from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS
 
 EVALUATION = load_run_config("exp2", "tiny").preset.evaluation
 NOTHING_REAL = RealImages({}, {})
@@ -82,3 +83,19 @@ def test_the_standard_error_is_the_spread_of_repeated_estimates():
 def test_captions_of_no_figure_cannot_be_asked():
     with pytest.raises(ConfigError, match="none of the 1 captions says what a figure wears"):
         judged(ATTRIBUTES_RIGHT, Read(["A bus."], [(True, RED_SHIRT)]))
+
+
+def test_the_reader_of_rendered_figures_grades_no_photographs():
+    config = load_run_config("exp2", "sdxl", ["sweep.show=[attributes]"])
+    with pytest.raises(ConfigError, match="attribute-reader: reads rendered figures alone"):
+        check_config(config)
+
+
+def test_what_it_was_measured_with_is_told():
+    metrics = metrics_of(["attributes", "clip_score"])
+    real = RealImages({}, {})
+    kept = {"attributes": np.ones((20, 2), np.float32), "clip_scores": np.arange(20.0)}
+    estimates = evaluate(metrics, kept, real, EVALUATION, np.arange(20))
+    told = as_result(metrics, estimates, real, EVALUATION)
+    assert told["other_networks"] == ATTRIBUTE_READER.network(EVALUATION)
+    assert told["clip_model"] == "embedded:clip"

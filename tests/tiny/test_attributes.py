@@ -5,10 +5,10 @@ import torch
 from torchvision.transforms.functional import pil_to_tensor
 
 from fashion_sweep.tiny import READER
-from fashion_sweep.tiny.attributes import ATTRIBUTES, named, worn
+from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, named, worn
 from fashion_sweep.tiny.figure import FLAWS
 from fashion_sweep.tiny.pictures import fashion_picture, figure_picture, general_picture
-from fashion_sweep.tiny.reader import HEADS, ReaderNetwork, answers
+from fashion_sweep.tiny.reader import ReaderNetwork, answers
 
 
 @pytest.mark.parametrize("draw", [fashion_picture, general_picture])

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_sweep.tiny.attributes import ATTRIBUTES
+from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS
 from fashion_sweep.tiny.making import architecture, batches, corpus, tokenizer, train_clip, train_reader
 from fashion_sweep.tiny.making.fit import Recipe, fit, trained
 from fashion_sweep.tiny.making.train_transformer import Flow
-from fashion_sweep.tiny.reader import HEADS
 
 
 class Line(torch.nn.Module):

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate
 
-from fashion_sweep.tiny.attributes import ATTRIBUTES, worn
+from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, worn
 from fashion_sweep.tiny.making.corpus import SEED, view
 from fashion_sweep.tiny.making.fit import Recipe, fit, normal
 from fashion_sweep.tiny.pictures import figure_picture
-from fashion_sweep.tiny.reader import HEADS, SIDE, Reader, answers
+from fashion_sweep.tiny.reader import SIDE, Reader, answers
 
 RECIPE = Recipe("reader", steps=2000, learning_rate=2e-3, decay=0.995, weight_decay=0.02, cool_down=0.6)
 BATCH = 96
