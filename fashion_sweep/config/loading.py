@@ -15,7 +15,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fashion_sweep.config.denoiser import with_own_name
-from fashion_sweep.config.judging import beside
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
 from fashion_sweep.config.settable import SET, may_be_set, options_of, settable, settable_name
@@ -62,15 +61,12 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
         sweep_values["judge"] = [chosen.training_set]
     named = with_own_name(sweep_values, chosen.model.architecture)
     judged = _validate(Sweep, named, sweep_path, set_keys, "sweep.")
-    if judged.show is None:
-        judged = judged.model_copy(update={"show": _shown(judged, chosen)})
+    if sweep_values.get("show") is None:
+        own = {name: chosen.data[name].show for name in judged.judge if name in chosen.data}
+        judged = judged.model_copy(
+            update={"show": {name: [*one, *own.get(name, [])] for name, one in judged.show.items()}}
+        )
     return _validate(RunConfig, {"preset": chosen, "sweep": judged}, sweep_path, set_keys)
-
-
-def _shown(sweep: Sweep, preset: Preset) -> dict[str, list[str]] | None:
-    """Returns the metrics shown beside the verdict by data set, those of the preset among them; None: as they are."""
-    sets = {name: preset.data[name].show for name in sweep.judge if name in preset.data and preset.data[name].show}
-    return {name: [*beside(metrics), *sets.get(name, [])] for name, metrics in sweep.judge.items()} if sets else None
 
 
 def load_preset(

@@ -1,6 +1,6 @@
 """Tables and sentences of what `data check` says of a data set."""
 
-from fashion_sweep.config.judging import DECIDING, measured
+from fashion_sweep.config.judging import DECIDING, beside
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.data.catalogue import OUTSIDE
 from fashion_sweep.metrics.metric import metrics_of
@@ -36,7 +36,7 @@ def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
     lines.append(
         f"Judged, where a sweep judges {check.name}: {evaluation.samples:,} pictures of {check.judged:,} captions{few}."
     )
-    usual = metrics_of(measured(DECIDING, None))
+    usual = metrics_of([*DECIDING, *beside(DECIDING)])
     if problem := too_few(usual, min(evaluation.samples, check.kept), evaluation):
         lines.append(
             f"A run would refuse to judge this: data.{check.name}: {problem}; sweep.judge=[] trains without judging."

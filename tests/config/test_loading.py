@@ -46,6 +46,24 @@ def test_the_tiny_preset_filters_on_the_sides_that_the_studys_does():
     assert PORTRAIT_FILE[0] / PORTRAIT_FILE[1] < tiny["fashion"].max_aspect_ratio < SQUARE_FILE[0] / SQUARE_FILE[1]
 
 
+def test_what_is_shown_is_written_out_for_each_set_that_is_judged():
+    def shown(preset, *settings):
+        return load_run_config("exp4", preset, [f"sweep.{one}" for one in settings]).sweep.show
+
+    assert shown("sdxl") == {"general": ["kid"]}
+    assert shown("tiny", "judge=[general, fashion]") == {
+        "general": ["kid"],
+        "fashion": ["kid", "attributes", "whole_figures"],
+    }
+    assert shown("tiny", "judge=[general, fashion]", "show=[cmmd]") == {"general": ["cmmd"], "fashion": ["cmmd"]}
+    assert shown("tiny", "judge=[general, fashion]", "show={general: [cmmd]}") == {
+        "general": ["cmmd"],
+        "fashion": ["kid"],
+    }
+    with pytest.raises(ConfigError, match=r"show.fahsion: is no set that is judged; did you mean 'fashion'"):
+        shown("tiny", "judge=[general, fashion]", "show={fahsion: [cmmd]}")
+
+
 def test_a_preset_is_like_another_but_for_its_model_and_what_it_says(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("like: tiny\nmodel: {base: 'embedded:base', dtype: float32}\ntraining: {steps: 7}\n")
@@ -62,7 +80,7 @@ def test_a_preset_is_like_another_but_for_its_model_and_what_it_says(tmp_path):
         ("like: tniy", "unknown preset 'tniy'; did you mean 'tiny'"),
         ("like: [tiny]", "mine.yaml: like: must be the name of a preset"),
         ("like: tiny-sd3", "mine.yaml: like: tiny-sd3 is itself like tiny; name that one"),
-        ("like: tiny", "model: Field required"),
+        ("like: tiny", "mine.yaml: model is missing"),
     ],
 )
 def test_what_a_preset_cannot_be_like_is_told(tmp_path, text, said):
