@@ -1,3 +1,3 @@
-"""Find the LoRA configuration of Stable Diffusion XL that a fashion catalogue should use."""
+"""Find the LoRA configuration that a fashion catalogue should use for its image model."""
 
 __version__ = "0.1.0"

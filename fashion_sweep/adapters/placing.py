@@ -53,6 +53,10 @@ def _layers_of(
     part: ModelPart, kind: str, component: str, layers: tuple[str, ...], architecture: str, targets: Targets
 ) -> tuple[str, ...]:
     own = ADAPTER_KINDS[kind].targets
+    if own == EMBEDDINGS and not ARCHITECTURES[architecture].embedding_keys:
+        raise ConfigError(
+            f"{part.name}: no pipeline reads {ADAPTER_KINDS[kind].title} of a base model of {architecture}"
+        )
     of_sweeps = {name: ARCHITECTURES[architecture].part_name(component, name) for name in layers}
     embeddings = {*_ending_in(layers, EMBEDDINGS)}
     if own is not None:

@@ -47,7 +47,7 @@ def options(
         bool, Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Find the LoRA configuration of Stable Diffusion XL that a fashion catalogue should use."""
+    """Find the LoRA configuration that a fashion catalogue should use for its image model."""
 
 
 app.command()(run)

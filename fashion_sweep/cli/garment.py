@@ -34,7 +34,7 @@ def train(
     run: Annotated[str | None, Option("--run", help="Name of the run folder; an existing one is continued.")] = None,
     like: Annotated[
         str | None,
-        Option(help="Adapt what this adapter adapts. Default: the UNet at rank 1.", metavar="models:/NAME@best"),
+        Option(help="Adapt what this adapter adapts. Default: the denoiser at rank 1.", metavar="models:/NAME@best"),
     ] = None,
     preset: Preset = None,
     settings: Settings = None,

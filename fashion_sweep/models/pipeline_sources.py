@@ -91,7 +91,9 @@ class PipelineSources:
 
     def _check_file(self, path: Path, key: str) -> None:
         """Checks a single-file checkpoint by its header alone, which is quick for gigabytes too."""
-        if path.suffix != SUFFIX or key not in self.single_files:
+        if key not in self.single_files:
+            raise ConfigError(f"{key}: {path} is a file; a {self.title} is read from a folder")
+        if path.suffix != SUFFIX:
             raise ConfigError(f"{key}: {path} is a file that cannot be read; give a folder, or a {SUFFIX} checkpoint")
         architecture, tensor = self.single_files[key]
         try:

@@ -20,7 +20,7 @@ from fashion_sweep.models.architecture import (
 from fashion_sweep.models.pipeline_architecture import TEXT_PLACEMENTS, TEXT_PROJECTIONS, PipelineArchitecture
 from fashion_sweep.models.sd3 import cost, export_keys
 from fashion_sweep.models.sd3.card import NAMES, example_code
-from fashion_sweep.models.sd3.config import SD3Config
+from fashion_sweep.models.sd3.config import T5, SD3Config
 from fashion_sweep.models.sd3.layers import COMPONENTS, layers_of
 from fashion_sweep.models.sd3.sources import SOURCES
 
@@ -70,7 +70,9 @@ class StableDiffusion3(PipelineArchitecture):
         return layers_of(SOURCES.locate_architecture(base, "model.base"), component)
 
     def check(self, model: SD3Config) -> None:
-        SOURCES.locate(model.base, "model.base")
+        location = Path(SOURCES.locate(model.base, "model.base"))
+        if model.reads_t5 and location.is_dir() and not (location / T5 / "config.json").is_file():
+            raise ConfigError(f"model.t5: {model.base} has no {T5}; set it to false")
 
     def size_divisor(self, model: SD3Config) -> int:
         return cost.size_divisor(model)

@@ -4,6 +4,9 @@ from pydantic import Field, PositiveFloat
 
 from fashion_sweep.config.model_config import ModelConfig
 
+T5 = "text_encoder_3"
+"""The component of a pipeline that T5 is."""
+
 
 class SD3Config(ModelConfig):
     """The `model` section of a preset whose base model is a Stable Diffusion 3 or 3.5."""
@@ -18,3 +21,8 @@ class SD3Config(ModelConfig):
     """The mean of the logits of training's noise levels, before the shift: above 0, more of them are noisy."""
     logit_std: PositiveFloat = 1.0
     """The standard deviation of the logits of training's noise levels."""
+
+    @property
+    def reads_t5(self) -> bool:
+        """Whether T5 reads anything."""
+        return self.t5 and self.max_sequence_length > 0

@@ -47,7 +47,6 @@ def layers_of(folder: str, component: str) -> Layers:
         read = transformer_layers(config) if component == "transformer" else clip_layers(config, projection=True)
     if read is None:
         raise ConfigError(f"model.base: {folder} has no {component} of a Stable Diffusion 3")
-    read.embeddings.clear()  # learned words would need a reader of them, which diffusers' pipeline is not
     return read
 
 

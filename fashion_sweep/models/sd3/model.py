@@ -17,7 +17,7 @@ from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationR
 from fashion_sweep.models.pipeline_model import PipelineModel, place, silence, token_ids, weight_bytes
 from fashion_sweep.models.sampling import DenoisingStage, denoise
 from fashion_sweep.models.sd3.config import SD3Config
-from fashion_sweep.models.sd3.pipelines import open_pipeline, open_t5
+from fashion_sweep.models.sd3.pipelines import open_pipeline, open_t5, t5_bytes
 
 T5_TOKENS = "input_ids_3"
 
@@ -50,16 +50,9 @@ class SD3Model(PipelineModel):
 
     def tokenize(self, captions: Sequence[str]) -> Conditioning:
         rows = dict(super().tokenize(captions))
-        if self._reads_t5:
+        if self.config.reads_t5:
             rows[T5_TOKENS] = token_ids(self.t5[1], captions, self.config.max_sequence_length)
         return rows
-
-    def token_row(self, component: str, text: str) -> list[int]:
-        return super().tokenize([text])[self.tokens[component]][0].tolist()
-
-    @property
-    def _reads_t5(self) -> bool:
-        return self.config.t5 and self.config.max_sequence_length > 0
 
     @torch.inference_mode()
     def encode_text(self, captions: Sequence[str]) -> Conditioning:
@@ -76,6 +69,11 @@ class SD3Model(PipelineModel):
             with torch.no_grad():
                 encoded["t5"] = self.t5[0](tokens[T5_TOKENS]).last_hidden_state
         return encoded
+
+    def _repeated(self, prompt: str, count: int) -> Conditioning:
+        """Reads one prompt and returns it as often as asked for."""
+        encoded = self.encode_text([prompt])
+        return {name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in encoded.items()}
 
     def encode_framing(self, framings: Sequence[Framing]) -> Conditioning:
         return {}
@@ -126,7 +124,9 @@ class SD3Model(PipelineModel):
 
     @property
     def weight_bytes(self) -> Mapping[str, int]:
-        return weight_bytes({"base": self.pipeline})
+        sizes = weight_bytes({"base": self.pipeline})
+        to_come = self.config.reads_t5 and self.pipeline.text_encoder_3 is None
+        return {"base": sizes["base"] + (t5_bytes(self.config) if to_come else 0)}
 
     @torch.inference_mode()
     def sample(self, request: GenerationRequest, config: GenerationConfig) -> Tensor:
@@ -138,7 +138,7 @@ class SD3Model(PipelineModel):
             predict_by=self.predict,
             guidance_scale=config.guidance_scale,
             conditional=self.encode_text(request.prompts),
-            unconditional=self.encode_text([request.negative_prompt or ""] * count),
+            unconditional=self._repeated(request.negative_prompt or "", count),
         )
         noise = request.noise.to(self.device)
         return self.decode(denoise(stage, scheduler, noise, scheduler.timesteps, request.on_step))

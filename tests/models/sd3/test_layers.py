@@ -90,5 +90,5 @@ def test_t5_carries_no_adapter():
 
 def test_learned_words_have_no_reader_and_are_refused():
     spec = TrialSpec.of({"text_encoders": {"kind": "prompt_tokens", "num_tokens": 2}}, "sd3")
-    with pytest.raises(ConfigError, match="has no token_embedding, which prompt tokens are for"):
+    with pytest.raises(ConfigError, match="text_encoders: no pipeline reads prompt tokens of a base model of sd3"):
         count_parameters(folder_of(MODELS[0]), spec)

@@ -6,8 +6,12 @@ from diffusers import StableDiffusion3Pipeline
 from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.model import Batch, GenerationRequest
+from fashion_sweep.models.sd3.architecture import SD3
 from fashion_sweep.models.sd3.model import SD3Model
+from fashion_sweep.models.sd3.pipelines import open_t5
+from fashion_sweep.models.sd3.sources import SOURCES
 
 PROMPTS = ["The shirt this lady wears is of cotton.", "His sweater has long sleeves."]
 SIZE = {"height": 16, "width": 12}
@@ -57,8 +61,9 @@ def test_t5_is_loaded_when_it_is_to_read_and_changes_what_is_drawn(sd3_config, s
     before = model.weight_bytes["base"]
     with_t5 = drawn(model)
     assert model.pipeline.text_encoder_3 is not None
-    assert model.weight_bytes["base"] > before
+    assert model.weight_bytes["base"] == before
     without = SD3Model.load(sd3_config.model_copy(update={"t5": False}), "cpu")
+    assert without.weight_bytes["base"] < before  # in which T5 was reckoned before it came
     assert not torch.equal(with_t5, drawn(without))
     assert without.pipeline.text_encoder_3 is None
 
@@ -107,3 +112,31 @@ def test_what_is_encoded_is_decoded_again_in_the_scale_of_the_autoencoder(sd3):
     assert torch.allclose(latents, (mean - config.shift_factor) * config.scaling_factor, atol=1e-5)
     expected = ((sd3.pipeline.vae.decode(mean).sample / 2 + 0.5).clamp(0, 1) * 255).round()
     assert (sd3.decode(latents).float() - expected).abs().max() <= 1
+
+
+@pytest.fixture(scope="module")
+def without_t5(sd3_config, tmp_path_factory):
+    """The configuration of a folder of weights in which T5 is left out, that asks for it."""
+    folder = tmp_path_factory.mktemp("without-t5")
+    SD3Model.load(sd3_config.model_copy(update={"t5": False}), "cpu").pipeline.save_pretrained(folder)
+    return sd3_config.model_copy(update={"base": str(folder)})
+
+
+def test_a_folder_without_t5_is_told_before_anything_is_loaded(without_t5):
+    with pytest.raises(ConfigError, match=r"model\.t5: .* has no text_encoder_3; set it to false"):
+        SD3.check(without_t5)
+    SD3.check(without_t5.model_copy(update={"t5": False}))
+    SD3.check(without_t5.model_copy(update={"max_sequence_length": 0}))
+
+
+def test_a_t5_that_cannot_be_loaded_is_one_line(without_t5):
+    with pytest.raises(ConfigError, match=r"model\.t5: the T5 of .* cannot be loaded") as raised:
+        open_t5(without_t5)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_single_file_is_told_to_be_a_folder(tmp_path):
+    path = tmp_path / "sd3.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="is a file; a Stable Diffusion 3 is read from a folder"):
+        SOURCES.locate(str(path), "model.base")
