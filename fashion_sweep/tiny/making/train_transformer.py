@@ -16,7 +16,7 @@ from fashion_sweep.tiny.making.fit import Recipe, fit, normal
 from fashion_sweep.tiny.making.tokenizer import Tokenizers
 from fashion_sweep.tiny.making.train_clip import TextTowers
 
-RECIPE = Recipe("transformer", steps=18000, learning_rate=1e-3, decay=0.9993, warm_up=500, cool_down=0.5)
+RECIPE = Recipe("transformer", steps=12000, learning_rate=1e-3, decay=0.9993, warm_up=500, cool_down=0.5)
 
 
 class Flow(torch.nn.Module):
