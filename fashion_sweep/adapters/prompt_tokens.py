@@ -7,7 +7,7 @@ https://arxiv.org/abs/2208.01618.
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PositiveFloat
 
@@ -24,14 +24,19 @@ VECTORS = "prompt_tokens"
 """The part of an embedding that is trained, and the name of its settings in files."""
 
 
-NAMES = {"learning_rate": "lr", "initial_words": "from", "token": "word", "prepended": "prepended"}
-"""The options beside the number of tokens, with their names in ids."""
 LONGEST_WORD = 24
 """The most characters that words have in an id."""
 
 
 class PromptTokensOptions(AdapterOptions):
     """The options of prompt tokens in a sweep."""
+
+    names: ClassVar[Mapping[str, str]] = {
+        "learning_rate": "lr",
+        "initial_words": "from",
+        "token": "word",
+        "prepended": "prepended",
+    }
 
     num_tokens: int = Field(ge=1, le=64)
     """The number of tokens in each text encoder."""
@@ -43,12 +48,6 @@ class PromptTokensOptions(AdapterOptions):
     """The word that stands for them in prompts."""
     prepended: bool = True
     """Whether every caption and prompt begins with them; false: where it has `token`."""
-
-    @property
-    def others(self) -> dict[str, Any]:
-        """The options beside the number that are not as usual, by name."""
-        usual = type(self).model_fields
-        return {name: value for name in NAMES if (value := getattr(self, name)) != usual[name].default}
 
 
 class PromptTokens(AdapterKind):
@@ -64,11 +63,11 @@ class PromptTokens(AdapterKind):
     settings: tuple[str, ...] = (VECTORS,)
 
     def tag(self, options: PromptTokensOptions) -> str:
-        others = [f"{NAMES[name]}{_in_ids(value)}" for name, value in options.others.items()]
+        others = [f"{options.names[name]}{_in_ids(value)}" for name, value in options.others.items()]
         return "-".join([f"tokens{options.num_tokens}", *others])
 
     def label(self, options: PromptTokensOptions) -> str:
-        others = [_worded(name, value) for name, value in options.others.items()]
+        others = [_worded(options.names[name], value) for name, value in options.others.items()]
         return ", ".join([f"{options.num_tokens} prompt tokens", *others])
 
     def count(self, layers: Mapping[str, tuple[int, ...]], options: PromptTokensOptions) -> int:
@@ -149,9 +148,9 @@ def _in_ids(value: Any) -> str:
 
 def _worded(name: str, value: Any) -> str:
     """Returns an option as readers see it."""
-    if name == "prepended":
+    if value is False:
         return "where captions have their word"
-    return f"lr {short_value(value)}" if name == "learning_rate" else f"{NAMES[name]} “{value}”"
+    return f"{name} “{value}”" if isinstance(value, str) else f"{name} {short_value(value)}"
 
 
 PROMPT_TOKENS = PromptTokens()

@@ -16,7 +16,6 @@ class RankedOptions(AdapterOptions):
     """The options of an adapter that has a rank, and is scaled by alpha over it."""
 
     names: ClassVar[Mapping[str, str]] = {"lora_alpha": "alpha"}
-    """The options beside the rank, with their names in ids and titles."""
 
     rank: int = Field(ge=1, le=LARGEST_RANK)
     lora_alpha: Alpha | None = None
@@ -28,12 +27,6 @@ class RankedOptions(AdapterOptions):
         """Has an alpha that grows with the rank be 1 where the rank is, so that both ways to say it are one."""
         is_one = isinstance(values, dict) and values.get("rank") == 1 and isinstance(values.get("lora_alpha"), str)
         return {**values, "lora_alpha": 1.0} if is_one and values["lora_alpha"] in get_args(Growing) else values
-
-    @property
-    def others(self) -> dict[str, Any]:
-        """The options beside the rank that are not as usual, by name."""
-        usual = type(self).model_fields
-        return {name: value for name in self.names if (value := getattr(self, name)) != usual[name].default}
 
     @property
     def tag(self) -> str:

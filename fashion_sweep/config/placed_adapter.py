@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from fashion_sweep.errors import ConfigError
 
 class AdapterOptions(Frozen):
     """The options of one adapter in a sweep; each kind of adapter has its own fields."""
+
+    names: ClassVar[Mapping[str, str]] = {}
+    """The options beside the adapter's size, with their names in ids and titles."""
 
     @classmethod
     def from_plain(cls, value: Any) -> Self | None:
@@ -28,6 +31,12 @@ class AdapterOptions(Frozen):
     def plain(self) -> Any:
         """The single value that says the same as the options; None where none does."""
         return None
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """The options beside the size that are not as usual, by name."""
+        usual = type(self).model_fields
+        return {name: value for name in self.names if (value := getattr(self, name)) != usual[name].default}
 
 
 @dataclass(frozen=True)
