@@ -53,6 +53,16 @@ def test_a_stage_that_was_interrupted_goes_on_to_the_same_weights(tmp_path):
     assert steps == [50, 100]
 
 
+def test_what_has_not_been_trained_to_its_end_is_not_taken_but_for_a_look(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, 120, until=80)
+    recipe = Recipe("line", steps=120, learning_rate=1e-2, warm_up=2)
+    with pytest.raises(SystemExit, match="line has 79 of 120 steps; its stage comes first"):
+        trained(recipe, Line(), tmp_path)
+    looked_at = trained(recipe, Line(), tmp_path, unfinished=True)
+    assert not torch.equal(looked_at.fast.weight, Line().fast.weight)
+
+
 def test_parts_with_a_share_of_the_learning_rate_move_less(tmp_path):
     before, after = Line(), fitted(tmp_path / "one", 12)
     moved = {
