@@ -60,8 +60,8 @@ def _layers_of(
     of_sweeps = {name: ARCHITECTURES[architecture].part_name(component, name) for name in layers}
     embeddings = {*_ending_in(layers, EMBEDDINGS)}
     if own is not None:
-        found = _ending_in(layers, own)
-        if not (found := tuple(name for name in found if part.has(of_sweeps[name]))):
+        found = tuple(name for name in _ending_in(layers, own) if part.has(of_sweeps[name]))
+        if not found:
             raise ConfigError(f"{part.name}: has no {' or '.join(own)}, which {ADAPTER_KINDS[kind].title} are for")
         return found
     wanted: set[str] = set()

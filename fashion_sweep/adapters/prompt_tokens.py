@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 VECTORS = "prompt_tokens"
 """The part of an embedding that is trained, and the name of its settings in files."""
-
-
 LONGEST_WORD = 24
 """The most characters that words have in an id."""
 

@@ -97,12 +97,10 @@ class AxisPoints:
             return "not all are measured"
         if len(axis.levels) >= len(values):
             return "a value for each"
-        places, noise = np.array(axis.places), self.noise.get(metric.name)
-        if noise is None:
-            noise = np.zeros((len(values), len(values)))
-        elif float(np.trace(noise)) >= len(values) * float(values.var()):
+        places = np.array(axis.places)
+        if metric.name in self.noise and np.trace(self.noise[metric.name]) >= len(values) * values.var():
             return "no more than noise"
-        between, within = (SumOfSquares.of(values, part, noise) for part in projections(places))
+        between, within = self._sums(values, places, metric)
         share = epsilon_squared(between.true, within.true, places)
         (least, most), (least_within, most_within) = between.range(), within.range()
         low, high = epsilon_squared(least, most_within, places), epsilon_squared(most, least_within, places)
@@ -116,10 +114,14 @@ class AxisPoints:
             return None
         ordered = list(dict.fromkeys(cells))
         places = np.array([ordered.index(cell) for cell in cells])
-        noise = self.noise.get(metric.name, np.zeros((len(places), len(places))))
-        numbers = np.array([one.value for one in values if one])
-        between, within = (SumOfSquares.of(numbers, part, noise) for part in projections(places))
+        between, within = self._sums(np.array([one.value for one in values if one]), places, metric)
         return epsilon_squared(between.true, within.true, places)
+
+    def _sums(self, values: np.ndarray, places: np.ndarray, metric: Metric) -> tuple[SumOfSquares, SumOfSquares]:
+        """Returns the sums of squares between groups and within them; `places`: the number of each value's group."""
+        noise = self.noise.get(metric.name, np.zeros((len(values), len(values))))
+        between, within = projections(places)
+        return SumOfSquares.of(values, between, noise), SumOfSquares.of(values, within, noise)
 
 
 def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoints:
