@@ -159,9 +159,10 @@ class Bench:
             model.components, self._spec, training, 0, lambda component, text: model.token_row(component, text)
         )
         try:
+            batch = self._batch(model, settled.micro_batch_size or training.batch_size)
             model.prepare_training(self._spec.components, settled.gradient_checkpointing)
             optimizer = OPTIMIZERS[training.optimizer].make(parameters.groups, training)
-            return self._timed(model, optimizer, settled)
+            return self._timed(model, optimizer, batch, settled)
         finally:
             model.finish_training()
             attaching.detach(model.components, self._spec)
@@ -171,10 +172,8 @@ class Bench:
         self._loaded = None
         release_memory()
 
-    def _timed(self, model: Model, optimizer: torch.optim.Optimizer, settled: Settled) -> Tried:
-        training, on_gpu = self._config.preset.training, model.device.type == "cuda"
-        size = settled.micro_batch_size or training.batch_size
-        batch = self._batch(model, size)
+    def _timed(self, model: Model, optimizer: torch.optim.Optimizer, batch: Batch, settled: Settled) -> Tried:
+        training, on_gpu, size = self._config.preset.training, model.device.type == "cuda", len(batch.latents)
         accelerator = Accelerator(cpu=not on_gpu, mixed_precision=training.autocast)
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()

@@ -68,6 +68,18 @@ def test_t5_is_loaded_when_it_is_to_read_and_changes_what_is_drawn(sd3_config, s
     assert without.pipeline.text_encoder_3 is None
 
 
+def test_t5_does_not_lie_beside_the_steps_of_a_trial_whose_captions_come_encoded(sd3_config):
+    model = SD3Model.load(sd3_config, "cpu")
+    before = drawn(model)
+    model.prepare_training(["transformer"], gradient_checkpointing=False)
+    assert model.pipeline.text_encoder_3 is None
+    model.finish_training()
+    assert torch.equal(drawn(model), before)
+    model.prepare_training(["text_encoder"], gradient_checkpointing=False)
+    assert model.pipeline.text_encoder_3 is not None
+    model.finish_training()
+
+
 def test_noise_levels_have_the_published_distribution(sd3):
     """Logit-normal, shifted by 3, as diffusers' training function and its scheduler draw them."""
     levels = sd3.sigmas(torch.arange(sd3.num_train_timesteps))
