@@ -129,6 +129,11 @@ class Preset(Frozen):
         """The name of the data set that is trained on."""
         return self.training.data_set or next(iter(self.data))
 
+    @property
+    def refined(self) -> float:
+        """The share of a picture's steps that the second model makes; 0 where there is none."""
+        return self.generation.refine_fraction if self.model.second_model else 0.0
+
     def drawing_model(self, name: str | None = None) -> ModelConfig:
         """Returns the base model that draws pictures, of a data set those that are judged on it."""
         quantization = self.data[name].quantization if name else None
