@@ -45,13 +45,12 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     preset_path = _locate_preset(preset)
     sweep_path = _locate(sweep, SWEEPS, "sweep")
     preset_values = _read_preset(preset_path)
-    own_and_like = [name for name in (preset_values.get("like"), preset_path.stem) if name]
-    sweep_values = {"name": sweep_path.stem, **_for_preset(read_yaml(sweep_path), own_and_like)}
+    of_presets = _for_preset(read_yaml(sweep_path), [preset_values.get("like"), preset_path.stem])
+    sweep_values = {"name": sweep_path.stem, **of_presets}
     set_keys: set[str] = set()
     for setting in settings:
         key, value = _read_setting(setting)
-        in_sweep = key.startswith("sweep.")
-        target = sweep_values if in_sweep else preset_values
+        target = sweep_values if key.startswith("sweep.") else preset_values
         _set(target, key.removeprefix("sweep.").split("."), value, key)
         set_keys.add(key)
     if "garments" in sweep_values or sweep_values.get("task") == "garment":
@@ -113,8 +112,7 @@ def _read_preset(path: Path) -> dict[str, Any]:
     other = read_yaml(_locate(like, PRESETS, "preset"))
     if other.get("like") is not None:
         raise ConfigError(f"{path.name}: like: {like} is itself like {other['like']}; name that one")
-    other.pop("model", None)
-    return _merged(other, values)
+    return _merged({key: value for key, value in other.items() if key != "model"}, values)
 
 
 def _merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +124,7 @@ def _merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _for_preset(values: dict[str, Any], presets: Sequence[str]) -> dict[str, Any]:
+def _for_preset(values: dict[str, Any], presets: Sequence[str | None]) -> dict[str, Any]:
     """Returns a sweep file's values; those under `presets.<preset>` take the place of general ones, the last's win."""
     special = values.pop("presets", {})
     if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):

@@ -134,6 +134,10 @@ class Metric(ABC):
         """Returns why so few images are not enough, as a clause; None where they are."""
         return f"too few for {self.title}" if images < self.least_images(evaluation) else None
 
+    def unasked(self, captions: Sequence[str]) -> str | None:
+        """Returns why pictures of these captions cannot be measured, as a clause; None where some can."""
+        return None
+
     def least_images(self, evaluation: EvaluationConfig) -> int:
         """Returns the smallest number of images that is enough."""
         return 2

@@ -62,12 +62,12 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
     for spec in specs_of(config) if name == config.preset.training_set else ():
         training = config.training_of(spec)
         _check_warm_up(spec, training, training_steps(training, catalogue))
-    metrics, samples = (
-        config.sweep.metrics_on(name) if name in config.sweep.judge else (),
-        min(evaluation.samples, records),
-    )
-    if problem := too_few(metrics_of(metrics), samples, evaluation):
+    metrics = metrics_of(config.sweep.metrics_on(name) if name in config.sweep.judge else ())
+    if problem := too_few(metrics, min(evaluation.samples, records), evaluation):
         raise DataError(f"data.{name}: {problem}{dropped}; sweep.judge=[] trains without judging")
+    for metric in metrics:
+        if reason := metric.unasked(catalogue.distinct_captions):
+            raise DataError(f"data.{name}: {reason}, as {metric.name} needs; data.{name}.show=[] leaves it out")
 
 
 def check_judging(config: RunConfig) -> None:

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from fashion_sweep.config.loading import load_run_config
-from fashion_sweep.errors import ConfigError
+from fashion_sweep.data.catalogue import Catalogue, Record
+from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.metrics.attributes import ATTRIBUTE_READER, ATTRIBUTES_RIGHT, READER_NAME, WHOLE_FIGURES
 from fashion_sweep.metrics.evaluate import as_result, evaluate
 from fashion_sweep.metrics.metric import RealImages, metrics_of
-from fashion_sweep.tasks.preflight import check_config
+from fashion_sweep.tasks.preflight import check_catalogue, check_config
 from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS
 
 EVALUATION = load_run_config("exp2", "tiny").preset.evaluation
@@ -80,9 +81,15 @@ def test_the_standard_error_is_the_spread_of_repeated_estimates():
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
 
 
-def test_captions_of_no_figure_cannot_be_asked():
-    with pytest.raises(ConfigError, match="none of the 1 captions says what a figure wears"):
-        judged(ATTRIBUTES_RIGHT, Read(["A bus."], [(True, RED_SHIRT)]))
+def test_captions_of_no_figure_cannot_be_asked_which_is_told_before_anything_is_drawn():
+    config = load_run_config("exp2", "tiny", ["data.fashion.show=[whole_figures]", "evaluation.samples=160"])
+
+    def of(*captions):
+        return Catalogue(tuple(Record(f"{n}.jpg", ".", text, 116, 160) for n, text in enumerate(captions)), 0, ())
+
+    with pytest.raises(DataError, match=r"data.fashion: no caption says what a figure wears, as whole_figures needs"):
+        check_catalogue("fashion", of(*["A bus."] * 170), config)
+    check_catalogue("fashion", of(*["A bus."] * 169, "Her shirt has long sleeves."), config)
 
 
 def test_the_reader_of_rendered_figures_grades_no_photographs():
