@@ -136,7 +136,7 @@ def points_of(results: Results, name: str, verdict: Verdict | None) -> AxisPoint
     names = dict.fromkeys(key for own in values for key in own)
     axes = [SweepAxis(key.replace("_", " "), tuple(own.get(key, NONE) for own in values)) for key in names]
     axes = free([_with_zeros(axis) for axis in axes if len(set(axis.values)) > 1])
-    if verdict is None:
+    if verdict is None or not shown:
         return AxisPoints(shown, tuple(axes), {})
     look = verdict.shared
     noise = {metric: _noise(shown, of_pairs, look) for metric, of_pairs in look.variances.items()}

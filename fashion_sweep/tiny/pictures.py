@@ -1,6 +1,7 @@
 """Renders picture i of a domain, with its captions: a function of (seed, domain, i) and of nothing else."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from fashion_sweep.tiny.figure import FLAWS, draw_figure, strike
 from fashion_sweep.tiny.wardrobe import Outfit, dress_up, with_top
 
 Size = tuple[int, int]
+Background = Callable[[np.random.Generator, Size, float], np.ndarray]
+"""The type of a painter of what is behind a figure: draws, size, and the height in pixels where it stands."""
 PORTRAIT_FILE, SQUARE_FILE = (116, 160), (128, 150)
 LANDSCAPE_FILE, NARROW_FILE = (160, 120), (140, 120)
 """The widths and heights of files; the study's filters keep the first of each pair."""
@@ -61,6 +64,21 @@ def general_picture(seed: int, index: int) -> RenderedPicture:
     return RenderedPicture(image, tuple(lines), outfit)
 
 
+def snapshot(seed: int, index: int) -> RenderedPicture:
+    """Renders a photograph of one figure somewhere, not in a catalogue's studio or street, and five captions of it.
+
+    All of them say that it is a photograph. What says nothing of it stands for cartoons.
+    """
+    rng = _generator(seed, "snapshot", index)
+    size = PORTRAIT_FILE if rng.random() < 0.8 else LANDSCAPE_FILE
+    outfit = dress_up(rng)
+    image = _figure(rng, size, outfit, photograph=True, behind=_somewhere)
+    style = captions.pick(rng, ("a photo", "a photograph"))
+    lines = [f"{captions.sentence(style)} {captions.detailed(outfit, rng)}" for _ in range(3)]
+    lines += [captions.sentence(f"{style} of {captions.short(outfit, rng)}") for _ in range(2)]
+    return RenderedPicture(image, tuple(lines), outfit)
+
+
 def figure_picture(seed: int, index: int) -> tuple[RenderedPicture, bool]:
     """Renders a figure, and tells whether it is whole: three in ten lack their head or a leg or both."""
     rng = _generator(seed, "figure", index)
@@ -85,7 +103,12 @@ def _scene_size(rng: np.random.Generator) -> Size:
 
 
 def _figure(
-    rng: np.random.Generator, size: Size, outfit: Outfit, photograph: bool, flaw: str | None = None
+    rng: np.random.Generator,
+    size: Size,
+    outfit: Outfit,
+    photograph: bool,
+    flaw: str | None = None,
+    behind: Background | None = None,
 ) -> Image.Image:
     width, height = size
     tall = height * rng.uniform(0.83, 0.88)
@@ -96,7 +119,7 @@ def _figure(
     if flaw:
         pose = pose.maimed(flaw)
     if photograph:
-        background = _behind(rng, size, feet=top + tall)
+        background = (behind or _in_a_catalogue)(rng, size, top + tall)
         side = rng.choice([-1.0, 1.0])
         backgrounds.ground_shadow(background, middle + 0.06 * side * tall, top + tall, 0.2 * tall)
         canvas: Canvas = Photograph(view, background, rng, light_from=-side)
@@ -106,11 +129,16 @@ def _figure(
     return canvas.picture()
 
 
-def _behind(rng: np.random.Generator, size: Size, feet: float) -> np.ndarray:
+def _in_a_catalogue(rng: np.random.Generator, size: Size, feet: float) -> np.ndarray:
     if rng.random() < 0.65:
         wall = list(backgrounds.WALLS)[rng.integers(len(backgrounds.WALLS))]
         return backgrounds.studio(rng, *size, wall, feet)
     return backgrounds.outdoors(rng, *size, ("street", "park")[rng.integers(2)], feet)
+
+
+def _somewhere(rng: np.random.Generator, size: Size, feet: float) -> np.ndarray:
+    places = ("room", "tiles", "road", "grass", "sea")
+    return backgrounds.of_a_scene(rng, *size, places[rng.integers(len(places))])
 
 
 def _scene(rng: np.random.Generator, size: Size) -> RenderedPicture:

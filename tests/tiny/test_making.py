@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS
+from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, named
 from fashion_sweep.tiny.making import architecture, batches, corpus, tokenizer, train_clip, train_reader
 from fashion_sweep.tiny.making.fit import Recipe, fit, trained
 from fashion_sweep.tiny.making.train_transformer import Flow
+from fashion_sweep.tiny.pictures import fashion_picture, snapshot
 
 
 class Line(torch.nn.Module):
@@ -24,6 +25,13 @@ class Line(torch.nn.Module):
     def loss(self, rng):
         x = torch.from_numpy(rng.standard_normal((8, 3), dtype=np.float32))
         return (self.fast(self.slow(x)) - x.sum(dim=1, keepdim=True)).square().mean()
+
+
+def test_snapshots_are_photographs_elsewhere_and_all_their_captions_say_so():
+    pictures = [snapshot(0, number) for number in range(40)]
+    assert all("photo" in caption for picture in pictures for caption in picture.captions)
+    assert not any("photo" in fashion_picture(0, number).captions[0] for number in range(40))
+    assert {named(picture.captions[0])["garment"] for picture in pictures} >= {"shirt", "dress"}
 
 
 def fitted(work, steps, until=None):

@@ -27,7 +27,7 @@ def encode_pictures(vae: AutoencoderKL, corpus: Corpus, work: Path) -> np.ndarra
     weights = hashlib.blake2b(digest_size=6)
     for tensor in (*vae.encoder.state_dict().values(), *vae.quant_conv.state_dict().values()):
         weights.update(tensor.numpy().tobytes())
-    path = work / f"latents-{weights.hexdigest()}.npy"
+    path = work / f"latents-{len(corpus)}-{weights.hexdigest()}.npy"
     if path.exists():
         return np.load(path)
     latents = np.zeros((len(corpus), LATENT_CHANNELS * 16 * 12), dtype=np.float16)

@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from fashion_sweep.tiny.making.architecture import LANDSCAPE, PORTRAIT
-from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, general_picture
+from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, general_picture, snapshot
 
 SEED = 20140905
 """The seed of the pictures; the data sets that a run renders have other seeds."""
 SHARD = 1000
-SHARDS = {"general": 60, "fashion": 12}
+SHARDS = {"general": 60, "fashion": 12, "snapshots": 12}
+PAINTERS = {"general": general_picture, "fashion": fashion_picture, "snapshots": snapshot}
 SHORTER_SIDE = 49
 OWN_SIZE = 0.3
 """The share of pictures that come as files of the networks' own size."""
@@ -81,9 +82,8 @@ def render(work: Path, workers: int) -> None:
 
 def _render_shard(work: Path, which: tuple[str, int]) -> str:
     domain, shard = which
-    picture = fashion_picture if domain == "fashion" else general_picture
     numbers = range(shard * SHARD, (shard + 1) * SHARD)
-    views = [view(picture(SEED, number), np.random.default_rng(number)) for number in numbers]
+    views = [view(PAINTERS[domain](SEED, number), np.random.default_rng(number)) for number in numbers]
     pixels, portrait, time_ids, captions = zip(*views, strict=True)
     path = _path(work, domain, shard)
     path.parent.mkdir(parents=True, exist_ok=True)

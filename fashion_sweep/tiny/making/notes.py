@@ -19,6 +19,7 @@ RECIPES = {
     "autoencoder": (train_vae.RECIPE, train_vae.BATCH),
     "its decoder, further": (train_vae.DECODER_RECIPE, train_vae.BATCH),
     "UNet of the base, with text encoders": (train_unet.BASE_RECIPE, batches.BATCH),
+    "the same, further, on snapshots too": (train_unet.FURTHER_RECIPE, batches.BATCH),
     "judge": (train_clip.JUDGE_RECIPE, train_clip.BATCH),
     "transformer of the SD3, with text encoders": (train_transformer.RECIPE, batches.BATCH),
     "reader of attributes": (train_reader.RECIPE, train_reader.BATCH),
@@ -27,10 +28,11 @@ RECIPES = {
 TEMPLATE = """# How these weights were made
 
 By `python -m fashion_sweep.tiny.making.pretrain`, on two cores of a server processor without an accelerator, from
-pictures that `fashion_sweep.tiny` renders itself: {general:,} of the general domain and {fashion:,} of the fashion
-domain (seed {seed}). No outside data or weights went in. The UNets, the transformer and the text encoders saw the
-general domain only (scenes, and figures as cartoons); the autoencoder and the judge saw both, the reader {figures:,}
-figures of both.
+pictures that `fashion_sweep.tiny` renders itself: {general:,} of the general domain (scenes, and figures as
+cartoons), {snapshots:,} snapshots of figures, whose captions say that they are photographs, and {fashion:,} of the
+fashion domain (seed {seed}). No outside data or weights went in. The text encoders saw the general domain alone, UNets
+and transformer that and snapshots; the autoencoder and the judge saw the general and the fashion domain, the reader
+{figures:,} figures of both.
 
 | network | steps of | batch | learning rate | loss at the end | minutes |
 |---|---|---|---|---|---|
@@ -86,6 +88,7 @@ def write(work: Path, weights: Path, measures: dict[str, str]) -> None:
     rows = [_row(name, recipe, batch, work) for name, (recipe, batch) in RECIPES.items()]
     text = TEMPLATE.format(
         general=SHARD * SHARDS["general"],
+        snapshots=SHARD * SHARDS["snapshots"],
         fashion=SHARD * SHARDS["fashion"],
         seed=SEED,
         figures=train_reader.FIGURES,

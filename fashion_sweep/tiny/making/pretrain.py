@@ -1,9 +1,10 @@
 """Makes the weights of the embedded world: `python -m fashion_sweep.tiny.making.pretrain`.
 
 Seeded, and resumable: run it again after an interruption and it goes on from the last checkpoint of each stage.
-The stages: pictures (rendered once), text (both text encoders, beside an image tower), vae, unet (the base), decoder
-(of the vae, further), judge (the CLIP that scores), refiner, transformer (of the Stable Diffusion 3) and reader (of
-attributes). Everything that is not shipped lies in the work folder.
+The stages: pictures (rendered once), text (both text encoders, beside an image tower), vae, unet (the base, on general
+pictures), further (the base, on snapshots of figures too), decoder (of the vae, further), judge (the CLIP that scores),
+refiner, transformer (of the Stable Diffusion 3) and reader (of attributes). Everything that is not shipped lies in the
+work folder.
 """
 
 import argparse
@@ -42,6 +43,7 @@ class Workshop:
     def __init__(self, work: Path, weights: Path, workers: int) -> None:
         self.work, self.weights, self.workers = work, weights, workers
         self.general = cache(lambda: corpus.load(work, "general"))
+        self.seen = cache(lambda: corpus.join(self.general(), corpus.load(work, "snapshots")))
         self.both = cache(lambda: corpus.join(self.general(), corpus.load(work, "fashion")))
 
     def merges(self) -> Merges:
@@ -54,12 +56,15 @@ class Workshop:
     def towers(self) -> train_clip.TextTowers:
         return trained(train_clip.TEXT_RECIPE, train_clip.TextTowers(), self.work)
 
-    def base(self, unfinished: bool = False) -> train_unet.Base:
-        return trained(train_unet.BASE_RECIPE, train_unet.Base(self.towers()), self.work, unfinished)
+    def cartoonist(self) -> train_unet.Base:
+        return trained(train_unet.BASE_RECIPE, train_unet.Base(self.towers()), self.work)
 
-    def batches(self) -> Batches:
+    def base(self, unfinished: bool = False) -> train_unet.Base:
+        return trained(train_unet.FURTHER_RECIPE, train_unet.Base(self.towers()), self.work, unfinished)
+
+    def batches(self, pictures: corpus.Corpus) -> Batches:
         vae = self.scaled(train_vae.encoder(self.work))
-        return Batches(encode_pictures(vae, self.general(), self.work), self.general())
+        return Batches(encode_pictures(vae, pictures, self.work), pictures)
 
     def scaled(self, vae: AutoencoderKL) -> AutoencoderKL:
         vae.register_to_config(scaling_factor=train_vae.scaling_factor(vae, self.general()))
@@ -97,11 +102,18 @@ def stages(shop: Workshop, unfinished: bool = False) -> dict[str, Callable[[], N
         "pictures": lambda: corpus.render(work, shop.workers),
         "text": lambda: train_clip.train_text_encoders(shop.general(), build(shop.merges()), work),
         "vae": lambda: train_vae.train_vae(shop.both(), work),
-        "unet": lambda: train_unet.train_base(shop.batches(), pair(), shop.towers(), work),
+        "unet": lambda: train_unet.train_base(
+            train_unet.BASE_RECIPE, train_unet.Base(shop.towers()), shop.batches(shop.general()), pair(), work
+        ),
+        "further": lambda: train_unet.train_base(
+            train_unet.FURTHER_RECIPE, shop.cartoonist(), shop.batches(shop.seen()), pair(), work
+        ),
         "decoder": lambda: train_vae.train_decoder(shop.both(), work),
         "judge": lambda: train_clip.train_judge(shop.both(), build(shop.merges()), shop.towers(), work),
-        "refiner": lambda: train_unet.train_refiner(shop.batches(), pair(), shop.base(), work),
-        "transformer": lambda: train_transformer.train_transformer(shop.batches(), pair(), shop.towers(), work),
+        "refiner": lambda: train_unet.train_refiner(shop.batches(shop.seen()), pair(), shop.base(), work),
+        "transformer": lambda: train_transformer.train_transformer(
+            shop.batches(shop.seen()), pair(), shop.towers(), work
+        ),
         "figures": lambda: train_reader.render(work, shop.workers),
         "reader": lambda: train_reader.train_reader(work),
         "export": lambda: shop.export(unfinished),

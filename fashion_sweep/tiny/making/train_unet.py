@@ -15,7 +15,8 @@ from fashion_sweep.tiny.making.tokenizer import Tokenizers
 from fashion_sweep.tiny.making.train_clip import TextTowers
 
 BASE_RECIPE = Recipe("base", steps=12000, learning_rate=1.2e-3, decay=0.9993, cool_down=0.5)
-REFINER_RECIPE = Recipe("refiner", steps=1200, learning_rate=1.2e-3, decay=0.998)
+FURTHER_RECIPE = Recipe("base-further", steps=4000, learning_rate=6e-4, decay=0.999, cool_down=0.7)
+REFINER_RECIPE = Recipe("refiner", steps=2400, learning_rate=1.2e-3, decay=0.998)
 SNR_LIMIT = 5.0
 """The ratio of signal to noise to which the loss of timesteps with a higher one is scaled down (arXiv:2303.09556)."""
 REFINER_TIMESTEPS = 250
@@ -77,15 +78,15 @@ class Base(torch.nn.Module):
         return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds
 
 
-def train_base(batches: Batches, tokenizers: Tokenizers, towers: TextTowers, work: Path) -> None:
-    base = Base(towers)
+def train_base(recipe: Recipe, base: Base, batches: Batches, tokenizers: Tokenizers, work: Path) -> None:
+    base.requires_grad_(True)
 
     def prepare(captions: list[str], time_ids: np.ndarray, rng: np.random.Generator) -> Conditions:
         embeddings, pooled = base.encode([tokens_of(tokenizer, captions) for tokenizer in tokenizers])
         kept = torch.from_numpy(rng.random(len(captions)) >= DROPPED).float()
         return embeddings * kept[:, None, None], pooled * kept[:, None], torch.from_numpy(time_ids).float()
 
-    fit(BASE_RECIPE, base, Denoising(base.unet, batches, prepare, timesteps=1000, weighted=True), work)
+    fit(recipe, base, Denoising(base.unet, batches, prepare, timesteps=1000, weighted=True), work)
 
 
 def train_refiner(batches: Batches, tokenizers: Tokenizers, base: Base, work: Path) -> None:
