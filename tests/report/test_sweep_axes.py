@@ -132,6 +132,13 @@ def test_the_noise_is_that_of_differences_on_the_images_that_all_share(race_run)
             assert noise[i, i] + noise[j, j] - 2 * noise[i, j] == pytest.approx(difference.se**2)
 
 
+def test_a_run_of_the_base_model_alone_has_no_axes(race_run):
+    results = collect(race_run)
+    (verdict,) = verdicts_of(race_run, results).values()
+    found = points_of(replace(results, trials=()), "fashion", verdict)
+    assert (found.shown, found.axes) == ((), ())
+
+
 def test_an_axis_with_a_value_for_each_configuration_has_no_importance():
     found = points(lambda part: float(part[-1]), rows=[(f"part {n}",) for n in range(6)], names=("part",))
     assert found.importance(found.axes[0], FID) == "a value for each"
