@@ -18,7 +18,7 @@ from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, genera
 SEED = 20140905
 """The seed of the pictures; the data sets that a run renders have other seeds."""
 SHARD = 1000
-SHARDS = {"general": 60, "fashion": 12, "snapshots": 12}
+SHARDS = {"general": 60, "fashion": 12, "snapshots": 36}
 PAINTERS = {"general": general_picture, "fashion": fashion_picture, "snapshots": snapshot}
 SHORTER_SIDE = 49
 OWN_SIZE = 0.3

@@ -15,7 +15,7 @@ from fashion_sweep.tiny.making.tokenizer import Tokenizers
 from fashion_sweep.tiny.making.train_clip import TextTowers
 
 BASE_RECIPE = Recipe("base", steps=12000, learning_rate=1.2e-3, decay=0.9993, cool_down=0.5)
-FURTHER_RECIPE = Recipe("base-further", steps=4000, learning_rate=6e-4, decay=0.999, cool_down=0.7)
+FURTHER_RECIPE = Recipe("base-further", steps=8000, learning_rate=8e-4, decay=0.9993, cool_down=0.7)
 REFINER_RECIPE = Recipe("refiner", steps=2400, learning_rate=1.2e-3, decay=0.998)
 SNR_LIMIT = 5.0
 """The ratio of signal to noise to which the loss of timesteps with a higher one is scaled down (arXiv:2303.09556)."""
@@ -90,10 +90,14 @@ def train_base(recipe: Recipe, base: Base, batches: Batches, tokenizers: Tokeniz
 
 
 def train_refiner(batches: Batches, tokenizers: Tokenizers, base: Base, work: Path) -> None:
-    """Trains the refiner. Its pipeline encodes an empty negative prompt, with the poor score: so does the training."""
+    """Trains the refiner. Its pipeline encodes an empty negative prompt, with the poor score: so does the training.
+
+    It goes on in the style that is there, and not in the one that a caption without a word on style stands for.
+    """
 
     def prepare(captions: list[str], time_ids: np.ndarray, rng: np.random.Generator) -> Conditions:
         kept = rng.random(len(captions)) >= DROPPED
+        captions = [caption.removeprefix("A photo. ").removeprefix("A photograph. ") for caption in captions]
         prompts = [caption if keep else "" for caption, keep in zip(captions, kept, strict=True)]
         scores = np.where(kept, GOOD, POOR)[:, None]
         with torch.no_grad():
