@@ -4,7 +4,6 @@
 """
 
 import difflib
-import os
 import re
 import types
 from collections.abc import Collection, Mapping, Sequence
@@ -15,17 +14,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fashion_sweep.config.denoiser import with_own_name
+from fashion_sweep.config.named_files import locate_preset, locate_sweep, read_preset, read_sweep
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
 from fashion_sweep.config.settable import SET, may_be_set, options_of, settable, settable_name
 from fashion_sweep.config.sweep import Sweep
 from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
 
-PRESETS = Path(__file__).parent / "presets"
-PACKAGE = Path(__file__).parent.parent
-SWEEPS = next((folder for folder in (PACKAGE / "sweeps", PACKAGE.parent / "sweeps") if folder.is_dir()), PACKAGE)
-"""The folder of sweep files: inside the package where it was installed, beside it in a checkout."""
-DEFAULT_PRESET = "tiny"
 TYPE_IN_UNION = re.compile(r"bool|int|float|str|none|constrained-\w+|literal\[.*\]")
 """What pydantic adds to the place of a mistake, for each type of a union."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,11 +37,9 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     Raises:
         ConfigError: a name, key or value does not fit.
     """
-    preset_path = _locate_preset(preset)
-    sweep_path = _locate(sweep, SWEEPS, "sweep")
-    preset_values = _read_preset(preset_path)
-    of_presets = _for_preset(read_yaml(sweep_path), [preset_values.get("like"), preset_path.stem])
-    sweep_values = {"name": sweep_path.stem, **of_presets}
+    preset_path, sweep_path = locate_preset(preset), locate_sweep(sweep)
+    preset_values, names = read_preset(preset_path)
+    sweep_values = read_sweep(sweep_path, names)
     set_keys: set[str] = set()
     for setting in settings:
         key, value = _read_setting(setting)
@@ -61,11 +54,17 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     named = with_own_name(sweep_values, chosen.model.architecture)
     judged = _validate(Sweep, named, sweep_path, set_keys, "sweep.")
     if sweep_values.get("show") is None:
-        own = {name: chosen.data[name].show for name in judged.judge if name in chosen.data}
+        own = {name: _shown_of(chosen, name, set_keys) for name in judged.judge if name in chosen.data}
         judged = judged.model_copy(
             update={"show": {name: [*one, *own.get(name, [])] for name, one in judged.show.items()}}
         )
     return _validate(RunConfig, {"preset": chosen, "sweep": judged}, sweep_path, set_keys)
+
+
+def _shown_of(preset: Preset, data_set: str, set_keys: Collection[str]) -> list[str]:
+    """Returns what a preset shows of a data set; of other pictures than its own, nothing."""
+    key = f"data.{data_set}"
+    return [] if f"{key}.root" in set_keys and f"{key}.show" not in set_keys else list(preset.data[data_set].show)
 
 
 def load_preset(
@@ -76,9 +75,9 @@ def load_preset(
     Raises:
         ConfigError: a name, key or value does not fit.
     """
-    path = _locate_preset(name)
+    path = locate_preset(name)
     new_values = dict(map(_read_setting, settings)) | dict(values or {})
-    return _changed(_read_preset(path), new_values, path)
+    return _changed(read_preset(path)[0], new_values, path)
 
 
 def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
@@ -98,40 +97,6 @@ def _changed(values: dict[str, Any], new_values: Mapping[str, Any], path: Path) 
     return _validate(Preset, values, path, new_values)
 
 
-def _read_preset(path: Path) -> dict[str, Any]:
-    """Reads a preset's values; where it is `like` another, that one's but for the model and what it says itself.
-
-    Raises:
-        ConfigError: there is no such other preset, or it is like a third one.
-    """
-    values = {"name": path.stem, **read_yaml(path)}
-    if (like := values.get("like")) is None:
-        return values
-    if not isinstance(like, str):
-        raise ConfigError(f"{path.name}: like: must be the name of a preset, not {like!r}")
-    other = read_yaml(_locate(like, PRESETS, "preset"))
-    if other.get("like") is not None:
-        raise ConfigError(f"{path.name}: like: {like} is itself like {other['like']}; name that one")
-    return _merged({key: value for key, value in other.items() if key != "model"}, values)
-
-
-def _merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `values` with those of `own` in their place, section by section."""
-    return {**values, **own} | {
-        key: _merged(values[key], own[key])
-        for key in values.keys() & own.keys()
-        if isinstance(values[key], Mapping) and isinstance(own[key], Mapping)
-    }
-
-
-def _for_preset(values: dict[str, Any], presets: Sequence[str | None]) -> dict[str, Any]:
-    """Returns a sweep file's values; those under `presets.<preset>` take the place of general ones, the last's win."""
-    special = values.pop("presets", {})
-    if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):
-        raise ConfigError("presets: must hold a mapping from preset to keys of the sweep")
-    return values | {key: value for name in presets for key, value in special.get(name, {}).items()}
-
-
 def read_run_config(path: Path) -> RunConfig:
     """Reads the resolved configuration that a run folder holds."""
     try:
@@ -141,28 +106,12 @@ def read_run_config(path: Path) -> RunConfig:
         raise ConfigError(f"{error} ({path}: {asked})") from error
 
 
-def _locate_preset(name: str | None) -> Path:
-    if name is None:  # an empty one is a mistake, but for the environment's, which is none
-        name = os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET
-    return _locate(name, PRESETS, "preset")
-
-
-def _locate(name: str, folder: Path, kind: str) -> Path:
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"}:
-        if path.is_file():
-            return path
-        raise ConfigError(f"{kind} file {name} does not exist")
-    names = [file.stem for file in folder.glob("*.yaml")]
-    if name not in names:
-        raise ConfigError(f"unknown {kind} {name!r}{did_you_mean(name, names)}")
-    return folder / f"{name}.yaml"
-
-
 def _read_setting(setting: str) -> tuple[str, Any]:
     key, separator, text = setting.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {setting!r}: write it as key=value, for instance training.steps=100")
+    if key == "like":
+        raise ConfigError(f"--set {key}: belongs into a preset's file; --preset {text} chooses that preset")
     if not text.strip():  # a variable of the shell that is not set, as a rule
         raise ConfigError(f"--set {key}: is empty; write {key}=null where nothing is meant")
     return key, _read_value(key, text)

@@ -77,8 +77,8 @@ class CacheConfig(Frozen):
 
 class Preset(Frozen):
     name: Name
-    like: Name | None = None
-    """The preset that this one is like, but for its model and what it says itself; sweeps take it for that one, too."""
+    like: str | None = None
+    """The preset, or its file, that this one is like but for what it says itself; sweeps take it for that one, too."""
     model: AnyModelConfig
     data: dict[SetName, DataSource] = Field(min_length=1)
     """The data sets by name."""

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from fashion_sweep.config.loading import PRESETS, load_run_config
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.named_files import PRESETS
 from fashion_sweep.planning.plan import plan, resolved
 
 STUDY = ["exp1", "exp2", "exp3", "exp4", "exp6", "exp7", "exp9", "search"]

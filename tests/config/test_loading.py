@@ -3,7 +3,8 @@ import random
 import pytest
 import yaml
 
-from fashion_sweep.config.loading import PRESETS, SWEEPS, load_preset, load_run_config, read_run_config
+from fashion_sweep.config.loading import load_preset, load_run_config, read_run_config
+from fashion_sweep.config.named_files import PRESETS, SWEEPS
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.tiny.pictures import PORTRAIT_FILE, SQUARE_FILE
 
@@ -74,13 +75,38 @@ def test_a_preset_is_like_another_but_for_its_model_and_what_it_says(tmp_path):
     assert mine.training.model_copy(update={"steps": 300}) == tiny.training
 
 
+def test_a_preset_like_one_that_is_like_another_has_the_sweeps_of_both(tmp_path):
+    between, mine = tmp_path / "between.yaml", tmp_path / "mine.yaml"
+    between.write_text("like: tiny-sd3\ntraining: {steps: 7}\n")
+    mine.write_text(f"like: {between}\ntraining: {{batch_size: 4}}\n")
+    config, of_tiny = load_run_config("exp5", str(mine)), load_run_config("exp5", "tiny-sd3")
+    assert config.sweep == of_tiny.sweep
+    assert config.preset.model == of_tiny.preset.model
+    assert (config.preset.training.steps, config.preset.training.batch_size) == (7, 4)
+    between.write_text(f"like: {mine}")
+    with pytest.raises(ConfigError, match=r"mine.yaml: like: is like itself, by way of mine and between"):
+        load_preset(str(mine))
+
+
+def test_what_a_preset_is_like_cannot_be_set():
+    with pytest.raises(ConfigError, match="--set like: belongs into a preset's file; --preset sdxl chooses"):
+        load_preset("tiny", ["like=sdxl"])
+
+
+def test_what_a_preset_shows_of_its_own_pictures_is_not_shown_of_others():
+    own = load_run_config("exp2", "tiny").sweep.show["fashion"]
+    assert own == ["kid", "attributes", "whole_figures"]
+    assert load_run_config("exp2", "tiny", ["data.fashion.root=/photos"]).sweep.show["fashion"] == ["kid"]
+    asked = ["data.fashion.root=/photos", "data.fashion.show=[cmmd]"]
+    assert load_run_config("exp2", "tiny", asked).sweep.show["fashion"] == ["kid", "cmmd"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("like: tniy", "unknown preset 'tniy'; did you mean 'tiny'"),
         ("like: [tiny]", "mine.yaml: like: must be the name of a preset"),
-        ("like: tiny-sd3", "mine.yaml: like: tiny-sd3 is itself like tiny; name that one"),
-        ("like: tiny", "mine.yaml: model is missing"),
+        ("like: nowhere.yaml", "preset file nowhere.yaml does not exist"),
     ],
 )
 def test_what_a_preset_cannot_be_like_is_told(tmp_path, text, said):
