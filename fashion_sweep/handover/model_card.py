@@ -138,7 +138,8 @@ class Card:
                 original_size=self._framed_size,
                 steps=generation.num_inference_steps,
                 guidance_scale=generation.guidance_scale,
-            )
+            ),
+            self.config.preset.model,
         )
         if script is None:
             return None

@@ -63,8 +63,12 @@ class SeenFigure(Metric):
     def per_image(self, batch: ImageBatch) -> "dict[str, Tensor]":
         return {self.name: self.asked(batch.features(READER_NAME), [named(caption) for caption in batch.captions])}
 
-    def estimate(self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig) -> Estimate:
+    def estimate(
+        self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig
+    ) -> Estimate | None:
         right, asked = images[self.name].astype(np.float64).T
+        if not asked.any():
+            return None
         value = right.sum() / asked.sum()
         influence = 100 * (right - value * asked) / asked.mean()
         error = float(np.std(influence, ddof=1) / np.sqrt(len(right)))

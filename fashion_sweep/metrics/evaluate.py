@@ -36,7 +36,7 @@ def evaluate(
     evaluation: EvaluationConfig,
     groups: np.ndarray,
 ) -> dict[str, Estimate]:
-    """Computes the metrics of generated images, by name.
+    """Computes the metrics of generated images, by name; those that cannot be measured on them are left out.
 
     Args:
         metrics: those to compute.
@@ -53,7 +53,9 @@ def evaluate(
     real = RealImages(by_extractor(real.features, names, evaluation), real.statistics)
     estimates = {}
     for metric in metrics:
-        estimates[metric.name] = estimate = metric.estimate(images, real, evaluation)
+        if (estimate := metric.estimate(images, real, evaluation)) is None:
+            continue
+        estimates[metric.name] = estimate
         if not (math.isfinite(estimate.value) and math.isfinite(estimate.standard_error or 0.0)):
             raise TrialError(f"{metric.title} is {estimate.value} on {len(estimate.influence)} images")
         if metric.estimates_influence:

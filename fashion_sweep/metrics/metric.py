@@ -120,8 +120,10 @@ class Metric(ABC):
         return {}
 
     @abstractmethod
-    def estimate(self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig) -> Estimate:
-        """Estimates the metric of n generated images.
+    def estimate(
+        self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig
+    ) -> Estimate | None:
+        """Estimates the metric of n generated images; None where it asks for something that none of them is to show.
 
         Args:
             images: what was kept of them, by the names of `per_image` and by extractor; and the number of each image's

@@ -134,8 +134,8 @@ class Architecture(Protocol):
     def names(self) -> Names:
         return Names(self.name, self.name, self.name)
 
-    def example_code(self, example: Example) -> tuple[list[str], list[str]] | None:
-        """Returns the imports and lines of a script that draws a picture; None where diffusers has no such pipeline."""
+    def example_code(self, example: Example, model: Any) -> tuple[list[str], list[str]] | None:
+        """Returns imports and lines of a script that draws as `model` does; None where diffusers has no pipeline."""
         return None
 
     formats: tuple[str, ...] = ("diffusers", "peft")

@@ -81,6 +81,12 @@ def test_the_standard_error_is_the_spread_of_repeated_estimates():
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
 
 
+def test_what_none_of_the_pictures_was_asked_is_left_out():
+    nothing = {"attributes": np.zeros((8, 2), np.float32)}
+    assert ATTRIBUTES_RIGHT.estimate(nothing, NOTHING_REAL, EVALUATION) is None
+    assert evaluate([ATTRIBUTES_RIGHT], nothing, NOTHING_REAL, EVALUATION, np.arange(8)) == {}
+
+
 def test_captions_of_no_figure_cannot_be_asked_which_is_told_before_anything_is_drawn():
     config = load_run_config("exp2", "tiny", ["data.fashion.show=[whole_figures]", "evaluation.samples=160"])
 

@@ -1,14 +1,16 @@
 """The recipe of the embedded weights: what each stage learns from, and that it can be interrupted."""
 
 import json
+import sys
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
+from fashion_sweep.tiny import WEIGHTS
 from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, named
-from fashion_sweep.tiny.making import architecture, batches, corpus, tokenizer, train_clip, train_reader
+from fashion_sweep.tiny.making import architecture, batches, corpus, pretrain, tokenizer, train_clip, train_reader
 from fashion_sweep.tiny.making.fit import Recipe, fit, trained
 from fashion_sweep.tiny.making.train_transformer import Flow
 from fashion_sweep.tiny.pictures import fashion_picture, snapshot
@@ -59,6 +61,29 @@ def test_a_stage_that_was_interrupted_goes_on_to_the_same_weights(tmp_path):
         assert torch.equal(one, other)
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "line.jsonl").read_text().splitlines()]
     assert steps == [50, 100]
+
+
+def test_what_was_logged_of_steps_that_are_made_again_is_not_there_twice(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, 220, until=101)
+    log = tmp_path / "line.jsonl"
+    log.write_text(log.read_text() + '{"step": 150, "loss": 1.0, "time": 0}\n')
+    fitted(tmp_path, 220)
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [50, 100, 150, 200]
+
+
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(tmp_path):
+    fitted(tmp_path, 60)
+    with pytest.raises(SystemExit, match=r"line\.pt is of another recipe; remove it"):
+        fitted(tmp_path, 80)
+
+
+def test_unfinished_weights_never_take_the_place_of_those_that_are_shipped(monkeypatch, capsys):
+    monkeypatch.chdir(WEIGHTS.parent)
+    monkeypatch.setattr(sys, "argv", ["pretrain", "--only", "export", "--unfinished", "--weights", WEIGHTS.name])
+    with pytest.raises(SystemExit):
+        pretrain.main()
+    assert "--unfinished: give another folder with --weights" in capsys.readouterr().err
 
 
 def test_what_has_not_been_trained_to_its_end_is_not_taken_but_for_a_look(tmp_path):

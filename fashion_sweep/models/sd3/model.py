@@ -4,7 +4,7 @@ Source: Esser et al., Scaling rectified flow transformers (2024), https://arxiv.
 diffusers' own.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,10 +48,8 @@ class SD3Model(PipelineModel):
             self.pipeline.register_modules(text_encoder_3=encoder, tokenizer_3=tokenizer)
         return self.pipeline.text_encoder_3, self.pipeline.tokenizer_3
 
-    def prepare_training(self, components: Collection[str], gradient_checkpointing: bool) -> None:
-        super().prepare_training(components, gradient_checkpointing)
-        if not self.tokens.keys() & set(components):  # captions come encoded: T5 need not lie beside the steps
-            self.pipeline.register_modules(text_encoder_3=None, tokenizer_3=None)
+    def finish_encoding(self) -> None:
+        self.pipeline.register_modules(text_encoder_3=None, tokenizer_3=None)
 
     def tokenize(self, captions: Sequence[str]) -> Conditioning:
         rows = dict(super().tokenize(captions))

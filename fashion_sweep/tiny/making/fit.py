@@ -4,12 +4,14 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+
+from fashion_sweep.storage.files import write_text
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 Loss = Callable[[np.random.Generator], torch.Tensor]
@@ -46,7 +48,8 @@ def fit(
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(model), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     path = work / f"{recipe.name}.pt"
-    step = _restore(path, model, average, optimizer)
+    step = _restore(path, recipe, model, average, optimizer)
+    _forget_after(step, work / f"{recipe.name}.jsonl")
     saved = time.monotonic()
     losses: list[float] = []
     while step < recipe.steps:
@@ -56,7 +59,7 @@ def fit(
             _report(recipe, step, losses, work)
             losses = []
         if time.monotonic() - saved > checkpoint_seconds or step == recipe.steps:
-            _save(path, step, model, average, optimizer)
+            _save(path, recipe, step, model, average, optimizer)
             saved = time.monotonic()
     return average.eval()
 
@@ -121,9 +124,15 @@ def _report(recipe: Recipe, step: int, losses: list[float], work: Path) -> None:
 
 
 def _save(
-    path: Path, step: int, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    recipe: Recipe,
+    step: int,
+    model: torch.nn.Module,
+    average: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     state = {
+        "recipe": asdict(recipe),
         "step": step,
         "model": model.state_dict(),
         "average": average.state_dict(),
@@ -134,10 +143,21 @@ def _save(
     temporary.rename(path)
 
 
-def _restore(path: Path, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _forget_after(step: int, log: Path) -> None:
+    """Drops what was logged of steps that are made again."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(log, "".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
+def _restore(
+    path: Path, recipe: Recipe, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
+    if state.get("recipe", asdict(recipe)) != asdict(recipe):
+        raise SystemExit(f"{path} is of another recipe; remove it")
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 
+from fashion_sweep.storage.files import write_json
 from fashion_sweep.tiny import WEIGHTS
 from fashion_sweep.tiny.making import (
     architecture,
@@ -50,7 +51,7 @@ class Workshop:
         path = self.work / "merges.json"
         if not path.exists():
             captions = (caption for lines in self.general().captions for caption in lines)
-            path.write_text(json.dumps(tokenizer.learn_merges(captions)), encoding="utf-8")
+            write_json(path, tokenizer.learn_merges(captions))
         return [(left, right) for left, right in json.loads(path.read_text(encoding="utf-8"))]
 
     def towers(self) -> train_clip.TextTowers:
@@ -128,7 +129,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--unfinished", action="store_true", help="export what there is, for a look: not to be shipped")
     arguments = parser.parse_args()
-    if arguments.unfinished and arguments.weights == WEIGHTS:
+    if arguments.unfinished and arguments.weights.resolve() == WEIGHTS.resolve():
         parser.error("--unfinished: give another folder with --weights")
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
