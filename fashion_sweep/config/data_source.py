@@ -60,6 +60,11 @@ class DataSource(Frozen):
     show: list[MetricName] = Field(default_factory=list)
     """The metrics that are measured and shown without a say in the verdict, beside those that a sweep's would have."""
 
+    @property
+    def is_rendered(self) -> bool:
+        """Whether the embedded world's renderer makes the images."""
+        return self.root is None and self.rendered_images is not None
+
     @field_validator("layout")
     @classmethod
     def _layout_is_known(cls, name: str) -> str:

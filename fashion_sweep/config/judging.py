@@ -23,7 +23,6 @@ DECIDING = ("fid", "clip_score")
 """The metrics of the verdict, where a sweep names evaluation sets alone."""
 SHOWN_BESIDE = {"fid": "kid"}
 """The metric shown with one of the verdict, where a sweep does not say: it needs the same features."""
-OLD_MARGINS = {"fid_margin": "fid", "clip_score_margin": "clip_score"}
 
 
 def _known(name: str) -> str:
@@ -138,14 +137,6 @@ class Choice(Frozen):
     budget: RaceBudget = RaceBudget()
     complete: Literal["winner", "front", "all"] | None = None
     """The trials that are judged on all images once the race is over, for numbers to be published."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _old_margins_are_refused(cls, values: Any) -> Any:
-        if isinstance(values, dict) and (old := [key for key in OLD_MARGINS if key in values]):
-            margins = ", ".join(f"{OLD_MARGINS[key]}: {values[key]}" for key in old)
-            raise ValueError(f"{' and '.join(old)}: write margins: {{{margins}}}")
-        return values
 
     @model_validator(mode="after")
     def _a_budget_is_of_a_race(self) -> "Choice":

@@ -19,6 +19,7 @@ from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
 from fashion_sweep.config.settable import SET, may_be_set, options_of, settable, settable_name
 from fashion_sweep.config.sweep import Sweep
+from fashion_sweep.doors import METRICS
 from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
 
 TYPE_IN_UNION = re.compile(r"bool|int|float|str|none|constrained-\w+|literal\[.*\]")
@@ -62,9 +63,11 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
 
 
 def _shown_of(preset: Preset, data_set: str, set_keys: Collection[str]) -> list[str]:
-    """Returns what a preset shows of a data set; of other pictures than its own, nothing."""
-    key = f"data.{data_set}"
-    return [] if f"{key}.root" in set_keys and f"{key}.show" not in set_keys else list(preset.data[data_set].show)
+    """Returns what a preset shows of a data set: of photographs, nothing that only rendered pictures have, unless it
+    was asked for."""
+    source = preset.data[data_set]
+    fits = source.is_rendered or f"data.{data_set}.show" in set_keys
+    return [name for name in source.show if fits or not METRICS[name].rendered_only]
 
 
 def load_preset(

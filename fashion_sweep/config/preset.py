@@ -180,6 +180,16 @@ class RunConfig(Frozen):
                 raise ValueError(f"sweep.judge: there is no data set {name!r}{hint}")
         return self
 
+    @model_validator(mode="after")
+    def _photographs_are_not_read_as_rendered(self) -> "RunConfig":
+        for data_set in self.sweep.judge:
+            for name in self.sweep.metrics_on(data_set):
+                if METRICS[name].rendered_only and not self.preset.data[data_set].is_rendered:
+                    raise ValueError(
+                        f"sweep.judge: {name} is for rendered pictures, and those of data.{data_set} are not"
+                    )
+        return self
+
     @property
     def data_sets(self) -> list[str]:
         """The names of the data sets that the run reads: the one that trains, and those it judges on."""

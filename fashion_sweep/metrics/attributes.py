@@ -5,16 +5,14 @@ weights states how often it is right.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
-from fashion_sweep.errors import ConfigError
-from fashion_sweep.metrics.extractors import Extractor, Network
+from fashion_sweep.metrics.extractors import Extractor, Network, short_fingerprint
 from fashion_sweep.metrics.metric import Estimate, ImageBatch, Margin, Metric, RealImages
-from fashion_sweep.models.sources import EMBEDDED, fingerprint
 from fashion_sweep.tiny import READER
 from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, named
 
@@ -28,17 +26,11 @@ READER_NAME = "attribute-reader"
 class AttributeReader(Extractor):
     """The embedded network that tells what a figure wears, and whether it is whole."""
 
-    def network(self, evaluation: EvaluationConfig) -> str:
-        return f"{READER_NAME} {fingerprint(str(READER))[:8]}"
+    def identity(self, evaluation: EvaluationConfig) -> str:
+        return f"{READER_NAME} {short_fingerprint(str(READER))}"
 
     def dimension(self, evaluation: EvaluationConfig) -> int:
         return sum(HEADS.values())
-
-    def check(self, evaluation: EvaluationConfig) -> None:
-        if not evaluation.clip_model.startswith(EMBEDDED):
-            raise ConfigError(
-                f"{READER_NAME}: reads rendered figures alone, and goes with evaluation.clip_model=embedded:clip"
-            )
 
     def load(self, evaluation: EvaluationConfig, device: "torch.device") -> Network:
         from fashion_sweep.tiny.reader import ReaderNetwork
@@ -51,10 +43,7 @@ class SeenFigure(Metric):
 
     better, digits = "higher", 1
     extractors = (READER_NAME,)
-    compares_features = False
-
-    def unasked(self, captions: Sequence[str]) -> str | None:
-        return None if any(map(named, captions)) else "no caption says what a figure wears"
+    compares_features, rendered_only = False, True
 
     @abstractmethod
     def asked(self, logits: "Tensor", captions: list[dict[str, str]]) -> "Tensor":

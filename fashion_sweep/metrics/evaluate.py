@@ -9,7 +9,7 @@ import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
-from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of, network_of
+from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of, identity_of
 from fashion_sweep.metrics.halves import with_halves
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
 from fashion_sweep.metrics.prompts import PROMPTS, variance_of_mean
@@ -88,7 +88,7 @@ def as_result(
         result |= {"features": evaluation.features, "feature_dim": dimension_of(FEATURES, evaluation)}
     if CLIP in extractors:
         result["clip_model"] = evaluation.clip_model
-    if others := sorted(network_of(name, evaluation) for name in extractors - {FEATURES, CLIP}):
+    if others := sorted(identity_of(name, evaluation) for name in extractors - {FEATURES, CLIP}):
         result["other_networks"] = " and ".join(others)
     return result
 

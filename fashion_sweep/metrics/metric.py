@@ -110,6 +110,8 @@ class Metric(ABC):
     """Whether the influence of an image depends on all the others, so that it is known with an error."""
     compares_features: ClassVar[bool] = True
     """Whether the metric compares features of generated and of real images."""
+    rendered_only: ClassVar[bool] = False
+    """Whether the metric can only be had on the embedded world's rendered data sets."""
 
     def per_image(self, batch: ImageBatch) -> "dict[str, Tensor]":
         """Computes what must be kept of each image of a batch, by name: rows of float32."""
@@ -135,10 +137,6 @@ class Metric(ABC):
     def shortage(self, images: int, evaluation: EvaluationConfig) -> str | None:
         """Returns why so few images are not enough, as a clause; None where they are."""
         return f"too few for {self.title}" if images < self.least_images(evaluation) else None
-
-    def unasked(self, captions: Sequence[str]) -> str | None:
-        """Returns why pictures of these captions cannot be measured, as a clause; None where some can."""
-        return None
 
     def least_images(self, evaluation: EvaluationConfig) -> int:
         """Returns the smallest number of images that is enough."""
@@ -167,6 +165,12 @@ class Metric(ABC):
     def shown(self, value: float, sign: str = "") -> str:
         """Formats a value in the units of tables as text."""
         return f"{value:{sign}.{self.digits}f}"
+
+
+def too_few(metrics: Iterable[Metric], images: int, evaluation: EvaluationConfig) -> str | None:
+    """Returns why that many images are too few for these metrics, as a clause; None where they are enough."""
+    reasons = (metric.shortage(images, evaluation) for metric in metrics)
+    return next((f"{images} images are {reason}" for reason in reasons if reason), None)
 
 
 def metrics_of(names: Iterable[str]) -> tuple[Metric, ...]:

@@ -35,19 +35,21 @@ class Layers:
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """The parts of a base model that encodings depend on, as parts of the keys of the shared cache."""
+    """The parts of a base model that encodings and losses depend on, as parts of the keys of the shared cache."""
 
     autoencoder: Mapping[str, str]
     """Everything that latents depend on."""
     text: Mapping[str, str]
     """Everything that the conditioning of captions depends on."""
+    loss: Mapping[str, str]
+    """Everything else that the loss depends on."""
     drawing: Mapping[str, str]
     """Everything else that pictures depend on."""
 
     @property
     def all(self) -> dict[str, str]:
-        """The fingerprints of autoencoder, text and drawing together."""
-        return {**self.autoencoder, **self.text, **self.drawing}
+        """The fingerprints of autoencoder, text, loss and drawing together."""
+        return {**self.autoencoder, **self.text, **self.loss, **self.drawing}
 
 
 @dataclass(frozen=True)

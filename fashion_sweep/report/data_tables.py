@@ -3,8 +3,7 @@
 from fashion_sweep.config.judging import DECIDING, beside
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.data.catalogue import OUTSIDE
-from fashion_sweep.metrics.metric import metrics_of
-from fashion_sweep.metrics.sample_size import too_few
+from fashion_sweep.metrics.metric import metrics_of, too_few
 from fashion_sweep.planning.inspection import DataCheck, Spread
 from fashion_sweep.report.tables import Table
 from fashion_sweep.report.words import GAP

@@ -163,7 +163,7 @@ def collect(run: RunPaths) -> Results:
         seconds=numbers(read_what_may_be_lost(run.results).get("seconds")),
     )
     for name in config.sweep.judge:
-        extractors = {(one.features, one.clip_model) for one in results.evaluations_on(name)}
+        extractors = {(one.features, one.clip_model, one.other_networks) for one in results.evaluations_on(name)}
         if len(extractors) > 1:
             raise RunError(
                 f"{run.name}: trials were judged on {name} by different models: {sorted(map(str, extractors))}"

@@ -11,8 +11,7 @@ from fashion_sweep.doors import ADAPTER_KINDS, OPTIMIZERS
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.judging.looks import entrants, looks_of
 from fashion_sweep.metrics.extractors import FEATURES, extractor
-from fashion_sweep.metrics.metric import metrics_of
-from fashion_sweep.metrics.sample_size import too_few
+from fashion_sweep.metrics.metric import metrics_of, too_few
 from fashion_sweep.models.checks import check_model, check_quantization, check_size
 from fashion_sweep.models.sources import EMBEDDED, locate
 from fashion_sweep.planning.plan import specs_of
@@ -65,9 +64,6 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
     metrics = metrics_of(config.sweep.metrics_on(name) if name in config.sweep.judge else ())
     if problem := too_few(metrics, min(evaluation.samples, records), evaluation):
         raise DataError(f"data.{name}: {problem}{dropped}; sweep.judge=[] trains without judging")
-    for metric in metrics:
-        if reason := metric.unasked(catalogue.distinct_captions):
-            raise DataError(f"data.{name}: {reason}, as {metric.name} needs; data.{name}.show=[] leaves it out")
 
 
 def check_judging(config: RunConfig) -> None:

@@ -6,14 +6,9 @@
 from pathlib import Path
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
-BASE = WEIGHTS / "base"
-"""The `StableDiffusionXLPipeline` folder, for images of 64x48 and 48x64 (height x width)."""
-REFINER = WEIGHTS / "refiner"
-"""The `StableDiffusionXLImg2ImgPipeline` folder: denoises the last quarter of the timesteps."""
-CLIP = WEIGHTS / "clip"
-"""The open_clip folder: `open_clip.create_model_and_transforms(f"local-dir:{CLIP}")`."""
-SD3 = WEIGHTS / "sd3"
-"""The `StableDiffusion3Pipeline` folder, for the same images; it has no T5."""
+"""The folders of the models, as diffusers and open_clip load them, for images of 64x48 and 48x64 (height x width):
+`base`, a `StableDiffusionXLPipeline`; `refiner`, a `StableDiffusionXLImg2ImgPipeline`, for the last quarter of the
+timesteps; `sd3`, a `StableDiffusion3Pipeline` without T5; `clip`."""
 READER = WEIGHTS / "reader"
 """The network that tells what a figure wears: `reader.ReaderNetwork`."""
 RENDERED = ("deepfashion", "coco")

@@ -93,12 +93,26 @@ def test_what_a_preset_is_like_cannot_be_set():
         load_preset("tiny", ["like=sdxl"])
 
 
-def test_what_a_preset_shows_of_its_own_pictures_is_not_shown_of_others():
+def test_what_a_preset_shows_of_rendered_pictures_alone_is_not_shown_of_photographs(tmp_path):
     own = load_run_config("exp2", "tiny").sweep.show["fashion"]
     assert own == ["kid", "attributes", "whole_figures"]
-    assert load_run_config("exp2", "tiny", ["data.fashion.root=/photos"]).sweep.show["fashion"] == ["kid"]
-    asked = ["data.fashion.root=/photos", "data.fashion.show=[cmmd]"]
+    photographs = ["data.fashion.root=/photos"]
+    assert load_run_config("exp2", "tiny", photographs).sweep.show["fashion"] == ["kid"]
+    asked = [*photographs, "data.fashion.show=[cmmd]"]
     assert load_run_config("exp2", "tiny", asked).sweep.show["fashion"] == ["kid", "cmmd"]
+    twin = load_run_config("exp9", "tiny", photographs).sweep.show["fashion_nf4"]
+    (mine := tmp_path / "mine.yaml").write_text("like: tiny\ndata: {fashion: {root: /photos}}")
+    assert twin == load_run_config("exp2", str(mine)).sweep.show["fashion"] == ["kid"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "setting"), [("sdxl", "sweep.show=[attributes]"), ("tiny", "data.fashion.show=[attributes]")]
+)
+def test_photographs_are_not_read_as_rendered(preset, setting):
+    with pytest.raises(
+        ConfigError, match=r"sweep.judge: attributes is for rendered pictures, and those of data.fashion"
+    ):
+        load_run_config("exp2", preset, ["data.fashion.root=/photos", setting])
 
 
 @pytest.mark.parametrize(

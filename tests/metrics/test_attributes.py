@@ -5,12 +5,9 @@ import pytest
 import torch
 
 from fashion_sweep.config.loading import load_run_config
-from fashion_sweep.data.catalogue import Catalogue, Record
-from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.metrics.attributes import ATTRIBUTE_READER, ATTRIBUTES_RIGHT, READER_NAME, WHOLE_FIGURES
 from fashion_sweep.metrics.evaluate import as_result, evaluate
 from fashion_sweep.metrics.metric import RealImages, metrics_of
-from fashion_sweep.tasks.preflight import check_catalogue, check_config
 from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS
 
 EVALUATION = load_run_config("exp2", "tiny").preset.evaluation
@@ -87,28 +84,11 @@ def test_what_none_of_the_pictures_was_asked_is_left_out():
     assert evaluate([ATTRIBUTES_RIGHT], nothing, NOTHING_REAL, EVALUATION, np.arange(8)) == {}
 
 
-def test_captions_of_no_figure_cannot_be_asked_which_is_told_before_anything_is_drawn():
-    config = load_run_config("exp2", "tiny", ["data.fashion.show=[whole_figures]", "evaluation.samples=160"])
-
-    def of(*captions):
-        return Catalogue(tuple(Record(f"{n}.jpg", ".", text, 116, 160) for n, text in enumerate(captions)), 0, ())
-
-    with pytest.raises(DataError, match=r"data.fashion: no caption says what a figure wears, as whole_figures needs"):
-        check_catalogue("fashion", of(*["A bus."] * 170), config)
-    check_catalogue("fashion", of(*["A bus."] * 169, "Her shirt has long sleeves."), config)
-
-
-def test_the_reader_of_rendered_figures_grades_no_photographs():
-    config = load_run_config("exp2", "sdxl", ["sweep.show=[attributes]"])
-    with pytest.raises(ConfigError, match="attribute-reader: reads rendered figures alone"):
-        check_config(config)
-
-
 def test_what_it_was_measured_with_is_told():
     metrics = metrics_of(["attributes", "clip_score"])
     real = RealImages({}, {})
     kept = {"attributes": np.ones((20, 2), np.float32), "clip_scores": np.arange(20.0)}
     estimates = evaluate(metrics, kept, real, EVALUATION, np.arange(20))
     told = as_result(metrics, estimates, real, EVALUATION)
-    assert told["other_networks"] == ATTRIBUTE_READER.network(EVALUATION)
+    assert told["other_networks"] == ATTRIBUTE_READER.identity(EVALUATION)
     assert told["clip_model"] == "embedded:clip"

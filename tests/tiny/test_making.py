@@ -10,7 +10,16 @@ import torch
 
 from fashion_sweep.tiny import WEIGHTS
 from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, named
-from fashion_sweep.tiny.making import architecture, batches, corpus, pretrain, tokenizer, train_clip, train_reader
+from fashion_sweep.tiny.making import (
+    architecture,
+    batches,
+    corpus,
+    pretrain,
+    shards,
+    tokenizer,
+    train_clip,
+    train_reader,
+)
 from fashion_sweep.tiny.making.fit import Recipe, fit, trained
 from fashion_sweep.tiny.making.train_transformer import Flow
 from fashion_sweep.tiny.pictures import fashion_picture, snapshot
@@ -105,11 +114,9 @@ def test_parts_with_a_share_of_the_learning_rate_move_less(tmp_path):
     assert 0 < moved["slow"] < 0.5 * moved["fast"]
 
 
-def test_figures_carry_the_labels_of_what_was_painted(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_reader, "SHARD", 40)
-    train_reader._render_shard(tmp_path, 0)
-    with np.load(tmp_path / "pictures" / "figures-000.npz") as shard:
-        pixels, labels = shard["pixels"], shard["labels"]
+def test_figures_carry_the_labels_of_what_was_painted():
+    painted = train_reader.paint("figures", range(40))
+    pixels, labels = painted["pixels"], painted["labels"]
     assert pixels.shape == (40, 64, 64, 3)
     assert set(labels[:, 0]) == {0, 1}
     assert (labels.max(axis=0) < list(HEADS.values())).all()
@@ -155,3 +162,38 @@ def test_batches_are_of_one_orientation():
         assert set(captions) == {"a", "b"}
         shapes.add(tuple(clean.shape))
     assert shapes == {(32, 8, 16, 12), (32, 8, 12, 16)}
+
+
+def stamped(domain, numbers):
+    return {"numbers": np.array(numbers), "text": np.array(f"{domain} from {numbers[0]}")}
+
+
+def test_only_the_shards_that_are_missing_are_rendered(tmp_path, capsys):
+    wanted = {"general": 2, "fashion": 1}
+    assert not shards.are_rendered(tmp_path, wanted)
+    shards.render(tmp_path, wanted, stamped, workers=1)
+    (tmp_path / "pictures" / "general-001.npz").unlink()
+    capsys.readouterr()
+    shards.render(tmp_path, wanted, stamped, workers=1)
+    assert capsys.readouterr().out == "rendered general-001\n"
+    assert shards.are_rendered(tmp_path, wanted)
+    first, second = shards.load(tmp_path, "general", range(2))
+    assert (len(first["numbers"]), second["numbers"][0], str(second["text"])) == (1000, 1000, "general from 1000")
+
+
+def test_the_refiner_learns_from_photographs_alone():
+    lines = [
+        ["A pizza.", "A pizza with olives on a plate."],
+        ["A cartoon.", "A woman wears a red shirt."],
+        ["A photo. She wears a red shirt.", "A photo of a woman wearing a red shirt."],
+        ["A photograph. Her neckline is lapel.", "A photograph of a woman with a lapel neckline."],
+    ]
+    portrait = np.array([True] * 40)
+    pictures = corpus.Corpus(np.zeros((40, 9216), np.uint8), portrait, np.zeros((40, 6), np.int16), lines * 10)
+    assert pictures.photographs[:4].tolist() == [True, False, True, True]
+    drawn = batches.Batches(np.zeros((40, 8 * 16 * 12), np.float16), pictures, photographs_alone=True)
+    assert {number % 4 for number in drawn.portraits} == {0, 2, 3}
+    assert [corpus.PHOTOGRAPH.sub("", line[-1]) for line in lines[2:]] == [
+        "a woman wearing a red shirt.",
+        "a woman with a lapel neckline.",
+    ]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 
-from fashion_sweep.tiny import BASE, CLIP, REFINER, WEIGHTS
+from fashion_sweep.tiny import WEIGHTS
 from fashion_sweep.tiny.making.judge import pad_to_square
 from fashion_sweep.tiny.pictures import fashion_picture
 
@@ -15,18 +15,18 @@ PROMPT = "The shirt the lady wears has medium sleeves and its fabric is cotton. 
 
 @pytest.fixture(scope="module")
 def base():
-    return StableDiffusionXLPipeline.from_pretrained(BASE, torch_dtype=torch.float32)
+    return StableDiffusionXLPipeline.from_pretrained(WEIGHTS / "base", torch_dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
 def refiner():
-    return StableDiffusionXLImg2ImgPipeline.from_pretrained(REFINER, torch_dtype=torch.float32)
+    return StableDiffusionXLImg2ImgPipeline.from_pretrained(WEIGHTS / "refiner", torch_dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
 def judge():
-    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{CLIP}")
-    return model.eval(), preprocess, open_clip.get_tokenizer(f"local-dir:{CLIP}")
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{WEIGHTS / 'clip'}")
+    return model.eval(), preprocess, open_clip.get_tokenizer(f"local-dir:{WEIGHTS / 'clip'}")
 
 
 def test_all_weights_together_are_at_most_40_megabytes():

@@ -65,8 +65,10 @@ class StableDiffusion3(PipelineArchitecture):
     def fingerprints(self, model: SD3Config) -> Fingerprints:
         base = {"base": SOURCES.model_fingerprint(model.base, "model.base")}
         t5 = f"{model.max_sequence_length} {'tokens' if model.t5 else 'zeros'}"
-        drawing = {"shift": str(model.shift), "t5": t5}
-        return Fingerprints(base, {**base, "precision": model.dtype, "t5": t5}, drawing)
+        text = {**base, "precision": model.dtype, "t5": t5}
+        shift = {"shift": str(model.shift)}
+        levels = shift | {"levels": f"{model.logit_mean} {model.logit_std}"}
+        return Fingerprints(base, text, loss=levels, drawing=shift)
 
     def operations(self, model: SD3Config, size: Size) -> Operations | None:
         from fashion_sweep.models.sd3.operations import count_operations

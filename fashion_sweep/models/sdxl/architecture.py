@@ -67,7 +67,7 @@ class StableDiffusionXL(PipelineArchitecture):
         base = {"base": SOURCES.model_fingerprint(model.base, "model.base")}
         vae = {"vae": SOURCES.model_fingerprint(model.vae, "model.vae")} if model.vae else {}
         refiner = SOURCES.model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
-        return Fingerprints(base | vae, base | {"precision": model.dtype}, {"refiner": refiner})
+        return Fingerprints(base | vae, base | {"precision": model.dtype}, loss={}, drawing={"refiner": refiner})
 
     def operations(self, model: SDXLConfig, size: Size) -> Operations | None:
         from fashion_sweep.models.sdxl.operations import count_operations

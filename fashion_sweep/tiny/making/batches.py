@@ -44,9 +44,13 @@ def encode_pictures(vae: AutoencoderKL, corpus: Corpus, work: Path) -> np.ndarra
 class Batches:
     """Draws the pictures of a step, all portraits or all landscapes, each with one of its captions."""
 
-    def __init__(self, latents: np.ndarray, corpus: Corpus) -> None:
+    def __init__(self, latents: np.ndarray, corpus: Corpus, photographs_alone: bool = False) -> None:
         self.latents, self.corpus = latents, corpus
-        self.portraits, self.landscapes = np.flatnonzero(corpus.portrait), np.flatnonzero(~corpus.portrait)
+        kept = corpus.photographs if photographs_alone else np.full(len(corpus), True)
+        self.portraits, self.landscapes = (
+            np.flatnonzero(corpus.portrait & kept),
+            np.flatnonzero(~corpus.portrait & kept),
+        )
 
     def draw(self, rng: np.random.Generator) -> tuple[torch.Tensor, list[str], np.ndarray]:
         """Returns scaled latents N,8,h,w, N captions and time ids N,6."""

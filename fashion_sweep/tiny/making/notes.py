@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fashion_sweep.tiny.making import batches, train_clip, train_reader, train_transformer, train_unet, train_vae
+from fashion_sweep.tiny.making import (
+    batches,
+    shards,
+    train_clip,
+    train_reader,
+    train_transformer,
+    train_unet,
+    train_vae,
+)
 from fashion_sweep.tiny.making.architecture import parameter_count
-from fashion_sweep.tiny.making.corpus import SEED, SHARD, SHARDS, Corpus
+from fashion_sweep.tiny.making.corpus import SEED, SHARDS, Corpus
 from fashion_sweep.tiny.making.export import Networks
 from fashion_sweep.tiny.making.fit import Recipe
 from fashion_sweep.tiny.making.tokenizer import VOCABULARY, build
@@ -22,6 +30,7 @@ RECIPES = {
     "the same, further, on snapshots too": (train_unet.FURTHER_RECIPE, batches.BATCH),
     "judge": (train_clip.JUDGE_RECIPE, train_clip.BATCH),
     "transformer of the SD3, with text encoders": (train_transformer.RECIPE, batches.BATCH),
+    "the same, further, at more noise": (train_transformer.FURTHER_RECIPE, batches.BATCH),
     "reader of attributes": (train_reader.RECIPE, train_reader.BATCH),
     "UNet of the refiner": (train_unet.REFINER_RECIPE, batches.BATCH),
 }
@@ -30,9 +39,9 @@ TEMPLATE = """# How these weights were made
 By `python -m fashion_sweep.tiny.making.pretrain`, on two cores of a server processor without an accelerator, from
 pictures that `fashion_sweep.tiny` renders itself: {general:,} of the general domain (scenes, and figures as
 cartoons), {snapshots:,} snapshots of figures, whose captions say that they are photographs, and {fashion:,} of the
-fashion domain (seed {seed}). No outside data or weights went in. The text encoders saw the general domain alone, UNets
-and transformer that and snapshots; the autoencoder and the judge saw the general and the fashion domain, the reader
-{figures:,} figures of both.
+fashion domain (seed {seed}). No outside data or weights went in. The text encoders saw the general domain alone, the
+base's UNet and the transformer that and snapshots, the refiner the photographs among these; the autoencoder and the
+judge saw the general and the fashion domain, the reader {figures:,} figures of both.
 
 | network | steps of | batch | learning rate | loss at the end | minutes |
 |---|---|---|---|---|---|
@@ -87,9 +96,9 @@ def _read(reader: torch.nn.Module, work: Path) -> dict[str, float]:
 def write(work: Path, weights: Path, measures: dict[str, str]) -> None:
     rows = [_row(name, recipe, batch, work) for name, (recipe, batch) in RECIPES.items()]
     text = TEMPLATE.format(
-        general=SHARD * SHARDS["general"],
-        snapshots=SHARD * SHARDS["snapshots"],
-        fashion=SHARD * SHARDS["fashion"],
+        general=shards.SHARD * SHARDS["general"],
+        snapshots=shards.SHARD * SHARDS["snapshots"],
+        fashion=shards.SHARD * SHARDS["fashion"],
         seed=SEED,
         figures=train_reader.FIGURES,
         held_out=train_reader.HELD_OUT,

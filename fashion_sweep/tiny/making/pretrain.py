@@ -3,8 +3,8 @@
 Seeded, and resumable: run it again after an interruption and it goes on from the last checkpoint of each stage.
 The stages: pictures (rendered once), text (both text encoders, beside an image tower), vae, unet (the base, on general
 pictures), further (the base, on snapshots of figures too), decoder (of the vae, further), judge (the CLIP that scores),
-refiner, transformer (of the Stable Diffusion 3) and reader (of attributes). Everything that is not shipped lies in the
-work folder.
+refiner, transformer (of the Stable Diffusion 3), onward (the same, further), figures and reader (of attributes).
+Everything that is not shipped lies in the work folder.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from fashion_sweep.tiny.making import (
 )
 from fashion_sweep.tiny.making.batches import Batches, encode_pictures
 from fashion_sweep.tiny.making.export import Networks, export
-from fashion_sweep.tiny.making.fit import trained
+from fashion_sweep.tiny.making.fit import Recipe, trained
 from fashion_sweep.tiny.reader import Reader
 
 Merges = list[tuple[str, str]]
@@ -63,9 +63,12 @@ class Workshop:
     def base(self, unfinished: bool = False) -> train_unet.Base:
         return trained(train_unet.FURTHER_RECIPE, train_unet.Base(self.towers()), self.work, unfinished)
 
-    def batches(self, pictures: corpus.Corpus) -> Batches:
+    def flow(self, recipe: Recipe, unfinished: bool = False) -> train_transformer.Flow:
+        return trained(recipe, train_transformer.Flow(self.towers()), self.work, unfinished)
+
+    def batches(self, pictures: corpus.Corpus, photographs_alone: bool = False) -> Batches:
         vae = self.scaled(train_vae.encoder(self.work))
-        return Batches(encode_pictures(vae, pictures, self.work), pictures)
+        return Batches(encode_pictures(vae, pictures, self.work), pictures, photographs_alone)
 
     def scaled(self, vae: AutoencoderKL) -> AutoencoderKL:
         vae.register_to_config(scaling_factor=train_vae.scaling_factor(vae, self.general()))
@@ -74,13 +77,13 @@ class Workshop:
     def networks(self, unfinished: bool) -> Networks:
         """Returns all networks; `unfinished`: as trained so far, with random weights what is not."""
         torch.manual_seed(0)
-        flow, work = train_transformer.Flow(self.towers()), self.work
+        work = self.work
         return Networks(
             merges=self.merges(),
             vae=self.scaled(train_vae.whole(work, unfinished)),
             base=self.base(unfinished),
             refiner_unet=trained(train_unet.REFINER_RECIPE, architecture.refiner_unet(), work, unfinished),
-            flow=trained(train_transformer.RECIPE, flow, work, unfinished),
+            flow=self.flow(train_transformer.FURTHER_RECIPE, unfinished),
             judge=trained(train_clip.JUDGE_RECIPE, judge.build(), work, unfinished),
             reader=trained(train_reader.RECIPE, Reader(), work, unfinished),
         )
@@ -88,7 +91,7 @@ class Workshop:
     def export(self, unfinished: bool) -> None:
         networks = self.networks(unfinished)
         export(networks, self.weights)
-        fashion = corpus.load(self.work, "fashion", shards=1)
+        fashion = corpus.load(self.work, "fashion", first=1)
         notes.write(self.work, self.weights, notes.judged(networks, fashion, self.work))
 
 
@@ -111,9 +114,19 @@ def stages(shop: Workshop, unfinished: bool = False) -> dict[str, Callable[[], N
         ),
         "decoder": lambda: train_vae.train_decoder(shop.both(), work),
         "judge": lambda: train_clip.train_judge(shop.both(), build(shop.merges()), shop.towers(), work),
-        "refiner": lambda: train_unet.train_refiner(shop.batches(shop.seen()), pair(), shop.base(), work),
+        "refiner": lambda: train_unet.train_refiner(
+            shop.batches(shop.seen(), photographs_alone=True), pair(), shop.base(), work
+        ),
         "transformer": lambda: train_transformer.train_transformer(
-            shop.batches(shop.seen()), pair(), shop.towers(), work
+            train_transformer.RECIPE, train_transformer.Flow(shop.towers()), shop.batches(shop.seen()), pair(), work
+        ),
+        "onward": lambda: train_transformer.train_transformer(
+            train_transformer.FURTHER_RECIPE,
+            shop.flow(train_transformer.RECIPE),
+            shop.batches(shop.seen()),
+            pair(),
+            work,
+            shift=architecture.FLOW_SHIFT,
         ),
         "figures": lambda: train_reader.render(work, shop.workers),
         "reader": lambda: train_reader.train_reader(work),

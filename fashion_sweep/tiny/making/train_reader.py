@@ -1,8 +1,5 @@
 """Trains the reader of attributes on rendered figures of both styles, some of which lack a head or legs."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +8,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate
 
 from fashion_sweep.tiny.attributes import ATTRIBUTES, HEADS, worn
+from fashion_sweep.tiny.making import shards
 from fashion_sweep.tiny.making.corpus import SEED, view
 from fashion_sweep.tiny.making.fit import Recipe, fit, normal
 from fashion_sweep.tiny.pictures import figure_picture
@@ -18,8 +16,8 @@ from fashion_sweep.tiny.reader import SIDE, Reader, answers
 
 RECIPE = Recipe("reader", steps=2000, learning_rate=2e-3, decay=0.995, weight_decay=0.02, cool_down=0.6)
 BATCH = 96
-FIGURES, HELD_OUT = 28_000, 2_000
-SHARD = 1_000
+FIGURES, HELD_OUT = 28 * shards.SHARD, 2 * shards.SHARD
+SHARDS = {"figures": 30}
 BLENDED, BLURRED = 0.08, 0.5
 """The shares of pictures that are two in one, which is no whole figure, and that are softened."""
 
@@ -37,17 +35,13 @@ class Figures:
 
 def render(work: Path, workers: int) -> None:
     """Writes the shards that are missing."""
-    missing = [shard for shard in range((FIGURES + HELD_OUT) // SHARD) if not _path(work, shard).exists()]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for name in pool.map(partial(_render_shard, work), missing):
-            print(f"rendered {name}", flush=True)
+    shards.render(work, SHARDS, paint, workers)
 
 
-def _render_shard(work: Path, shard: int) -> str:
-    pixels = np.full((SHARD, SIDE, SIDE, 3), 127, dtype=np.uint8)
-    labels = np.zeros((SHARD, len(HEADS)), dtype=np.int64)
-    for row in range(SHARD):
-        index = shard * SHARD + row
+def paint(domain: str, numbers: range) -> dict[str, np.ndarray]:
+    pixels = np.full((len(numbers), SIDE, SIDE, 3), 127, dtype=np.uint8)
+    labels = np.zeros((len(numbers), len(HEADS)), dtype=np.int64)
+    for row, index in enumerate(numbers):
         picture, whole = figure_picture(SEED, index)
         flat, portrait, _, _ = view(picture, np.random.default_rng(index))
         height, width = (SIDE, SIDE * 3 // 4) if portrait else (SIDE * 3 // 4, SIDE)
@@ -56,26 +50,17 @@ def _render_shard(work: Path, shard: int) -> str:
         assert picture.outfit is not None
         values = worn(picture.outfit)
         labels[row] = [int(whole), *(ATTRIBUTES[name].index(values[name]) for name in ATTRIBUTES)]
-    path = _path(work, shard)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    np.savez(temporary, pixels=pixels, labels=labels)
-    temporary.rename(path)
-    return path.stem
+    return {"pixels": pixels, "labels": labels}
 
 
 def load_figures(work: Path, held_out: bool) -> Figures:
-    first, last = FIGURES // SHARD, (FIGURES + HELD_OUT) // SHARD
-    shards = [np.load(_path(work, shard)) for shard in (range(first, last) if held_out else range(first))]
-    return Figures(*(np.concatenate([shard[name] for shard in shards]) for name in ("pixels", "labels")))
+    first, last = FIGURES // shards.SHARD, SHARDS["figures"]
+    parts = list(shards.load(work, "figures", range(first, last) if held_out else range(first)))
+    return Figures(*(np.concatenate([part[name] for part in parts]) for name in ("pixels", "labels")))
 
 
 def is_rendered(work: Path) -> bool:
-    return all(_path(work, shard).exists() for shard in range((FIGURES + HELD_OUT) // SHARD))
-
-
-def _path(work: Path, shard: int) -> Path:
-    return work / "pictures" / f"figures-{shard:03d}.npz"
+    return shards.are_rendered(work, SHARDS)
 
 
 def train_reader(work: Path) -> None:

@@ -17,6 +17,7 @@ from fashion_sweep.tiny.making.tokenizer import Tokenizers
 from fashion_sweep.tiny.making.train_clip import TextTowers
 
 RECIPE = Recipe("transformer", steps=12000, learning_rate=1e-3, decay=0.9993, warm_up=500, cool_down=0.5)
+FURTHER_RECIPE = Recipe("transformer-further", steps=8000, learning_rate=7e-4, decay=0.9993, cool_down=0.7)
 
 
 class Flow(torch.nn.Module):
@@ -41,8 +42,12 @@ class Flow(torch.nn.Module):
         return states, torch.cat([output.text_embeds for output in outputs], dim=-1)
 
 
-def train_transformer(batches: Batches, tokenizers: Tokenizers, towers: TextTowers, work: Path) -> None:
-    flow = Flow(towers)
+def train_transformer(
+    recipe: Recipe, flow: Flow, batches: Batches, tokenizers: Tokenizers, work: Path, shift: float = 1.0
+) -> None:
+    """Trains the transformer; a `shift` above 1 spends more on high noise (as the paper's images of high resolution
+    need it, and style here), which is as the scheduler has it in the end."""
+    flow.requires_grad_(True)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         clean, captions, _ = batches.draw(rng)
@@ -51,6 +56,7 @@ def train_transformer(batches: Batches, tokenizers: Tokenizers, towers: TextTowe
         states, pooled = flow.encode([tokens_of(tokenizer, captions) for tokenizer in tokenizers])
         noise = normal(rng, clean.shape)
         sigmas = torch.sigmoid(normal(rng, (BATCH,)))
+        sigmas = shift * sigmas / (1 + (shift - 1) * sigmas)
         share = sigmas.view(-1, 1, 1, 1)
         predicted = flow.transformer(
             hidden_states=(1 - share) * clean + share * noise,
@@ -60,4 +66,4 @@ def train_transformer(batches: Batches, tokenizers: Tokenizers, towers: TextTowe
         ).sample
         return (predicted - (noise - clean)).square().mean()
 
-    fit(RECIPE, flow, loss, work)
+    fit(recipe, flow, loss, work)

@@ -10,6 +10,7 @@ from diffusers import UNet2DConditionModel
 
 from fashion_sweep.tiny.making import architecture
 from fashion_sweep.tiny.making.batches import BATCH, DROPPED, Batches, tokens_of
+from fashion_sweep.tiny.making.corpus import PHOTOGRAPH
 from fashion_sweep.tiny.making.fit import Recipe, fit, normal
 from fashion_sweep.tiny.making.tokenizer import Tokenizers
 from fashion_sweep.tiny.making.train_clip import TextTowers
@@ -92,12 +93,12 @@ def train_base(recipe: Recipe, base: Base, batches: Batches, tokenizers: Tokeniz
 def train_refiner(batches: Batches, tokenizers: Tokenizers, base: Base, work: Path) -> None:
     """Trains the refiner. Its pipeline encodes an empty negative prompt, with the poor score: so does the training.
 
-    It goes on in the style that is there, and not in the one that a caption without a word on style stands for.
+    It knows photographs alone, and is not told that they are.
     """
 
     def prepare(captions: list[str], time_ids: np.ndarray, rng: np.random.Generator) -> Conditions:
         kept = rng.random(len(captions)) >= DROPPED
-        captions = [caption.removeprefix("A photo. ").removeprefix("A photograph. ") for caption in captions]
+        captions = [PHOTOGRAPH.sub("", caption) for caption in captions]
         prompts = [caption if keep else "" for caption, keep in zip(captions, kept, strict=True)]
         scores = np.where(kept, GOOD, POOR)[:, None]
         with torch.no_grad():

@@ -20,7 +20,7 @@ SQUARED_WEIGHT, EDGE_WEIGHT = 10.0, 0.3
 KL_WEIGHT = 1e-6
 """The weight of the KL per nat of an image, beside errors per pixel."""
 SPREAD_WEIGHT = 0.1
-"""The weight of `spread`; without it two of the four channels say what the other two say."""
+"""The weight of `spread`; without it two channels say what the other two say."""
 
 
 class Reconstruction(torch.nn.Module):
@@ -51,7 +51,7 @@ def distance(decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 
 def spread(latents: torch.Tensor) -> torch.Tensor:
-    """Returns how far the channels of N,4,h,w are from unit variance and no correlation (VICReg, arXiv:2105.04906)."""
+    """Returns how far the channels of N,c,h,w are from unit variance and no correlation (VICReg, arXiv:2105.04906)."""
     covariance = torch.cov(latents.transpose(0, 1).flatten(1))
     return (covariance - torch.eye(len(covariance))).square().mean()
 
