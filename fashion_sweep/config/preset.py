@@ -185,9 +185,7 @@ class RunConfig(Frozen):
         for data_set in self.sweep.judge:
             for name in self.sweep.metrics_on(data_set):
                 if METRICS[name].rendered_only and not self.preset.data[data_set].is_rendered:
-                    raise ValueError(
-                        f"sweep.judge: {name} is for rendered pictures, and those of data.{data_set} are not"
-                    )
+                    raise ValueError(f"sweep: {name} is for rendered pictures, and those of data.{data_set} are not")
         return self
 
     @property

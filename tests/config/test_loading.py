@@ -109,9 +109,7 @@ def test_what_a_preset_shows_of_rendered_pictures_alone_is_not_shown_of_photogra
     ("preset", "setting"), [("sdxl", "sweep.show=[attributes]"), ("tiny", "data.fashion.show=[attributes]")]
 )
 def test_photographs_are_not_read_as_rendered(preset, setting):
-    with pytest.raises(
-        ConfigError, match=r"sweep.judge: attributes is for rendered pictures, and those of data.fashion"
-    ):
+    with pytest.raises(ConfigError, match=r"sweep: attributes is for rendered pictures, and those of data.fashion"):
         load_run_config("exp2", preset, ["data.fashion.root=/photos", setting])
 
 

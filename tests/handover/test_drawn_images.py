@@ -34,7 +34,7 @@ from fashion_sweep.storage.files import write_text
 from fashion_sweep.tracking.fetching import Fetched
 
 PROMPT = "a woman in a red cotton dress"
-QUICK = ["generation.num_inference_steps=5"]
+QUICK = ["generation.num_inference_steps=5", "generation.refine_fraction=0.2"]
 QUIET = Console(quiet=True)
 
 
