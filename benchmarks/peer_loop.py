@@ -149,6 +149,9 @@ def draw(folder: Path, images: int) -> None:
             generator=generator,
             **common,
         ).images
+        # diffusers would encode latents of another number of channels than four, as if they were pictures
+        refiner.image_processor.register_to_config(vae_latent_channels=latents.shape[1])
+        refiner.prepare_latents = lambda image, *_: image
         drawn = refiner(prompts, image=latents, denoising_start=handover, generator=generator, **common).images
         for number, image in enumerate(drawn, start):
             image.save(folder / f"{number:05d}.png")

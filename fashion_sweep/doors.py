@@ -116,6 +116,8 @@ METRICS = Door(
         "kid": "fashion_sweep.metrics.kid:KID",
         "clip_score": "fashion_sweep.metrics.clip_score:CLIP_SCORE",
         "cmmd": "fashion_sweep.metrics.cmmd:CMMD",
+        "attributes": "fashion_sweep.metrics.attributes:ATTRIBUTES_RIGHT",
+        "whole_figures": "fashion_sweep.metrics.attributes:WHOLE_FIGURES",
     },
 )
 """Metrics of generated pictures: `metrics.metric.Metric`."""
@@ -127,6 +129,7 @@ EXTRACTORS = Door(
         "open_clip": "fashion_sweep.metrics.extractors:OPEN_CLIP",
         "inception-v3": "fashion_sweep.metrics.extractors:INCEPTION_V3",
         "random-inception-v3": "fashion_sweep.metrics.extractors:RANDOM_INCEPTION_V3",
+        "attribute-reader": "fashion_sweep.metrics.attributes:ATTRIBUTE_READER",
     },
 )
 """Networks whose features metrics compare."""

@@ -84,7 +84,7 @@ def test_no_module_imports_itself_by_way_of_others():
     TopologicalSorter({name_of(path): own_imports(path) - {name_of(path)} for path in modules()}).prepare()
 
 
-@pytest.mark.parametrize("folder", ["models.sdxl", "tasks.catalogue", "tasks.garment"])
+@pytest.mark.parametrize("folder", ["models.sd3", "models.sdxl", "tasks.catalogue", "tasks.garment"])
 def test_what_a_door_opens_is_imported_through_it_alone(folder):
     """But for the commands of garments, which are theirs."""
     inside = f"fashion_sweep.{folder}"

@@ -3,6 +3,7 @@
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from fashion_sweep.config.frozen import Frozen
+from fashion_sweep.config.judging import MetricName
 from fashion_sweep.config.training_axes import Quantization
 from fashion_sweep.doors import LAYOUTS
 from fashion_sweep.errors import did_you_mean
@@ -55,6 +56,14 @@ class DataSource(Frozen):
     quantization: Quantization | None = None
     """What the base model is rounded to when it draws the pictures judged on the set, as in `model.quantization`;
     null: to nothing, whatever an adapter was trained on."""
+
+    show: list[MetricName] = Field(default_factory=list)
+    """The metrics that are measured and shown without a say in the verdict, beside those that a sweep's would have."""
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether the embedded world's renderer makes the images."""
+        return self.root is None and self.rendered_images is not None
 
     @field_validator("layout")
     @classmethod

@@ -1,6 +1,6 @@
 """The settings of judging in a sweep file: the metrics of each evaluation set, their margins, and published numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,7 +23,6 @@ DECIDING = ("fid", "clip_score")
 """The metrics of the verdict, where a sweep names evaluation sets alone."""
 SHOWN_BESIDE = {"fid": "kid"}
 """The metric shown with one of the verdict, where a sweep does not say: it needs the same features."""
-OLD_MARGINS = {"fid_margin": "fid", "clip_score_margin": "clip_score"}
 
 
 def _known(name: str) -> str:
@@ -53,12 +52,30 @@ def _increasing(looks: list[int]) -> list[int]:
     return looks
 
 
-def measured(deciding: Iterable[str], shown: Iterable[str] | None) -> list[str]:
-    """Returns the metrics of a verdict and those shown beside it; where `shown` is None, those of `SHOWN_BESIDE`."""
-    deciding = list(deciding)
-    return in_order(
-        [*deciding, *([SHOWN_BESIDE[name] for name in deciding if name in SHOWN_BESIDE] if shown is None else shown)]
-    )
+def beside(deciding: Iterable[str]) -> list[str]:
+    """Returns the metrics that are shown beside those of a verdict, where nothing is said."""
+    return [SHOWN_BESIDE[name] for name in deciding if name in SHOWN_BESIDE]
+
+
+def with_show(values: Any) -> Any:
+    """Writes out a sweep's `show` for each set that it judges: a list is for all, and KID goes with FID where it is
+    silent."""
+    judge = values.get("judge") if isinstance(values, Mapping) else None
+    if isinstance(judge, list):
+        judge = dict.fromkeys(map(str, judge), DECIDING)
+    if not isinstance(judge, Mapping) or not all(isinstance(metrics, Sequence) for metrics in judge.values()):
+        return values  # which is told of it by its own name
+    usual = {name: beside(metrics) for name, metrics in judge.items()}
+    match values.get("show"):
+        case None:
+            shown: Any = usual
+        case Mapping() as own:
+            if unknown := next((name for name in own if name not in judge), None):
+                raise ValueError(f"show.{unknown}: is no set that is judged{did_you_mean(str(unknown), judge)}")
+            shown = {**usual, **own}
+        case own:
+            shown = dict.fromkeys(judge, own)
+    return {**values, "show": shown}
 
 
 MetricName = Annotated[str, AfterValidator(_known)]
@@ -120,14 +137,6 @@ class Choice(Frozen):
     budget: RaceBudget = RaceBudget()
     complete: Literal["winner", "front", "all"] | None = None
     """The trials that are judged on all images once the race is over, for numbers to be published."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _old_margins_are_refused(cls, values: Any) -> Any:
-        if isinstance(values, dict) and (old := [key for key in OLD_MARGINS if key in values]):
-            margins = ", ".join(f"{OLD_MARGINS[key]}: {values[key]}" for key in old)
-            raise ValueError(f"{' and '.join(old)}: write margins: {{{margins}}}")
-        return values
 
     @model_validator(mode="after")
     def _a_budget_is_of_a_race(self) -> "Choice":

@@ -4,7 +4,6 @@
 """
 
 import difflib
-import os
 import re
 import types
 from collections.abc import Collection, Mapping, Sequence
@@ -15,17 +14,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fashion_sweep.config.denoiser import with_own_name
+from fashion_sweep.config.named_files import locate_preset, locate_sweep, read_preset, read_sweep
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
 from fashion_sweep.config.settable import SET, may_be_set, options_of, settable, settable_name
 from fashion_sweep.config.sweep import Sweep
+from fashion_sweep.doors import METRICS
 from fashion_sweep.errors import CONTROL, ConfigError, did_you_mean
 
-PRESETS = Path(__file__).parent / "presets"
-PACKAGE = Path(__file__).parent.parent
-SWEEPS = next((folder for folder in (PACKAGE / "sweeps", PACKAGE.parent / "sweeps") if folder.is_dir()), PACKAGE)
-"""The folder of sweep files: inside the package where it was installed, beside it in a checkout."""
-DEFAULT_PRESET = "tiny"
 TYPE_IN_UNION = re.compile(r"bool|int|float|str|none|constrained-\w+|literal\[.*\]")
 """What pydantic adds to the place of a mistake, for each type of a union."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,15 +38,13 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
     Raises:
         ConfigError: a name, key or value does not fit.
     """
-    preset_path = _locate_preset(preset)
-    sweep_path = _locate(sweep, SWEEPS, "sweep")
-    preset_values = {"name": preset_path.stem, **read_yaml(preset_path)}
-    sweep_values = {"name": sweep_path.stem, **_for_preset(read_yaml(sweep_path), preset_path.stem)}
+    preset_path, sweep_path = locate_preset(preset), locate_sweep(sweep)
+    preset_values, names = read_preset(preset_path)
+    sweep_values = read_sweep(sweep_path, names)
     set_keys: set[str] = set()
     for setting in settings:
         key, value = _read_setting(setting)
-        in_sweep = key.startswith("sweep.")
-        target = sweep_values if in_sweep else preset_values
+        target = sweep_values if key.startswith("sweep.") else preset_values
         _set(target, key.removeprefix("sweep.").split("."), value, key)
         set_keys.add(key)
     if "garments" in sweep_values or sweep_values.get("task") == "garment":
@@ -60,7 +54,20 @@ def load_run_config(sweep: str, preset: str | None = None, settings: Sequence[st
         sweep_values["judge"] = [chosen.training_set]
     named = with_own_name(sweep_values, chosen.model.architecture)
     judged = _validate(Sweep, named, sweep_path, set_keys, "sweep.")
+    if sweep_values.get("show") is None:
+        own = {name: _shown_of(chosen, name, set_keys) for name in judged.judge if name in chosen.data}
+        judged = judged.model_copy(
+            update={"show": {name: [*one, *own.get(name, [])] for name, one in judged.show.items()}}
+        )
     return _validate(RunConfig, {"preset": chosen, "sweep": judged}, sweep_path, set_keys)
+
+
+def _shown_of(preset: Preset, data_set: str, set_keys: Collection[str]) -> list[str]:
+    """Returns what a preset shows of a data set: of photographs, nothing that only rendered pictures have, unless it
+    was asked for."""
+    source = preset.data[data_set]
+    fits = source.is_rendered or f"data.{data_set}.show" in set_keys
+    return [name for name in source.show if fits or not METRICS[name].rendered_only]
 
 
 def load_preset(
@@ -71,9 +78,9 @@ def load_preset(
     Raises:
         ConfigError: a name, key or value does not fit.
     """
-    path = _locate_preset(name)
+    path = locate_preset(name)
     new_values = dict(map(_read_setting, settings)) | dict(values or {})
-    return _changed({"name": path.stem, **read_yaml(path)}, new_values, path)
+    return _changed(read_preset(path)[0], new_values, path)
 
 
 def change_preset(preset: Preset, settings: Sequence[str]) -> Preset:
@@ -93,18 +100,6 @@ def _changed(values: dict[str, Any], new_values: Mapping[str, Any], path: Path) 
     return _validate(Preset, values, path, new_values)
 
 
-def _for_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
-    """Returns a sweep file's values, those under `presets.<preset>` in place of the general ones.
-
-    Those of `tiny` are also those of `tiny-sd3`, which may have others of its own.
-    """
-    special = values.pop("presets", {})
-    if not isinstance(special, Mapping) or not all(isinstance(part, Mapping) for part in special.values()):
-        raise ConfigError("presets: must hold a mapping from preset to keys of the sweep")
-    like = [name for name in special if preset == name or preset.startswith(f"{name}-")]
-    return values | {key: value for name in sorted(like, key=len) for key, value in special[name].items()}
-
-
 def read_run_config(path: Path) -> RunConfig:
     """Reads the resolved configuration that a run folder holds."""
     try:
@@ -114,28 +109,12 @@ def read_run_config(path: Path) -> RunConfig:
         raise ConfigError(f"{error} ({path}: {asked})") from error
 
 
-def _locate_preset(name: str | None) -> Path:
-    if name is None:  # an empty one is a mistake, but for the environment's, which is none
-        name = os.environ.get("FASHION_SWEEP_PRESET") or DEFAULT_PRESET
-    return _locate(name, PRESETS, "preset")
-
-
-def _locate(name: str, folder: Path, kind: str) -> Path:
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"}:
-        if path.is_file():
-            return path
-        raise ConfigError(f"{kind} file {name} does not exist")
-    names = [file.stem for file in folder.glob("*.yaml")]
-    if name not in names:
-        raise ConfigError(f"unknown {kind} {name!r}{did_you_mean(name, names)}")
-    return folder / f"{name}.yaml"
-
-
 def _read_setting(setting: str) -> tuple[str, Any]:
     key, separator, text = setting.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {setting!r}: write it as key=value, for instance training.steps=100")
+    if key == "like":
+        raise ConfigError(f"--set {key}: belongs into a preset's file; --preset {text} chooses that preset")
     if not text.strip():  # a variable of the shell that is not set, as a rule
         raise ConfigError(f"--set {key}: is empty; write {key}=null where nothing is meant")
     return key, _read_value(key, text)

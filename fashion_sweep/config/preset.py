@@ -77,6 +77,8 @@ class CacheConfig(Frozen):
 
 class Preset(Frozen):
     name: Name
+    like: str | None = None
+    """The preset, or its file, that this one is like but for what it says itself; sweeps take it for that one, too."""
     model: AnyModelConfig
     data: dict[SetName, DataSource] = Field(min_length=1)
     """The data sets by name."""
@@ -127,6 +129,11 @@ class Preset(Frozen):
         """The name of the data set that is trained on."""
         return self.training.data_set or next(iter(self.data))
 
+    @property
+    def refined(self) -> float:
+        """The share of a picture's steps that the second model makes; 0 where there is none."""
+        return self.generation.refine_fraction if self.model.second_model else 0.0
+
     def drawing_model(self, name: str | None = None) -> ModelConfig:
         """Returns the base model that draws pictures, of a data set those that are judged on it."""
         quantization = self.data[name].quantization if name else None
@@ -171,6 +178,14 @@ class RunConfig(Frozen):
                 judge = f"judge: {{{next(iter(self.preset.data))}: [{name}]}}"
                 hint = f"; a metric is named so: {judge}" if name in METRICS else did_you_mean(name, self.preset.data)
                 raise ValueError(f"sweep.judge: there is no data set {name!r}{hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _photographs_are_not_read_as_rendered(self) -> "RunConfig":
+        for data_set in self.sweep.judge:
+            for name in self.sweep.metrics_on(data_set):
+                if METRICS[name].rendered_only and not self.preset.data[data_set].is_rendered:
+                    raise ValueError(f"sweep: {name} is for rendered pictures, and those of data.{data_set} are not")
         return self
 
     @property

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
 from fashion_sweep.config.frozen import Frozen
-from fashion_sweep.config.judging import BySet, Choice, MetricName, Metrics, Published, in_order, measured
+from fashion_sweep.config.judging import BySet, Choice, MetricName, Metrics, Published, in_order, with_show
 from fashion_sweep.config.search_space import Search, Space, trial_values
 from fashion_sweep.config.training_axes import TRAINING_AXES
 from fashion_sweep.config.trial_spec import TrialSpec, placement_error
@@ -80,12 +80,18 @@ class Sweep(Frozen):
     """The metrics of the verdict, by data set to judge on; `[fashion]` is short for `{fashion: [fid, clip_score]}`.
     A sweep file that says nothing judges on the set that is trained on. Empty: adapters are trained and draw the sample
     prompts, and nothing is measured."""
-    show: list[MetricName] | None = None
-    """The metrics that are measured and shown without a say in the verdict; null: KID, where FID has one."""
+    show: dict[SetName, list[MetricName]] = Field({})
+    """The metrics that are measured and shown without a say in the verdict, by data set; `[kid]` is short for that of
+    all sets. A sweep file that says nothing shows KID where FID decides, and what the preset's data set has."""
     choose: Choice = Field(default_factory=lambda: Choice.model_validate({}))
     sample_prompts: list[SamplePrompt] = Field([])
     """The prompts that are the columns of the sample grid."""
     published: dict[SetName, list[Published]] = Field({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _show_is_written_out(cls, values: Any) -> Any:
+        return with_show(values)
 
     @model_validator(mode="after")
     def _its_parts_go_together(self) -> "Sweep":
@@ -134,7 +140,7 @@ class Sweep(Frozen):
 
     def metrics_on(self, name: str) -> list[str]:
         """Returns the metrics measured on an evaluation set: those of its verdict, and those shown beside."""
-        return measured(self.judge[name], self.show)
+        return in_order([*self.judge[name], *self.show[name]])
 
     @property
     def metrics(self) -> list[str]:

@@ -56,4 +56,4 @@ def render_if_needed(name: str, source: DataSource) -> str:
 def rendered_sets(config: RunConfig) -> list[str]:
     """Returns the names of the run's data sets that are made here, of the embedded world."""
     sources = {name: config.preset.data[name] for name in config.data_sets}
-    return [name for name, source in sources.items() if source.root is None and source.rendered_images]
+    return [name for name, source in sources.items() if source.is_rendered]

@@ -15,14 +15,6 @@ from fashion_sweep.planning.gpu import ASSUMED, Gpu
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The fingerprints of all models that fill the cache."""
-
-    model: Fingerprints
-    clip: str
-
-
-@dataclass(frozen=True)
 class CachePart(ABC):
     config: RunConfig
     views: int
@@ -55,7 +47,7 @@ class CachePart(ABC):
         return images
 
     @abstractmethod
-    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+    def key(self, catalogue: Catalogue, model: Fingerprints) -> dict[str, Any]:
         """Returns everything that the part's content depends on."""
 
     @property

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_sweep.config.preset import EvaluationConfig, RunConfig
+from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.training import TrainingConfig
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.encodings.cache_part import Weights
 from fashion_sweep.encodings.parts import Captions, Images, Loss, all_parts
 from fashion_sweep.encodings.reference_part import reference_kind
 from fashion_sweep.encodings.sharded_cache import ShardedCache, content_key
@@ -16,13 +15,9 @@ from fashion_sweep.encodings.size import Counts, cache_size
 from fashion_sweep.errors import RunError
 from fashion_sweep.metrics.extractors import FEATURES
 from fashion_sweep.models.registry import architecture_of
-from fashion_sweep.models.sources import EMBEDDED, fingerprint, locate
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.run.paths import RunPaths, by_name, by_path, cache_root
 from fashion_sweep.storage.files import read_json, write_json
-
-BY = "data_known_by"
-"""The key in the file of a run's caches that tells by what data are recognised."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Caches:
 
     parts: Mapping[str, ShardedCache]
     models: tuple[str, ...]
-    """The fingerprints of the base model, the base itself first, and of CLIP."""
+    """The fingerprints of the base model, the base itself first."""
     views: int
     """The number of views that are kept of each image trained on."""
 
@@ -68,19 +63,13 @@ def plan_caches(config: RunConfig, catalogues: dict[str, Catalogue]) -> Caches:
     captions = len(catalogues[config.preset.training_set].distinct_captions)
     size = cache_size(config, specs_of(config), Counts(images, captions, "the data"))
     model, parts = config.preset.model, {}
-    weights = Weights(architecture_of(model).fingerprints(model), _clip_fingerprint(config.preset.evaluation))
+    fingerprints = architecture_of(model).fingerprints(model)
     for kind, part in all_parts(config, size.views).items():
         if kind != Captions.KIND or not size.without_captions:
-            key = content_key(part.key(catalogues[part.data_set], weights))
+            key = content_key(part.key(catalogues[part.data_set], fingerprints))
             rows = part.rows(images[part.data_set], captions)
             parts[kind] = ShardedCache(cache_root() / f"{kind}-{key}", rows)
-    return Caches(parts, (*weights.model.all.values(), weights.clip), size.views)
-
-
-def _clip_fingerprint(evaluation: EvaluationConfig) -> str:
-    if evaluation.clip_model.startswith(EMBEDDED):
-        return fingerprint(locate(evaluation.clip_model, "evaluation.clip_model"))
-    return f"{evaluation.clip_model}/{evaluation.clip_pretrained}"
+    return Caches(parts, tuple(fingerprints.all.values()), size.views)
 
 
 def write_caches(run: RunPaths, caches: Caches) -> None:
@@ -90,16 +79,11 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
         RunError: the run began with other data or weights, which its finished trials rest on.
     """
     values: dict[str, Any] = {kind: [by_name(cache.root), cache.rows] for kind, cache in caches.parts.items()}
-    values |= {"models": list(caches.models), "views": caches.views, BY: "content"}
+    values |= {"models": list(caches.models), "views": caches.views}
     earlier = read_json(run.caches)
     for kind in caches.parts.keys() & (earlier or {}):
         earlier[kind][0] = by_name(by_path(earlier[kind][0]))
     changed = [name for name in values if earlier and earlier.get(name) != values[name]]
-    if BY in changed:
-        raise RunError(
-            f"{run.root}: was begun by an earlier version, which knew data by the times of its files; "
-            "give the run another name"
-        )
     if changed:
         names = ", ".join(changed)
         raise RunError(f"{run.root}: data or weights changed since this run began ({names}); give the run another name")
@@ -109,5 +93,4 @@ def write_caches(run: RunPaths, caches: Caches) -> None:
 def read_caches(run: RunPaths) -> Caches:
     values = read_json(run.caches)
     models, views = tuple(values.pop("models")), values.pop("views")
-    values.pop(BY, None)
     return Caches({kind: ShardedCache(by_path(name), rows) for kind, (name, rows) in values.items()}, models, views)

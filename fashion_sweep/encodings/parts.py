@@ -9,9 +9,9 @@ from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import evaluation_order
 from fashion_sweep.doors import TASKS
-from fashion_sweep.encodings.cache_part import CachePart, Weights, identity
+from fashion_sweep.encodings.cache_part import CachePart, identity
 from fashion_sweep.encodings.reference_part import references
-from fashion_sweep.models.architecture import Operations
+from fashion_sweep.models.architecture import Fingerprints, Operations
 from fashion_sweep.planning.cost import FILE_S, text_of
 from fashion_sweep.planning.gpu import Gpu
 
@@ -22,9 +22,9 @@ class Images(CachePart):
     KIND, TITLE, FOR_TRAINING = "images", "latents of views", True
     ENCODER = "fashion_sweep.encodings.encoders:images"
 
-    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+    def key(self, catalogue: Catalogue, model: Fingerprints) -> dict[str, Any]:
         transform = {"size": self.size, "views": self.views, "seed": self.config.preset.training.seed}
-        return dict(weights.model.autoencoder) | transform | {"data": identity(catalogue.records)}
+        return dict(model.autoencoder) | transform | {"data": identity(catalogue.records)}
 
     @property
     def row_bytes(self) -> int:
@@ -54,8 +54,8 @@ class Captions(CachePart):
     def rows(self, images: int, captions: int) -> int:
         return captions
 
-    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
-        return dict(weights.model.text) | {"captions": catalogue.distinct_captions}
+    def key(self, catalogue: Catalogue, model: Fingerprints) -> dict[str, Any]:
+        return dict(model.text) | {"captions": catalogue.distinct_captions}
 
     @property
     def row_bytes(self) -> int:
@@ -81,11 +81,12 @@ class Loss(CachePart):
         order = evaluation_order(catalogue, self.config.preset.generation.seed)
         return order[: self.config.preset.evaluation.loss_samples]
 
-    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
+    def key(self, catalogue: Catalogue, model: Fingerprints) -> dict[str, Any]:
         """Returns what the content depends on, all records among it: their number decides on each one's timestep."""
         records, seed = self.records(catalogue), self.config.preset.generation.seed
         data = {"data": identity(records), "captions": [record.caption for record in records]}
-        return dict(weights.model.autoencoder) | dict(weights.model.text) | data | {"size": self.size, "seed": seed}
+        weights = {**model.autoencoder, **model.text, **model.loss}
+        return weights | data | {"size": self.size, "seed": seed}
 
     @property
     def row_bytes(self) -> int:

@@ -7,11 +7,11 @@ from typing import Any
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.encodings.cache_part import CachePart, Weights, identity
+from fashion_sweep.encodings.cache_part import CachePart, identity
 from fashion_sweep.metrics.evaluate import compared_extractors
-from fashion_sweep.metrics.extractors import FEATURES, dimension_of, kept_as, operations_of
+from fashion_sweep.metrics.extractors import FEATURES, dimension_of, identity_of, kept_as, operations_of
 from fashion_sweep.metrics.metric import metrics_of
-from fashion_sweep.models.architecture import Operations
+from fashion_sweep.models.architecture import Fingerprints, Operations
 from fashion_sweep.planning.cost import FILE_S, text_of
 from fashion_sweep.planning.gpu import Gpu
 
@@ -35,9 +35,9 @@ class Reference(CachePart):
     def is_needed(self, specs: Collection[TrialSpec]) -> bool:
         return True
 
-    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
-        extractor = {"features": self._extractor, "clip": weights.clip}
-        return extractor | {"data": identity(catalogue.records), "size": self.size}
+    def key(self, catalogue: Catalogue, model: Fingerprints) -> dict[str, Any]:
+        network = identity_of(self.extractor, self.config.preset.evaluation)
+        return {"network": network, "data": identity(catalogue.records), "size": self.size}
 
     @property
     def row_bytes(self) -> int:

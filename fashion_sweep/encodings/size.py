@@ -147,7 +147,7 @@ def _assumed_count(name: str, source: DataSource) -> tuple[int, str]:
         ConfigError: the number is not known.
     """
     assumption = ", none filtered out and each with a caption of its own (an assumption)"
-    if source.root is None and source.rendered_images:
+    if source.is_rendered and source.rendered_images:
         return source.rendered_images, f"to be rendered{assumption}"
     here = source.root is not None and not locations.is_url(source.root) and locations.is_folder(source.root)
     if here and (listed := len(LAYOUTS[source.layout].find(locations.absolute(str(source.root))).images)):
@@ -161,7 +161,7 @@ def _assumed_count(name: str, source: DataSource) -> tuple[int, str]:
 
 def read_index_of(name: str, source: DataSource) -> index.Index | None:
     """Reads the index of a data set without looking at the data; None where there is none."""
-    if source.root is None and source.rendered_images is None:
+    if source.root is None and not source.is_rendered:
         return None
     return index.read(data_index(name, locate_data(name, source)[0]))
 

@@ -96,6 +96,7 @@ def write_preview(
         draw(alone, [one.prompt for one in drawn], [(one.seed, 0) for one in drawn], keep, batch_size=len(drawn))
     except TrialError as error:
         logger.warning("no preview: %s", error)
+    generator.model.finish_encoding()  # training goes on
 
 
 def _as_image(image: Tensor) -> Image.Image:

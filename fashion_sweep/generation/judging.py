@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from fashion_sweep.generation.drawing import SILENT, draw
 from fashion_sweep.generation.generator import Generator
 from fashion_sweep.metrics.judge import Judge
-from fashion_sweep.metrics.per_image import load_per_image
 from fashion_sweep.run.events import Observer
 from fashion_sweep.storage.files import is_whole, write_tensors
 
@@ -55,7 +55,8 @@ def judge_batches(
 
 def collect_batches(folder: Path, count: int, batch_size: int, first: int = 0) -> dict[str, np.ndarray]:
     """Loads what is kept of images `first` to `count`, in the order of their prompts, once every batch is there."""
-    return load_per_image(_batch_path(folder, start) for start in range(first, count, batch_size))
+    parts = [load_file(_batch_path(folder, start)) for start in range(first, count, batch_size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def images_at_once(folder: Path, count: int, batch_size: int, first: int = 0) -> int:

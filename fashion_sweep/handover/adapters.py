@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from fashion_sweep.adapters.formats import WORDS_FILE, holds_tokens
 from fashion_sweep.adapters.metadata import PREFIX, judged_in, original_size_in, prompt_prefix_in, size_of, tokens_in
-from fashion_sweep.config.loading import PRESETS, load_preset, read_run_config
+from fashion_sweep.config.loading import load_preset, read_run_config
+from fashion_sweep.config.named_files import PRESETS
 from fashion_sweep.config.preset import Preset
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.doors import TASKS

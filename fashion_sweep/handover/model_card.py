@@ -91,8 +91,8 @@ class Card:
         generation, architecture = self.config.preset.generation, self.config.architecture
         parts = [f"{architecture.sampler}, {generation.num_inference_steps} steps"]
         parts.append(f"guidance scale {generation.guidance_scale:g}")
-        if self.config.preset.model.second_model and generation.refine_fraction:
-            parts.append(f"the {architecture.second_title} for the last {generation.refine_fraction:.0%} of the steps")
+        if refined := self.config.preset.refined:
+            parts.append(f"the {architecture.second_title} for the last {refined:.0%} of the steps")
         if self._framed_size:
             parts.append("`original_size` as the photographs'")
         yield f"Judged with {', '.join(parts)}; no negative prompt."
@@ -138,7 +138,8 @@ class Card:
                 original_size=self._framed_size,
                 steps=generation.num_inference_steps,
                 guidance_scale=generation.guidance_scale,
-            )
+            ),
+            self.config.preset.model,
         )
         if script is None:
             return None

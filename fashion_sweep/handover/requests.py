@@ -76,7 +76,6 @@ class GridRow:
     def description(self) -> dict[str, Any]:
         """Returns the origin of the row's images, for their files."""
         generation, size = self.preset.generation, self.preset.picture_size()
-        refined = generation.refine_fraction if self.preset.model.second_model else 0
         origin = {
             "adapter": self.adapter.name,
             "scale": f"{self.scale:g}",
@@ -86,9 +85,9 @@ class GridRow:
             "guidance": f"{generation.guidance_scale:g}",
             "size": f"{size.height}x{size.width}",
             "original_size": "{}x{}".format(*self.original_size),
-            "refine_fraction": f"{refined:g}",
+            "refine_fraction": f"{self.preset.refined:g}",
         }
-        if refined:
+        if self.preset.refined:
             origin[self._architecture.second_title] = str(self.preset.model.second_model)
         if self.negative_prompt is not None:
             origin["negative_prompt"] = self.negative_prompt
@@ -106,10 +105,10 @@ class GridRow:
             "Size": f"{size.width}x{size.height}",
             "Model": base_model_id(self.preset.model.base),
         }
-        if self.preset.model.second_model and generation.refine_fraction:
+        if self.preset.refined:
             second = self._architecture.second_title.capitalize()
-            values[second] = base_model_id(self.preset.model.second_model)
-            values[f"{second} switch at"] = f"{1 - generation.refine_fraction:g}"
+            values[second] = base_model_id(str(self.preset.model.second_model))
+            values[f"{second} switch at"] = f"{1 - self.preset.refined:g}"
         if self.adapter.file is not None:
             values["Lora"] = f"{self.adapter.label} x {self.scale:g}"
         return "\n".join([*lines, ", ".join(f"{name}: {_quoted(value)}" for name, value in values.items())])
@@ -215,8 +214,8 @@ def _how(adapter: Adapter) -> str | None:
 
 def _drawn(preset: Preset) -> str:
     generation, size = preset.generation, preset.picture_size()
-    refined = generation.refine_fraction if preset.model.second_model else 0
-    second = f", {refined:.0%} of them by the {architecture_of(preset.model).second_title}" if refined else ""
+    title = architecture_of(preset.model).second_title
+    second = f", {100 * preset.refined:g}% of them by the {title}" if preset.refined else ""
     steps = f"{generation.num_inference_steps} steps{second}"
     return f"{steps}, guidance {generation.guidance_scale:g}, {size.height}x{size.width}"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.errors import TrialError
-from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of
+from fashion_sweep.metrics.extractors import CLIP, FEATURES, by_extractor, dimension_of, identity_of
 from fashion_sweep.metrics.halves import with_halves
 from fashion_sweep.metrics.metric import Estimate, Metric, RealImages
 from fashion_sweep.metrics.prompts import PROMPTS, variance_of_mean
@@ -36,7 +36,7 @@ def evaluate(
     evaluation: EvaluationConfig,
     groups: np.ndarray,
 ) -> dict[str, Estimate]:
-    """Computes the metrics of generated images, by name.
+    """Computes the metrics of generated images, by name; those that cannot be measured on them are left out.
 
     Args:
         metrics: those to compute.
@@ -53,7 +53,9 @@ def evaluate(
     real = RealImages(by_extractor(real.features, names, evaluation), real.statistics)
     estimates = {}
     for metric in metrics:
-        estimates[metric.name] = estimate = metric.estimate(images, real, evaluation)
+        if (estimate := metric.estimate(images, real, evaluation)) is None:
+            continue
+        estimates[metric.name] = estimate
         if not (math.isfinite(estimate.value) and math.isfinite(estimate.standard_error or 0.0)):
             raise TrialError(f"{metric.title} is {estimate.value} on {len(estimate.influence)} images")
         if metric.estimates_influence:
@@ -84,7 +86,11 @@ def as_result(
     extractors = {name for metric in metrics for name in metric.extractors}
     if FEATURES in extractors:
         result |= {"features": evaluation.features, "feature_dim": dimension_of(FEATURES, evaluation)}
-    return result | ({"clip_model": evaluation.clip_model} if CLIP in extractors else {})
+    if CLIP in extractors:
+        result["clip_model"] = evaluation.clip_model
+    if others := sorted(identity_of(name, evaluation) for name in extractors - {FEATURES, CLIP}):
+        result["other_networks"] = " and ".join(others)
+    return result
 
 
 def for_tune(evaluations: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -11,7 +12,7 @@ from fashion_sweep.config.model_config import RANDOM
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.doors import EXTRACTORS
 from fashion_sweep.errors import ConfigError
-from fashion_sweep.models.sources import EMBEDDED, locate
+from fashion_sweep.models.sources import EMBEDDED, fingerprint, locate
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +39,11 @@ class Extractor(ABC):
     """A network that turns images into features. A new one is a subclass and a line in `doors.EXTRACTORS`."""
 
     @abstractmethod
-    def network(self, evaluation: EvaluationConfig) -> str:
-        """Returns a name of the network; extractors for which it is equal are one and the same."""
+    def identity(self, evaluation: EvaluationConfig) -> str:
+        """Returns a name of the network and its weights; extractors for which it is equal are one and the same.
+
+        Features of real images are kept under it: other weights need another name.
+        """
 
     @abstractmethod
     def dimension(self, evaluation: EvaluationConfig) -> int:
@@ -64,8 +68,11 @@ class Extractor(ABC):
 class OpenClip(Extractor):
     """The CLIP of `evaluation.clip_model` as a feature extractor."""
 
-    def network(self, evaluation: EvaluationConfig) -> str:
-        return f"{evaluation.clip_model} {evaluation.clip_pretrained}"
+    def identity(self, evaluation: EvaluationConfig) -> str:
+        name = evaluation.clip_model
+        if name.startswith(EMBEDDED):
+            return f"{name} {short_fingerprint(locate(name, 'evaluation.clip_model'))}"
+        return f"{name} {evaluation.clip_pretrained}"
 
     def dimension(self, evaluation: EvaluationConfig) -> int:
         name = evaluation.clip_model
@@ -104,7 +111,7 @@ class InceptionV3(Extractor):
     def __init__(self, random: bool) -> None:
         self.random = random
 
-    def network(self, evaluation: EvaluationConfig) -> str:
+    def identity(self, evaluation: EvaluationConfig) -> str:
         return f"inception-v3{', random' * self.random}"
 
     def dimension(self, evaluation: EvaluationConfig) -> int:
@@ -119,14 +126,20 @@ class InceptionV3(Extractor):
         return Inception(device, self.random)
 
 
+@cache
+def short_fingerprint(folder: str) -> str:
+    """Returns what tells a network's weights from others, of a folder that does not change while a process runs."""
+    return fingerprint(folder)[:8]
+
+
 def extractor(name: str, evaluation: EvaluationConfig) -> Extractor:
     """Returns the extractor of that name, where `features` is the preset's."""
     chosen: Extractor = EXTRACTORS[evaluation.features if name == FEATURES else name]
     return chosen
 
 
-def network_of(name: str, evaluation: EvaluationConfig) -> str:
-    return extractor(name, evaluation).network(evaluation)
+def identity_of(name: str, evaluation: EvaluationConfig) -> str:
+    return extractor(name, evaluation).identity(evaluation)
 
 
 def dimension_of(name: str, evaluation: EvaluationConfig) -> int:
@@ -139,7 +152,7 @@ def operations_of(name: str, evaluation: EvaluationConfig) -> float:
 
 def kept_as(name: str, evaluation: EvaluationConfig) -> str:
     """Returns the name under which features are kept: the same for extractors that are the same network."""
-    return FEATURES if network_of(name, evaluation) == network_of(FEATURES, evaluation) else name
+    return FEATURES if identity_of(name, evaluation) == identity_of(FEATURES, evaluation) else name
 
 
 def by_extractor(kept: Mapping[str, Value], names: Iterable[str], evaluation: EvaluationConfig) -> dict[str, Value]:

@@ -32,6 +32,7 @@ def with_halves(
         return estimate
     for rows in (first, ~first):
         half = metric.estimate({key: of[rows] for key, of in images.items()}, real, evaluation)
+        assert half is not None
         influence[rows] = half.influence
         values.append(half.value - half.bias)
     rest = (float(np.mean(values)) - (estimate.value - estimate.bias)) / 3 if metric.is_biased else 0.0

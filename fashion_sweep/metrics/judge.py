@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_sweep.config.preset import EvaluationConfig
-from fashion_sweep.metrics.extractors import extractor, kept_as, network_of
+from fashion_sweep.metrics.extractors import extractor, identity_of, kept_as
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.metrics.networks import Clip
 from fashion_sweep.models.precision import tf32
@@ -33,10 +33,10 @@ class Judge:
         load: Load = load_network,
     ) -> None:
         self.evaluation, self.metrics = evaluation, metrics
-        needed = {network_of(name, evaluation): name for metric in metrics for name in metric.extractors}
+        needed = {identity_of(name, evaluation): name for metric in metrics for name in metric.extractors}
         self.networks = {network: load(name, evaluation, device) for network, name in needed.items()}
         comparing = [metric for metric in metrics if metric.compares_features]
-        self.compared = {network_of(name, evaluation) for metric in comparing for name in metric.extractors}
+        self.compared = {identity_of(name, evaluation) for metric in comparing for name in metric.extractors}
 
     @property
     def modules(self) -> list[nn.Module]:
@@ -44,7 +44,7 @@ class Judge:
 
     def features(self, images: Tensor, name: str) -> Tensor:
         """Computes features by the extractor of that name: uint8 N,3,H,W → N,d float32."""
-        network = network_of(name, self.evaluation)
+        network = identity_of(name, self.evaluation)
         # TF32 moves FID; a CLIP that only scores captions computes as torch has it by default
         with tf32(False) if network in self.compared else nullcontext():
             return self.networks[network].image_features(images)
@@ -61,12 +61,12 @@ class SeenBatch:
     """A batch of images with their captions, which goes through each network once; as `metric.ImageBatch`."""
 
     def __init__(self, judge: Judge, images: Tensor, captions: Sequence[str]) -> None:
-        self._judge, self._images, self._captions = judge, images, captions
+        self._judge, self._images, self.captions = judge, images, captions
         self._features: dict[str, Tensor] = {}
 
     def features(self, name: str) -> Tensor:
         """Returns the features N,d float32 by the extractor of that name."""
-        network = network_of(name, self._judge.evaluation)
+        network = identity_of(name, self._judge.evaluation)
         if network not in self._features:
             self._features[network] = self._judge.features(self._images, name)
         return self._features[network]
@@ -77,6 +77,6 @@ class SeenBatch:
 
     def caption_features(self, name: str) -> Tensor:
         """Returns the captions' features N,d float32, by an extractor that is a CLIP."""
-        clip = self._judge.networks[network_of(name, self._judge.evaluation)]
+        clip = self._judge.networks[identity_of(name, self._judge.evaluation)]
         assert isinstance(clip, Clip)
-        return clip.text_features(self._captions)
+        return clip.text_features(self.captions)

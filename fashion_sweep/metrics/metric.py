@@ -1,7 +1,7 @@
 """The interface of a metric for all that compute, compare or show it. Imports no torch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -65,6 +65,10 @@ class RealImages:
 class ImageBatch(Protocol):
     """A batch of N generated images as the networks see it."""
 
+    @property
+    def captions(self) -> Sequence[str]:
+        """The prompts of the images, N."""
+
     def features(self, name: str) -> "Tensor":
         """Returns the features N,d float32 by the extractor of that name."""
 
@@ -106,6 +110,8 @@ class Metric(ABC):
     """Whether the influence of an image depends on all the others, so that it is known with an error."""
     compares_features: ClassVar[bool] = True
     """Whether the metric compares features of generated and of real images."""
+    rendered_only: ClassVar[bool] = False
+    """Whether the metric can only be had on the embedded world's rendered data sets."""
 
     def per_image(self, batch: ImageBatch) -> "dict[str, Tensor]":
         """Computes what must be kept of each image of a batch, by name: rows of float32."""
@@ -116,8 +122,10 @@ class Metric(ABC):
         return {}
 
     @abstractmethod
-    def estimate(self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig) -> Estimate:
-        """Estimates the metric of n generated images.
+    def estimate(
+        self, images: Mapping[str, np.ndarray], real: RealImages, evaluation: EvaluationConfig
+    ) -> Estimate | None:
+        """Estimates the metric of n generated images; None where it asks for something that none of them is to show.
 
         Args:
             images: what was kept of them, by the names of `per_image` and by extractor; and the number of each image's
@@ -157,6 +165,12 @@ class Metric(ABC):
     def shown(self, value: float, sign: str = "") -> str:
         """Formats a value in the units of tables as text."""
         return f"{value:{sign}.{self.digits}f}"
+
+
+def too_few(metrics: Iterable[Metric], images: int, evaluation: EvaluationConfig) -> str | None:
+    """Returns why that many images are too few for these metrics, as a clause; None where they are enough."""
+    reasons = (metric.shortage(images, evaluation) for metric in metrics)
+    return next((f"{images} images are {reason}" for reason in reasons if reason), None)
 
 
 def metrics_of(names: Iterable[str]) -> tuple[Metric, ...]:

@@ -35,19 +35,21 @@ class Layers:
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """The parts of a base model that encodings depend on, as parts of the keys of the shared cache."""
+    """The parts of a base model that encodings and losses depend on, as parts of the keys of the shared cache."""
 
     autoencoder: Mapping[str, str]
     """Everything that latents depend on."""
     text: Mapping[str, str]
     """Everything that the conditioning of captions depends on."""
+    loss: Mapping[str, str]
+    """Everything else that the loss depends on."""
     drawing: Mapping[str, str]
     """Everything else that pictures depend on."""
 
     @property
     def all(self) -> dict[str, str]:
-        """The fingerprints of autoencoder, text and drawing together."""
-        return {**self.autoencoder, **self.text, **self.drawing}
+        """The fingerprints of autoencoder, text, loss and drawing together."""
+        return {**self.autoencoder, **self.text, **self.loss, **self.drawing}
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ class Architecture(Protocol):
     def names(self) -> Names:
         return Names(self.name, self.name, self.name)
 
-    def example_code(self, example: Example) -> tuple[list[str], list[str]] | None:
-        """Returns the imports and lines of a script that draws a picture; None where diffusers has no such pipeline."""
+    def example_code(self, example: Example, model: Any) -> tuple[list[str], list[str]] | None:
+        """Returns imports and lines of a script that draws as `model` does; None where diffusers has no pipeline."""
         return None
 
     formats: tuple[str, ...] = ("diffusers", "peft")

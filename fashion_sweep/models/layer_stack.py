@@ -1,9 +1,12 @@
 """Reads the layers and the size of networks off their configs, as far as several families have the same ones."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.models.architecture import Layers
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CLIP_DEFAULTS = {
     "vocab_size": 49408,
@@ -28,6 +31,19 @@ class LayerStack(Layers):
 
     def add_norm(self, width: int) -> None:
         self.parameters += 2 * width
+
+
+def layers_in(network: "nn.Module") -> Layers:
+    """Returns the layers of a network as its library built it, be it on the meta device."""
+    from torch import nn
+
+    parted = dict[bool, dict[str, tuple[int, ...]]]()
+    for name, layer in network.named_modules():
+        is_of_words = isinstance(layer, nn.Embedding) and name.endswith("token_embedding")
+        if is_of_words or isinstance(layer, nn.Linear | nn.Conv2d):
+            parted.setdefault(is_of_words, {})[name] = tuple(layer.weight.shape)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Layers(parted.get(False, {}), parameters, parted.get(True, {}))
 
 
 def clip_layers(config: Mapping[str, Any], projection: bool) -> Layers | None:

@@ -10,7 +10,7 @@ import torch
 
 from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.config.preset import EvaluationConfig
-from fashion_sweep.metrics.extractors import network_of
+from fashion_sweep.metrics.extractors import identity_of
 from fashion_sweep.metrics.judge import Judge, load_network
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.models.model import Model
@@ -54,7 +54,7 @@ class Kept(Loaded):
 
     def network(self, name: str, evaluation: EvaluationConfig, device: str | torch.device) -> Any:
         """Returns the network that there is."""
-        key = network_of(name, evaluation), str(device)
+        key = identity_of(name, evaluation), str(device)
         if key not in self._networks:
             self._networks[key] = super().network(name, evaluation, device)
         return self._networks[key]

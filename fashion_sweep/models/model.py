@@ -71,6 +71,9 @@ class Model(Protocol):
     def encode_framing(self, framings: Sequence[Framing]) -> Conditioning:
         """Encodes sizes and crops for the denoiser, under other names than text; empty where it does not take them."""
 
+    def finish_encoding(self) -> None:
+        """Lets go of what encodes captions alone, where that takes much memory; it comes back when it is asked for."""
+
     def prepare_training(self, components: Collection[str], gradient_checkpointing: bool) -> None:
         """Puts the model into training mode, once `components` carry adapters; `gradient_checkpointing`: of these."""
 

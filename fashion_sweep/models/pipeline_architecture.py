@@ -26,6 +26,12 @@ class PipelineArchitecture(Architecture):
     text_components = TEXT_ENCODERS
     formats = ("diffusers", "peft", "kohya")
 
+    projections: Mapping[str, tuple[str, ...]]
+    """The layers adapted where a preset names none, by component: query, key, value and output of all attention."""
+
+    def target_modules(self, component: str) -> tuple[str, ...]:
+        return self.projections[component]
+
     def locate(self, base: str) -> str:
         return self.sources.locate(base, "model.base")
 

@@ -76,6 +76,9 @@ class PipelineModel:
     def _tokenizer(self, component: str) -> Any:
         return getattr(self.pipeline, component.replace("text_encoder", "tokenizer"))
 
+    def finish_encoding(self) -> None:
+        return
+
     def prepare_training(self, components: Collection[str], gradient_checkpointing: bool) -> None:
         self.network.train()
         for name in self.tokens if self.tokens.keys() & set(components) else ():

@@ -19,6 +19,9 @@ WEIGHTS = re.compile(
 )
 """The files of a component's weights: plain, or of a variant such as `fp16`, each whole or in numbered parts."""
 
+REDUCTION = 8
+"""Of height and width by an autoencoder whose config is not at hand."""
+
 
 @dataclass(frozen=True)
 class PipelineSources:
@@ -84,10 +87,26 @@ class PipelineSources:
         packaged = self.packaged_configs(key) if is_file(location) else self.configs / Path(name).name
         return location if Path(location).is_dir() or not packaged.is_dir() else str(packaged)
 
+    def number(self, base: str, component: str, key: str, usual: int) -> int:
+        """Returns a number of the config of a component of the model at `model.base`; `usual` if not at hand."""
+        return int(self._component_config(base, component).get(key, usual))
+
+    def reduction(self, base: str) -> int:
+        """Returns by how much the autoencoder of the model at `model.base` reduces height and width."""
+        blocks = self._component_config(base, "vae").get("block_out_channels")
+        return int(2 ** (len(blocks) - 1)) if blocks else REDUCTION
+
     def model_fingerprint(self, name: str, key: str) -> str:
         """Returns the fingerprint of the named model: of weights and configs, or of configs and that it is random."""
         kind = RANDOM if name.startswith(RANDOM) else ""
         return kind + fingerprint(self.locate(name, key))
+
+    def _component_config(self, base: str, component: str) -> dict[str, Any]:
+        """Returns the config of a component of the model at `model.base`; empty if it is not at hand."""
+        config: dict[str, Any] = read_json(
+            Path(self.locate_architecture(base, "model.base")) / component / "config.json", {}
+        )
+        return config
 
     def _check_file(self, path: Path, key: str) -> None:
         """Checks a single-file checkpoint by its header alone, which is quick for gigabytes too."""

@@ -29,9 +29,9 @@ class ImagePace:
 
     def image(self, preset: Preset) -> float:
         """Returns the seconds from noise to features, at the preset's number of steps."""
-        generation = preset.generation
-        refined = round(generation.num_inference_steps * generation.refine_fraction) if preset.model.second_model else 0
-        base = generation.num_inference_steps - refined
+        steps = preset.generation.num_inference_steps
+        refined = round(steps * preset.refined)
+        base = steps - refined
         return base * self.base_step + refined * self.second_step + self.decode + self.features
 
 

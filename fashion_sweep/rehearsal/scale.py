@@ -34,12 +34,11 @@ class Scale:
     def of(cls, preset: Preset, device: str) -> "Scale":
         small = is_short_of_gpus(preset, device)
         share = preset.training.batch_size // preset.resources.workers_per_trial
-        refines = bool(preset.model.second_model and preset.generation.refine_fraction)
         return cls(
             steps=2 if small else 6,
             batch_size=1 if small else share,
             base_steps=2 if small else 4,
-            second_steps=(1 if small else 2) if refines else 0,
+            second_steps=(1 if small else 2) if preset.refined else 0,
             images_at_once=1 if small else preset.generation.batch_size,
             cache_passes=1 if small else 2,
         )

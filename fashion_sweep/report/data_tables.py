@@ -1,10 +1,9 @@
 """Tables and sentences of what `data check` says of a data set."""
 
-from fashion_sweep.config.judging import DECIDING, measured
+from fashion_sweep.config.judging import DECIDING, beside
 from fashion_sweep.config.preset import EvaluationConfig
 from fashion_sweep.data.catalogue import OUTSIDE
-from fashion_sweep.metrics.metric import metrics_of
-from fashion_sweep.metrics.sample_size import too_few
+from fashion_sweep.metrics.metric import metrics_of, too_few
 from fashion_sweep.planning.inspection import DataCheck, Spread
 from fashion_sweep.report.tables import Table
 from fashion_sweep.report.words import GAP
@@ -36,7 +35,7 @@ def data_sentences(check: DataCheck, evaluation: EvaluationConfig) -> list[str]:
     lines.append(
         f"Judged, where a sweep judges {check.name}: {evaluation.samples:,} pictures of {check.judged:,} captions{few}."
     )
-    usual = metrics_of(measured(DECIDING, None))
+    usual = metrics_of([*DECIDING, *beside(DECIDING)])
     if problem := too_few(usual, min(evaluation.samples, check.kept), evaluation):
         lines.append(
             f"A run would refuse to judge this: data.{check.name}: {problem}; sweep.judge=[] trains without judging."

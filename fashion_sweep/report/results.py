@@ -46,6 +46,8 @@ class Evaluation:
     """The extractor that the preset names, behind FID and KID."""
     feature_dim: int | None = None
     clip_model: str | None = None
+    other_networks: str | None = None
+    """The networks of further metrics."""
     reference_samples: int | None = None
     base_loss: float | None = None
     """The denoising loss of the base model on this set, where nothing was trained on it."""
@@ -161,7 +163,7 @@ def collect(run: RunPaths) -> Results:
         seconds=numbers(read_what_may_be_lost(run.results).get("seconds")),
     )
     for name in config.sweep.judge:
-        extractors = {(one.features, one.clip_model) for one in results.evaluations_on(name)}
+        extractors = {(one.features, one.clip_model, one.other_networks) for one in results.evaluations_on(name)}
         if len(extractors) > 1:
             raise RunError(
                 f"{run.name}: trials were judged on {name} by different models: {sorted(map(str, extractors))}"
@@ -220,6 +222,7 @@ def _evaluation(values: Mapping[str, Any], metrics: Sequence[str]) -> Evaluation
         features=_text(values.get("features")),
         feature_dim=_whole(values.get("feature_dim")),
         clip_model=_text(values.get("clip_model")),
+        other_networks=_text(values.get("other_networks")),
         reference_samples=_whole(values.get("reference_samples")),
         base_loss=number(values.get("base_loss")),
         loss_increase=number(values.get("loss_increase")),

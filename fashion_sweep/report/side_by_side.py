@@ -25,6 +25,7 @@ LONGEST = 150
 MUST_AGREE = {
     "features": "feature extractors",
     "clip_model": "CLIP models",
+    "other_networks": "networks of further metrics",
     "samples": "numbers of generated images",
     "reference_samples": "numbers of real images",
 }

@@ -10,9 +10,8 @@ from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.doors import ADAPTER_KINDS, OPTIMIZERS
 from fashion_sweep.errors import ConfigError, DataError
 from fashion_sweep.judging.looks import entrants, looks_of
-from fashion_sweep.metrics.extractors import extractor
-from fashion_sweep.metrics.metric import metrics_of
-from fashion_sweep.metrics.sample_size import too_few
+from fashion_sweep.metrics.extractors import FEATURES, extractor
+from fashion_sweep.metrics.metric import metrics_of, too_few
 from fashion_sweep.models.checks import check_model, check_quantization, check_size
 from fashion_sweep.models.sources import EMBEDDED, locate
 from fashion_sweep.planning.plan import specs_of
@@ -29,7 +28,8 @@ def check_config(config: RunConfig) -> None:
     check_model(preset.model)
     if preset.evaluation.clip_model.startswith(EMBEDDED):
         locate(preset.evaluation.clip_model, "evaluation.clip_model")
-    extractor("features", preset.evaluation).check(preset.evaluation)
+    for name in sorted({FEATURES, *(one for metric in metrics_of(config.sweep.metrics) for one in metric.extractors)}):
+        extractor(name, preset.evaluation).check(preset.evaluation)
     task_of(config).check(config)
     _check_packages(config)
     check_trials(config)
@@ -61,11 +61,8 @@ def check_catalogue(name: str, catalogue: Catalogue, config: RunConfig) -> None:
     for spec in specs_of(config) if name == config.preset.training_set else ():
         training = config.training_of(spec)
         _check_warm_up(spec, training, training_steps(training, catalogue))
-    metrics, samples = (
-        config.sweep.metrics_on(name) if name in config.sweep.judge else (),
-        min(evaluation.samples, records),
-    )
-    if problem := too_few(metrics_of(metrics), samples, evaluation):
+    metrics = metrics_of(config.sweep.metrics_on(name) if name in config.sweep.judge else ())
+    if problem := too_few(metrics, min(evaluation.samples, records), evaluation):
         raise DataError(f"data.{name}: {problem}{dropped}; sweep.judge=[] trains without judging")
 
 

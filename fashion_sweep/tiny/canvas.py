@@ -1,6 +1,6 @@
 """Defines two canvases with one interface: `Photograph` lights what is painted, `Cartoon` draws it with dark outlines.
 
-Places are in the unit of the scene: pixel = origin + place * scale.
+Places are in the unit of the scene: pixel = origin + place * scale, and across also * stretch.
 """
 
 from typing import Protocol
@@ -25,13 +25,15 @@ class Canvas(Protocol):
 
 
 class CanvasView:
-    """Converts places of a scene to pixels of a picture of `width` x `height`."""
+    """Converts places of a scene to pixels of a picture of `width` x `height`; `stretch` widens what is painted."""
 
-    def __init__(self, width: int, height: int, scale: float, origin: tuple[float, float]) -> None:
-        self.width, self.height, self.scale, self.origin = width, height, scale, origin
+    def __init__(
+        self, width: int, height: int, scale: float, origin: tuple[float, float], stretch: float = 1.0
+    ) -> None:
+        self.width, self.height, self.scale, self.origin, self.stretch = width, height, scale, origin, stretch
 
     def pixels(self, outline: Points) -> Points:
-        return np.asarray(outline) * self.scale + self.origin
+        return np.asarray(outline) * (self.scale * self.stretch, self.scale) + self.origin
 
     def window(self, pixels: Points, margin: int) -> tuple[int, int, int, int] | None:
         """Returns left, top, right, bottom of what is in the picture; None where nothing is."""
@@ -42,7 +44,7 @@ class CanvasView:
 
     def places(self, left: int, top: int, right: int, bottom: int, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Returns x and y of the pixels of a window, each h,w."""
-        x = (np.arange(left, right, step, dtype=np.float32) + 0.5 * step - self.origin[0]) / self.scale
+        x = (np.arange(left, right, step, dtype=np.float32) + 0.5 * step - self.origin[0]) / self.scale / self.stretch
         y = (np.arange(top, bottom, step, dtype=np.float32) + 0.5 * step - self.origin[1]) / self.scale
         return np.broadcast_to(x, (len(y), len(x))), np.broadcast_to(y[:, None], (len(y), len(x)))
 
@@ -74,7 +76,7 @@ class Photograph:
         self.warmth = rng.normal(0, 0.025)
         self.exposure = rng.uniform(0.92, 1.08)
         self.texture = texture
-        self.grain = rng.uniform(0.008, 0.022) if grain is None else grain
+        self.grain = rng.uniform(0.004, 0.012) if grain is None else grain
         self.folds = self._folds()
 
     def _folds(self) -> np.ndarray:

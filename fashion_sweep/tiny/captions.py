@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from fashion_sweep.tiny.wardrobe import Bottom, DrawnGarment, Outfit
+from fashion_sweep.tiny.wardrobe import ACCESSORIES, Bottom, DrawnGarment, Outfit
 
 WOMEN, MEN = ("woman", "lady", "female"), ("man", "gentleman", "male")
 SLEEVES = {
@@ -22,8 +22,7 @@ def detailed(outfit: Outfit, rng: np.random.Generator) -> str:
     sentences = [_top(outfit, rng)]
     if outfit.bottom:
         sentences.append(_bottom(outfit, outfit.bottom, rng))
-    worn = [name for name in ("hat", "wrist", "ring", "glasses", "belt", "bag") if name in outfit.accessories]
-    sentences += [_accessory(outfit, name, rng) for name in worn[:2]]
+    sentences += [_accessory(outfit, name, rng) for name in ACCESSORIES if name in outfit.accessories]
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 

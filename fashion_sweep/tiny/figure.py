@@ -1,6 +1,8 @@
 """Draws a standing figure in heights of the figure: y from 0 (hair) to 1 (feet), x 0 in its middle."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +24,23 @@ class Pose:
     """Holds where the joints are. `arms`, `legs`: left and right, each from the body outwards, as paths."""
 
     arms: tuple[Points, Points]
-    legs: tuple[Points, Points]
+    legs: tuple[Points, ...]
     head: float
     """The distance by which the head is turned aside."""
+    has_head: bool = True
+
+    def maimed(self, flaw: str) -> "Pose":
+        """Returns the pose of a figure that is not whole: by a key of `FLAWS`."""
+        return replace(self, **FLAWS[flaw](self))
+
+
+FLAWS: dict[str, Callable[[Pose], dict[str, Any]]] = {
+    "no head": lambda pose: {"has_head": False},
+    "one leg": lambda pose: {"legs": pose.legs[:1]},
+    "other leg": lambda pose: {"legs": pose.legs[1:]},
+    "no legs": lambda pose: {"legs": ()},
+}
+"""What a figure can lack, for pictures that teach to tell whole ones."""
 
 
 def strike(rng: np.random.Generator, woman: bool) -> Pose:
@@ -50,7 +66,8 @@ def draw_figure(canvas: Canvas, outfit: Outfit, pose: Pose, rng: np.random.Gener
     tint = rng.uniform(0.93, 1.07, 3)  # no two reds are the same
     cloth = {garment: _material(garment, tint) for garment in (outfit.top, outfit.bottom) if garment}
     skin, hair = Material(SKINS[outfit.skin], fabric=SKIN), Material(HAIRS[outfit.hair], fabric=SKIN)
-    _back_hair(canvas, outfit, pose, hair)
+    if pose.has_head:
+        _back_hair(canvas, outfit, pose, hair)
     _legs(canvas, outfit, pose, skin)
     if outfit.bottom:
         _bottom(canvas, outfit, pose, cloth[outfit.bottom])
@@ -59,7 +76,8 @@ def draw_figure(canvas: Canvas, outfit: Outfit, pose: Pose, rng: np.random.Gener
         canvas.paint(box(-0.083, WAIST + 0.032, 0.083, WAIST + 0.056), LEATHER, 0.01)
         canvas.paint(box(-0.014, WAIST + 0.03, 0.014, WAIST + 0.058), GOLD, 0.006)
     _arms(canvas, outfit, pose, skin, cloth[outfit.top])
-    _head(canvas, outfit, pose, skin, hair)
+    if pose.has_head:
+        _head(canvas, outfit, pose, skin, hair)
 
 
 def _material(garment: DrawnGarment, tint: np.ndarray) -> Material:
@@ -81,7 +99,8 @@ def _back_hair(canvas: Canvas, outfit: Outfit, pose: Pose, hair: Material) -> No
 
 def _legs(canvas: Canvas, outfit: Outfit, pose: Pose, skin: Material) -> None:
     shoes = Material(COLORS[outfit.shoes], fabric=FABRICS["leather"])
-    for leg, side in zip(pose.legs, (-1, 1), strict=True):
+    for leg in pose.legs:
+        side = 1 if leg[0][0] > 0 else -1
         canvas.paint(stroke(leg, (0.05, 0.034, 0.022)), skin, 0.028)
         x, y = leg[-1]
         foot = [

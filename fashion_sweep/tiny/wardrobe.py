@@ -25,6 +25,7 @@ HAIRS: tuple[Rgb, ...] = (
 HAIRCUTS = {True: ("long", "long", "bob", "bun"), False: ("short", "short", "bald")}
 SLEEVES = ("no", "short", "medium", "long")
 NECKLINES = ("round", "v-shape", "lapel", "square")
+UPPER_GARMENTS = ("T-shirt", "shirt", "tank top", "sweater", "dress")
 TOP_KINDS = ("sweater", "shirt", "T-shirt")
 TOP_PATTERNS = ("striped", "pure color", "plaid", "color block", "floral", "graphic")
 TOPS = len(COLORS) * len(TOP_PATTERNS)
@@ -70,10 +71,7 @@ class Outfit:
 
 def dress_up(rng: np.random.Generator) -> Outfit:
     woman = bool(rng.random() < 0.6)
-    kind = _pick(
-        rng,
-        ("T-shirt", "shirt", "tank top", "sweater", "dress") if woman else ("T-shirt", "shirt", "tank top", "sweater"),
-    )
+    kind = _pick(rng, UPPER_GARMENTS if woman else UPPER_GARMENTS[:-1])
     top = _top(rng, kind)
     return Outfit(
         woman=woman,
@@ -83,7 +81,9 @@ def dress_up(rng: np.random.Generator) -> Outfit:
         top=top,
         bottom=None if kind == "dress" else _bottom(rng, woman, top.color),
         dress_length=_pick(rng, ("short", "medium", "long")),
-        accessories=frozenset(name for name in ACCESSORIES if rng.random() < 0.22),
+        accessories=frozenset(
+            ACCESSORIES[i] for i in rng.permutation(len(ACCESSORIES))[: rng.choice(3, p=(0.4, 0.4, 0.2))]
+        ),
         hat=_color(rng),
         shoes=_pick(rng, ("black", "white", "brown", "gray")),
     )

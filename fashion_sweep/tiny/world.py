@@ -14,7 +14,7 @@ from pathlib import Path
 from fashion_sweep.tiny import RENDERED
 from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, garment_picture, general_picture
 
-FORMAT = 1
+FORMAT = 2
 """The version of the files: counts up when the same seed would give other ones, so that old ones are written anew."""
 FACTS = "world.json"
 GARMENTS = "garments.csv"

@@ -24,8 +24,8 @@ from fashion_sweep.training.batches import (
     CachedCaptions,
     CaptionRows,
     EncodedCaptions,
+    HeldCaptions,
     PriorPictures,
-    TokenizedCaptions,
     TrainingSet,
 )
 from fashion_sweep.training.checkpoint import (
@@ -91,13 +91,16 @@ class Adaptation:
         average = Average(parameters, self.config.ema_decay) if self.config.ema_decay else None
         step = self.agreed(lambda: newest_sound(paths.checkpoints, observer.note))
         checkpoint = load_checkpoint(paths.checkpoints, step, parameters, optimizer, average)
+        data = self._training_set(model)
+        if self.captions and not self.spec.trains_conditioning:
+            model.finish_encoding()
         model.prepare_training(self.spec.components, bool(self.config.gradient_checkpointing))
         accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
         trainer = Trainer(
             model=model,
             parameters=parameters,
             optimizer=optimizer,
-            data=self._training_set(model),
+            data=data,
             config=self.config,
             steps=training_steps(self.config, self.catalogue),
             share=self._share(checkpoint.micro_batch_size),
@@ -147,7 +150,7 @@ class Adaptation:
             validation_seed=self.config.seed,
             num_train_timesteps=model.num_train_timesteps,
             prior=self.prior,
-            prior_captions=TokenizedCaptions(model.tokenize(prior_caption)) if prior_caption else None,
+            prior_captions=HeldCaptions(model.tokenize(prior_caption)) if prior_caption else None,
             noise_offset=self.config.noise_offset,
             empty_caption=self._empty_caption(model) if self.config.proportion_empty_prompts else None,
             proportion_empty_prompts=self.config.proportion_empty_prompts,
@@ -155,13 +158,13 @@ class Adaptation:
 
     def _captions(self, model: Model, captions: Sequence[str]) -> CaptionRows:
         if self.spec.trains_conditioning:
-            return TokenizedCaptions(model.tokenize([begun_with(self.spec.prompt_prefix, one) for one in captions]))
+            return HeldCaptions(model.tokenize([begun_with(self.spec.prompt_prefix, one) for one in captions]))
         return CachedCaptions(self.captions) if self.captions else EncodedCaptions(model, captions)
 
     def _empty_caption(self, model: Model) -> CaptionRows:
         if self.spec.trains_conditioning:
-            return TokenizedCaptions(model.tokenize([""]))
-        return EncodedCaptions(model, [""])
+            return HeldCaptions(model.tokenize([""]))
+        return HeldCaptions(EncodedCaptions(model, [""]).conditioning([0]))
 
     def _split(self) -> tuple[list[Record], list[Record]]:
         if self.only is None:

@@ -59,13 +59,13 @@ class EncodedCaptions:
 
 
 @dataclass(frozen=True)
-class TokenizedCaptions:
-    """Captions as tokens, for training a component that reads captions."""
+class HeldCaptions:
+    """Captions held in memory: as tokens, for training a component that reads captions, or a few encoded ones."""
 
-    tokens: Conditioning
+    rows: Conditioning
 
     def conditioning(self, rows: Sequence[int]) -> Conditioning:
-        return {name: tensor[list(rows)] for name, tensor in self.tokens.items()}
+        return {name: tensor[list(rows)] for name, tensor in self.rows.items()}
 
 
 @dataclass(frozen=True)

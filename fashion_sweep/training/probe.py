@@ -18,6 +18,7 @@ from fashion_sweep.config.loading import read_run_config
 from fashion_sweep.config.preset import RunConfig
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.doors import OPTIMIZERS
+from fashion_sweep.encodings.caches import read_caches
 from fashion_sweep.errors import first_line
 from fashion_sweep.models.attention import choose_attention
 from fashion_sweep.models.memory import is_out_of_memory, release_memory
@@ -69,7 +70,7 @@ def probe(run: RunPaths, alive: Alive) -> dict[str, Any]:
     tries: list[Tried] = []
     if all(spec.is_base_model for spec in specs_of(config)):
         return asdict(Settled()) | {"tried": []}
-    bench = Bench(config, device)
+    bench = Bench(config, device, has_captions=run.caches.is_file() and read_caches(run).captions is not None)
 
     def attempt(settled: Settled) -> Tried:
         alive()
@@ -135,8 +136,9 @@ def _first_that_fits(group: Sequence[Settled], attempt: Try) -> Tried | None:
 class Bench:
     """Takes steps of the run's largest trial, on a model that is loaded anew where its settings change."""
 
-    def __init__(self, config: RunConfig, device: str) -> None:
-        self._config, self._device = config, device
+    def __init__(self, config: RunConfig, device: str, has_captions: bool = False) -> None:
+        """`has_captions`: they come encoded from the cache, where no trained component reads them."""
+        self._config, self._device, self._has_captions = config, device, has_captions
         trained = [spec for spec in specs_of(config) if not spec.is_base_model]
         # Where text encoders are trained, their activations are kept too.
         self._spec: TrialSpec = max(trained, key=lambda spec: (spec.trains_conditioning, parameters_of(config, spec)))
@@ -159,9 +161,12 @@ class Bench:
             model.components, self._spec, training, 0, lambda component, text: model.token_row(component, text)
         )
         try:
+            batch = self._batch(model, settled.micro_batch_size or training.batch_size)
+            if self._has_captions and not self._spec.trains_conditioning:
+                model.finish_encoding()
             model.prepare_training(self._spec.components, settled.gradient_checkpointing)
             optimizer = OPTIMIZERS[training.optimizer].make(parameters.groups, training)
-            return self._timed(model, optimizer, settled)
+            return self._timed(model, optimizer, batch, settled)
         finally:
             model.finish_training()
             attaching.detach(model.components, self._spec)
@@ -171,10 +176,8 @@ class Bench:
         self._loaded = None
         release_memory()
 
-    def _timed(self, model: Model, optimizer: torch.optim.Optimizer, settled: Settled) -> Tried:
-        training, on_gpu = self._config.preset.training, model.device.type == "cuda"
-        size = settled.micro_batch_size or training.batch_size
-        batch = self._batch(model, size)
+    def _timed(self, model: Model, optimizer: torch.optim.Optimizer, batch: Batch, settled: Settled) -> Tried:
+        training, on_gpu, size = self._config.preset.training, model.device.type == "cuda", len(batch.latents)
         accelerator = Accelerator(cpu=not on_gpu, mixed_precision=training.autocast)
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()

@@ -57,7 +57,7 @@ def trained(config, tmp_path_factory):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_fresh_dora_leaves_every_output_as_it_was(config, dtype):
     model = fresh(config, dtype)
-    inputs = (torch.randn(2, 4, 16, 12).to(model.pipeline.unet.dtype), torch.tensor([500, 20]))
+    inputs = (torch.randn(2, 8, 16, 12).to(model.pipeline.unet.dtype), torch.tensor([500, 20]))
     text = model.encode_text(["a shirt", "a hat"])
     conditions = {"text_embeds": text["pooled"], "time_ids": torch.ones(2, 6)}
 

@@ -112,7 +112,7 @@ def fresh(config):
 def image(model, config):
     request = GenerationRequest(
         prompts=["a woman in a red cotton dress"],
-        noise=torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(3)),
+        noise=torch.randn(1, 8, 16, 12, generator=torch.Generator().manual_seed(3)),
         original_size=(160, 109),
     )
     quick = {"num_inference_steps": 5, "refine_fraction": 0.0}

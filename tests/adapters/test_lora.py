@@ -73,7 +73,7 @@ def test_the_planned_count_is_the_attached_and_the_saved_one(fresh, config, tmp_
 
 def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed(fresh, config):
     conditioning = {"time_ids": torch.ones(2, 6), **fresh.encode_text(["a shirt", "a hat"])}
-    batch = Batch(*torch.randn(2, 2, 4, 16, 12), torch.tensor([500, 20]), conditioning)
+    batch = Batch(*torch.randn(2, 2, 8, 16, 12), torch.tensor([500, 20]), conditioning)
     with torch.no_grad():
         before = fresh.loss(batch)
         parameters = attaching.attach(fresh.components, TrialSpec.of({"unet": 2}), training(config), seed=5)
@@ -91,7 +91,7 @@ def test_a_fresh_adapter_changes_nothing_and_its_start_is_a_function_of_the_seed
 def test_whatever_it_starts_from_it_changes_nothing_and_leaves_no_trace(fresh, config, tmp_path, start, kind):
     spec = TrialSpec.of({"unet": {"kind": kind, "rank": 4, "init_lora_weights": start, "lora_alpha": 2.0}})
     conditioning = {"time_ids": torch.ones(2, 6), **fresh.encode_text(["a shirt", "a hat"])}
-    batch = Batch(*torch.randn(2, 2, 4, 16, 12), torch.tensor([500, 20]), conditioning)
+    batch = Batch(*torch.randn(2, 2, 8, 16, 12), torch.tensor([500, 20]), conditioning)
     weights = {name: weight.clone() for name, weight in fresh.pipeline.unet.named_parameters()}
     with torch.no_grad():
         before = fresh.loss(batch)
@@ -145,7 +145,7 @@ def test_rank_and_alpha_survive_the_way_through_the_file(fresh, config, tmp_path
     read = plain.pipeline.unet.peft_config["default_0"]
     assert (read.r, read.lora_alpha) == (4, 3.0)
     conditioning = {"time_ids": torch.ones(1, 6), **fresh.tokenize(["a blue shirt"])}
-    batch = Batch(*torch.randn(2, 1, 4, 16, 12), torch.tensor([300]), conditioning)
+    batch = Batch(*torch.randn(2, 1, 8, 16, 12), torch.tensor([300]), conditioning)
     with torch.no_grad():
         trained, loaded = fresh.loss(batch), plain.loss(batch)
         untouched = SDXLModel.load(config.preset.model, "cpu").loss(batch)

@@ -49,7 +49,7 @@ def fresh(config, dtype="float32"):
 
 
 def pictures_of(model, config):
-    noise = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(1, 8, 16, 12, generator=torch.Generator().manual_seed(3))
     request = GenerationRequest(["a red dress"], noise, original_size=(160, 109))
     quick = {"num_inference_steps": 2, "refine_fraction": 0.0}
     return model.sample(request, config.preset.generation.model_copy(update=quick)).int()
@@ -102,7 +102,7 @@ def distance(one, other):
 @pytest.mark.parametrize("name", TRIALS)
 def test_it_starts_as_the_base_model_and_is_counted_before_it_is_made(config, name):
     model = fresh(config)
-    inputs = (torch.randn(2, 4, 16, 12), torch.tensor([500, 20]))
+    inputs = (torch.randn(2, 8, 16, 12), torch.tensor([500, 20]))
     text = model.encode_text(["a shirt", "a hat"])
     conditions = {"text_embeds": text["pooled"], "time_ids": torch.ones(2, 6)}
 
@@ -149,7 +149,7 @@ def test_pictures_of_the_trained_model_are_those_of_its_file_put_into_weights(co
     with adapted(path, SDXL, base.components):
         pictures = pictures_of(base, config)
     assert int((pictures - expected).abs().max()) <= 1
-    assert int((pictures - plain).abs().max()) > 10
+    assert int((pictures - plain).abs().max()) > 4
     assert distance(weights_of(base), before) == 0
 
 

@@ -55,7 +55,7 @@ def attach(model, config, values, seed=0):
 
 
 def request(prompt):
-    noise = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(1, 8, 16, 12, generator=torch.Generator().manual_seed(3))
     return GenerationRequest([prompt], noise, original_size=(160, 109))
 
 

@@ -161,7 +161,7 @@ def check_against_the_images(run):
     pixels = np.stack([centre_view(load_rgb(record.path), size).pixels for record in order])
     reference = {"features": judge.features(torch.from_numpy(pixels).movedim(-1, 1), "features").numpy()}
     real = RealImages(reference, real_statistics(metrics, reference, evaluation))
-    kept = {"features": saved["features"].numpy(), "clip_scores": scores.numpy()}
+    kept = {name: values.numpy() for name, values in saved.items()} | {"clip_scores": scores.numpy()}
     estimates = evaluate(metrics, kept, real, evaluation, prompt_groups([r.caption for r in order[:160]]))
     expected = as_result(metrics, estimates, real, evaluation)
     assert expected.pop("looks")["160"]["fid"] < expected["fid"]
@@ -180,6 +180,7 @@ def test_a_sweep_runs_from_photographs_to_report_and_a_second_run_does_nothing_a
         "training.checkpoint_every=2",
         "training.views=1",
         "generation.num_inference_steps=5",
+        "generation.refine_fraction=0.2",
         "evaluation.samples=160",
         "resources.workers_per_trial=2",
         "data.fashion.max_aspect_ratio=null",

@@ -52,7 +52,7 @@ def test_every_suggestion_is_within_the_budget_and_on_disk_before_it_runs(run):
     assert all(parameters_of(config, spec) <= 140_000 for spec in run_specs(run, config))
     assert {spec.trains_conditioning for spec in run_specs(run, config)} == {True, False}
     rates = [dict(spec.training)["learning_rate"] for spec in run_specs(run, config)]
-    assert all(5e-4 <= rate <= 2e-2 for rate in rates)
+    assert all(2e-3 <= rate <= 5e-2 for rate in rates)
     assert len(set(rates)) > 20
 
 

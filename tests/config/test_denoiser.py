@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from fashion_sweep.config.loading import PRESETS, load_run_config
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.named_files import PRESETS
 from fashion_sweep.planning.plan import plan, resolved
 
 STUDY = ["exp1", "exp2", "exp3", "exp4", "exp6", "exp7", "exp9", "search"]
@@ -36,12 +37,10 @@ def test_an_equal_budget_is_solved_for_the_base_model_at_hand():
     }
 
 
-def test_what_a_sweep_has_for_a_preset_is_also_for_those_named_after_it(tmp_path):
+def test_what_a_sweep_has_for_a_preset_is_also_for_those_that_are_like_it(tmp_path):
     same = yaml.safe_load((PRESETS / "tiny.yaml").read_text())
-    named_after, other = tmp_path / "tiny-small.yaml", tmp_path / "tinysmall.yaml"
-    for path in (named_after, other):
-        path.write_text(yaml.safe_dump(same))
-    prompts = [
-        load_run_config("exp2", preset).sweep.sample_prompts for preset in ("tiny", str(named_after), str(other))
-    ]
+    like, other = tmp_path / "mine.yaml", tmp_path / "tiny-small.yaml"
+    like.write_text(yaml.safe_dump({"like": "tiny", "model": same["model"]}))
+    other.write_text(yaml.safe_dump(same))
+    prompts = [load_run_config("exp2", preset).sweep.sample_prompts for preset in ("tiny", str(like), str(other))]
     assert prompts[0] == prompts[1] != prompts[2]

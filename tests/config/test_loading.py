@@ -3,8 +3,10 @@ import random
 import pytest
 import yaml
 
-from fashion_sweep.config.loading import PRESETS, SWEEPS, load_preset, load_run_config, read_run_config
+from fashion_sweep.config.loading import load_preset, load_run_config, read_run_config
+from fashion_sweep.config.named_files import PRESETS, SWEEPS
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.tiny.pictures import PORTRAIT_FILE, SQUARE_FILE
 
 
 @pytest.mark.parametrize("preset", [path.stem for path in PRESETS.glob("*.yaml")])
@@ -37,11 +39,95 @@ def test_the_sdxl_preset_is_the_studys_protocol():
     assert (evaluation.samples, evaluation.features) == (40_000, "inception-v3")
 
 
-def test_the_tiny_preset_filters_as_the_studys_does():
+def test_the_tiny_preset_filters_on_the_sides_that_the_studys_does():
+    """Its figures stand in frames of 3 to 4, in which crops leave them whole."""
     tiny, sdxl = (load_run_config("exp2", name).preset.data for name in ("tiny", "sdxl"))
-    for name in ("fashion", "general"):
-        ours, studys = tiny[name], sdxl[name]
-        assert (ours.min_aspect_ratio, ours.max_aspect_ratio) == (studys.min_aspect_ratio, studys.max_aspect_ratio)
+    assert tiny["general"].min_aspect_ratio == sdxl["general"].min_aspect_ratio
+    assert [one["fashion"].min_aspect_ratio for one in (tiny, sdxl)] == [None, None]
+    assert PORTRAIT_FILE[0] / PORTRAIT_FILE[1] < tiny["fashion"].max_aspect_ratio < SQUARE_FILE[0] / SQUARE_FILE[1]
+
+
+def test_what_is_shown_is_written_out_for_each_set_that_is_judged():
+    def shown(preset, *settings):
+        return load_run_config("exp4", preset, [f"sweep.{one}" for one in settings]).sweep.show
+
+    assert shown("sdxl") == {"general": ["kid"]}
+    assert shown("tiny", "judge=[general, fashion]") == {
+        "general": ["kid"],
+        "fashion": ["kid", "attributes", "whole_figures"],
+    }
+    assert shown("tiny", "judge=[general, fashion]", "show=[cmmd]") == {"general": ["cmmd"], "fashion": ["cmmd"]}
+    assert shown("tiny", "judge=[general, fashion]", "show={general: [cmmd]}") == {
+        "general": ["cmmd"],
+        "fashion": ["kid"],
+    }
+    with pytest.raises(ConfigError, match=r"show.fahsion: is no set that is judged; did you mean 'fashion'"):
+        shown("tiny", "judge=[general, fashion]", "show={fahsion: [cmmd]}")
+
+
+def test_a_preset_is_like_another_but_for_its_model_and_what_it_says(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("like: tiny\nmodel: {base: 'embedded:base', dtype: float32}\ntraining: {steps: 7}\n")
+    mine, tiny = load_preset(str(path)), load_preset("tiny")
+    assert (mine.name, mine.model.refiner, mine.training.steps) == ("mine", None, 7)
+    same = {"name", "like", "model", "training"}
+    assert mine.model_dump(exclude=same) == tiny.model_dump(exclude=same)
+    assert mine.training.model_copy(update={"steps": 300}) == tiny.training
+
+
+def test_a_preset_like_one_that_is_like_another_has_the_sweeps_of_both(tmp_path):
+    between, mine = tmp_path / "between.yaml", tmp_path / "mine.yaml"
+    between.write_text("like: tiny-sd3\ntraining: {steps: 7}\n")
+    mine.write_text(f"like: {between}\ntraining: {{batch_size: 4}}\n")
+    config, of_tiny = load_run_config("exp5", str(mine)), load_run_config("exp5", "tiny-sd3")
+    assert config.sweep == of_tiny.sweep
+    assert config.preset.model == of_tiny.preset.model
+    assert (config.preset.training.steps, config.preset.training.batch_size) == (7, 4)
+    between.write_text(f"like: {mine}")
+    with pytest.raises(ConfigError, match=r"mine.yaml: like: is like itself, by way of mine and between"):
+        load_preset(str(mine))
+
+
+def test_what_a_preset_is_like_cannot_be_set():
+    with pytest.raises(ConfigError, match="--set like: belongs into a preset's file; --preset sdxl chooses"):
+        load_preset("tiny", ["like=sdxl"])
+
+
+def test_what_a_preset_shows_of_rendered_pictures_alone_is_not_shown_of_photographs(tmp_path):
+    own = load_run_config("exp2", "tiny").sweep.show["fashion"]
+    assert own == ["kid", "attributes", "whole_figures"]
+    photographs = ["data.fashion.root=/photos"]
+    assert load_run_config("exp2", "tiny", photographs).sweep.show["fashion"] == ["kid"]
+    asked = [*photographs, "data.fashion.show=[cmmd]"]
+    assert load_run_config("exp2", "tiny", asked).sweep.show["fashion"] == ["kid", "cmmd"]
+    twin = load_run_config("exp9", "tiny", photographs).sweep.show["fashion_nf4"]
+    (mine := tmp_path / "mine.yaml").write_text("like: tiny\ndata: {fashion: {root: /photos}}")
+    assert twin == load_run_config("exp2", str(mine)).sweep.show["fashion"] == ["kid"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "setting"), [("sdxl", "sweep.show=[attributes]"), ("tiny", "data.fashion.show=[attributes]")]
+)
+def test_photographs_are_not_read_as_rendered(preset, setting):
+    with pytest.raises(ConfigError, match=r"sweep: attributes is for rendered pictures, and those of data.fashion"):
+        load_run_config("exp2", preset, ["data.fashion.root=/photos", setting])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("like: tniy", "unknown preset 'tniy'; did you mean 'tiny'"),
+        ("like: [tiny]", "mine.yaml: like: must be the name of a preset"),
+        ("like: nowhere.yaml", "preset file nowhere.yaml does not exist"),
+    ],
+)
+def test_what_a_preset_cannot_be_like_is_told(tmp_path, text, said):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load_preset(str(path))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_set_wins_over_the_files(tmp_path):

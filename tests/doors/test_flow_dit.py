@@ -33,6 +33,7 @@ SETTINGS = [
     "sweep.sample_prompts=[{prompt: A red shirt., seed: 0}]",
     "data.fashion.rendered_images=240",
     "training.steps=8",
+    "training.snr_gamma=null",
     "training.checkpoint_every=2",
     "training.validation_every=2",
     "generation.num_inference_steps=3",

@@ -24,9 +24,9 @@ from fashion_sweep.tiny import WEIGHTS
 from tests.conftest import write_fashion
 
 
-def roots(catalogue, *settings, **others):
+def roots(catalogue, *settings, preset="tiny", **others):
     """Folder of each part, by kind, where both sets are `catalogue` but for `others`."""
-    config = load_run_config("exp2", "tiny", ["sweep.judge=[fashion, general]", *settings])
+    config = load_run_config("exp2", preset, ["sweep.judge=[fashion, general]", *settings])
     caches = plan_caches(config, {"fashion": catalogue, "general": catalogue} | others)
     return {kind: cache.root for kind, cache in caches.parts.items()}
 
@@ -68,6 +68,18 @@ def test_losses_of_another_number_of_images_are_apart_since_their_timesteps_are_
 )
 def test_a_part_is_made_anew_where_what_it_comes_from_is_another(catalogue, setting, parts):
     assert changed(roots(catalogue), roots(catalogue, setting)) == parts
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("model.shift=2", {"loss-general"}),
+        ("model.logit_mean=0.5", {"loss-general"}),
+        ("model.max_sequence_length=8", {"captions", "loss-general"}),
+    ],
+)
+def test_what_the_loss_alone_depends_on_makes_it_anew(catalogue, setting, parts):
+    assert changed(roots(catalogue, preset="tiny-sd3"), roots(catalogue, setting, preset="tiny-sd3")) == parts
 
 
 def test_data_and_weights_that_were_copied_are_the_same_and_a_run_goes_on_with_them(tmp_path):

@@ -96,7 +96,7 @@ def test_a_run_keeps_no_more_than_the_limit_and_goes_on_so(small, tmp_path):
         "exp2",
         "tiny",
         [f"data.fashion.root={config.preset.data['fashion'].root}", "data.fashion.max_aspect_ratio=null"]
-        + [f"cache.max_gb={12 * (2 * 1_560 + 256) / 1e9}"],
+        + [f"cache.max_gb={12 * (2 * 3_096 + 256) / 1e9}"],
     )
     small_caches = plan_caches(tight, {"fashion": catalogue})
     assert (small_caches.views, small_caches.captions) == (2, None)

@@ -34,7 +34,7 @@ from fashion_sweep.storage.files import write_text
 from fashion_sweep.tracking.fetching import Fetched
 
 PROMPT = "a woman in a red cotton dress"
-QUICK = ["generation.num_inference_steps=5"]
+QUICK = ["generation.num_inference_steps=5", "generation.refine_fraction=0.2"]
 QUIET = Console(quiet=True)
 
 
@@ -118,7 +118,7 @@ def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_
     with Image.open(folder / "03.png") as image:
         told = dict(image.text)
         assert told.pop("parameters") == (
-            f"a man in jeans, señor\nNegative prompt: {negative}\nSteps: 5, Sampler: DDIM, CFG scale: 3, Seed: 7, "
+            f"a man in jeans, señor\nNegative prompt: {negative}\nSteps: 5, Sampler: DDIM, CFG scale: 4, Seed: 7, "
             'Size: 48x64, Model: "embedded:base", Refiner: "embedded:refiner", Refiner switch at: 0.8'
         )
         assert told == {
@@ -129,7 +129,7 @@ def test_several_images_are_numbered_and_gridded_and_nothing_is_overwritten(tmp_
             "preset": "tiny",
             "base_model": "embedded:base",
             "steps": "5",
-            "guidance": "3",
+            "guidance": "4",
             "size": "64x48",
             "original_size": "64x48",
             "refine_fraction": "0.2",
@@ -255,7 +255,7 @@ def test_a_grid_of_two_runs_tells_which_settings_it_has_and_that_others_were_jud
     other = replace(run, label="other", trained_with=load_preset("tiny"))
     assert settings_told([run, moved], None) is None
     said = settings_told([run, other], None)
-    assert said.endswith(": other was judged with 10 steps, 20% of them by the refiner, guidance 3, 64x48")
+    assert said.endswith(": other was judged with 8 steps, 12.5% of them by the refiner, guidance 4, 64x48")
     assert settings_told([run, other], "tiny") is None
     assert settings_told([Adapter("x", "x")], None) == (
         "drawn with the preset's settings: x does not tell how pictures of it were judged"

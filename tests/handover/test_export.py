@@ -88,7 +88,10 @@ def test_the_best_trial_is_exported_with_a_card_and_every_file_tells_what_it_is(
     assert (front["base_model"], front["library_name"]) == ("embedded:base", "diffusers")
     assert {"lora", "text-to-image"} <= set(front["tags"])
     assert SENTENCE in text
-    assert "| fashion (what it was trained on) | 7.12 | 6.54 | 1.2 | 22.52 | tiny-clip | embedded:clip | 256 |" in text
+    assert (
+        "| fashion (what it was trained on) | 7.12 | 6.54 | 1.2 | 22.52 | – | – | tiny-clip | embedded:clip | 256 |"
+        in text
+    )
 
 
 def test_the_diffusers_export_holds_the_trained_tensors_as_they_are(run):

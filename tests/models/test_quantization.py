@@ -38,9 +38,9 @@ def fresh(config, bits, dtype="float32"):
 
 
 def picture_of(model, config):
-    noise = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(1, 8, 16, 12, generator=torch.Generator().manual_seed(3))
     request = GenerationRequest(["a red dress"], noise, original_size=(160, 109))
-    quick = {"num_inference_steps": 3, "refine_fraction": 0.0}
+    quick = {"num_inference_steps": 3, "refine_fraction": 0.0, "guidance_scale": 3.0}
     return model.sample(request, config.preset.generation.model_copy(update=quick)).int()
 
 
@@ -82,7 +82,7 @@ def test_an_adapter_starts_as_the_base_is_trained_and_is_drawn_from_its_file_as_
     model, spec = fresh(config, bits), TrialSpec.of(KINDS[kind])
     before = picture_of(model, config)
     parameters = attaching.attach(model.components, spec, config.preset.training, seed=0)
-    assert int((picture_of(model, config) - before).abs().max()) <= {"nf4": 1, "int8": 12}[bits]
+    assert int((picture_of(model, config) - before).abs().max()) <= {"nf4": 1, "int8": 24}[bits]
     draw = torch.Generator().manual_seed(0)
     for parameter in parameters.values():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=draw)
@@ -96,7 +96,7 @@ def test_an_adapter_starts_as_the_base_is_trained_and_is_drawn_from_its_file_as_
     with adapted(path, SDXL, model.components):
         drawn = picture_of(model, config)
     # int8 rounds the inputs of layers, too: what differs in the last bit may differ by a step in the next layer
-    assert int((drawn - trained).abs().max()) <= {"nf4": 1, "int8": 12}[bits]
+    assert int((drawn - trained).abs().max()) <= {"nf4": 1, "int8": 24}[bits]
     assert float((drawn - trained).abs().float().mean()) < 0.5
     assert torch.equal(picture_of(model, config), before)
 

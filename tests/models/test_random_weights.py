@@ -41,7 +41,7 @@ def test_what_a_random_model_makes_is_finite_and_of_usual_size(random_model):
     text = random_model.encode_text(["A shirt.", "A dress."])
     assert 0.3 < text["prompt_embeds"].std() < 3
     assert not torch.allclose(text["prompt_embeds"][0], text["prompt_embeds"][1])
-    latents = random_model.encode_images(torch.rand(1, 3, 64, 48) * 2 - 1, torch.zeros(1, 4, 16, 12))
+    latents = random_model.encode_images(torch.rand(1, 3, 64, 48) * 2 - 1, torch.zeros(1, 8, 16, 12))
     assert latents.isfinite().all()
 
 

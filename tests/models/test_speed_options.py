@@ -69,7 +69,7 @@ def gradient_of(model: SDXLModel, config) -> torch.Tensor:
     text = model.encode_text(["The shirt is of cotton."])
     conditioning = {name: tensor.clone() for name, tensor in text.items()}
     conditioning["time_ids"] = torch.tensor([[64.0, 48.0, 0, 0, 64, 48]])
-    seen = torch.randn(1, 4, 16, 12, generator=torch.Generator().manual_seed(0))
+    seen = torch.randn(1, 8, 16, 12, generator=torch.Generator().manual_seed(0))
     latents = seen / model.scheduler.alphas_cumprod[500].sqrt()  # without noise: the loss is the prediction squared
     model.loss(Batch(latents, torch.zeros_like(latents), torch.tensor([500]), conditioning)).mean().backward()
     assert all(parameter.dtype == torch.float32 for parameter in parameters.values())

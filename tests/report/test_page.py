@@ -67,11 +67,11 @@ def test_a_missing_number_is_a_gap_in_terminal_and_markdown(tmp_path):
     run = make_run(tmp_path / "run", "exp3")
     finish_trial(run, TrialSpec.of({"unet": 1}), 9216, {"fashion": judgement(None, None)}, seconds={})
     (table,) = trial_tables(collect(run))
-    assert table.rows[1] == ("UNet rank 1", "9,216", "256", GAP, "1.2 ± 0.1", GAP, GAP, GAP)
+    assert table.rows[1] == ("UNet rank 1", "9,216", "256", GAP, "1.2 ± 0.1", *[GAP] * 5)
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(terminal(table))
     assert "1.2 ± 0.1" in console.export_text()
-    assert "| UNet rank 1 | 9,216 | 256 | – | 1.2 ± 0.1 | – | – | – |" in markdown(table)
+    assert "| UNet rank 1 | 9,216 | 256 | – | 1.2 ± 0.1 | – | – | – | – | – |" in markdown(table)
 
 
 def test_time_table_shares_are_of_the_total(tmp_path):

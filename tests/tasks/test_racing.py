@@ -91,7 +91,8 @@ def console():
 @pytest.mark.timeout(280)
 @pytest.mark.xdist_group("ray")
 def test_a_race_whose_driver_is_lost_goes_on_where_it_was(console, monkeypatch):
-    settings = [*QUICK, "sweep.trials=[{unet: 1}, {unet: 2}]", "sweep.choose.margins={clip_score: 0.01}"]
+    settings = [*QUICK, "sweep.trials=[{unet: 1}, {unet: 2}]", "training.learning_rate=0.1"]
+    settings += ["sweep.choose.margins={clip_score: 0.01}"]
     config = load_run_config("exp2", "tiny", settings)
     killed = RunPaths(runs_root() / "killed")
 

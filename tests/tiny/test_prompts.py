@@ -7,7 +7,8 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from fashion_sweep.config.loading import SWEEPS, load_run_config
+from fashion_sweep.config.loading import load_run_config
+from fashion_sweep.config.named_files import SWEEPS
 from fashion_sweep.tiny import captions, scenes
 from fashion_sweep.tiny.materials import COLORS
 from fashion_sweep.tiny.wardrobe import dress_up

@@ -15,7 +15,7 @@ def test_fashion_has_the_layout_of_deepfashion_and_files_on_both_sides_of_the_fi
     assert len(files) == 60
     assert all(name.startswith(("MEN-", "WOMEN-")) and name.endswith(".jpg") for name in files)
     sizes = [Image.open(tmp_path / "fashion" / "images" / name).size for name in files]
-    too_wide = sum(width / height > 0.69 for width, height in sizes)
+    too_wide = sum(width / height > 0.74 for width, height in sizes)
     assert 0 < too_wide < 20
 
 

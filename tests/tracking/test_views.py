@@ -60,7 +60,9 @@ def test_the_table_has_sizes_first_and_then_what_the_verdict_goes_by(store):
     mirrored(store / "run", "2024-05-02T10:00:00+00:00")
     _, state = view(TABLE)
     columns = ["params.`parameters`", "params.`unet_rank`"]
-    columns += [f"metrics.`{name}`" for name in ("fid_corrected", "clip_score", "fid", "kid")]
+    columns += [
+        f"metrics.`{name}`" for name in ("fid_corrected", "clip_score", "fid", "kid", "attributes", "whole_figures")
+    ]
     assert state["selectedColumns"] == state["columnOrder"] == columns
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`fid_corrected`", True)
     mirrored(store / "whole", "2024-05-03T10:00:00+00:00", settings=[TRIALS, WHOLE])

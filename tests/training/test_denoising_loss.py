@@ -15,7 +15,7 @@ COUNT = 20
 @pytest.fixture(scope="module")
 def sample():
     generator = torch.Generator().manual_seed(0)
-    latents = torch.randn(COUNT, 4, 12, 16, generator=generator)
+    latents = torch.randn(COUNT, 8, 12, 16, generator=generator)
     captions = [f"A photograph of {i} things." for i in range(COUNT)]
     return LossSample(latents, {"time_ids": torch.ones(COUNT, 6)}, captions, first=0, total=COUNT, seed=3)
 

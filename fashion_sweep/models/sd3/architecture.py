@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.errors import ConfigError, first_line
 from fashion_sweep.models.architecture import (
-    Example,
     Fingerprints,
     Layers,
-    Names,
     Operations,
     Placement,
 )
@@ -27,12 +25,6 @@ from fashion_sweep.models.sd3.sources import SOURCES
 if TYPE_CHECKING:
     from fashion_sweep.models.model import Model
 
-PROJECTIONS = {
-    "transformer": ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
-    **TEXT_PROJECTIONS,
-}
-"""Query, key, value and output of every attention module: the layers adapted where a preset names none."""
-
 
 class StableDiffusion3(PipelineArchitecture):
     """Stable Diffusion 3 as an architecture; `models.architecture.Architecture` has the members' contracts."""
@@ -44,27 +36,23 @@ class StableDiffusion3(PipelineArchitecture):
         "transformer": Placement("transformer", ("transformer",)),
         **TEXT_PLACEMENTS,
     }
+    projections: Mapping[str, tuple[str, ...]] = {
+        "transformer": (
+            *("to_q", "to_k", "to_v", "to_out.0"),
+            *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
+        ),
+        **TEXT_PROJECTIONS,
+    }
     sampler = "Euler"
     config_class = SD3Config
-
-    @property
-    def names(self) -> Names:
-        return NAMES
-
-    def example_code(self, example: Example) -> tuple[list[str], list[str]]:
-        return example_code(example)
-
-    def target_modules(self, component: str) -> tuple[str, ...]:
-        return PROJECTIONS[component]
+    names = NAMES
+    example_code = staticmethod(example_code)
+    saved_name, spellings = staticmethod(export_keys.saved_name), staticmethod(export_keys.spellings)
+    size_divisor, view_bytes = staticmethod(cost.size_divisor), staticmethod(cost.view_bytes)
+    caption_bytes = staticmethod(cost.caption_bytes)
 
     def part_name(self, component: str, layer: str) -> str:
         return export_keys.part_name(layer) if component == "transformer" else layer
-
-    def saved_name(self, component: str, layer: str, file_format: str) -> str | None:
-        return export_keys.saved_name(component, layer, file_format)
-
-    def spellings(self, component: str, layer: str) -> set[str]:
-        return export_keys.spellings(component, layer)
 
     def layers(self, base: str, component: str) -> Layers:
         return layers_of(SOURCES.locate_architecture(base, "model.base"), component)
@@ -74,20 +62,13 @@ class StableDiffusion3(PipelineArchitecture):
         if model.reads_t5 and location.is_dir() and not (location / T5 / "config.json").is_file():
             raise ConfigError(f"model.t5: {model.base} has no {T5}; set it to false")
 
-    def size_divisor(self, model: SD3Config) -> int:
-        return cost.size_divisor(model)
-
     def fingerprints(self, model: SD3Config) -> Fingerprints:
         base = {"base": SOURCES.model_fingerprint(model.base, "model.base")}
         t5 = f"{model.max_sequence_length} {'tokens' if model.t5 else 'zeros'}"
-        drawing = {"shift": str(model.shift), "t5": t5}
-        return Fingerprints(base, {**base, "precision": model.dtype, "t5": t5}, drawing)
-
-    def view_bytes(self, model: SD3Config, size: Size) -> int:
-        return cost.view_bytes(model, size)
-
-    def caption_bytes(self, model: SD3Config) -> int:
-        return cost.caption_bytes(model)
+        text = {**base, "precision": model.dtype, "t5": t5}
+        shift = {"shift": str(model.shift)}
+        levels = shift | {"levels": f"{model.logit_mean} {model.logit_std}"}
+        return Fingerprints(base, text, loss=levels, drawing=shift)
 
     def operations(self, model: SD3Config, size: Size) -> Operations | None:
         from fashion_sweep.models.sd3.operations import count_operations

@@ -2,12 +2,15 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.errors import ConfigError
 from fashion_sweep.models.architecture import Layers
-from fashion_sweep.models.layer_stack import LayerStack, clip_layers
+from fashion_sweep.models.layer_stack import LayerStack, clip_layers, layers_in
 from fashion_sweep.storage.files import read_json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 COMPONENTS = ("transformer", "text_encoder", "text_encoder_2")
 """The networks that can carry an adapter; T5 carries none in any format."""
@@ -25,6 +28,8 @@ DEFAULTS: dict[str, Any] = {
     "qk_norm": None,
 }
 """The keys of sizes, with diffusers' defaults."""
+KINDS = {"transformer": ("_class_name", "SD3Transformer2DModel"), "text": ("model_type", "clip_text_model")}
+"""The key and the value by which a config is known."""
 SHAPELESS = {"sample_size", "pos_embed_max_size"}
 TIME_WIDTH, MODULATIONS, DUAL_MODULATIONS, LAST_MODULATIONS = 256, 6, 9, 2
 """Of a timestep's sinusoids; how many vectors of the block's width modulate it."""
@@ -32,7 +37,7 @@ TIME_WIDTH, MODULATIONS, DUAL_MODULATIONS, LAST_MODULATIONS = 256, 6, 9, 2
 
 @lru_cache
 def layers_of(folder: str, component: str) -> Layers:
-    """Reads the layers off the component's config.
+    """Reads the layers off the component's config where all of that is known, else off the network itself.
 
     Args:
         folder: with at least the configs of the model.
@@ -42,16 +47,29 @@ def layers_of(folder: str, component: str) -> Layers:
         ConfigError: the config is not at hand, or of another network.
     """
     config = read_json(Path(folder) / component / "config.json")
-    read = None
-    if config is not None:
-        read = transformer_layers(config) if component == "transformer" else clip_layers(config, projection=True)
-    if read is None:
+    kind, own = KINDS["transformer" if component == "transformer" else "text"]
+    if config is None or config.get(kind) != own:
         raise ConfigError(f"model.base: {folder} has no {component} of a Stable Diffusion 3")
-    return read
+    read = transformer_layers(config) if component == "transformer" else clip_layers(config, projection=True)
+    return read or layers_in(network_on_meta(folder, component))
+
+
+def network_on_meta(folder: str, component: str) -> "nn.Module":
+    """Builds the component on the meta device, without memory for its weights."""
+    import torch
+
+    with torch.device("meta"):
+        if component == "transformer":
+            from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+
+            return SD3Transformer2DModel.from_config(SD3Transformer2DModel.load_config(folder, subfolder=component))
+        from transformers.models.clip import CLIPTextConfig, CLIPTextModelWithProjection
+
+        return CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(folder, subfolder=component))
 
 
 def transformer_layers(config: dict[str, Any]) -> Layers | None:
-    """Returns the layers of the transformer, of whatever size; None where the config is of another network."""
+    """Returns the layers of the transformer, of whatever size; None where its config says more than is known."""
     keys = {key for key in config if not key.startswith("_")}
     if not keys <= DEFAULTS.keys() | SHAPELESS or config.get("qk_norm") not in (None, "rms_norm"):
         return None

@@ -48,6 +48,9 @@ class SD3Model(PipelineModel):
             self.pipeline.register_modules(text_encoder_3=encoder, tokenizer_3=tokenizer)
         return self.pipeline.text_encoder_3, self.pipeline.tokenizer_3
 
+    def finish_encoding(self) -> None:
+        self.pipeline.register_modules(text_encoder_3=None, tokenizer_3=None)
+
     def tokenize(self, captions: Sequence[str]) -> Conditioning:
         rows = dict(super().tokenize(captions))
         if self.config.reads_t5:

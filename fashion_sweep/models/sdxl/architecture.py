@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.errors import ConfigError, first_line
 from fashion_sweep.models.architecture import (
-    Example,
     Fingerprints,
     Layers,
-    Names,
     Operations,
     Placement,
 )
@@ -28,11 +26,6 @@ from fashion_sweep.models.sdxl.sources import SOURCES
 if TYPE_CHECKING:
     from fashion_sweep.models.model import Model
 
-PROJECTIONS = {
-    "unet": ("to_q", "to_k", "to_v", "to_out.0"),
-    **TEXT_PROJECTIONS,
-}
-"""Query, key, value and output of every attention module: the layers adapted where a preset names none."""
 FILES = {
     "model.base": "/models/sd_xl_base_1.0.safetensors",
     "model.refiner": "/models/sd_xl_refiner_1.0.safetensors",
@@ -51,52 +44,30 @@ class StableDiffusionXL(PipelineArchitecture):
         "unet": Placement("UNet", ("unet",)),
         **TEXT_PLACEMENTS,
     }
+    projections: Mapping[str, tuple[str, ...]] = {"unet": ("to_q", "to_k", "to_v", "to_out.0"), **TEXT_PROJECTIONS}
     embedding_keys: Mapping[str, str] = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
     sampler, second_title, is_told_sizes, has_snr = "DDIM", "refiner", True, True
-
-    @property
-    def names(self) -> Names:
-        return NAMES
-
-    def example_code(self, example: Example) -> tuple[list[str], list[str]]:
-        return example_code(example)
-
-    def target_modules(self, component: str) -> tuple[str, ...]:
-        return PROJECTIONS[component]
-
-    def saved_name(self, component: str, layer: str, file_format: str) -> str | None:
-        return export_keys.saved_name(component, layer, file_format)
-
-    def spellings(self, component: str, layer: str) -> set[str]:
-        return export_keys.spellings(component, layer)
+    config_class = SDXLConfig
+    names = NAMES
+    example_code = staticmethod(example_code)
+    saved_name, spellings = staticmethod(export_keys.saved_name), staticmethod(export_keys.spellings)
+    size_divisor, view_bytes = staticmethod(cost.size_divisor), staticmethod(cost.view_bytes)
+    caption_bytes = staticmethod(cost.caption_bytes)
+    typical_operations = staticmethod(cost.typical_operations)
 
     def layers(self, base: str, component: str) -> Layers:
         return layers_of(SOURCES.locate_architecture(base, "model.base"), component)
-
-    config_class = SDXLConfig
 
     def check(self, model: SDXLConfig) -> None:
         for key, name in _names(model, with_refiner=True).items():
             SOURCES.locate(name, key)
         check_schedules(model)
 
-    def size_divisor(self, model: SDXLConfig) -> int:
-        return cost.size_divisor(model)
-
     def fingerprints(self, model: SDXLConfig) -> Fingerprints:
         base = {"base": SOURCES.model_fingerprint(model.base, "model.base")}
         vae = {"vae": SOURCES.model_fingerprint(model.vae, "model.vae")} if model.vae else {}
         refiner = SOURCES.model_fingerprint(model.refiner, "model.refiner") if model.refiner else ""
-        return Fingerprints(base | vae, base | {"precision": model.dtype}, {"refiner": refiner})
-
-    def view_bytes(self, model: SDXLConfig, size: Size) -> int:
-        return cost.view_bytes(model, size)
-
-    def caption_bytes(self, model: SDXLConfig) -> int:
-        return cost.caption_bytes(model)
-
-    def typical_operations(self, model: SDXLConfig, size: Size) -> Operations | None:
-        return cost.typical_operations(model, size)
+        return Fingerprints(base | vae, base | {"precision": model.dtype}, loss={}, drawing={"refiner": refiner})
 
     def operations(self, model: SDXLConfig, size: Size) -> Operations | None:
         from fashion_sweep.models.sdxl.operations import count_operations

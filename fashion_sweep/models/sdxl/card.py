@@ -1,11 +1,12 @@
 """The names of Stable Diffusion XL in other tools, and example code that uses it."""
 
 from fashion_sweep.models.architecture import Example, Names
+from fashion_sweep.models.sdxl.config import SDXLConfig
 
 NAMES = Names(hub="stable-diffusion-xl", modelspec="stable-diffusion-xl-v1-base", sd_scripts="sdxl_base_v1-0")
 
 
-def example_code(example: Example) -> tuple[list[str], list[str]]:
+def example_code(example: Example, model: SDXLConfig) -> tuple[list[str], list[str]]:
     """Returns example code: diffusers' own pipeline with the sampler that pictures are judged with."""
     conditioned = f", original_size={example.original_size}" if example.original_size else ""
     imports = ["from diffusers import DDIMScheduler, StableDiffusionXLPipeline"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashion_sweep.models.architecture import Layers
-from fashion_sweep.models.layer_stack import LayerStack, clip_layers
+from fashion_sweep.models.layer_stack import LayerStack, clip_layers, layers_in
 from fashion_sweep.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -75,20 +75,7 @@ def layers_of(folder: str, component: str) -> Layers:
     read = None
     if config is not None:
         read = unet_layers(config) if component == "unet" else clip_layers(config, component == "text_encoder_2")
-    return read or built_layers(folder, component)
-
-
-def built_layers(folder: str, component: str) -> Layers:
-    """Returns the layers of the network as its library builds it on the meta device."""
-    from torch import nn
-
-    network, parted = network_on_meta(folder, component), dict[bool, dict[str, tuple[int, ...]]]()
-    for name, layer in network.named_modules():
-        is_of_words = isinstance(layer, nn.Embedding) and name.endswith("token_embedding")
-        if is_of_words or isinstance(layer, nn.Linear | nn.Conv2d):
-            parted.setdefault(is_of_words, {})[name] = tuple(layer.weight.shape)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Layers(parted.get(False, {}), parameters, parted.get(True, {}))
+    return read or layers_in(network_on_meta(folder, component))
 
 
 def network_on_meta(folder: str, component: str) -> "nn.Module":

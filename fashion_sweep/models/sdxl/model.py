@@ -110,7 +110,7 @@ class SDXLModel(PipelineModel):
 
 
 def predict(unet: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-    """Returns the UNet's prediction for noisy latents N,4,h,w, of the same shape, float32."""
+    """Returns the UNet's prediction for noisy latents N,c,h,w, of the same shape, float32."""
     dtype = unet.dtype
     prediction: Tensor = unet(
         latents.to(dtype),

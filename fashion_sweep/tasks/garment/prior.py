@@ -5,8 +5,8 @@ from typing import Any
 from fashion_sweep.config.data_source import Size
 from fashion_sweep.config.garment_config import PriorConfig
 from fashion_sweep.data.catalogue import Catalogue
-from fashion_sweep.encodings.cache_part import CachePart, Weights
-from fashion_sweep.models.architecture import Operations
+from fashion_sweep.encodings.cache_part import CachePart
+from fashion_sweep.models.architecture import Fingerprints, Operations
 from fashion_sweep.planning.gpu import Gpu
 
 
@@ -37,11 +37,11 @@ class Prior(CachePart):
     def rows(self, images: int, captions: int) -> int:
         return len(self.kinds) * self.prior.images
 
-    def key(self, catalogue: Catalogue, weights: Weights) -> dict[str, Any]:
-        drawn = {"generation": self.config.preset.generation.model_dump(mode="json"), **weights.model.drawing}
+    def key(self, catalogue: Catalogue, model: Fingerprints) -> dict[str, Any]:
+        drawn = {"generation": self.config.preset.generation.model_dump(mode="json"), **model.drawing}
         captions = [self.caption(kind) for kind in self.kinds]
         wanted = {"captions": captions, "each": self.prior.images, "size": self.size}
-        return dict(weights.model.autoencoder) | dict(weights.model.text) | drawn | wanted
+        return dict(model.autoencoder) | dict(model.text) | drawn | wanted
 
     @property
     def row_bytes(self) -> int:

@@ -1,7 +1,13 @@
 """Defines the networks of the embedded world, in the structure of the ones that they stand for, with random weights."""
 
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
 from diffusers.models import Transformer2DModel
 from diffusers.models.resnet import ResnetBlock2D
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -9,6 +15,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from fashion_sweep.tiny.making.tokenizer import BEGIN_ID, CONTEXT, END_ID, VOCABULARY
 
 LATENT_FACTOR = 4
+"""The pixels along a side of a latent."""
+LATENT_CHANNELS = 8
+"""The channels of the base's latents: with SDXL's four, pictures this small come out blurred."""
+FLOW_SHIFT = 2.0
+"""How much more of its steps the Stable Diffusion 3 spends on high noise (`shift` of arXiv:2403.03206)."""
 PORTRAIT, LANDSCAPE = (64, 48), (48, 64)
 """The heights and widths of images, in pixels."""
 TEXT_WIDTH, TEXT_WIDTH_2 = 64, 96
@@ -44,11 +55,11 @@ def _text_config(width: int, heads: int, activation: str, pad: int) -> CLIPTextC
 
 def autoencoder() -> AutoencoderKL:
     vae = AutoencoderKL(
-        block_out_channels=(24, 32, 48),
+        block_out_channels=(32, 48, 64),
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=LATENT_CHANNELS,
         norm_num_groups=2,
         sample_size=64,
         force_upcast=False,
@@ -60,7 +71,7 @@ def autoencoder() -> AutoencoderKL:
 def base_unet() -> UNet2DConditionModel:
     """Returns a UNet with SDXL's blocks: no attention at full size, transformers below."""
     return _unet(
-        widths=(32, 80, 96),
+        widths=(48, 80, 96),
         text_width=TEXT_WIDTH + TEXT_WIDTH_2,
         time_ids=6,
     )
@@ -78,6 +89,8 @@ def refiner_unet() -> UNet2DConditionModel:
 def _unet(widths: tuple[int, int, int], text_width: int, time_ids: int) -> UNet2DConditionModel:
     blocks = ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
     unet = UNet2DConditionModel(
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
         sample_size=16,
         block_out_channels=widths,
         down_block_types=blocks,
@@ -95,6 +108,42 @@ def _unet(widths: tuple[int, int, int], text_width: int, time_ids: int) -> UNet2
     _begin_well(unet)
     torch.nn.init.zeros_(unet.conv_out.weight)
     return unet
+
+
+def projected(encoder: CLIPTextModel) -> CLIPTextModelWithProjection:
+    """Returns a text encoder with the weights of `encoder`, and a projection that changes nothing at first."""
+    own = CLIPTextModelWithProjection(encoder.config)
+    missing, unexpected = own.load_state_dict(encoder.state_dict(), strict=False)
+    if unexpected:
+        states = {f"text_model.{name}": tensor for name, tensor in encoder.state_dict().items()}
+        missing, unexpected = own.load_state_dict(states, strict=False)
+    assert missing == ["text_projection.weight"], missing
+    assert not unexpected, unexpected
+    torch.nn.init.eye_(own.text_projection.weight)
+    return own
+
+
+def transformer() -> SD3Transformer2DModel:
+    """Returns a transformer with Stable Diffusion 3.5's blocks, the first two with a second attention."""
+    return SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        num_layers=6,
+        attention_head_dim=32,
+        num_attention_heads=4,
+        joint_attention_dim=TEXT_WIDTH + TEXT_WIDTH_2,
+        caption_projection_dim=128,
+        pooled_projection_dim=TEXT_WIDTH + TEXT_WIDTH_2,
+        pos_embed_max_size=16,
+        dual_attention_layers=(0, 1),
+        qk_norm="rms_norm",
+    )
+
+
+def flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=FLOW_SHIFT)
 
 
 def _begin_well(model: torch.nn.Module) -> None:

@@ -1,25 +1,26 @@
 """Renders the pictures that the networks are trained on, once, and keeps them as bytes at the networks' size."""
 
 import json
-import multiprocessing
+import re
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from fashion_sweep.tiny.making import shards
 from fashion_sweep.tiny.making.architecture import LANDSCAPE, PORTRAIT
-from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, general_picture
+from fashion_sweep.tiny.pictures import RenderedPicture, fashion_picture, general_picture, snapshot
 
 SEED = 20140905
 """The seed of the pictures; the data sets that a run renders have other seeds."""
-SHARD = 1000
-SHARDS = {"general": 24, "fashion": 8}
+SHARDS = {"general": 60, "fashion": 12, "snapshots": 36}
+PAINTERS = {"general": general_picture, "fashion": fashion_picture, "snapshots": snapshot}
 SHORTER_SIDE = 49
+PHOTOGRAPH = re.compile(r"^A photo(graph)?(\.| of) ")
+"""What says at the beginning of a caption that the picture is a photograph."""
 OWN_SIZE = 0.3
 """The share of pictures that come as files of the networks' own size."""
 
@@ -38,6 +39,13 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def photographs(self) -> np.ndarray:
+        """Which pictures are no cartoons, N bool: cartoons are of figures, and are not called photographs."""
+        lines = [captions[-1] for captions in self.captions]
+        cartoons = [(" wear" in line or "neckline" in line) and not PHOTOGRAPH.match(line) for line in lines]
+        return ~np.array(cartoons)
+
     def images(self, indices: np.ndarray) -> torch.Tensor:
         """Returns pictures of one orientation as N,3,H,W float in [-1, 1]."""
         height, width = PORTRAIT if self.portrait[indices[0]] else LANDSCAPE
@@ -45,16 +53,13 @@ class Corpus:
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def load(work: Path, domain: str, shards: int | None = None) -> Corpus:
-    """Loads the first `shards` shards, or all."""
-    pixels, portrait, time_ids, captions = [], [], [], []
-    for shard in range(shards or SHARDS[domain]):
-        with np.load(_path(work, domain, shard), allow_pickle=False) as arrays:
-            pixels.append(arrays["pixels"])
-            portrait.append(arrays["portrait"])
-            time_ids.append(arrays["time_ids"])
-            captions += json.loads(str(arrays["captions"]))
-    return Corpus(np.concatenate(pixels), np.concatenate(portrait), np.concatenate(time_ids), captions)
+def load(work: Path, domain: str, first: int | None = None) -> Corpus:
+    """Loads the first shards, or all."""
+    parts = list(shards.load(work, domain, range(first or SHARDS[domain])))
+    pixels, portrait, time_ids = (
+        np.concatenate([part[name] for part in parts]) for name in ("pixels", "portrait", "time_ids")
+    )
+    return Corpus(pixels, portrait, time_ids, [lines for part in parts for lines in json.loads(str(part["captions"]))])
 
 
 def join(first: Corpus, second: Corpus) -> Corpus:
@@ -68,38 +73,21 @@ def join(first: Corpus, second: Corpus) -> Corpus:
 
 def render(work: Path, workers: int) -> None:
     """Writes the shards that are missing."""
-    missing = [
-        (domain, shard)
-        for domain, shards in SHARDS.items()
-        for shard in range(shards)
-        if not _path(work, domain, shard).exists()
-    ]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for name in pool.map(partial(_render_shard, work), missing):
-            print(f"rendered {name}", flush=True)
+    shards.render(work, SHARDS, paint, workers)
 
 
-def _render_shard(work: Path, which: tuple[str, int]) -> str:
-    domain, shard = which
-    picture = fashion_picture if domain == "fashion" else general_picture
-    numbers = range(shard * SHARD, (shard + 1) * SHARD)
-    views = [_view(picture(SEED, number), np.random.default_rng(number)) for number in numbers]
+def paint(domain: str, numbers: range) -> dict[str, np.ndarray]:
+    views = [view(PAINTERS[domain](SEED, number), np.random.default_rng(number)) for number in numbers]
     pixels, portrait, time_ids, captions = zip(*views, strict=True)
-    path = _path(work, domain, shard)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    np.savez(
-        temporary,
-        pixels=np.stack(pixels),
-        portrait=np.array(portrait),
-        time_ids=np.array(time_ids, dtype=np.int16),
-        captions=np.array(json.dumps(captions)),
-    )
-    temporary.rename(path)
-    return path.stem
+    return {
+        "pixels": np.stack(pixels),
+        "portrait": np.array(portrait),
+        "time_ids": np.array(time_ids, dtype=np.int16),
+        "captions": np.array(json.dumps(captions)),
+    }
 
 
-def _view(picture: RenderedPicture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
+def view(picture: RenderedPicture, rng: np.random.Generator) -> tuple[np.ndarray, bool, Sequence[int], list[str]]:
     """Scales the shorter side to 49 and crops at random, or makes a file of the networks' own size."""
     width, height = picture.image.size
     portrait = height > width
@@ -114,7 +102,3 @@ def _view(picture: RenderedPicture, rng: np.random.Generator) -> tuple[np.ndarra
     pixels = np.asarray(small.crop((left, top, left + crop_width, top + crop_height))).reshape(-1)
     origin = (crop_height, crop_width, 0, 0) if is_own_size else (height, width, top, left)
     return pixels, portrait, (*origin, crop_height, crop_width), list(picture.captions)
-
-
-def _path(work: Path, domain: str, shard: int) -> Path:
-    return work / "pictures" / f"{domain}-{shard:03d}.npz"

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from diffusers import (
+    AutoencoderKL,
+    StableDiffusion3Pipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 
-from fashion_sweep.tiny.making import architecture, judge, tokenizer
+from fashion_sweep.tiny.making import architecture, judge, tokenizer, train_reader
+from fashion_sweep.tiny.making.train_transformer import Flow
+from fashion_sweep.tiny.making.train_unet import Base
 
 
 @dataclass(frozen=True)
@@ -18,18 +25,20 @@ class Networks:
     """Holds all networks that are shipped."""
 
     merges: list[tuple[str, str]]
-    text_encoder: CLIPTextModel
-    text_encoder_2: CLIPTextModelWithProjection
     vae: AutoencoderKL
-    base_unet: UNet2DConditionModel
+    base: Base
     refiner_unet: UNet2DConditionModel
+    flow: Flow
     judge: torch.nn.Module
+    reader: torch.nn.Module
 
 
 def export(networks: Networks, weights: Path) -> None:
-    """Writes `base`, `refiner` and `clip` under `weights`; each folder is replaced as a whole."""
+    """Writes `base`, `refiner`, `sd3`, `clip` and `reader` under `weights`; each folder is replaced as a whole."""
     _replace(weights / "base", lambda folder: _base(networks).save_pretrained(folder))
     _replace(weights / "refiner", lambda folder: _refiner(networks).save_pretrained(folder))
+    _replace(weights / "sd3", lambda folder: _sd3(networks).save_pretrained(folder))
+    _replace(weights / "reader", lambda folder: train_reader.save(networks.reader, folder))
     _replace(
         weights / "clip",
         lambda folder: judge.save(networks.judge, tokenizer.build(networks.merges), folder),
@@ -39,11 +48,11 @@ def export(networks: Networks, weights: Path) -> None:
 def _base(networks: Networks) -> StableDiffusionXLPipeline:
     return StableDiffusionXLPipeline(
         vae=_half(networks.vae),
-        text_encoder=_half(networks.text_encoder),
-        text_encoder_2=_half(networks.text_encoder_2),
+        text_encoder=_half(networks.base.first),
+        text_encoder_2=_half(networks.base.second),
         tokenizer=tokenizer.build(networks.merges),
         tokenizer_2=tokenizer.build(networks.merges, pad_token="!"),
-        unet=_half(networks.base_unet),
+        unet=_half(networks.base.unet),
         scheduler=architecture.scheduler(),
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
@@ -54,7 +63,7 @@ def _refiner(networks: Networks) -> StableDiffusionXLImg2ImgPipeline:
     return StableDiffusionXLImg2ImgPipeline(
         vae=_half(networks.vae),
         text_encoder=None,
-        text_encoder_2=_half(networks.text_encoder_2),
+        text_encoder_2=_half(networks.base.second),
         tokenizer=None,
         tokenizer_2=tokenizer.build(networks.merges, pad_token="!"),
         unet=_half(networks.refiner_unet),
@@ -62,6 +71,22 @@ def _refiner(networks: Networks) -> StableDiffusionXLImg2ImgPipeline:
         requires_aesthetics_score=True,
         force_zeros_for_empty_prompt=False,
         add_watermarker=False,
+    )
+
+
+def _sd3(networks: Networks) -> StableDiffusion3Pipeline:
+    vae: AutoencoderKL = copy.deepcopy(networks.vae).half()
+    vae.register_to_config(shift_factor=0.0)
+    return StableDiffusion3Pipeline(
+        transformer=_half(networks.flow.transformer),
+        scheduler=architecture.flow_scheduler(),
+        vae=vae,
+        text_encoder=_half(networks.flow.first),
+        tokenizer=tokenizer.build(networks.merges),
+        text_encoder_2=_half(networks.flow.second),
+        tokenizer_2=tokenizer.build(networks.merges, pad_token="!"),
+        text_encoder_3=None,
+        tokenizer_3=None,
     )
 
 

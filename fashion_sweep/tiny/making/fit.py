@@ -4,12 +4,16 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from fashion_sweep.storage.files import write_text
+
+Model = TypeVar("Model", bound=torch.nn.Module)
 Loss = Callable[[np.random.Generator], torch.Tensor]
 """The type of a function from the draws of one step to its loss. All draws come from that generator, so that a resumed
 run repeats them."""
@@ -38,19 +42,15 @@ def fit(
     model: torch.nn.Module,
     loss: Loss,
     work: Path,
-    export: Callable[[], None] = lambda: None,
     checkpoint_seconds: float = 90,
-    export_seconds: float = 600,
 ) -> torch.nn.Module:
-    """Trains `model` in place from its last checkpoint on and returns the averaged model.
-
-    `export` is called now and then, and at the end, just after a checkpoint.
-    """
+    """Trains `model` in place from its last checkpoint on and returns the averaged model."""
     average = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(_groups(model), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     path = work / f"{recipe.name}.pt"
-    step = _restore(path, model, average, optimizer)
-    saved = exported = time.monotonic()
+    step = _restore(path, recipe, model, average, optimizer)
+    _forget_after(step, work / f"{recipe.name}.jsonl")
+    saved = time.monotonic()
     losses: list[float] = []
     while step < recipe.steps:
         losses.append(_step(recipe, step, model, average, optimizer, loss))
@@ -59,12 +59,18 @@ def fit(
             _report(recipe, step, losses, work)
             losses = []
         if time.monotonic() - saved > checkpoint_seconds or step == recipe.steps:
-            _save(path, step, model, average, optimizer)
+            _save(path, recipe, step, model, average, optimizer)
             saved = time.monotonic()
-            if saved - exported > export_seconds or step == recipe.steps:
-                export()
-                exported = saved
     return average.eval()
+
+
+def _groups(model: torch.nn.Module) -> list[dict[str, Any]]:
+    """Returns the parts of a model with their shares of the learning rate: its own `shares`, else 1 for all."""
+    shares: dict[str, float] = getattr(model, "shares", {})
+    parts: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        parts.setdefault(shares.get(name.split(".")[0], 1.0), []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in parts.items()]
 
 
 def _step(
@@ -76,7 +82,7 @@ def _step(
     loss: Loss,
 ) -> float:
     for group in optimizer.param_groups:
-        group["lr"] = recipe.rate(step)
+        group["lr"] = recipe.rate(step) * group["share"]
     value = loss(np.random.default_rng([recipe.seed, step]))
     assert torch.isfinite(value), f"{recipe.name}: loss {value} at step {step}"
     optimizer.zero_grad(set_to_none=True)
@@ -89,11 +95,20 @@ def _step(
     return value.item()
 
 
-def trained(recipe: Recipe, model: torch.nn.Module, work: Path) -> torch.nn.Module:
-    """Returns `model` with the averaged weights of the last checkpoint, if there is one; frozen."""
+def trained(recipe: Recipe, model: Model, work: Path, unfinished: bool = False) -> Model:
+    """Returns `model` with the averaged weights of the last checkpoint, frozen.
+
+    unfinished: take what there is, be it random weights, for a look before the end.
+
+    Raises:
+        SystemExit: its training has not ended.
+    """
     path = work / f"{recipe.name}.pt"
-    if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True)["average"])
+    state: dict[str, Any] = torch.load(path, weights_only=True) if path.exists() else {"step": 0}
+    if state["step"] < recipe.steps and not unfinished:
+        raise SystemExit(f"{recipe.name} has {state['step']} of {recipe.steps} steps; its stage comes first")
+    if "average" in state:
+        model.load_state_dict(state["average"])
     return model.eval().requires_grad_(False)
 
 
@@ -109,9 +124,15 @@ def _report(recipe: Recipe, step: int, losses: list[float], work: Path) -> None:
 
 
 def _save(
-    path: Path, step: int, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    recipe: Recipe,
+    step: int,
+    model: torch.nn.Module,
+    average: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     state = {
+        "recipe": asdict(recipe),
         "step": step,
         "model": model.state_dict(),
         "average": average.state_dict(),
@@ -122,10 +143,21 @@ def _save(
     temporary.rename(path)
 
 
-def _restore(path: Path, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _forget_after(step: int, log: Path) -> None:
+    """Drops what was logged of steps that are made again."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(log, "".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
+def _restore(
+    path: Path, recipe: Recipe, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
+    if state.get("recipe", asdict(recipe)) != asdict(recipe):
+        raise SystemExit(f"{path} is of another recipe; remove it")
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])

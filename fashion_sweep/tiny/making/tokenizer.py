@@ -13,6 +13,8 @@ CONTEXT = 77
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 BEGIN_ID, END_ID = VOCABULARY - 2, VOCABULARY - 1
 WORD_END = "</w>"
+Tokenizers = tuple[CLIPTokenizer, CLIPTokenizer]
+"""The type of the tokenizers of both text encoders, which differ in what they pad with."""
 
 
 def learn_merges(captions: Iterable[str]) -> list[tuple[str, str]]:
@@ -44,3 +46,7 @@ def build(merges: list[tuple[str, str]], pad_token: str = END) -> CLIPTokenizer:
     vocabulary = {token: index for index, token in enumerate([*tokens, BEGIN, END])}
     assert len(vocabulary) == VOCABULARY, f"{len(vocabulary)} tokens"
     return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=pad_token, model_max_length=CONTEXT)
+
+
+def pair(merges: list[tuple[str, str]]) -> Tokenizers:
+    return build(merges), build(merges, pad_token="!")

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, normalize
 from transformers import CLIPTokenizer
 
-from fashion_sweep.tiny.captions import pick
+from fashion_sweep.tiny.captions import CARTOON, pick
 from fashion_sweep.tiny.making import architecture, judge
 from fashion_sweep.tiny.making.corpus import Corpus
 from fashion_sweep.tiny.making.fit import Recipe, fit
@@ -59,10 +59,13 @@ def contrast(images: torch.Tensor, texts: torch.Tensor, log_scale: torch.Tensor)
 
 
 class Kinds:
-    """Makes batches of one kind of picture, so that the negatives of a figure are other figures."""
+    """Makes batches of one kind of picture, so that the negatives of a figure are other figures.
 
-    def __init__(self, corpus: Corpus, tokenizer: CLIPTokenizer) -> None:
-        self.corpus, self.tokenizer = corpus, tokenizer
+    Where `drawings_are_called_so`, a caption without a word on style is that of a photograph, as most are in the world.
+    """
+
+    def __init__(self, corpus: Corpus, tokenizer: CLIPTokenizer, drawings_are_called_so: bool = False) -> None:
+        self.corpus, self.tokenizer, self.drawings_are_called_so = corpus, tokenizer, drawings_are_called_so
         photographs = np.array([len(captions) == 1 for captions in corpus.captions])
         figures = np.array([" wear" in captions[-1] or "neckline" in captions[-1] for captions in corpus.captions])
         groups = {
@@ -83,17 +86,20 @@ class Kinds:
         """Returns pictures N,3,H,W, tokens N,L and the numbers of their styles N."""
         kind = rng.choice(list(shares), p=list(shares.values()))
         chosen = rng.choice(self.members[str(kind)], BATCH, replace=False)
-        captions = [self._caption(self.corpus.captions[i], rng) for i in chosen]
+        captions = [self._caption(i, rng) for i in chosen]
         return self.corpus.images(chosen), self.tokens(captions), self.styles[chosen]
 
     def tokens(self, captions: list[str]) -> torch.Tensor:
         return self.tokenizer(captions, padding="longest", truncation=True, return_tensors="pt").input_ids
 
-    def _caption(self, captions: list[str], rng: np.random.Generator) -> str:
+    def _caption(self, index: int, rng: np.random.Generator) -> str:
+        captions = self.corpus.captions[index]
         if len(captions) == 1:
             spoken = rng.random() < SPOKEN_STYLE
             return (pick(rng, STYLES["photograph"]) if spoken else "") + captions[0]
-        return captions[rng.integers(len(captions))]
+        caption = captions[rng.integers(len(captions))]
+        silent = self.styles[index] == 1 and not any(word in caption.lower() for word in CARTOON)
+        return (pick(rng, STYLES["drawing"]) if silent and self.drawings_are_called_so else "") + caption
 
 
 def train_text_encoders(general: Corpus, tokenizer: CLIPTokenizer, work: Path) -> None:
@@ -111,8 +117,8 @@ def train_text_encoders(general: Corpus, tokenizer: CLIPTokenizer, work: Path) -
 
 def train_judge(both: Corpus, tokenizer: CLIPTokenizer, towers: TextTowers, work: Path) -> None:
     """Trains the judge, beginning with the image tower that the text encoders were trained beside."""
-    kinds = Kinds(both, tokenizer)
-    shares = {"fashion": 0.4, "figures": 0.25, "wide cartoons": 0.08, "scenes": 0.17, "anything": 0.1}
+    kinds = Kinds(both, tokenizer, drawings_are_called_so=True)
+    shares = {"fashion": 0.32, "figures": 0.33, "wide cartoons": 0.08, "scenes": 0.17, "anything": 0.1}
     torch.manual_seed(2)
     model = judge.build()
     model.visual.load_state_dict(towers.visual.state_dict())

@@ -20,7 +20,7 @@ SQUARED_WEIGHT, EDGE_WEIGHT = 10.0, 0.3
 KL_WEIGHT = 1e-6
 """The weight of the KL per nat of an image, beside errors per pixel."""
 SPREAD_WEIGHT = 0.1
-"""The weight of `spread`; without it two of the four channels say what the other two say."""
+"""The weight of `spread`; without it two channels say what the other two say."""
 
 
 class Reconstruction(torch.nn.Module):
@@ -51,7 +51,7 @@ def distance(decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 
 def spread(latents: torch.Tensor) -> torch.Tensor:
-    """Returns how far the channels of N,4,h,w are from unit variance and no correlation (VICReg, arXiv:2105.04906)."""
+    """Returns how far the channels of N,c,h,w are from unit variance and no correlation (VICReg, arXiv:2105.04906)."""
     covariance = torch.cov(latents.transpose(0, 1).flatten(1))
     return (covariance - torch.eye(len(covariance))).square().mean()
 
@@ -64,7 +64,6 @@ def train_vae(both: Corpus, work: Path) -> None:
 def train_decoder(both: Corpus, work: Path) -> None:
     """Goes on with the decoder alone, so that latents stay what they are."""
     model = trained(RECIPE, Reconstruction(), work).requires_grad_(True)
-    assert isinstance(model, Reconstruction)
     model.freeze_encoder()
     _train(DECODER_RECIPE, model, both, work)
 
@@ -82,11 +81,15 @@ def _train(recipe: Recipe, model: Reconstruction, both: Corpus, work: Path) -> N
     fit(recipe, model, loss, work)
 
 
-def best(work: Path) -> AutoencoderKL:
-    """Returns the autoencoder as trained so far."""
-    model = trained(DECODER_RECIPE, trained(RECIPE, Reconstruction(), work), work)
-    assert isinstance(model, Reconstruction)
-    return model.vae
+def encoder(work: Path) -> AutoencoderKL:
+    """Returns the autoencoder with the encoder that latents are from."""
+    return trained(RECIPE, Reconstruction(), work).vae
+
+
+def whole(work: Path, unfinished: bool) -> AutoencoderKL:
+    """Returns the autoencoder with the decoder that was trained further."""
+    model = trained(RECIPE, Reconstruction(), work, unfinished)
+    return trained(DECODER_RECIPE, model, work, unfinished).vae
 
 
 @torch.no_grad()

@@ -58,7 +58,8 @@ class FlowDiTArchitecture(Architecture):
         return DOWNSAMPLING * PATCH
 
     def fingerprints(self, model: FlowDiTConfig) -> Fingerprints:
-        return Fingerprints({}, {"reader": model.base, "precision": model.dtype}, {"shift": str(model.shift)})
+        shift = {"shift": str(model.shift)}
+        return Fingerprints({}, {"reader": model.base, "precision": model.dtype}, loss=shift, drawing=shift)
 
     def view_bytes(self, model: FlowDiTConfig, size: Size) -> int:
         return 2 * CHANNELS * size.height * size.width // DOWNSAMPLING**2

@@ -113,6 +113,9 @@ class FlowDiT:
     def encode_framing(self, framings: Sequence[Framing]) -> Conditioning:
         return {}
 
+    def finish_encoding(self) -> None:
+        return
+
     def prepare_training(self, components: Collection[str], gradient_checkpointing: bool) -> None:
         for name in components:
             self.components[name].train()

@@ -1,18 +1,16 @@
 """What is read off a config is what diffusers and transformers build from it; what sweeps call the parts."""
 
 import json
+from pathlib import Path
 
 import pytest
-import torch
-from diffusers import SD3Transformer2DModel
-from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import ConfigError
+from fashion_sweep.models.layer_stack import layers_in
 from fashion_sweep.models.sd3.architecture import SD3
-from fashion_sweep.models.sd3.layers import layers_of, transformer_layers
+from fashion_sweep.models.sd3.layers import layers_of, network_on_meta
 from fashion_sweep.models.sd3.sources import SOURCES
 
 MODELS = ("stabilityai/stable-diffusion-3-medium-diffusers", "stabilityai/stable-diffusion-3.5-medium")
@@ -22,23 +20,13 @@ def folder_of(base):
     return SOURCES.locate_architecture(base, "model.base")
 
 
-def built(folder, component):
-    with torch.device("meta"):
-        if component == "transformer":
-            config = SD3Transformer2DModel.load_config(folder, subfolder=component)
-            return SD3Transformer2DModel.from_config(config)
-        return CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(folder, subfolder=component))
-
-
 @pytest.mark.parametrize("component", ["transformer", "text_encoder", "text_encoder_2"])
 @pytest.mark.parametrize("model", [*MODELS, None])
 def test_layers_and_parameters_are_those_of_the_network(model, component, base):
     folder = folder_of(model or base)
-    read, network = layers_of(folder, component), built(folder, component)
-    layers = {name: one for name, one in network.named_modules() if isinstance(one, nn.Linear | nn.Conv2d)}
-    shapes = {name.removeprefix("text_model."): tuple(layer.weight.shape) for name, layer in layers.items()}
-    assert read.shapes == shapes
-    assert read.parameters == sum(parameter.numel() for parameter in network.parameters())
+    read, built = layers_of(folder, component), layers_in(network_on_meta(folder, component))
+    assert read.shapes == {name.removeprefix("text_model."): shape for name, shape in built.shapes.items()}
+    assert read.parameters == built.parameters
 
 
 def test_the_published_sizes():
@@ -76,10 +64,20 @@ def test_an_unknown_part_gets_the_nearest():
         count_parameters(folder_of(MODELS[0]), TrialSpec.of({"transformer.block.0": 1}, "sd3"))
 
 
+def config_of(folder, change):
+    config = json.loads((Path(folder_of(MODELS[1])) / "transformer" / "config.json").read_text())
+    (folder / "transformer").mkdir()
+    (folder / "transformer" / "config.json").write_text(json.dumps(config | change))
+
+
+def test_what_a_config_may_say_besides_is_left_to_diffusers(tmp_path):
+    config_of(tmp_path, {"of_a_later_version": True})
+    read, known = layers_of(str(tmp_path), "transformer"), layers_of(folder_of(MODELS[1]), "transformer")
+    assert (read.shapes, read.parameters) == (known.shapes, known.parameters)
+
+
 def test_a_config_of_another_network_is_refused(tmp_path):
-    assert transformer_layers({"num_single_layers": 3}) is None
-    (tmp_path / "transformer").mkdir()
-    (tmp_path / "transformer" / "config.json").write_text(json.dumps({"num_single_layers": 3}))
+    config_of(tmp_path, {"_class_name": "FluxTransformer2DModel"})
     with pytest.raises(ConfigError, match="has no transformer of a Stable Diffusion 3"):
         layers_of(str(tmp_path), "transformer")
 

@@ -68,6 +68,15 @@ def test_t5_is_loaded_when_it_is_to_read_and_changes_what_is_drawn(sd3_config, s
     assert without.pipeline.text_encoder_3 is None
 
 
+def test_t5_goes_once_captions_are_encoded_and_comes_back_when_it_is_to_read(sd3_config):
+    model = SD3Model.load(sd3_config, "cpu")
+    before = drawn(model)
+    model.finish_encoding()
+    assert model.pipeline.text_encoder_3 is None
+    assert torch.equal(drawn(model), before)
+    assert model.pipeline.text_encoder_3 is not None
+
+
 def test_noise_levels_have_the_published_distribution(sd3):
     """Logit-normal, shifted by 3, as diffusers' training function and its scheduler draw them."""
     levels = sd3.sigmas(torch.arange(sd3.num_train_timesteps))

@@ -8,7 +8,8 @@ import pytest
 
 from fashion_sweep.adapters.counting import count_parameters
 from fashion_sweep.config.trial_spec import TrialSpec
-from fashion_sweep.models.sdxl.layers import built_layers, clip_layers, layers_of, unet_layers
+from fashion_sweep.models.layer_stack import clip_layers, layers_in
+from fashion_sweep.models.sdxl.layers import layers_of, network_on_meta, unet_layers
 from fashion_sweep.models.sdxl.sources import SOURCES
 
 PACKAGED = [
@@ -70,7 +71,7 @@ def random_unet(seed):
 def assert_read_as_built(base, component):
     config = json.loads((Path(base) / component / "config.json").read_text())
     read = unet_layers(config) if component == "unet" else clip_layers(config, component == "text_encoder_2")
-    built = built_layers(base, component)
+    built = layers_in(network_on_meta(base, component))
     assert read is not None
     assert layers_of(base, component) == read
     # some of transformers' classes put it before every name

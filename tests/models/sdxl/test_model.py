@@ -12,10 +12,11 @@ from fashion_sweep.rng import standard_normal
 
 PROMPTS = ["The shirt this lady wears is of cotton.", "His sweater has long sleeves."]
 NEGATIVE = "drawing, cartoon"
+LATENTS = (8, 16, 12)
 
 
 def request(**changes) -> GenerationRequest:
-    noise = torch.stack([standard_normal(0, "generate", i, shape=(4, 16, 12)) for i in range(2)])
+    noise = torch.stack([standard_normal(0, "generate", i, shape=LATENTS) for i in range(2)])
     values = {"prompts": PROMPTS, "noise": noise, "original_size": (160, 110)} | changes
     return GenerationRequest(**values)
 
@@ -44,6 +45,9 @@ def by_diffusers(model: SDXLModel, config, negative_prompt) -> torch.Tensor:
     ).images
     images = latents
     if refine:
+        # diffusers would encode latents of another number of channels than four, as if they were pictures
+        model.refiner.image_processor.register_to_config(vae_latent_channels=latents.shape[1])
+        model.refiner.prepare_latents = lambda image, *_: image
         images = model.refiner(
             **shared, image=latents, denoising_start=1 - config.refine_fraction, target_size=(64, 48), output_type="np"
         ).images
@@ -83,11 +87,11 @@ def test_captions_are_encoded_as_the_pipeline_encodes_prompts(model):
 
 def test_latents_are_a_scaled_draw_from_the_posterior(model):
     images = torch.rand(2, 3, 64, 48) * 2 - 1
-    mean = model.encode_images(images, torch.zeros(2, 4, 16, 12))
+    mean = model.encode_images(images, torch.zeros(2, *LATENTS))
     posterior = model.pipeline.vae.encode(images).latent_dist
     factor = model.pipeline.vae.config.scaling_factor
     assert torch.allclose(mean, posterior.mean * factor, atol=1e-5)
-    drawn = model.encode_images(images, torch.ones(2, 4, 16, 12))
+    drawn = model.encode_images(images, torch.ones(2, *LATENTS))
     assert torch.allclose(drawn - mean, posterior.std * factor, atol=1e-5)
     assert model.latent_shape(64, 48) == tuple(mean.shape[1:])
 
@@ -95,7 +99,7 @@ def test_latents_are_a_scaled_draw_from_the_posterior(model):
 def test_the_autoencoder_gets_as_many_images_at_once_as_its_memory_allows(model, monkeypatch):
     given, parts = [], (model.pipeline.vae.encoder, model.pipeline.vae.decoder)
     hooks = [part.register_forward_pre_hook(lambda _, tensors: given.append(len(tensors[0]))) for part in parts]
-    images, noise = torch.rand(5, 3, 64, 48) * 2 - 1, torch.randn(5, 4, 16, 12)
+    images, noise = torch.rand(5, 3, 64, 48) * 2 - 1, torch.randn(5, *LATENTS)
     latents = model.encode_images(images, noise)
     decoded = model.decode(latents)
     monkeypatch.setattr(pipeline_model, "AUTOENCODER_PIXELS", 2 * 64 * 48)

@@ -76,7 +76,7 @@ def test_a_single_file_of_v_prediction_is_trained_and_drawn_as_its_folder(model,
     save_file(original_format.whole(model.pipeline) | marks, tmp_path / "vpred.safetensors")
     single = Model.load(SDXLConfig(base=str(tmp_path / "vpred.safetensors"), dtype="float32"), "cpu")
     of_folder = Model.load(folder_with(tmp_path, V | ZERO_SNR), "cpu")
-    latents, noise, steps = torch.randn(3, 4, 16, 12), torch.randn(3, 4, 16, 12), torch.tensor([0, 400, 999])
+    latents, noise, steps = torch.randn(3, 8, 16, 12), torch.randn(3, 8, 16, 12), torch.tensor([0, 400, 999])
     calls = single.scheduler.add_noise, single.training_target
     noisy, velocity = (call(latents, noise, steps) for call in calls)
     signal = single.scheduler.alphas_cumprod[steps].sqrt()[:, None, None, None]
@@ -92,7 +92,7 @@ def test_v_prediction_from_the_last_timestep_on_finds_a_picture_that_is_known():
     """A network that always knows the velocity leads from pure noise to the very latents."""
     scheduler = DDIMScheduler(**of(V | ZERO_SNR | {"set_alpha_to_one": True}))
     scheduler.set_timesteps(10)
-    latents, noise = torch.randn(1, 4, 16, 12), torch.randn(1, 4, 16, 12)
+    latents, noise = torch.randn(1, 8, 16, 12), torch.randn(1, 8, 16, 12)
     found = noise
     for step in scheduler.timesteps:
         signal = scheduler.alphas_cumprod[step].sqrt()

@@ -24,7 +24,11 @@ from fashion_sweep.tasks.trial_worker import TrialWorker
 from fashion_sweep.training.batches import CachedCaptions, PriorPictures, TrainingSet
 
 QUICK = ["garment.training.steps=4", "garment.training.views=2", "garment.training.validation_every=4"]
-QUICK += ["generation.num_inference_steps=5", "garment.prior={images: 3, weight: 0.5}"]
+QUICK += [
+    "generation.num_inference_steps=5",
+    "generation.refine_fraction=0.2",
+    "garment.prior={images: 3, weight: 0.5}",
+]
 
 
 @pytest.fixture

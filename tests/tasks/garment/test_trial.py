@@ -31,7 +31,8 @@ from fashion_sweep.tracking.views import CHARTS
 from tests.tracking.test_views import view
 
 QUICK = ["garment.training.steps=30", "garment.training.views=4", "garment.training.validation_every=15"]
-QUICK += ["garment.seeds=2", "generation.num_inference_steps=5", "generation.batch_size=2"]
+QUICK += ["garment.seeds=2", "generation.num_inference_steps=5", "generation.refine_fraction=0.2"]
+QUICK += ["generation.batch_size=2"]
 PROMPTS = 2
 
 
