@@ -45,5 +45,5 @@ def _worse_by(verdict: Verdict, title: str) -> str:
     if any(f"{bound:.{digits}f}" == f"{margin:.{digits}f}" for bound in one.worse_by):
         digits += 1  # so that what keeps the margin is seen to
     value, low, high = (f"{bound:.{digits}f}" for bound in one.worse_by)
-    beside = f" than {one.rival}, on {one.on:,} images" if one.on else ""
-    return f"{metric.title} {value} ({low} to {high}){beside}"
+    shared = "" if one.on == one.images else f", on {one.on:,} images"
+    return f"{metric.title} {value} ({low} to {high}) than {one.rival}{shared}"

@@ -52,6 +52,9 @@ def test_the_report_tells_each_configurations_images_and_shows_the_race(run):
     assert "256 to " in verdict.basis
     assert "after any of four looks" in verdict.basis
     assert verdict.end == "decided"
+    for title, one in verdict.standings.items():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| {title} | {one.state} | "))
+        assert row.endswith(f" than {one.rival}{'' if one.on == one.images else f', on {one.on:,} images'} |")
 
 
 def test_without_a_race_there_is_none_in_the_report(tmp_path):
