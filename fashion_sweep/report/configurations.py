@@ -67,3 +67,12 @@ def _means(trials: Sequence[TrialResult], name: str, metrics: Sequence[Metric]) 
         if values := [value for trial in trials if (value := trial.on(name).value(metric)) is not None]:
             means[metric.name] = Interval(*[fmean(values)] * 3)
     return means
+
+
+def below_zero(shown: Sequence[Configuration], metrics: Sequence[Metric]) -> list[Metric]:
+    """Returns the metrics of which a value less its bias is negative, as no distance is."""
+    return [
+        metric
+        for metric in metrics
+        if metric.is_biased and any((value := one.value(metric)) and value.value < 0 for one in shown)
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.blocks import Block, Bullets, Picture, Section, Text
-from fashion_sweep.report.configurations import Configuration, configurations
+from fashion_sweep.report.configurations import Configuration, below_zero, configurations
 from fashion_sweep.report.provenance import provenance
 from fashion_sweep.report.race_table import race_table
 from fashion_sweep.report.results import Results, TrialResult
@@ -82,6 +82,7 @@ def verdict_texts(answer: Answer) -> tuple[Text, ...]:
 def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
     """Makes a table of one row a configuration, with the intervals that the verdict goes by."""
     metrics, judged = results.deciding(name), results.evaluations_on(name)[0]
+    shown = configurations(results, name, verdict)
     rows = [
         (
             one.title + (" (chosen)" if verdict.standings[one.title].state == "chosen" else ""),
@@ -90,7 +91,7 @@ def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
             *(with_interval(metric, one.value(metric)) for metric in metrics),
             _on_front(one, verdict),
         )
-        for one in configurations(results, name, verdict)
+        for one in shown
     ]
     parts = [
         f"{one.title}∞ is {one.title} less the bias of so many images, {judged.source(one)}"
@@ -103,6 +104,11 @@ def estimate_table(results: Results, name: str, verdict: Verdict) -> Table:
         f"if no other with as few parameters measures better{in_all(len(metrics))}; no, if one is shown to. "
         f"{of_different_images(verdict)}"
     ).rstrip()
+    for one in below_zero(shown, metrics):
+        caption += (
+            f" {one.title}∞ may fall below 0: the bias is that of captions drawn anew, and these are the real images'"
+            " own. Compare rows."
+        )
     headings = [f"{metric.heading(less_bias=True, narrow=True)} (95 %)" for metric in metrics]
     columns = ("configuration", "parameters", "images", *headings, "front")
     return Table(f"Configurations on {name}, with 95 % intervals", columns, tuple(rows), caption)

@@ -13,7 +13,7 @@ from rich.console import Console
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.errors import FashionSweepError, shown
 from fashion_sweep.planning.plan import resolved
-from fashion_sweep.report.configurations import configurations
+from fashion_sweep.report.configurations import below_zero, configurations
 from fashion_sweep.report.console import Terminal
 from fashion_sweep.report.results import Results, collect
 from fashion_sweep.report.run_answer import answer_of
@@ -141,6 +141,7 @@ def _numbers(results: Results, name: str, verdict: Verdict | None, most: int) ->
     ]
     caption = f"{'; '.join(parts)}." if verdict else f"{judged.samples or GAP} images each; {'; '.join(parts)}."
     caption += f" {len(shown) - most} more rows in the report." if len(shown) > most else ""
+    caption += " Below 0: see the report." if verdict and below_zero(shown, metrics) else ""
     first = name.capitalize() if len(results.config.sweep.judge) > 1 else "configuration"
     headings = [one.heading(less_bias=verdict is not None, narrow=True) + " (95 %)" * bool(verdict) for one in metrics]
     return Table("", (first, "parameters", *(["images"] if verdict else []), *headings), rows, caption)

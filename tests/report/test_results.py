@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from fashion_sweep.config.trial_spec import TrialSpec
@@ -5,8 +7,11 @@ from fashion_sweep.errors import DataError, RunError
 from fashion_sweep.report.page import write_results
 from fashion_sweep.report.results import collect
 from fashion_sweep.report.run_answer import answer_of
+from fashion_sweep.report.sections import estimate_table
+from fashion_sweep.report.verdict import verdicts_of
 from fashion_sweep.run.paths import RunPaths
 from tests.report.synthetic_run import finish_trial, finished_run, judgement, make_run, read
+from tests.report.test_verdict import judged_run
 
 BASE, RANK_1, RANK_64 = TrialSpec.of({}), TrialSpec.of({"unet": 1}), TrialSpec.of({"unet": 64})
 
@@ -59,3 +64,19 @@ def test_results_file_holds_the_trials_the_answer_and_the_times(tmp_path):
     found = answer_of(collect(run), {})
     assert (written["headline"], written["answer"]) == (found.headline, found.paragraph)
     assert written["seconds"] == {"prepare": 3.0, "total": 10.0}
+
+
+def test_a_distance_below_0_is_explained_and_one_above_is_not(tmp_path):
+    run = judged_run(tmp_path / "run", {"unet-r1": 0.0, "unet-r2": 1.0}, n=300)
+    results = collect(run)
+    verdict = verdicts_of(run, results)["fashion"]
+
+    def caption(by: float) -> str:
+        moved = {
+            title: {"fid": replace(values["fid"], value=values["fid"].value + by)}
+            for title, values in verdict.estimates.items()
+        }
+        return estimate_table(results, "fashion", replace(verdict, estimates=moved)).caption
+
+    assert "FID∞ may fall below 0" in caption(-10)
+    assert "below 0" not in caption(10)
