@@ -29,8 +29,15 @@ def trial_rows(results: Results, names: Sequence[str], verdicts: Verdicts) -> li
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Writes rows as CSV; all of them have the columns of the first."""
-    return as_csv([list(rows[0]), *([row[column] for column in rows[0]] for row in rows)])
+    """Writes rows as CSV; a column that only some of them have stands where they have it, and is empty in the others."""
+    columns: list[str] = []
+    for names in dict.fromkeys(tuple(row) for row in rows):
+        place = 0
+        for name in names:
+            if name not in columns:
+                columns.insert(place, name)
+            place = columns.index(name) + 1
+    return as_csv([columns, *([row.get(column) for column in columns] for row in rows)])
 
 
 def _row(

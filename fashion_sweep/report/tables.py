@@ -135,7 +135,7 @@ def terminal(table: Table) -> rich.table.Table:
     for column in table.columns[: table.text_columns]:
         made.add_column(column, min_width=len(column), overflow="fold")
     for column in table.columns[table.text_columns :]:
-        made.add_column(column, justify="right", no_wrap=True)
+        made.add_column(column, justify="right")
     for row in table.rows:
         made.add_row(*(Text(shown(cell)) for cell in row))
     return made

@@ -16,16 +16,16 @@ from fashion_sweep.storage.files import read_json_lines, write_json, write_json_
 EPOCH_MS = 1_700_000_000_000
 
 
-def make_run(folder: Path, sweep: str = "exp2", settings: Sequence[str] = ()) -> RunPaths:
+def make_run(folder: Path, sweep: str = "exp2", settings: Sequence[str] = (), preset: str = "tiny") -> RunPaths:
     """A run of which nothing but the configuration and the facts exist."""
     run = RunPaths(folder)
-    config = load_run_config(sweep, "tiny", settings)
+    config = load_run_config(sweep, preset, settings)
     write_text(run.config, config.to_yaml())
     write_json(
         run.facts,
         {
             "run": run.name,
-            "preset": "tiny",
+            "preset": preset,
             "sweep": sweep,
             "started": "2026-01-02T03:04:05+00:00",
             "git_commit": "0123abc",

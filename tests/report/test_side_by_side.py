@@ -30,6 +30,18 @@ def test_the_same_trial_of_two_runs_is_told_apart_by_the_run(tmp_path):
     assert [row["run"] for row in rows if row["fashion.fid"]] == ["first"] * 5 + ["second"]
 
 
+def test_winners_of_two_families_share_a_table_and_keep_their_own_columns(tmp_path):
+    other = make_run(tmp_path / "other", preset="tiny-sd3")
+    finish_trial(other, TrialSpec.of({"transformer": 4}), 56320, {"fashion": judgement(12.5)})
+    (table,) = write_side_by_side([finished_run(tmp_path / "first"), other], tmp_path / "out")
+    assert [row[:2] for row in table.rows][-2:] == [("UNet rank 64", "first"), ("transformer rank 4", "other")]
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "side-by-side.csv").read_text())))
+    of_last = {name: [row[name] for row in rows if row["state"] == "done"][-1] for name in rows[0]}
+    assert (of_last["transformer_rank"], of_last["unet_rank"], of_last["fashion.fid"]) == ("4", "", "12.5")
+    columns = list(rows[0])
+    assert columns.index("transformer_rank") < columns.index("learning_rate") < columns.index("fashion.fid")
+
+
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
