@@ -29,7 +29,7 @@ def trial_rows(results: Results, names: Sequence[str], verdicts: Verdicts) -> li
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Writes rows as CSV; a column that only some of them have stands where they have it, and is empty in the others."""
+    """Writes rows as CSV; a column that only some of them have is empty in the others."""
     columns: list[str] = []
     for names in dict.fromkeys(tuple(row) for row in rows):
         place = 0
