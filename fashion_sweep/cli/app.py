@@ -154,7 +154,7 @@ def _compare(runs: list[RunPaths], output: Path | None, console: "Console") -> N
 
     folder = output or runs_root() / "comparisons" / folder_name(runs)
     for table in write_side_by_side(runs, folder):
-        console.print(terminal(table))
+        console.print(terminal(table, numbers_whole=False))
     console.print(f"report: {folder / 'side-by-side.html'}", soft_wrap=True)
 
 

@@ -62,12 +62,12 @@ def show_end(
         console: where to print.
     """
 
-    def show(to: Console, most: int) -> None:
+    def show(to: Console, most: int, whole: bool = False) -> None:
         to.print(shown(headline), style="bold", markup=False, highlight=False)
         to.print()
         few = tables(most)
         for table, after in zip_longest(few, few[1:]):
-            to.print(_narrow(table))
+            to.print(_narrow(table, whole))
             if after is None or table.caption != after.caption:  # of several that rest on the same, once
                 to.print(shown(table.caption), style="dim italic", markup=False, highlight=False)
         for line in [*_unfinished(run, results), *_time(results), *_registered(run)]:
@@ -76,7 +76,8 @@ def show_end(
         for command in commands:
             to.print(f"next: python -m fashion_sweep {_broken(command)}", soft_wrap=True, markup=False)
 
-    show(console, next((most for most in range(MOST_ROWS, 1, -1) if _height(partial(show, most=most)) <= LINES), 1))
+    tries = [partial(show, most=MOST_ROWS, whole=True), *(partial(show, most=most) for most in range(MOST_ROWS, 0, -1))]
+    next((one for one in tries if _height(one) <= LINES), tries[-1])(console)
 
 
 def _height(show: Callable[[Console], None]) -> int:
@@ -86,12 +87,14 @@ def _height(show: Callable[[Console], None]) -> int:
     return sum(max(1, -(-len(line.rstrip()) // WIDTH)) for line in out.getvalue().splitlines())
 
 
-def _narrow(table: Table) -> rich.table.Table:
-    """Makes a table with a line for each row: names that are too long are cut, numbers never, and the report has them
-    whole. Names that could no longer be told apart take several lines."""
+def _narrow(table: Table, whole: bool) -> rich.table.Table:
+    """Makes a table in which names that are too long are cut, numbers never; the report has them whole.
+
+    Names that could no longer be told apart take several lines; so do those of several parts, where `whole`.
+    """
     numbers = [(column, *(row[at] for row in table.rows)) for at, column in enumerate(table.columns) if at]
     room = WIDTH - sum(2 + max(map(len, cells)) for cells in numbers)
-    names = [_cut(name, room) for name, *_ in table.rows]
+    names = [name if whole and "," in name else _cut(name, room) for name, *_ in table.rows]
     if len(set(names)) < len(names):
         names = [name for name, *_ in table.rows]
     rows = tuple((name, *rest) for name, (_, *rest) in zip(names, table.rows, strict=True))

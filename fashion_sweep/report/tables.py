@@ -122,7 +122,8 @@ def plan_table(planned: Sequence[PlannedTrial], sweep: Sweep, wanted: int | None
     return Table("", ("configuration", "parameters", "adapter, MB", "share, %"), tuple(rows), caption)
 
 
-def terminal(table: Table) -> rich.table.Table:
+def terminal(table: Table, numbers_whole: bool = True) -> rich.table.Table:
+    """Makes a table for a terminal; where it is too narrow for numbers on one line, they are cut, or else broken."""
     made = rich.table.Table(
         title=Text(shown(table.title), style="italic") if table.title else None,
         caption=Text(shown(table.caption), style="dim italic") if table.caption else None,
@@ -135,7 +136,7 @@ def terminal(table: Table) -> rich.table.Table:
     for column in table.columns[: table.text_columns]:
         made.add_column(column, min_width=len(column), overflow="fold")
     for column in table.columns[table.text_columns :]:
-        made.add_column(column, justify="right")
+        made.add_column(column, justify="right", no_wrap=numbers_whole)
     for row in table.rows:
         made.add_row(*(Text(shown(cell)) for cell in row))
     return made

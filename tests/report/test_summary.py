@@ -72,6 +72,15 @@ def test_names_that_would_look_alike_when_cut_stay_whole(tmp_path):
     assert height(lines) <= 25
 
 
+def test_a_name_of_several_parts_is_whole_where_the_screen_has_room(tmp_path):
+    trials = "sweep.trials=[{unet: 64}, {unet: 1, text_encoders: 4}, {text_encoders: 8}]"
+    shifts = {"unet-r64": 0.0, "unet-r1-text_encoders-r4": 0.0, "text_encoders-r8": 0.0}
+    run = judged_run(tmp_path / "run", shifts, settings=[trials], n=300)
+    lines = last_screen(run)
+    (width,) = (line.index("parameters") for line in lines if line.startswith("configuration"))
+    assert "UNet rank 1, text encoders rank 4" in " ".join(line[:width].strip() for line in lines[3:])
+
+
 def write_many_captions(run) -> None:
     known = [{"name": f"{i}.jpg", "caption": f"A shirt, {i}."} for i in range(20_000)]
     write_json(run.catalogue("fashion"), {"records": known, "filtered": 0, "problems": []})
