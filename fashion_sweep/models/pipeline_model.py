@@ -11,6 +11,7 @@ from transformers.utils.logging import disable_progress_bar as disable_transform
 from fashion_sweep.adapters.learned_tokens import readable
 from fashion_sweep.config.model_config import ModelConfig
 from fashion_sweep.models.attention import choose_attention
+from fashion_sweep.models.emulated import compute_in_float32, is_emulated
 from fashion_sweep.models.model import Conditioning
 
 AUTOENCODER_PIXELS = 2**20
@@ -111,7 +112,7 @@ def place(pipeline: Any, denoiser: str, config: ModelConfig, device: str | torch
     """Puts a pipeline on a device with frozen weights, its denoiser as `config` has it, and returns it."""
     pipeline.to(device)
     for module in modules_of(pipeline):
-        module.requires_grad_(False).eval()
+        freeze(module, device)
     network = getattr(pipeline, denoiser)
     if choose_attention(config.attention, device) == "xformers":
         network.enable_xformers_memory_efficient_attention()
@@ -124,6 +125,13 @@ def place(pipeline: Any, denoiser: str, config: ModelConfig, device: str | torch
         dynamo.recompile_limit, dynamo.accumulated_recompile_limit = GRAPHS, 10 * GRAPHS
         network.compile_repeated_blocks()
     return pipeline
+
+
+def freeze(module: nn.Module, device: torch.device | str) -> None:
+    """Puts a network that is never trained itself on a device."""
+    module.to(device).requires_grad_(False).eval()
+    if is_emulated(device):
+        compute_in_float32(module)
 
 
 def modules_of(pipeline: Any) -> list[nn.Module]:

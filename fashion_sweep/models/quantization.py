@@ -16,7 +16,9 @@ def quantize(module: nn.Module, how: str, device: torch.device | str) -> None:
 
     One layer after the other, so that no more than one is there twice.
     """
-    linear = [name for name, layer in module.named_modules() if type(layer) is nn.Linear]  # names alone: no layer stays
+    linear = [
+        name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)
+    ]  # names alone: no layer stays
     for name in linear:
         parent, _, own = name.rpartition(".")
         setattr(module.get_submodule(parent), own, _rounded(module.get_submodule(name), how).to(device))

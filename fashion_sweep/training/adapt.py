@@ -15,6 +15,7 @@ from fashion_sweep.data.catalogue import Catalogue, Record
 from fashion_sweep.data.split import split, training_steps
 from fashion_sweep.doors import OPTIMIZERS
 from fashion_sweep.encodings.sharded_cache import ShardedCache
+from fashion_sweep.models.emulated import autocast_on
 from fashion_sweep.models.model import Model
 from fashion_sweep.models.precision import tf32
 from fashion_sweep.run.events import Observer
@@ -95,7 +96,8 @@ class Adaptation:
         if self.captions and not self.spec.trains_conditioning:
             model.finish_encoding()
         model.prepare_training(self.spec.components, bool(self.config.gradient_checkpointing))
-        accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=self.config.autocast)
+        autocast = autocast_on(model.device, self.config.autocast)
+        accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision=autocast)
         trainer = Trainer(
             model=model,
             parameters=parameters,

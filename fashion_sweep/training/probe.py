@@ -21,6 +21,7 @@ from fashion_sweep.doors import OPTIMIZERS
 from fashion_sweep.encodings.caches import read_caches
 from fashion_sweep.errors import first_line
 from fashion_sweep.models.attention import choose_attention
+from fashion_sweep.models.emulated import autocast_on
 from fashion_sweep.models.memory import is_out_of_memory, release_memory
 from fashion_sweep.models.model import Batch, Framing, Model
 from fashion_sweep.models.precision import tf32
@@ -178,7 +179,7 @@ class Bench:
 
     def _timed(self, model: Model, optimizer: torch.optim.Optimizer, batch: Batch, settled: Settled) -> Tried:
         training, on_gpu, size = self._config.preset.training, model.device.type == "cuda", len(batch.latents)
-        accelerator = Accelerator(cpu=not on_gpu, mixed_precision=training.autocast)
+        accelerator = Accelerator(cpu=not on_gpu, mixed_precision=autocast_on(model.device, training.autocast))
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         seconds = []

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from fashion_sweep.config.preset import GenerationConfig
 from fashion_sweep.models.model import Batch, Conditioning, Framing, GenerationRequest
-from fashion_sweep.models.pipeline_model import PipelineModel, place, silence, token_ids, weight_bytes
+from fashion_sweep.models.pipeline_model import PipelineModel, freeze, place, silence, token_ids, weight_bytes
 from fashion_sweep.models.sampling import DenoisingStage, denoise
 from fashion_sweep.models.sd3.config import SD3Config
 from fashion_sweep.models.sd3.pipelines import open_pipeline, open_t5, t5_bytes
@@ -44,7 +44,7 @@ class SD3Model(PipelineModel):
         """T5 and its tokenizer, loaded when they are first asked for."""
         if self.pipeline.text_encoder_3 is None:
             encoder, tokenizer = open_t5(self.config)
-            encoder.to(self.device).requires_grad_(False).eval()
+            freeze(encoder, self.device)
             self.pipeline.register_modules(text_encoder_3=encoder, tokenizer_3=tokenizer)
         return self.pipeline.text_encoder_3, self.pipeline.tokenizer_3
 
