@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fashion_sweep.config.denoiser import with_own_name
+from fashion_sweep.config.model_config import architectures_with
 from fashion_sweep.config.named_files import locate_preset, locate_sweep, read_preset, read_sweep
 from fashion_sweep.config.preset import Preset, RunConfig
 from fashion_sweep.config.safe_yaml import check_no_password, parse, read_yaml
@@ -193,6 +194,8 @@ def _explain(error: Any, path: Path, set_keys: Collection[str], prefix: str) -> 
     where, shown_prefix = ("--set", "") if by_setting else (path.name, prefix)
     shown = key.removeprefix(shown_prefix)
     if error["type"] == "extra_forbidden":
+        if others := architectures_with(key):
+            return f"{where}: {shown} is of another architecture: {', '.join(others)}"
         return f"{where}: unknown key {shown!r}{_nearest_key(key, shown_prefix)}"
     if error["type"] == "missing":
         return f"{where}: {shown} is missing"

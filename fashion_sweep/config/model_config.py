@@ -52,6 +52,13 @@ def model_config_classes() -> list[type[ModelConfig]]:
     return [ARCHITECTURES[name].config_class for name in ARCHITECTURES.names]
 
 
+def architectures_with(setting: str) -> list[str]:
+    """Returns the architectures whose `model` section may have a setting, by its dotted name in a preset."""
+    section, _, name = setting.rpartition(".")
+    names = ARCHITECTURES.names if section == "model" else ()
+    return [one for one in names if name in ARCHITECTURES[one].config_class.model_fields]
+
+
 def _of_its_architecture(values: Any) -> Any:
     if not isinstance(values, dict):
         return values

@@ -254,6 +254,7 @@ def test_rank_zero_everywhere_is_the_base_model(tmp_path):
         (("exp2", "tiny", ["trainin.steps=3"]), "unknown key 'trainin.steps'; did you mean 'training.steps'?"),
         (("exp2", "tiny", ["steps=3"]), "--set: unknown key 'steps'; did you mean 'training.steps'?"),
         (("exp2", "tiny", ["sweep.jugde=[fashion]"]), "--set: unknown key 'sweep.jugde'; did you mean 'sweep.judge'?"),
+        (("exp2", "tiny", ["model.t5=false"]), "--set: model.t5 is of another architecture: sd3"),
         (("exp2", "tiny", ["foo.bar.baz=3"]), "unknown key 'foo.bar.baz'; known: cache, data"),
         (("exp2", "tiny", ["training.steps=many"]), "training.steps: input should be a valid integer"),
         (("exp2", "tiny", ["training.steps=0"]), "training.steps: input should be greater than 0 (not 0)"),
