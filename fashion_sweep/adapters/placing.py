@@ -71,6 +71,9 @@ def _layers_of(
             raise ConfigError(
                 f"{piece.name!r} is no part of this model{_nearest(piece, component, of_sweeps.values())}"
             )
+        for last in piece.lasts:
+            if not any(last.has(name) for name in of_sweeps.values()):
+                raise ConfigError(f"{piece.name!r}: {component} has no {last.inside!r}")
         named = _ending_in(inside, targets or ARCHITECTURES[architecture].target_modules(component))
         wanted.update(named or (inside if piece.inside and not targets else ()))
     if wanted:

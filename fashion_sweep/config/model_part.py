@@ -39,6 +39,13 @@ class ModelPart:
         return tuple(ModelPart(f"{self.placement}.{one}") for one in self.inside.split("+")) if self.inside else (self,)
 
     @property
+    def lasts(self) -> "tuple[ModelPart, ...]":
+        """For each range of numbers in it, the part up to the range's last number alone."""
+        words = self.name.split(".")
+        found = [(place, RANGE.fullmatch(word)) for place, word in enumerate(words)]
+        return tuple(ModelPart(".".join([*words[:place], bounds[2]])) for place, bounds in found if bounds)
+
+    @property
     def is_well_formed(self) -> bool:
         """Whether the name says which layers are meant."""
         return bool(GRAMMAR.fullmatch(self.name)) and ("+" not in self.placement)

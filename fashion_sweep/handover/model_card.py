@@ -20,6 +20,12 @@ from fashion_sweep.report.markdown import plain
 from fashion_sweep.report.results import TrialResult
 from fashion_sweep.report.words import GAP
 
+PLACES = {
+    "ComfyUI": "put `{file}` into `models/loras`, and a *Load LoRA* node behind the checkpoint loader.",
+    "Forge, AUTOMATIC1111": "into `models/Lora`; write `<lora:{name}:1>` into the prompt.",
+}
+"""What to do with a file in the key names of `kohya`, by the tools that have no scripts."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -78,14 +84,12 @@ class Card:
     def _use(self) -> Iterable[str]:
         if self.format == "kohya" and self.base_model.startswith(EMBEDDED):
             yield f"Of use with `{self.base_model}` alone, which fashion_sweep carries and other tools do not have."
-        elif self.format == "kohya":
+        elif self.format == "kohya" and self._reads_kohya:
             name = self.file.removesuffix(".safetensors")
-            yield (
-                f"**ComfyUI**: put `{self.file}` into `models/loras`, and a *Load LoRA* node behind the checkpoint "
-                f"loader. **Forge, AUTOMATIC1111**: into `models/Lora`; write `<lora:{name}:1>` "
-                "into the prompt. Strength 1 is the strength that was judged."
-            )
-        if script := self._python():
+            places = " ".join(f"**{tool}**: {PLACES[tool]}" for tool in self._reads_kohya if tool in PLACES)
+            yield f"{places.format(file=self.file, name=name)} Strength 1 is the strength that was judged."
+        is_read = self.format != "kohya" or "diffusers" in self._reads_kohya
+        if is_read and (script := self._python()):
             yield "**diffusers**:" if self.format != "peft" else "**peft**, on the components of a diffusers pipeline:"
             yield f"```python\n{script}\n```"
         generation, architecture = self.config.preset.generation, self.config.architecture
@@ -96,6 +100,10 @@ class Card:
         if self._framed_size:
             parts.append("`original_size` as the photographs'")
         yield f"Judged with {', '.join(parts)}; no negative prompt."
+
+    @property
+    def _reads_kohya(self) -> tuple[str, ...]:
+        return self.config.architecture.names.reads_kohya
 
     @property
     def _framed_size(self) -> tuple[int, int] | None:

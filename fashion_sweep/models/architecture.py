@@ -76,6 +76,8 @@ class Names:
     """The `architecture` of Stability's ModelSpec, without the kind of adapter."""
     sd_scripts: str
     """The `ss_base_model_version` of kohya's sd-scripts."""
+    reads_kohya: tuple[str, ...] = ()
+    """The tools that read a file in the key names of `kohya`, of `handover.model_card.PLACES` and `diffusers`."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ def test_target_modules_choose_among_the_layers_of_a_part():
     ("values", "said"),
     [
         ({"unet.up_bloks.0": 1}, "'unet.up_bloks.0' is no part of this model; unet has no 'up_bloks'; did you mean"),
+        ({"unet.up_blocks.0-7": 1}, "'unet.up_blocks.0-7': unet has no 'up_blocks.7'"),
         ({"unet.up_blocks.7": 1}, "'unet.up_blocks.7' is no part of this model; unet has no layers numbered so there"),
         ({"text_encoders.layers.20-31": 1}, "'text_encoders.layers.20-31' is no part of this model; text_encoder has"),
         ({"unet.attn1": 1, "unet.mid_block": 2}, "of unet is in unet.attn1 and in unet.mid_block"),

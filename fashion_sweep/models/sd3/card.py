@@ -3,7 +3,12 @@
 from fashion_sweep.models.architecture import Example, Names
 from fashion_sweep.models.sd3.config import SD3Config
 
-NAMES = Names(hub="stable-diffusion-3", modelspec="stable-diffusion-3", sd_scripts="sd3_medium")
+NAMES = Names(
+    hub="stable-diffusion-3",
+    modelspec="stable-diffusion-3",
+    sd_scripts="sd3_medium",
+    reads_kohya=("ComfyUI",),  # diffusers finds none of its names, and says so in a log alone
+)
 
 
 def example_code(example: Example, model: SD3Config) -> tuple[list[str], list[str]]:

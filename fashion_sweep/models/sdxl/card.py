@@ -3,7 +3,12 @@
 from fashion_sweep.models.architecture import Example, Names
 from fashion_sweep.models.sdxl.config import SDXLConfig
 
-NAMES = Names(hub="stable-diffusion-xl", modelspec="stable-diffusion-xl-v1-base", sd_scripts="sdxl_base_v1-0")
+NAMES = Names(
+    hub="stable-diffusion-xl",
+    modelspec="stable-diffusion-xl-v1-base",
+    sd_scripts="sdxl_base_v1-0",
+    reads_kohya=("ComfyUI", "Forge, AUTOMATIC1111", "diffusers"),
+)
 
 
 def example_code(example: Example, model: SDXLConfig) -> tuple[list[str], list[str]]:
