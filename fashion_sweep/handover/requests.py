@@ -176,6 +176,13 @@ def make_rows(
                 f"--adapter {adapter.name}: model.{key} of its preset is {theirs[key]}, where that of the first is "
                 f"{ours[key]}; one grid has one model"
             )
+    for adapter in adapters_alone:
+        own = adapter.trained_with or adapter.judged_as
+        if own and own.model.architecture != resolved.model.architecture:
+            raise ConfigError(
+                f"--adapter {adapter.name}: is for models of {own.model.architecture}, and that of preset "
+                f"{resolved.name} is of {resolved.model.architecture}"
+            )
     return rows
 
 

@@ -311,6 +311,12 @@ def things(adapter, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def test_an_adapter_of_another_architecture_is_refused_before_a_model_is_loaded():
+    told = Adapter("a.safetensors", "a", trained_with=load_preset("tiny"))
+    with pytest.raises(ConfigError, match="is for models of sdxl, and that of preset tiny-sd3 is of sd3"):
+        make_rows(DrawingRequest(("A shirt.",)), [(told, 1.0)], "tiny-sd3", [])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
