@@ -25,7 +25,7 @@ from fashion_sweep.generation.generator import Generator
 from fashion_sweep.handover import adapters as module
 from fashion_sweep.handover.adapters import Adapter, find_adapter, split_scale
 from fashion_sweep.handover.generate import generate
-from fashion_sweep.handover.requests import DrawingRequest, settings_told
+from fashion_sweep.handover.requests import DrawingRequest, make_rows, settings_told
 from fashion_sweep.models.registry import load_model
 from fashion_sweep.models.sdxl.architecture import SDXL as ARCHITECTURE
 from fashion_sweep.models.sdxl.model import SDXLModel
