@@ -71,7 +71,8 @@ class PipelineSources:
             library, pattern = self.parts.get(part, ("", ""))
             named = entry if isinstance(entry, list) and len(entry) == 2 else ["", ""]
             if named[0] != library or not re.fullmatch(pattern, str(named[1])):
-                raise ConfigError(f"{key}: {name} wants {entry} for its {part}, which is no part of a {self.title}")
+                wanted = ".".join(map(str, entry)) if isinstance(entry, list) else entry
+                raise ConfigError(f"{key}: {name} wants {wanted} for its {part}, which is no part of a {self.title}")
 
     def packaged_configs(self, key: str) -> Path:
         """Returns the folder with the configs of what a single-file checkpoint at `key` holds."""

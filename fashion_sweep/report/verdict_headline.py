@@ -16,7 +16,7 @@ def headline(finding: Finding, is_over: bool = True) -> str:
     is_over: whether the run is; before that it tells nobody what to take.
     """
     if finding.kind == "alone":
-        return f"{finding.race.measured[0].name} is alone: there is nothing to compare it to."
+        return f"There is nothing to compare {finding.race.measured[0].name} to."
     if finding.kind == "against the base":
         return _against_the_base(finding)
     if finding.kind == "chosen":
@@ -109,7 +109,7 @@ def _against_the_base(finding: Finding) -> str:
             (worse if low > 0 else better).append(f"{metric.title} ({before} → {after})")
     parts = [f"{how} in {listed(moved)}" for how, moved in (("better", better), ("worse", worse)) if moved]
     parts += [f"not shown to differ in {' or '.join(unclear)}"] if unclear else []
-    return f"{adapted.name} against the base model: {', '.join(parts)}."
+    return f"Against the base model {adapted.name} is {', '.join(parts)}."
 
 
 def _percent(share: float) -> str:

@@ -111,7 +111,7 @@ def test_a_configuration_alone_has_its_intervals_and_nothing_to_compare_it_to(tm
     fid = conclusion.estimates["UNet rank 1"]["fid"]
     assert f"UNet rank 1 has FID {fid.value:.2f} ({fid.low:.2f} to {fid.high:.2f})" in conclusion.sentence
     assert "nothing to compare it to" in conclusion.sentence
-    assert conclusion.headline == "UNet rank 1 is alone: there is nothing to compare it to."
+    assert conclusion.headline == "There is nothing to compare UNet rank 1 to."
 
 
 def test_where_the_one_leads_in_fid_and_the_other_in_clip_score_no_more_images_are_asked_for(tmp_path):
@@ -185,7 +185,8 @@ def test_one_adapter_is_told_against_the_base_model_with_an_interval(tmp_path):
     assert conclusion.sentence.startswith("Against the base model, UNet rank 1 lowers the FID from 2.")
     assert "raises the CLIP score from 19." in conclusion.sentence
     assert re.fullmatch(
-        r"UNet rank 1 against the base model: better in FID \(2\.\d\d → \S+\) and CLIP score \(19\.\d\d → 20\.\d\d\)\.",
+        r"Against the base model UNet rank 1 is better in FID \(2\.\d\d → \S+\) and "
+        r"CLIP score \(19\.\d\d → 20\.\d\d\)\.",
         conclusion.headline,
     )
 

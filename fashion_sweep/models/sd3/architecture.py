@@ -49,7 +49,7 @@ class StableDiffusion3(PipelineArchitecture):
     example_code = staticmethod(example_code)
     saved_name, spellings = staticmethod(export_keys.saved_name), staticmethod(export_keys.spellings)
     size_divisor, view_bytes = staticmethod(cost.size_divisor), staticmethod(cost.view_bytes)
-    caption_bytes = staticmethod(cost.caption_bytes)
+    caption_bytes, typical_operations = staticmethod(cost.caption_bytes), staticmethod(cost.typical_operations)
 
     def part_name(self, component: str, layer: str) -> str:
         return export_keys.part_name(layer) if component == "transformer" else layer

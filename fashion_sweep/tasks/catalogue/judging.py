@@ -28,7 +28,7 @@ from fashion_sweep.training.denoising_loss import loss_increase, losses_beside_b
 
 
 def judge_trial(trial: TrialWorker) -> dict[str, Any]:
-    """Draws and judges every set of `sweep.judge` as far as its look, then draws the sample prompts.
+    """Draws the sample prompts, then draws and judges every set of `sweep.judge` as far as its look.
 
     Returns:
         By set its metrics, on worker 0; None on the others.
@@ -43,15 +43,15 @@ def judge_trial(trial: TrialWorker) -> dict[str, Any]:
             with trial.observer.stage("load"):
                 model = stack.enter_context(trial.drawing_model(first))
                 judge = _load_judge(trial) if due else None
-            for name in dict.fromkeys([first, *others]):
-                if judge and name in due:
-                    with trial.observer.stage("judge", evaluation_set=name):
-                        evaluations[name] = _judge_set(trial, name, model, judge)
             if first == drawn_as and trial.worker.rank == 0 and not trial.judged_before:
                 with trial.observer.stage("judge"):
                     generator = trial.generator(model, drawn_as)
                     write_samples(generator, sweep.sample_prompts, trial.paths.samples, trial.observer)
                     del generator
+            for name in dict.fromkeys([first, *others]):
+                if judge and name in due:
+                    with trial.observer.stage("judge", evaluation_set=name):
+                        evaluations[name] = _judge_set(trial, name, model, judge)
         del model  # before the next base model is loaded
     return evaluations
 
@@ -85,6 +85,7 @@ def _draw(trial: TrialWorker, name: str, model: Model, judge: Judge, first: int)
             trial.batches(f"{name}:{first}", len(captions), batch, first),
             trial.observer,
         )
+    model.finish_encoding()  # statistics of many images take memory, too
 
 
 def _judged(trial: TrialWorker, name: str) -> list[Record]:

@@ -1,23 +1,28 @@
 """A sweep over a small Stable Diffusion 3 goes all the way of a run."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from fashion_sweep.cluster.worker import Worker
 from fashion_sweep.config.loading import load_run_config
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.data.catalogue import read_catalogue
 from fashion_sweep.encodings.caches import read_caches
 from fashion_sweep.handover.export import ExportRequest, export
+from fashion_sweep.metrics.evaluate import evaluate
 from fashion_sweep.models.architecture import Example
 from fashion_sweep.models.model import GenerationRequest
 from fashion_sweep.models.sd3.architecture import SD3
 from fashion_sweep.models.sd3.model import SD3Model
 from fashion_sweep.run.events import Observer
-from fashion_sweep.run.paths import TrialPaths
+from fashion_sweep.run.paths import RunPaths, TrialPaths
 from fashion_sweep.storage.files import read_json
 from fashion_sweep.tasks.preflight import check_config
+from fashion_sweep.tasks.trial_worker import TrialWorker
 from fashion_sweep.training.adapt import Adaptation
 from tests.tasks.prepared import finished_run
 
@@ -103,6 +108,25 @@ def test_t5_does_not_lie_beside_the_steps_of_a_trial_whose_captions_come_from_th
         adaptation = Adaptation(spec, training, 0, catalogue, images, captions, rank=0, workers=1)
         adaptation.run(model, TrialPaths(tmp_path / str(captions is None)), lambda _: None, Watch())
         assert set(seen) == {captions is None}
+
+
+def test_t5_is_gone_when_the_statistics_of_what_was_drawn_want_memory(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASHION_SWEEP_RUNS", str(run.root.parent))
+    again = RunPaths(tmp_path / "again")
+    shutil.copytree(run.root, again.root)
+    shutil.rmtree(again.trial("base-model").root)
+    drawn_by, gone = list[SD3Model](), list[bool]()
+    load = SD3Model.load.__func__
+    monkeypatch.setattr(SD3Model, "load", classmethod(lambda *given: drawn_by.append(load(*given)) or drawn_by[-1]))
+
+    def watched(*given):
+        gone.append(drawn_by[-1].pipeline.text_encoder_3 is None)
+        return evaluate(*given)
+
+    alone = Worker(0, 1, "cpu", lambda: None, lambda values: None)
+    trial = TrialWorker.open(again, "base-model", alone, evaluate=watched, draws_preview=False)
+    assert trial.task.judge(trial)["fashion"]["fid"] > 0
+    assert gone == [True]
 
 
 @pytest.mark.parametrize("file_format", ["diffusers", "peft", "kohya"])
