@@ -60,7 +60,7 @@ def _without_verdict(results: Results, name: str) -> Answer:
     numbers = [f"{trial.title}: {_numbers(trial.on(name), metrics, evaluation)}" for trial in judged]
     text = f"On {name}, {', '.join(numbers)}"
     if len(judged) == 1:
-        alone = f"{judged[0].title} is alone on {name}: there is nothing to compare it to."
+        alone = f"There is nothing to compare {judged[0].title} to on {name}."
         return Answer(alone, f"{text}.")
     missing = "the images' estimates are missing"
     return Answer(f"No verdict on {name}: {missing}.", f"{text}; point estimates, for {missing}.")

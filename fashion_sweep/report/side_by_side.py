@@ -12,6 +12,7 @@ from fashion_sweep.report.configurations import Configuration, configurations
 from fashion_sweep.report.html import as_html
 from fashion_sweep.report.markdown import as_markdown
 from fashion_sweep.report.results import Evaluation, Results, collect
+from fashion_sweep.report.run_answer import answer_of
 from fashion_sweep.report.sections import with_interval
 from fashion_sweep.report.spreadsheet import table_csv, trial_rows
 from fashion_sweep.report.tables import Table, count
@@ -197,7 +198,6 @@ def _any_evaluation(compared: Sequence[Compared], name: str) -> Evaluation:
 
 def _described(one: Compared) -> tuple[str, str]:
     sweep, facts = one.results.config.sweep, one.results.facts
-    return one.run.name, (
-        f"{sweep.name} on preset {one.results.config.preset.name}: {sweep.question} "
-        f"Started {facts.get('started', GAP)}, git commit {facts.get('git_commit') or GAP}"
-    )
+    asked = f"{sweep.name} on preset {one.results.config.preset.name}: {sweep.question}"
+    source = f"Started {facts.get('started', GAP)}, git commit {facts.get('git_commit') or GAP}"
+    return one.run.name, f"{asked} {answer_of(one.results, one.verdicts).headline} {source}"

@@ -20,7 +20,7 @@ def said(run) -> str:
 def test_a_single_trial_has_nothing_to_compare(tmp_path):
     run = make_run(tmp_path / "run")
     finish_trial(run, UNET_1, 9216, {"fashion": judgement(16.9)})
-    assert "UNet rank 1 is alone on fashion: there is nothing to compare it to." in said(run)
+    assert "There is nothing to compare UNet rank 1 to on fashion." in said(run)
     assert "UNet rank 1: FID 16.90, CLIP score 21.00." in said(run)
 
 

@@ -38,6 +38,11 @@ def test_winners_of_two_families_share_a_table_and_keep_their_own_columns(tmp_pa
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "side-by-side.csv").read_text())))
     of_last = {name: [row[name] for row in rows if row["state"] == "done"][-1] for name in rows[0]}
     assert (of_last["transformer_rank"], of_last["unet_rank"], of_last["fashion.fid"]) == ("4", "", "12.5")
+    page = (tmp_path / "out" / "side-by-side.md").read_text()
+    assert (
+        "exp2 on preset tiny-sd3: Which rank does an adapter of the denoiser alone need? So far, with 1 of 5 trials: "
+        in page
+    )
     columns = list(rows[0])
     assert columns.index("transformer_rank") < columns.index("learning_rate") < columns.index("fashion.fid")
 
