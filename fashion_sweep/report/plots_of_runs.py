@@ -5,9 +5,11 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from fashion_sweep.metrics.metric import Metric
 from fashion_sweep.report.configurations import Configuration
+from fashion_sweep.report.labels import label_points, numbered, write_key
 from fashion_sweep.report.losses import COLOURS
 from fashion_sweep.report.plots import axis_title, logarithmic, margin, own_style, write_figure
 
@@ -29,14 +31,18 @@ def write_plot(
     """
     if not any(one.parameters and one.metrics for of_run in shown.values() for one in of_run):
         return None
+    labels = numbered(list(dict.fromkeys(one.title for of_run in shown.values() for one in of_run if one.parameters)))
     with own_style():
         figure = Figure(figsize=(5 * max(len(metrics), 1.4), 4.8), layout="constrained")
         plots = figure.subplots(1, len(metrics), squeeze=False)[0]
         for axes, metric in zip(plots, metrics, strict=True):
             _draw(axes, shown, metric)
             axes.set(xlabel="trained parameters", ylabel=axis_title(metric), title=titles[metric.name])
-        handles, labels = plots[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
+        handles, runs = plots[0].get_legend_handles_labels()
+        figure.legend(handles, runs, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
+        write_key(figure, labels)
+        for axes, metric in zip(plots, metrics, strict=True):
+            _label(axes, shown, metric, labels)
         return write_figure(stem, figure)
 
 
@@ -45,7 +51,7 @@ def _draw(axes: Axes, shown: Mapping[str, Sequence[Configuration]], metric: Metr
     for index, (run, of_run) in enumerate(shown.items()):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         points = [(one.parameters, value) for one in of_run if one.parameters and (value := one.value(metric))]
-        shift = SHIFT ** (index - (len(shown) - 1) / 2)
+        shift = _shift(index, len(shown))
         axes.errorbar(
             [size * shift for size, _ in points],
             [value.value for _, value in points],
@@ -65,3 +71,20 @@ def _draw(axes: Axes, shown: Mapping[str, Sequence[Configuration]], metric: Metr
     if sizes:
         logarithmic(axes, sizes)
     margin(axes, values)
+
+
+def _shift(index: int, runs: int) -> float:
+    """Returns the factor by which the points of a run are moved along the sizes."""
+    return float(SHIFT ** (index - (runs - 1) / 2))
+
+
+def _label(axes: Axes, shown: Mapping[str, Sequence[Configuration]], metric: Metric, labels: Mapping[str, str]) -> None:
+    """Labels the points of all runs, once everything else is drawn."""
+    points = [
+        (one.parameters * _shift(index, len(shown)), value, labels[one.title])
+        for index, of_run in enumerate(shown.values())
+        for one in of_run
+        if one.parameters and (value := one.value(metric))
+    ]
+    bars = [Bbox([[size, value.low], [size, value.high]]) for size, value, _ in points]
+    label_points(axes, [(size, value.value, label) for size, value, label in points], bars)

@@ -2,9 +2,11 @@ import csv
 import io
 
 import pytest
+from matplotlib.figure import Figure
 
 from fashion_sweep.config.trial_spec import TrialSpec
 from fashion_sweep.errors import RunError
+from fashion_sweep.report import plots_of_runs
 from fashion_sweep.report.side_by_side import folder_name, write_side_by_side
 from fashion_sweep.run.paths import RunPaths
 from fashion_sweep.storage.files import write_json
@@ -45,6 +47,15 @@ def test_winners_of_two_families_share_a_table_and_keep_their_own_columns(tmp_pa
     )
     columns = list(rows[0])
     assert columns.index("transformer_rank") < columns.index("learning_rate") < columns.index("fashion.fid")
+
+
+def test_points_of_all_runs_are_named_in_the_plot(tmp_path, monkeypatch):
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots_of_runs, "write_figure", lambda stem, figure: figures.append(figure))
+    write_side_by_side([finished_run(tmp_path / "first"), run_with(tmp_path / "second")], tmp_path / "out")
+    written = [text.get_text() for text in figures[0].axes[0].texts]
+    assert {f"UNet rank {rank}" for rank in (1, 2, 4, 8, 64)} <= set(written)
+    assert written.count("UNet rank 1") == 2
 
 
 @pytest.mark.parametrize(
