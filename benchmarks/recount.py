@@ -11,9 +11,6 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from fashion_sweep.adapters import attaching
 from fashion_sweep.adapters.formats import (
     FORMATS,
@@ -31,6 +28,9 @@ from fashion_sweep.models.registry import load_model
 from fashion_sweep.planning.plan import specs_of
 from fashion_sweep.planning.space import parameters_of
 from fashion_sweep.rehearsal.scale import with_random_weights
+from fashion_sweep.report.console import Terminal
+from fashion_sweep.report.tables import Table, terminal
+from fashion_sweep.report.words import GAP
 
 
 def exported(adapter: SavedAdapter, name: str, config: RunConfig, folder: Path) -> int:
@@ -69,13 +69,13 @@ def main() -> None:
     config = config.model_copy(update={"preset": with_random_weights(config.preset)})
     model = load_model(config.preset.model, "cpu")
     places = ["attached", "saved", *FORMATS]
-    table = Table("configuration", "plan", *places)
-    differ = 0
+    rows, differ = [], 0
     for spec in {one.adapters: one for one in specs_of(config) if not one.is_base_model}.values():
         planned, found = parameters_of(config, spec), recount(model, config, spec)
         differ += any(count != planned for count in found.values())
-        table.add_row(spec.title, f"{planned:,}", *(f"{found[one]:,}" if one in found else "–" for one in places))
-    Console().print(table)
+        rows.append((spec.title, f"{planned:,}", *(f"{found[one]:,}" if one in found else GAP for one in places)))
+    table = Table("Parameters by where they were counted", ("configuration", "plan", *places), tuple(rows))
+    Terminal().print(terminal(table))
     print("all counts agree" if not differ else f"{differ} configurations differ")
 
 
